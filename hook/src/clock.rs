@@ -1,0 +1,70 @@
+//! `CLOCK_MONOTONIC`, the clock that `bpf_ktime_get_ns` and the load generator read too.
+#![allow(
+    unsafe_code,
+    reason = "clock_gettime takes a pointer; libc is the only door to the vDSO without std"
+)]
+
+/// Nanoseconds on `CLOCK_MONOTONIC`. Async-signal-safe: it goes through the vDSO and never sets
+/// `errno`, because this clock always exists.
+#[inline]
+pub fn monotonic_ns() -> u64 {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `now` is a live, writable timespec.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
+}
+
+/// How long [`busy_wait`] must aim to wait so that the call as a whole takes `length_ns` on average.
+///
+/// The call reads the clock once before it waits, and ends at the first read past the deadline, half
+/// a read late on average: together one and a half reads, whose cost is measured here. A length
+/// below that cannot be made, and becomes 0.
+pub fn wait_for_call_of(length_ns: u64) -> u64 {
+    if length_ns == 0 {
+        return 0;
+    }
+    length_ns.saturating_sub(clock_read_ns() * 3 / 2)
+}
+
+/// Burns CPU until `wait_ns` have passed since the call's first clock read.
+pub fn busy_wait(wait_ns: u64) {
+    let deadline = monotonic_ns().saturating_add(wait_ns);
+    // No pause instruction: it would make the end of the wait coarser.
+    while monotonic_ns() < deadline {}
+}
+
+/// What one clock read costs: the least of several means, as interrupts only ever add.
+fn clock_read_ns() -> u64 {
+    const READS: u64 = 200;
+    let mut least = u64::MAX;
+    for _ in 0..20 {
+        let start = monotonic_ns();
+        for _ in 1..READS {
+            monotonic_ns();
+        }
+        least = least.min((monotonic_ns() - start) / READS);
+    }
+    least
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_makes_up_for_what_waiting_costs() {
+        let wait_ns = wait_for_call_of(50_000);
+        assert!((45_000..50_000).contains(&wait_ns), "{wait_ns}");
+        assert_eq!((wait_for_call_of(0), wait_for_call_of(1)), (0, 0));
+    }
+
+    #[test]
+    fn a_wait_never_ends_early() {
+        let start = monotonic_ns();
+        busy_wait(20_000);
+        assert!(monotonic_ns() - start >= 20_000);
+    }
+}

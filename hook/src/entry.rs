@@ -1,0 +1,99 @@
+//! The symbols that programs find in front of the C library's.
+#![allow(
+    unsafe_code,
+    reason = "these are the C functions that the dynamic linker binds programs to"
+)]
+
+use core::ffi::{c_int, c_void};
+
+use libc::{size_t, sockaddr, socklen_t, ssize_t};
+
+use crate::clock::monotonic_ns;
+use crate::connection::{is_internet_socket, new_identity, peer_of};
+use crate::{errno, marks, next, rung, settings, site};
+
+/// Runs when the library is loaded, before `main`.
+#[cfg(not(test))]
+#[used]
+#[unsafe(link_section = ".init_array")]
+static CONSTRUCTOR: extern "C" fn() = construct;
+
+extern "C" fn construct() {
+    settings::apply();
+}
+
+/// `read(2)`.
+///
+/// # Safety
+/// As the C library's.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, count: size_t) -> ssize_t {
+    // SAFETY: the caller's arguments, passed on.
+    unsafe { rung::read()(fd, buffer, count) }
+}
+
+/// `close(2)`.
+///
+/// # Safety
+/// As the C library's.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub unsafe extern "C" fn close(fd: c_int) -> c_int {
+    // The mark goes first: once the descriptor is closed, another thread may be given its number.
+    let connection = marks::take(fd);
+    if connection != 0 && site::CLOSED.is_watched() {
+        site::closed(fd, connection);
+    }
+    // SAFETY: the caller's argument, passed on.
+    unsafe { next::close()(fd) }
+}
+
+/// `accept(2)`.
+///
+/// # Safety
+/// As the C library's.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub unsafe extern "C" fn accept(
+    fd: c_int,
+    address: *mut sockaddr,
+    length: *mut socklen_t,
+) -> c_int {
+    // SAFETY: the caller's arguments, passed on.
+    let accepted = unsafe { next::accept()(fd, address, length) };
+    mark(accepted);
+    accepted
+}
+
+/// `accept4(2)`.
+///
+/// # Safety
+/// As the C library's.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub unsafe extern "C" fn accept4(
+    fd: c_int,
+    address: *mut sockaddr,
+    length: *mut socklen_t,
+    flags: c_int,
+) -> c_int {
+    // SAFETY: the caller's arguments, passed on.
+    let accepted = unsafe { next::accept4()(fd, address, length, flags) };
+    mark(accepted);
+    accepted
+}
+
+/// Marks an accepted descriptor if it is an internet connection.
+fn mark(fd: c_int) {
+    if fd < 0 || !rung::marks_connections() {
+        return;
+    }
+    errno::keeping(|| {
+        // Storing 0 clears the mark of a descriptor that was closed behind our back.
+        let connection = if is_internet_socket(fd) {
+            new_identity()
+        } else {
+            0
+        };
+        if marks::set(fd, connection) && connection != 0 && site::ACCEPTED.is_watched() {
+            site::accepted(fd, connection, peer_of(fd), monotonic_ns());
+        }
+    });
+}

@@ -1,0 +1,58 @@
+//! A line of text in a fixed buffer: what the hook says without an allocator.
+
+use core::fmt;
+
+/// Bytes a line can hold; longer text is cut.
+const CAPACITY: usize = 512;
+
+/// Text under construction. `write!` to it, then take [`Line::as_bytes`].
+pub struct Line {
+    bytes: [u8; CAPACITY],
+    length: usize,
+}
+
+impl Line {
+    /// An empty line.
+    pub const fn new() -> Self {
+        Self {
+            bytes: [0; CAPACITY],
+            length: 0,
+        }
+    }
+
+    /// What was written so far.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    /// Appends bytes as they are, as far as they fit.
+    pub fn push(&mut self, bytes: &[u8]) {
+        let fitting = bytes.len().min(CAPACITY - self.length);
+        self.bytes[self.length..][..fitting].copy_from_slice(&bytes[..fitting]);
+        self.length += fitting;
+    }
+}
+
+impl fmt::Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.push(text.as_bytes());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::fmt::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn text_is_kept_and_cut_at_the_capacity() {
+        let mut line = Line::new();
+        write!(line, "fd={} word=", 7).unwrap();
+        line.push(b"en\xff");
+        assert_eq!(line.as_bytes(), b"fd=7 word=en\xff");
+        line.push(&[b'x'; 2 * CAPACITY]);
+        assert_eq!(line.as_bytes().len(), CAPACITY);
+    }
+}

@@ -1,0 +1,106 @@
+//! The functions that the hook stands in front of: the next definition in link order, looked up
+//! once.
+#![allow(
+    unsafe_code,
+    reason = "symbols found by dlsym are called through function pointers of their C type"
+)]
+
+use core::ffi::{CStr, c_int, c_void};
+use core::mem;
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+use libc::{size_t, sockaddr, socklen_t, ssize_t};
+
+/// `read(2)`.
+pub type ReadFn = unsafe extern "C" fn(c_int, *mut c_void, size_t) -> ssize_t;
+/// `close(2)`.
+pub type CloseFn = unsafe extern "C" fn(c_int) -> c_int;
+/// `accept(2)`.
+pub type AcceptFn = unsafe extern "C" fn(c_int, *mut sockaddr, *mut socklen_t) -> c_int;
+/// `accept4(2)`.
+pub type Accept4Fn = unsafe extern "C" fn(c_int, *mut sockaddr, *mut socklen_t, c_int) -> c_int;
+
+/// A symbol that is looked up on first use. [`resolve_all`] does so at load time, so that no later
+/// call finds it unresolved: `dlsym` is not async-signal-safe.
+pub struct Next {
+    name: &'static CStr,
+    address: AtomicPtr<c_void>,
+}
+
+impl Next {
+    const fn new(name: &'static CStr) -> Self {
+        Self {
+            name,
+            address: AtomicPtr::new(core::ptr::null_mut()),
+        }
+    }
+
+    #[inline]
+    fn address(&self) -> *mut c_void {
+        let address = self.address.load(Ordering::Relaxed);
+        if address.is_null() {
+            self.resolve()
+        } else {
+            address
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn resolve(&self) -> *mut c_void {
+        // SAFETY: the name is a C string; RTLD_NEXT searches behind this library.
+        let address = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr()) };
+        if address.is_null() {
+            // Without the C library there is nothing to forward to: better a stop than a lie.
+            abort()
+        }
+        self.address.store(address, Ordering::Relaxed);
+        address
+    }
+}
+
+static READ: Next = Next::new(c"read");
+static CLOSE: Next = Next::new(c"close");
+static ACCEPT: Next = Next::new(c"accept");
+static ACCEPT4: Next = Next::new(c"accept4");
+
+/// Looks every symbol up. Called from the constructor.
+pub fn resolve_all() {
+    for next in [&READ, &CLOSE, &ACCEPT, &ACCEPT4] {
+        next.address();
+    }
+}
+
+/// The next `read`.
+#[inline]
+pub fn read() -> ReadFn {
+    // SAFETY: the symbol `read` has this type in every C library.
+    unsafe { mem::transmute::<*mut c_void, ReadFn>(READ.address()) }
+}
+
+/// The next `close`.
+#[inline]
+pub fn close() -> CloseFn {
+    // SAFETY: the symbol `close` has this type in every C library.
+    unsafe { mem::transmute::<*mut c_void, CloseFn>(CLOSE.address()) }
+}
+
+/// The next `accept`.
+#[inline]
+pub fn accept() -> AcceptFn {
+    // SAFETY: the symbol `accept` has this type in every C library.
+    unsafe { mem::transmute::<*mut c_void, AcceptFn>(ACCEPT.address()) }
+}
+
+/// The next `accept4`.
+#[inline]
+pub fn accept4() -> Accept4Fn {
+    // SAFETY: the symbol `accept4` has this type in every C library.
+    unsafe { mem::transmute::<*mut c_void, Accept4Fn>(ACCEPT4.address()) }
+}
+
+/// Stops the program.
+pub fn abort() -> ! {
+    // SAFETY: abort has no preconditions and is async-signal-safe.
+    unsafe { libc::abort() }
+}

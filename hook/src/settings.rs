@@ -1,0 +1,159 @@
+//! The environment variables, read once while the program loads.
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `READHOOK_MODE` | the rung: `off`, `passthrough`, `lookup`, `scan` (default) or `log` |
+//! | `READHOOK_KEYWORDS` | a file with one word a line, instead of the paper's 200 |
+//! | `READHOOK_LOG` | where `log` appends |
+//! | `READHOOK_DELAY_NS` | busy-wait after each read of a connection, at most one minute |
+//!
+//! Nonsense in any of them is one line on stderr, and the hook passes everything through.
+#![allow(
+    unsafe_code,
+    reason = "getenv and write through libc: the hook has no std"
+)]
+
+use core::ffi::CStr;
+use core::fmt::{self, Write as _};
+
+use crate::line::Line;
+use crate::rung::{self, Rung};
+use crate::scan::Problem;
+use crate::words::LoadError;
+use crate::{match_log, next, words};
+
+/// The longest delay that `READHOOK_DELAY_NS` may ask for.
+const MAX_DELAY_NS: u64 = 60_000_000_000;
+
+/// Why a variable was refused.
+enum Refusal {
+    Mode,
+    Delay,
+    Keywords(LoadError),
+    LogMissing,
+    LogUnwritable,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mode => {
+                f.write_str("READHOOK_MODE must be off, passthrough, lookup, scan or log")
+            }
+            Self::Delay => write!(
+                f,
+                "READHOOK_DELAY_NS must be a whole number from 0 to {MAX_DELAY_NS}"
+            ),
+            Self::Keywords(LoadError::Unreadable(errno)) => {
+                write!(f, "READHOOK_KEYWORDS cannot be read (errno {errno})")
+            }
+            Self::Keywords(LoadError::TooLong) => {
+                f.write_str("READHOOK_KEYWORDS is longer than 64 KiB")
+            }
+            Self::Keywords(LoadError::Words(Problem::Empty)) => {
+                f.write_str("READHOOK_KEYWORDS holds no word")
+            }
+            Self::Keywords(LoadError::Words(Problem::TooManyWords)) => {
+                f.write_str("READHOOK_KEYWORDS holds more than 4096 words")
+            }
+            Self::Keywords(LoadError::Words(Problem::WordTooLong { line })) => {
+                write!(f, "READHOOK_KEYWORDS line {line} is longer than 255 bytes")
+            }
+            Self::LogMissing => f.write_str("READHOOK_MODE=log needs READHOOK_LOG to name a file"),
+            Self::LogUnwritable => f.write_str("READHOOK_LOG cannot be opened for appending"),
+        }
+    }
+}
+
+/// Reads the variables and puts the hook to work. Called from the constructor.
+pub fn apply() {
+    next::resolve_all();
+    match chosen() {
+        Ok((rung, delay_ns)) => rung::install(rung, delay_ns),
+        Err(refusal) => {
+            let mut line = Line::new();
+            let _ = writeln!(
+                line,
+                "readhook: {refusal}; the hook passes everything through"
+            );
+            let bytes = line.as_bytes();
+            // SAFETY: `bytes` is readable for its length.
+            unsafe { libc::write(2, bytes.as_ptr().cast(), bytes.len()) };
+            rung::install(Rung::Off, 0);
+        }
+    }
+}
+
+fn chosen() -> Result<(Rung, u64), Refusal> {
+    let rung = match variable(c"READHOOK_MODE") {
+        None => Rung::Scan,
+        Some(name) => parse_rung(name.to_bytes()).ok_or(Refusal::Mode)?,
+    };
+    let delay_ns = match variable(c"READHOOK_DELAY_NS") {
+        None => 0,
+        Some(number) => parse_delay(number.to_bytes()).ok_or(Refusal::Delay)?,
+    };
+    if let Some(path) = variable(c"READHOOK_KEYWORDS") {
+        words::load(path).map_err(Refusal::Keywords)?;
+    }
+    if rung == Rung::Log {
+        let path = variable(c"READHOOK_LOG").ok_or(Refusal::LogMissing)?;
+        if !match_log::open(path) {
+            return Err(Refusal::LogUnwritable);
+        }
+    }
+    Ok((rung, delay_ns))
+}
+
+/// The value of a variable that is set and not empty.
+fn variable(name: &CStr) -> Option<&'static CStr> {
+    // SAFETY: `name` is a C string. No other thread changes the environment while libraries load.
+    let value = unsafe { libc::getenv(name.as_ptr()) };
+    if value.is_null() {
+        return None;
+    }
+    // SAFETY: getenv returns a C string, which is read before the program can change it.
+    let value = unsafe { CStr::from_ptr(value) };
+    (!value.is_empty()).then_some(value)
+}
+
+fn parse_rung(name: &[u8]) -> Option<Rung> {
+    match name {
+        b"off" => Some(Rung::Off),
+        b"passthrough" => Some(Rung::Passthrough),
+        b"lookup" => Some(Rung::Lookup),
+        b"scan" => Some(Rung::Scan),
+        b"log" => Some(Rung::Log),
+        _ => None,
+    }
+}
+
+fn parse_delay(number: &[u8]) -> Option<u64> {
+    let number: u64 = str::from_utf8(number).ok()?.parse().ok()?;
+    (number <= MAX_DELAY_NS).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_and_delays_are_read_exactly() {
+        assert_eq!(parse_rung(b"scan"), Some(Rung::Scan));
+        for nonsense in [b"Scan".as_slice(), b"scan ", b"", b"3"] {
+            assert_eq!(parse_rung(nonsense), None);
+        }
+        assert_eq!(parse_delay(b"1000"), Some(1_000));
+        assert_eq!(parse_delay(b"60000000000"), Some(MAX_DELAY_NS));
+        for nonsense in [
+            b"60000000001".as_slice(),
+            b"-1",
+            b"1e3",
+            b"1000ns",
+            b" 1",
+            b"\xff",
+        ] {
+            assert_eq!(parse_delay(nonsense), None);
+        }
+    }
+}
