@@ -1,0 +1,32 @@
+//! Writes the JSON schemas of the run directory's files to the folder given.
+
+use std::path::PathBuf;
+
+use runlog::analysis::Analysis;
+use runlog::manifest::Manifest;
+use runlog::summary::LoadSummary;
+use runlog::trace::Trace;
+use runlog::truth::Truth;
+use runlog::{Result, json};
+
+fn main() -> Result<()> {
+    let folder = PathBuf::from(
+        std::env::args_os()
+            .nth(1)
+            .unwrap_or_else(|| "docs/schema".into()),
+    );
+    json::write(
+        &folder.join("analysis.json"),
+        &schemars::schema_for!(Analysis),
+    )?;
+    json::write(
+        &folder.join("manifest.json"),
+        &schemars::schema_for!(Manifest),
+    )?;
+    json::write(
+        &folder.join("load.json"),
+        &schemars::schema_for!(LoadSummary),
+    )?;
+    json::write(&folder.join("trace.json"), &schemars::schema_for!(Trace))?;
+    json::write(&folder.join("truth.json"), &schemars::schema_for!(Truth))
+}

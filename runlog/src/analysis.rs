@@ -1,0 +1,303 @@
+//! What came out of a run: `analysis.json`.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::estimate::Estimate;
+use crate::manifest::{Environment, Placement};
+
+/// Version of this shape.
+pub const SCHEMA: &str = "hookprobe/analysis/1";
+
+/// The results of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Analysis {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// Why the run ended early, or null when it ran to its end.
+    pub cut_short: Option<String>,
+    /// Reasons not to use the result; empty when it is usable.
+    pub not_usable: Vec<String>,
+    /// Share of the sorted values that each block mean leaves out at each end. It is the same in
+    /// every layer.
+    pub trim_each_end: f64,
+    /// The hook in isolation.
+    pub micro: Micro,
+    /// The hook inside the running server.
+    pub in_situ: InSitu,
+    /// End to end, as the client sees it, from blocks with the probes detached.
+    #[serde(rename = "macro")]
+    pub macro_: Macro,
+    /// What the attached probes add to the hooked arm's response time.
+    pub probe_effect: Option<Estimate>,
+    /// Whether the layers agree.
+    pub agreement: Option<Agreement>,
+    /// What the hooked arm's response time is made of, probes attached.
+    pub budget: Option<Budget>,
+    /// Where every probe hit went; null without probes.
+    pub ledger: Option<Ledger>,
+    /// How records were joined to requests; null without probes.
+    pub join: Option<Join>,
+    /// The machine.
+    pub environment: Environment,
+    /// Which CPUs did what.
+    pub placement: Placement,
+}
+
+/// The micro layer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Micro {
+    /// What the hook adds to one `read` in a tight loop.
+    pub hook_overhead: Option<Estimate>,
+    /// Why there is none.
+    pub missing: Option<String>,
+}
+
+/// The in-situ layer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InSitu {
+    /// What the hook adds to one `read`, as it times itself. Contains one clock read
+    /// ([`Environment::clock_read_ns`]).
+    pub hook_overhead: Option<Estimate>,
+    /// `read(2)` inside the kernel, for the same calls.
+    pub read_syscall: Option<Estimate>,
+    /// Hooked reads per request.
+    pub calls_per_request: Option<Estimate>,
+    /// Why the layer is missing.
+    pub missing: Option<String>,
+}
+
+/// The macro layer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Macro {
+    /// Response time of the hooked arm minus the baseline's.
+    pub difference: Option<Estimate>,
+    /// Response time of the second baseline minus the first's: what a difference of nothing looks
+    /// like in this run.
+    pub a_a_difference: Option<Estimate>,
+    /// Mean response time of each arm.
+    pub response_time: BTreeMap<String, Estimate>,
+    /// Why the layer is missing.
+    pub missing: Option<String>,
+}
+
+/// Whether in-situ overhead and macro difference agree.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Agreement {
+    /// In-situ overhead per call times calls per request.
+    pub in_situ_per_request: Estimate,
+    /// Macro difference minus that. The layers agree when the interval holds 0.
+    pub unexplained: Estimate,
+    /// Whether they do.
+    pub agree: bool,
+}
+
+/// The budget of a request. The lines are means over the same requests, so they add up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    /// Name of the arm.
+    pub arm: String,
+    /// Requests behind it: joined, complete, and not trimmed by their response time.
+    pub requests: u64,
+    /// Mean response time in nanoseconds.
+    pub end_to_end_ns: f64,
+    /// What it is made of, in the order of the path.
+    pub lines: Vec<BudgetLine>,
+}
+
+/// One line of a [`Budget`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetLine {
+    /// `hook_overhead`, `read_syscall`, `application`, `write_syscall` or `rest`.
+    pub name: String,
+    /// Mean in nanoseconds.
+    pub mean_ns: f64,
+}
+
+/// Where every probe hit went.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ledger {
+    /// Probe hits.
+    pub hits: u64,
+    /// Hits that became part of a histogram, and of a record where records were asked for.
+    pub recorded: u64,
+    /// Hits whose record found the ring buffer full.
+    pub dropped: u64,
+    /// Hits without their counterpart.
+    pub unpaired: u64,
+    /// Spans that were open when the probes were detached.
+    pub in_flight: u64,
+    /// Whether hits equal the sum of the rest for every probe, and every record that the kernel
+    /// wrote arrived.
+    pub balanced: bool,
+    /// Records that the kernel wrote to the ring buffer.
+    pub records_written: u64,
+    /// Records that arrived.
+    pub records_received: u64,
+    /// The same by probe.
+    pub probes: BTreeMap<String, LedgerRow>,
+    /// Why hits were dropped or unpaired, and what else was noticed; only causes that occurred.
+    pub causes: BTreeMap<String, u64>,
+}
+
+/// One probe's share of a [`Ledger`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LedgerRow {
+    /// Probe hits.
+    pub hits: u64,
+    /// As in [`Ledger`].
+    pub recorded: u64,
+    /// As in [`Ledger`].
+    pub dropped: u64,
+    /// As in [`Ledger`].
+    pub unpaired: u64,
+    /// As in [`Ledger`].
+    pub in_flight: u64,
+}
+
+impl LedgerRow {
+    /// Whether every hit is accounted for.
+    #[must_use]
+    pub fn is_balanced(&self) -> bool {
+        self.hits == self.recorded + self.dropped + self.unpaired + self.in_flight
+    }
+}
+
+/// How hooked reads were joined to requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Join {
+    /// Requests to join: those to hooked arms in blocks with the probes attached.
+    pub requests: u64,
+    /// Requests whose every byte was found in records.
+    pub matched: u64,
+    /// The others, by cause.
+    pub unmatched: BTreeMap<String, u64>,
+    /// Matched requests whose last read ended outside of [sent, done].
+    pub outside_sent_done: u64,
+    /// Reads that returned bytes and belong to no logged request.
+    pub reads_without_request: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::estimate::Unit;
+    use crate::manifest::Manifest;
+    use crate::summary::LoadSummary;
+    use crate::trace::Trace;
+    use crate::truth::Truth;
+
+    fn estimate(unit: Unit) -> Estimate {
+        Estimate {
+            estimate: 1.5,
+            ci95: [1.0, 2.0],
+            unit,
+            estimand: "difference of means".into(),
+            method: "t on block means".into(),
+            blocks: 10,
+        }
+    }
+
+    fn analysis() -> Analysis {
+        Analysis {
+            schema: SCHEMA.into(),
+            cut_short: None,
+            not_usable: vec![],
+            trim_each_end: 0.01,
+            micro: Micro {
+                hook_overhead: Some(estimate(Unit::Ns)),
+                missing: None,
+            },
+            in_situ: InSitu {
+                calls_per_request: Some(estimate(Unit::Calls)),
+                ..InSitu::default()
+            },
+            macro_: Macro {
+                response_time: [("baseline".to_owned(), estimate(Unit::Ns))].into(),
+                ..Macro::default()
+            },
+            probe_effect: None,
+            agreement: Some(Agreement {
+                in_situ_per_request: estimate(Unit::Ns),
+                unexplained: estimate(Unit::Ns),
+                agree: true,
+            }),
+            budget: Some(Budget {
+                arm: "hooked".into(),
+                requests: 3,
+                end_to_end_ns: 10.0,
+                lines: vec![BudgetLine {
+                    name: "rest".into(),
+                    mean_ns: 10.0,
+                }],
+            }),
+            ledger: Some(Ledger {
+                probes: [("read".to_owned(), LedgerRow::default())].into(),
+                ..Ledger::default()
+            }),
+            join: Some(Join::default()),
+            environment: Environment::default(),
+            placement: Placement::default(),
+        }
+    }
+
+    #[test]
+    fn the_schema_accepts_what_is_written_and_refuses_what_is_not() {
+        let schema = serde_json::to_value(schemars::schema_for!(Analysis)).unwrap();
+        let mut json = serde_json::to_value(analysis()).unwrap();
+        assert!(jsonschema::is_valid(&schema, &json));
+        assert!(json["macro"]["response_time"]["baseline"].is_object());
+        json["in_situ"]["surprise"] = 1.into();
+        assert!(!jsonschema::is_valid(&schema, &json));
+        json["in_situ"] = serde_json::json!({});
+        json["ledger"]["hits"] = "many".into();
+        assert!(!jsonschema::is_valid(&schema, &json));
+    }
+
+    /// The schemas that are kept for readers outside this workspace. `cargo xtask schemas` writes
+    /// them.
+    #[test]
+    fn the_published_schemas_are_those_of_the_types() {
+        let kept = |name: &str| {
+            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/schema");
+            std::fs::read_to_string(format!("{folder}/{name}.json")).unwrap()
+        };
+        let published = [
+            ("analysis", schemars::schema_for!(Analysis)),
+            ("manifest", schemars::schema_for!(Manifest)),
+            ("load", schemars::schema_for!(LoadSummary)),
+            ("trace", schemars::schema_for!(Trace)),
+            ("truth", schemars::schema_for!(Truth)),
+        ];
+        for (name, schema) in published {
+            let kept: serde_json::Value = serde_json::from_str(&kept(name)).unwrap();
+            assert_eq!(kept, serde_json::to_value(schema).unwrap(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_row_balances_when_every_hit_is_accounted_for() {
+        let mut row = LedgerRow {
+            hits: 10,
+            recorded: 6,
+            dropped: 2,
+            unpaired: 1,
+            in_flight: 1,
+        };
+        assert!(row.is_balanced());
+        row.hits += 1;
+        assert!(!row.is_balanced());
+    }
+}

@@ -1,0 +1,171 @@
+//! The files of a run directory.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// The folder that one run writes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunDirectory {
+    root: PathBuf,
+}
+
+impl RunDirectory {
+    /// Makes the folder, with its parents, for a new run. A folder that exists must be empty and
+    /// writable.
+    pub fn create(root: impl Into<PathBuf>) -> Result<Self> {
+        let root = root.into();
+        fs::create_dir_all(&root).map_err(Error::io(&root))?;
+        let mut entries = fs::read_dir(&root).map_err(Error::io(&root))?;
+        if entries.next().is_some() {
+            return Err(Error::NotEmpty(root));
+        }
+        // Found out now, rather than after the measurement.
+        let probe = root.join(".writable");
+        fs::write(&probe, []).map_err(Error::io(&root))?;
+        fs::remove_file(&probe).map_err(Error::io(&probe))?;
+        Ok(Self { root })
+    }
+
+    /// Where a run goes when nobody says: `runs/KIND-YYYYMMDDTHHMMSSZ` in the current folder.
+    #[must_use]
+    pub fn default_root(kind: &str) -> PathBuf {
+        let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
+        PathBuf::from(format!("runs/{kind}-{now}"))
+    }
+
+    /// The folder of a run that exists.
+    #[must_use]
+    pub fn existing(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// How the run was set up: [`crate::manifest::Manifest`].
+    #[must_use]
+    pub fn manifest(&self) -> PathBuf {
+        self.root.join("manifest.json")
+    }
+
+    /// What came out: [`crate::analysis::Analysis`].
+    #[must_use]
+    pub fn analysis(&self) -> PathBuf {
+        self.root.join("analysis.json")
+    }
+
+    /// Injected against measured delays: [`crate::truth::Truth`].
+    #[must_use]
+    pub fn truth(&self) -> PathBuf {
+        self.root.join("truth.json")
+    }
+
+    /// The load generator's summary: [`crate::summary::LoadSummary`].
+    #[must_use]
+    pub fn load_summary(&self) -> PathBuf {
+        self.root.join("load.json")
+    }
+
+    /// One row a request: [`crate::record::Request`].
+    #[must_use]
+    pub fn requests(&self) -> PathBuf {
+        self.root.join("requests.npy")
+    }
+
+    /// One row a connection of the load generator: [`crate::record::ClientConnection`].
+    #[must_use]
+    pub fn client_connections(&self) -> PathBuf {
+        self.root.join("connections-client.npy")
+    }
+
+    /// One row a connection that a traced server accepted: [`crate::record::ServerConnection`].
+    #[must_use]
+    pub fn server_connections(&self) -> PathBuf {
+        self.root.join("connections-server.npy")
+    }
+
+    /// One row a hooked read: [`crate::record::ReadSpan`].
+    #[must_use]
+    pub fn reads(&self) -> PathBuf {
+        self.root.join("spans-read.npy")
+    }
+
+    /// One row a write on a traced connection: [`crate::record::WriteSpan`].
+    #[must_use]
+    pub fn writes(&self) -> PathBuf {
+        self.root.join("spans-write.npy")
+    }
+
+    /// One row a joined request: [`crate::record::JoinedRequest`].
+    #[must_use]
+    pub fn joined(&self) -> PathBuf {
+        self.root.join("joined.npy")
+    }
+
+    /// HDR interval log of an arm's response times.
+    #[must_use]
+    pub fn interval_log(&self, arm: &str) -> PathBuf {
+        self.root.join(format!("{arm}.hlog"))
+    }
+
+    /// An arm's requests in the paper's CSV format.
+    #[must_use]
+    pub fn paper_csv(&self, arm: &str) -> PathBuf {
+        self.root.join(format!("{arm}.csv"))
+    }
+
+    /// What a process of the run said on stderr.
+    #[must_use]
+    pub fn process_log(&self, process: &str) -> PathBuf {
+        self.root.join(format!("{process}.log"))
+    }
+}
+
+/// Whether `name` can name an arm: it becomes part of file names and of JSON keys.
+#[must_use]
+pub fn is_arm_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    (1..=64).contains(&name.len()) && !name.starts_with('.') && name.chars().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_run_takes_an_empty_folder_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("a/b");
+        let run = RunDirectory::create(&root).unwrap();
+        assert!(RunDirectory::create(&root).is_ok(), "still empty");
+        fs::write(run.manifest(), "{}").unwrap();
+        assert!(matches!(
+            RunDirectory::create(&root),
+            Err(Error::NotEmpty(_))
+        ));
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = RunDirectory::create(file.join("run")).unwrap_err();
+        assert!(error.to_string().contains("file/run"), "{error}");
+    }
+
+    #[test]
+    fn arm_names_are_safe_in_file_names() {
+        for name in ["baseline", "baseline-2", "hooked", "delay_1000ns", "v1.2"] {
+            assert!(is_arm_name(name), "{name}");
+        }
+        for name in ["", ".", "..", "a/b", "a b", "ärm", &"x".repeat(65)] {
+            assert!(!is_arm_name(name), "{name}");
+        }
+    }
+}

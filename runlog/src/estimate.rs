@@ -1,0 +1,32 @@
+//! An estimate with everything a reader needs to know what it estimates.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Unit of an [`Estimate`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Nanoseconds.
+    Ns,
+    /// Calls.
+    Calls,
+}
+
+/// A point estimate with its interval, estimand and method.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Estimate {
+    /// Point estimate.
+    pub estimate: f64,
+    /// Two-sided 95 % confidence interval.
+    pub ci95: [f64; 2],
+    /// Unit of `estimate` and `ci95`.
+    pub unit: Unit,
+    /// The quantity that is estimated.
+    pub estimand: String,
+    /// How the interval was made.
+    pub method: String,
+    /// Blocks, or pairs of blocks, that the interval rests on.
+    pub blocks: usize,
+}

@@ -1,0 +1,67 @@
+//! Reading and writing the JSON files of a run.
+
+use std::fs::{self, File};
+use std::io::{BufReader, Write as _};
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Result};
+
+/// Writes `value` to `path`, replacing what was there. The file is complete or not there: the text
+/// goes to a file beside it first.
+pub fn write(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(value).map_err(|source| Error::Json {
+        path: path.to_owned(),
+        source,
+    })?;
+    text.push(b'\n');
+    let temporary = path.with_extension("json.part");
+    let written = File::create(&temporary)
+        .and_then(|mut file| file.write_all(&text))
+        .and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written.map_err(Error::io(path))
+}
+
+/// Reads a value of type `T` from `path`.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let file = File::open(path).map_err(Error::io(path))?;
+    serde_json::from_reader(BufReader::new(file)).map_err(|source| Error::Json {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_replace_each_other_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        for value in [vec![1, 2], vec![3]] {
+            write(&path, &value).unwrap();
+            assert_eq!(read::<Vec<i32>>(&path).unwrap(), value);
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let error = read::<String>(&path).unwrap_err().to_string();
+        assert!(
+            error.contains("a.json") && error.contains("line 1"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_failed_write_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let in_the_way = folder.path().join("a.json");
+        fs::create_dir(&in_the_way).unwrap();
+        assert!(write(&in_the_way, &1).is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

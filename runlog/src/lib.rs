@@ -1,0 +1,28 @@
+//! What a hookprobe run leaves on disk, written and read here and nowhere else.
+//!
+//! A run directory holds `manifest.json` and `analysis.json` (shapes in [`manifest`] and
+//! [`analysis`], with JSON schemas), the request log and the span log as NumPy structured arrays
+//! ([`record`], [`table`]), one HDR interval log an arm ([`interval_log`]) and one CSV an arm in the
+//! paper's format ([`paper_csv`]).
+//!
+//! All times are nanoseconds on `CLOCK_MONOTONIC` of the machine that took them, unless a name says
+//! otherwise.
+
+pub mod analysis;
+pub mod directory;
+pub mod error;
+pub mod estimate;
+pub mod gate;
+pub mod groups;
+pub mod interval_log;
+pub mod json;
+pub mod manifest;
+pub mod paper_csv;
+pub mod record;
+pub mod summary;
+pub mod table;
+pub mod trace;
+pub mod truth;
+
+pub use directory::RunDirectory;
+pub use error::{Error, Result};

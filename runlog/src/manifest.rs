@@ -1,0 +1,144 @@
+//! How a run was set up: `manifest.json`. Written before the first request, completed at the end.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Version of this shape.
+pub const SCHEMA: &str = "hookprobe/manifest/1";
+
+/// The set-up of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// Version of hookprobe.
+    pub version: String,
+    /// The command line.
+    pub command: Vec<String>,
+    /// Wall-clock time at the start, in nanoseconds since 1970.
+    pub started_unix_ns: u64,
+    /// `CLOCK_MONOTONIC` at the same instant.
+    pub started_monotonic_ns: u64,
+    /// `running`, `complete`, or why the run ended early.
+    pub ended: String,
+    /// The machine.
+    pub environment: Environment,
+    /// Which CPUs did what.
+    pub placement: Placement,
+    /// The arms; logs refer to them by position.
+    pub arms: Vec<Arm>,
+    /// How requests were laid out.
+    pub schedule: Schedule,
+    /// The probes, or null when there were none.
+    pub probes: Option<Probes>,
+}
+
+/// The machine that a run was made on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Environment {
+    /// Kernel release, as `uname -r`.
+    pub kernel: String,
+    /// Architecture, as `uname -m`.
+    pub architecture: String,
+    /// CPU model.
+    pub cpu_model: String,
+    /// CPUs online.
+    pub cpus: usize,
+    /// Whether the CPU says that a hypervisor runs below it.
+    pub virtual_machine: bool,
+    /// Clock source of the kernel.
+    pub clock_source: String,
+    /// CPU frequency governor of CPU 0, where the kernel has one.
+    pub governor: Option<String>,
+    /// CPU limit of the cgroup in CPUs, where there is one.
+    pub cgroup_cpu_limit: Option<f64>,
+    /// Memory limit of the cgroup in bytes, where there is one.
+    pub cgroup_memory_limit: Option<u64>,
+    /// Load average over one minute at the start.
+    pub load_average: f64,
+    /// CPU time that the hypervisor gave to others during the run, in milliseconds over all CPUs.
+    pub steal_ms: Option<u64>,
+    /// Mean cost of one `clock_gettime(CLOCK_MONOTONIC)` on this machine, in nanoseconds. It is
+    /// what an empty self-timed span reads, and part of every in-situ figure.
+    pub clock_read_ns: f64,
+}
+
+/// Which CPUs the parts of a run were bound to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Placement {
+    /// In words.
+    pub policy: String,
+    /// CPUs of the servers.
+    pub sut_cpus: Vec<usize>,
+    /// CPUs of the load generator.
+    pub loadgen_cpus: Vec<usize>,
+    /// CPUs of the agent that drains the probes.
+    pub agent_cpus: Vec<usize>,
+}
+
+/// One arm.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Arm {
+    /// Its name.
+    pub name: String,
+    /// Where its requests go.
+    pub url: String,
+    /// Process id of its server, as the agent sees it.
+    pub pid: u32,
+    /// The hook that was preloaded, or null.
+    pub hook: Option<String>,
+    /// The hook's settings, as `NAME=value`.
+    pub hook_environment: Vec<String>,
+}
+
+/// How requests were laid out over arms and time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// `rmit` (random order of the arms within each round) or `sequential`.
+    pub order: String,
+    /// Seed of the random order.
+    pub seed: u64,
+    /// Connections at a time.
+    pub connections: usize,
+    /// Requests per arm, for each state of the probes.
+    pub requests_per_cell: u64,
+    /// Blocks per arm, for each state of the probes.
+    pub blocks_per_cell: u32,
+    /// First requests of each arm and state that count as warm-up.
+    pub warmup_requests: u64,
+    /// First requests of each block that count as warm-up: the block's connections are new.
+    pub block_warmup_requests: u64,
+}
+
+/// The probes of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Probes {
+    /// What brackets `read(2)` in the kernel.
+    pub kernel_probe: String,
+    /// What was passed over for it, and why.
+    pub passed_over: Vec<PassedOver>,
+    /// Offset into the hook's probe site that the kernel serves best, in bytes.
+    pub site_offset: u64,
+    /// What the kernel answered when asked for it.
+    pub site_offset_reason: String,
+    /// Size of the ring buffer in bytes.
+    pub ring_bytes: u32,
+    /// How often the probes were attached and detached.
+    pub attaches: u32,
+}
+
+/// A kernel probe that was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PassedOver {
+    /// Its name.
+    pub kernel_probe: String,
+    /// Why not.
+    pub reason: String,
+}

@@ -1,0 +1,246 @@
+//! The rows of the logs. Each becomes one structured NumPy array: `numpy.load("requests.npy")`.
+
+use npyz::{AutoSerialize, Deserialize, Serialize};
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Outcome {
+    /// A complete response with a 2xx status.
+    Ok = 0,
+    /// A complete response with another status.
+    NotSuccess = 1,
+    /// The response was not HTTP/1.1, or of a kind the client does not read.
+    Malformed = 2,
+    /// The server closed the connection before the response was complete.
+    Closed = 3,
+    /// No complete response in time.
+    TimedOut = 4,
+    /// The request could not be sent.
+    SendFailed = 5,
+}
+
+impl Outcome {
+    /// Every outcome, in the order of their numbers.
+    pub const ALL: [Self; 6] = [
+        Self::Ok,
+        Self::NotSuccess,
+        Self::Malformed,
+        Self::Closed,
+        Self::TimedOut,
+        Self::SendFailed,
+    ];
+
+    /// The name that summaries use.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::NotSuccess => "status_not_2xx",
+            Self::Malformed => "malformed_response",
+            Self::Closed => "closed_by_server",
+            Self::TimedOut => "timed_out",
+            Self::SendFailed => "send_failed",
+        }
+    }
+}
+
+/// One request, as the load generator saw it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, AutoSerialize)]
+pub struct Request {
+    /// Number of the request in the run, from 0; unique over all arms.
+    pub sequence: u64,
+    /// Index of the arm in the manifest.
+    pub arm: u16,
+    /// [`Request::WARMUP`], [`Request::OBSERVED`].
+    pub flags: u16,
+    /// Number of the block in the run, from 0.
+    pub block: u32,
+    /// Number of the connection in the run, from 0.
+    pub connection: u32,
+    /// The client's TCP port.
+    pub local_port: u16,
+    /// HTTP status, 0 without a response.
+    pub status: u16,
+    /// An [`Outcome`].
+    pub outcome: u8,
+    /// Offset of the request's first byte in what the client sent on the connection.
+    pub first_byte: u64,
+    /// Offset behind the request's last byte.
+    pub end_byte: u64,
+    /// When it was due; in a closed loop, when it was sent.
+    pub planned_ns: u64,
+    /// Immediately before the first byte was written.
+    pub sent_ns: u64,
+    /// Immediately after the last byte of the response was read, or when it failed.
+    pub done_ns: u64,
+}
+
+impl Request {
+    /// Counts as warm-up: logged, and left out of every estimate.
+    pub const WARMUP: u16 = 1;
+    /// Sent in a block with the probes attached.
+    pub const OBSERVED: u16 = 2;
+
+    /// Whether it belongs to the warm-up.
+    #[must_use]
+    pub fn is_warmup(&self) -> bool {
+        self.flags & Self::WARMUP != 0
+    }
+
+    /// Whether the probes were attached.
+    #[must_use]
+    pub fn is_observed(&self) -> bool {
+        self.flags & Self::OBSERVED != 0
+    }
+
+    /// Whether it got a complete response with a 2xx status.
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        self.outcome == Outcome::Ok as u8
+    }
+
+    /// `done - sent`.
+    #[must_use]
+    pub fn response_time_ns(&self) -> u64 {
+        self.done_ns.saturating_sub(self.sent_ns)
+    }
+}
+
+/// One connection, as the load generator saw it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, AutoSerialize)]
+pub struct ClientConnection {
+    /// Number of the connection in the run, from 0.
+    pub connection: u32,
+    /// Index of the arm in the manifest.
+    pub arm: u16,
+    /// The client's TCP port.
+    pub local_port: u16,
+    /// Number of the block in the run.
+    pub block: u32,
+    /// Before `connect`.
+    pub opening_ns: u64,
+    /// After `close`, or 0 when the run ended before.
+    pub closed_ns: u64,
+    /// Bytes sent.
+    pub sent_bytes: u64,
+}
+
+/// One connection, as the hook in the server saw it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, AutoSerialize)]
+pub struct ServerConnection {
+    /// The hook's identity of the connection.
+    pub connection: u64,
+    /// Index of the arm in the manifest.
+    pub arm: u16,
+    /// The client's TCP port, 0 when the hook could not tell.
+    pub peer_port: u16,
+    /// Number of the attach (observed block) in the run.
+    pub attach: u32,
+    /// The server's descriptor.
+    pub fd: i32,
+    /// After `accept` returned.
+    pub accepted_ns: u64,
+}
+
+/// One call of the hooked `read` on a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, AutoSerialize)]
+pub struct ReadSpan {
+    /// The hook's identity of the connection.
+    pub connection: u64,
+    /// Index of the arm in the manifest.
+    pub arm: u16,
+    /// Rank of the matched keyword plus one, 0 without a match.
+    pub keyword: u16,
+    /// Number of the attach (observed block) in the run.
+    pub attach: u32,
+    /// Thread that called, as the root PID namespace numbers it.
+    pub tid: u32,
+    /// The server's descriptor.
+    pub fd: i32,
+    /// Offset in the connection of the first byte returned; `u64::MAX` when the connection is older
+    /// than the attach.
+    pub first_byte: u64,
+    /// What `read` returned.
+    pub returned: i64,
+    /// Hook entered.
+    pub enter_ns: u64,
+    /// The inner `read` returned to the hook.
+    pub inner_exit_ns: u64,
+    /// Hook about to return.
+    pub exit_ns: u64,
+    /// `read(2)` entered in the kernel; 0 without a kernel probe.
+    pub syscall_enter_ns: u64,
+    /// `read(2)` left in the kernel; 0 without a kernel probe.
+    pub syscall_exit_ns: u64,
+}
+
+impl ReadSpan {
+    /// [`ReadSpan::first_byte`] of a connection that is older than the attach.
+    pub const UNKNOWN_OFFSET: u64 = u64::MAX;
+
+    /// Hook span minus inner span: what interposing added to this call.
+    #[must_use]
+    pub fn hook_overhead_ns(&self) -> u64 {
+        self.exit_ns.saturating_sub(self.inner_exit_ns)
+    }
+
+    /// The syscall span, or `None` without a kernel probe.
+    #[must_use]
+    pub fn syscall_ns(&self) -> Option<u64> {
+        (self.syscall_exit_ns != 0).then(|| self.syscall_exit_ns - self.syscall_enter_ns)
+    }
+}
+
+/// One call of the write family on a connection that the hook tracks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, AutoSerialize)]
+pub struct WriteSpan {
+    /// The hook's identity of the connection.
+    pub connection: u64,
+    /// Index of the arm in the manifest.
+    pub arm: u16,
+    /// Number of the attach (observed block) in the run.
+    pub attach: u32,
+    /// Thread that called, as the root PID namespace numbers it.
+    pub tid: u32,
+    /// What the call returned.
+    pub returned: i64,
+    /// Entered in the kernel.
+    pub enter_ns: u64,
+    /// Left in the kernel.
+    pub exit_ns: u64,
+}
+
+/// One request with what happened inside the server for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, AutoSerialize)]
+pub struct JoinedRequest {
+    /// Number of the request in the run.
+    pub sequence: u64,
+    /// Index of the arm in the manifest.
+    pub arm: u16,
+    /// The request's flags: [`Request::WARMUP`], [`Request::OBSERVED`], [`JoinedRequest::SHARED`].
+    pub flags: u16,
+    /// Number of the block in the run.
+    pub block: u32,
+    /// Calls of the hooked `read` for it.
+    pub calls: u32,
+    /// Hook overhead of all its calls.
+    pub hook_overhead_ns: u64,
+    /// `read(2)` in the kernel, all its calls; 0 without a kernel probe.
+    pub read_syscall_ns: u64,
+    /// From the last read's return to the response's first write; 0 when no write was seen.
+    pub application_ns: u64,
+    /// The response's first write in the kernel; 0 when no write was seen.
+    pub write_syscall_ns: u64,
+    /// `done - sent`.
+    pub response_time_ns: u64,
+    /// First read entered.
+    pub first_read_enter_ns: u64,
+    /// Last read that returned bytes of it left.
+    pub last_read_exit_ns: u64,
+}
+
+impl JoinedRequest {
+    /// One of its reads returned bytes of another request too (pipelining).
+    pub const SHARED: u16 = 1 << 8;
+}

@@ -1,0 +1,332 @@
+//! Logs as NumPy structured arrays (`.npy`), written row by row and read in a stream.
+//!
+//! The number of rows is part of the header and is filled in at the end. A run that was killed left
+//! it empty; [`Rows`] then reads on to the last complete row, and [`Rows::was_cut_short`] says so.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use npyz::{AutoSerialize, Deserialize, NpyHeader, TypeRead as _, WriterBuilder as _};
+
+pub use npyz::Deserialize as Row;
+
+use crate::error::{Error, Result};
+
+/// Writes rows to a new file.
+pub struct TableWriter<T: AutoSerialize> {
+    path: PathBuf,
+    writer: npyz::NpyWriter<T, Shared>,
+    file: Shared,
+    rows: u64,
+}
+
+/// The file, held by the row writer and by us, who can flush it.
+#[derive(Clone)]
+struct Shared(Rc<RefCell<BufWriter<File>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.borrow_mut().flush()
+    }
+}
+
+impl Seek for Shared {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        self.0.borrow_mut().seek(position)
+    }
+}
+
+impl<T: AutoSerialize> std::fmt::Debug for TableWriter<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { path, rows, .. } = self;
+        f.debug_struct("TableWriter")
+            .field("path", path)
+            .field("rows", rows)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T: AutoSerialize> TableWriter<T> {
+    /// Creates the file.
+    pub fn create(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        let file = File::create_new(&path).map_err(Error::io(&path))?;
+        let file = BufWriter::with_capacity(1 << 18, file);
+        let file = Shared(Rc::new(RefCell::new(file)));
+        let writer = npyz::WriteOptions::new()
+            .default_dtype()
+            .writer(file.clone())
+            .begin_1d()
+            .map_err(Error::io(&path))?;
+        let mut table = Self {
+            path,
+            writer,
+            file,
+            rows: 0,
+        };
+        // With its header alone the file can be read as an empty log.
+        table.flush()?;
+        Ok(table)
+    }
+
+    /// Writes what is buffered. What was flushed survives this program's end, however it ends.
+    pub fn flush(&mut self) -> Result<()> {
+        self.file.flush().map_err(Error::io(&self.path))
+    }
+
+    /// Appends a row.
+    pub fn push(&mut self, row: &T) -> Result<()> {
+        self.writer.push(row).map_err(Error::io(&self.path))?;
+        self.rows += 1;
+        Ok(())
+    }
+
+    /// Rows so far.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Completes the header and flushes. Returns how many rows were written.
+    pub fn finish(self) -> Result<u64> {
+        let Self {
+            path,
+            writer,
+            mut file,
+            rows,
+        } = self;
+        writer
+            .finish()
+            .and_then(|()| file.flush())
+            .map_err(Error::io(&path))?;
+        Ok(rows)
+    }
+}
+
+/// Reads a whole log that fits into memory.
+pub fn read_all<T: Row>(path: impl Into<PathBuf>) -> Result<Vec<T>> {
+    Rows::open(path)?.collect()
+}
+
+/// Reads rows from a file, in a stream.
+pub struct Rows<T: Deserialize> {
+    path: PathBuf,
+    reader: BufReader<File>,
+    row: T::TypeReader,
+    row_bytes: Vec<u8>,
+    promised: u64,
+    read: u64,
+    cut_short: bool,
+    _type: PhantomData<T>,
+}
+
+impl<T: Deserialize> std::fmt::Debug for Rows<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rows")
+            .field("path", &self.path)
+            .field("read", &self.read)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T: Deserialize> Rows<T> {
+    /// Opens the file and checks that its columns are those of `T`.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        let file = File::open(&path).map_err(Error::io(&path))?;
+        let mut reader = BufReader::with_capacity(1 << 18, file);
+        let header = read_header(&mut reader)
+            .and_then(|bytes| NpyHeader::from_reader(bytes.as_slice()))
+            .map_err(|error| Error::format(&path, format!("is not a .npy file ({error})")))?;
+        let dtype = header.dtype();
+        let row_size = row_size(&path, &dtype)?;
+        let row = T::reader(&dtype).map_err(|error| {
+            Error::format(
+                &path,
+                format!("has other columns than this version ({error})"),
+            )
+        })?;
+        Ok(Self {
+            path,
+            reader,
+            row,
+            row_bytes: vec![0; row_size],
+            promised: header.shape().first().copied().unwrap_or(0),
+            read: 0,
+            cut_short: false,
+            _type: PhantomData,
+        })
+    }
+
+    /// Whether the header promised another number of rows than the file holds: the writer was
+    /// stopped. Known once the last row was read.
+    #[must_use]
+    pub fn was_cut_short(&self) -> bool {
+        self.cut_short
+    }
+
+    /// The next row, or `None` behind the last complete one.
+    fn next_row(&mut self) -> io::Result<Option<T>> {
+        let mut filled = 0;
+        while filled < self.row_bytes.len() {
+            match self.reader.read(&mut self.row_bytes[filled..]) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if filled < self.row_bytes.len() {
+            self.cut_short = filled > 0 || self.read != self.promised;
+            return Ok(None);
+        }
+        self.read += 1;
+        self.row.read_one(self.row_bytes.as_slice()).map(Some)
+    }
+}
+
+impl<T: Deserialize> Iterator for Rows<T> {
+    type Item = Result<T>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_row().map_err(Error::io(&self.path)).transpose()
+    }
+}
+
+/// Reads the header's bytes. Where a writer never came to fill in the number of rows, its
+/// placeholder of asterisks becomes a 0.
+fn read_header(reader: &mut impl Read) -> io::Result<Vec<u8>> {
+    // Magic, version, and the length of the rest in two bytes (version 1) or four.
+    let mut bytes = vec![0; 10];
+    reader.read_exact(&mut bytes)?;
+    if !bytes.starts_with(b"\x93NUMPY") {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "other magic"));
+    }
+    let mut length = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    if bytes[6] > 1 {
+        let mut high = [0; 2];
+        reader.read_exact(&mut high)?;
+        bytes.extend(high);
+        length += usize::from(u16::from_le_bytes(high)) << 16;
+    }
+    let start = bytes.len();
+    reader.take(length as u64).read_to_end(&mut bytes)?;
+    let header = &mut bytes[start..];
+    if let Some(first) = header.iter().position(|byte| *byte == b'*') {
+        header[first] = b'0';
+        for byte in header.iter_mut().filter(|byte| **byte == b'*') {
+            *byte = b' ';
+        }
+    }
+    Ok(bytes)
+}
+
+fn row_size(path: &Path, dtype: &npyz::DType) -> Result<usize> {
+    dtype
+        .num_bytes()
+        .filter(|size| *size > 0)
+        .ok_or_else(|| Error::format(path, "has rows of no fixed size"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, OpenOptions};
+
+    use super::*;
+    use crate::record::{Request, WriteSpan};
+
+    fn request(sequence: u64) -> Request {
+        Request {
+            sequence,
+            sent_ns: 10 * sequence,
+            done_ns: 10 * sequence + 7,
+            flags: Request::OBSERVED,
+            ..Request::default()
+        }
+    }
+
+    fn written(rows: u64) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("requests.npy");
+        let mut writer = TableWriter::create(&path).unwrap();
+        for sequence in 0..rows {
+            writer.push(&request(sequence)).unwrap();
+        }
+        assert_eq!(writer.finish().unwrap(), rows);
+        (folder, path)
+    }
+
+    #[test]
+    fn rows_come_back_as_they_were() {
+        for count in [0, 1, 10_000] {
+            let (_folder, path) = written(count);
+            let mut rows = Rows::<Request>::open(&path).unwrap();
+            for sequence in 0..count {
+                assert_eq!(rows.next().unwrap().unwrap(), request(sequence));
+            }
+            assert!(rows.next().is_none());
+            assert!(!rows.was_cut_short());
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_cut_gives_its_complete_rows_and_says_so() {
+        let (_folder, path) = written(100);
+        let length = fs::metadata(&path).unwrap().len();
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_len(length - 30).unwrap();
+        let mut rows = Rows::<Request>::open(&path).unwrap();
+        assert_eq!(rows.by_ref().flatten().count(), 99);
+        assert!(rows.was_cut_short());
+    }
+
+    #[test]
+    fn a_writer_that_never_finished_leaves_readable_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("requests.npy");
+        let mut writer = TableWriter::create(&path).unwrap();
+        assert_eq!(Rows::<Request>::open(&path).unwrap().count(), 0);
+        for sequence in 0..50_000 {
+            writer.push(&request(sequence)).unwrap();
+            if sequence == 45_000 {
+                writer.flush().unwrap();
+            }
+        }
+        std::mem::forget(writer); // as SIGKILL would leave it: no count, buffers lost
+        let mut rows = Rows::<Request>::open(&path).unwrap();
+        let mut read = 0;
+        for (sequence, row) in rows.by_ref().enumerate() {
+            assert_eq!(row.unwrap(), request(sequence as u64));
+            read += 1;
+        }
+        assert!((45_001..=50_000).contains(&read), "{read}");
+        assert!(rows.was_cut_short());
+    }
+
+    #[test]
+    fn foreign_files_are_refused_with_a_reason() {
+        let (folder, path) = written(3);
+        let error = Rows::<WriteSpan>::open(&path).unwrap_err().to_string();
+        assert!(error.contains("columns"), "{error}");
+        let text = folder.path().join("text.npy");
+        fs::write(&text, "start_time,response_time\n").unwrap();
+        let error = Rows::<Request>::open(&text).unwrap_err().to_string();
+        assert!(error.contains("not a .npy file"), "{error}");
+        let error = Rows::<Request>::open(folder.path().join("none")).unwrap_err();
+        assert!(error.to_string().contains("none"), "{error}");
+    }
+
+    #[test]
+    fn a_log_never_replaces_another() {
+        let (_folder, path) = written(1);
+        assert!(TableWriter::<Request>::create(&path).is_err());
+    }
+}

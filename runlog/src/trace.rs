@@ -1,0 +1,65 @@
+//! What `probe-user trace --json` prints.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::analysis::Ledger;
+use crate::manifest::Probes;
+
+/// Version of this shape.
+pub const SCHEMA: &str = "hookprobe/trace/1";
+
+/// What was seen of the traced processes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Trace {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The traced processes.
+    pub targets: Vec<TraceTarget>,
+    /// How long the probes were attached, in seconds.
+    pub duration_s: f64,
+    /// What ended the trace.
+    pub ended: String,
+    /// The probes.
+    pub probes: Probes,
+    /// Spans by kind; only kinds that occurred.
+    pub spans: BTreeMap<String, SpanSummary>,
+    /// Where every probe hit went.
+    pub ledger: Ledger,
+}
+
+/// One traced process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TraceTarget {
+    /// Process number.
+    pub pid: i32,
+    /// Its executable.
+    pub executable: String,
+    /// The hook that it has loaded, or null.
+    pub hook: Option<String>,
+}
+
+/// Durations of the spans of one kind, in nanoseconds. Quantiles carry the histogram's error of at
+/// most 0.8 %.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SpanSummary {
+    /// Spans.
+    pub count: u64,
+    /// Exact mean.
+    pub mean_ns: f64,
+    /// Median.
+    pub p50_ns: u64,
+    /// 90th percentile.
+    pub p90_ns: u64,
+    /// 99th percentile.
+    pub p99_ns: u64,
+    /// 99.9th percentile.
+    pub p999_ns: u64,
+    /// Largest.
+    pub max_ns: u64,
+}
