@@ -1,0 +1,307 @@
+//! The closed loop: each connection sends its next request when the response to the last is
+//! complete.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use mio::{Events, Interest, Poll, Token};
+use runlog::record::{ClientConnection, Request};
+use runlog::table::TableWriter;
+
+use crate::clock::monotonic_ns;
+use crate::connection::{Connection, Step};
+use crate::plan::Block;
+use crate::target::RequestBytes;
+
+/// How often requests are checked for having timed out, and the stop flag for being raised.
+const TICK: Duration = Duration::from_millis(100);
+/// How long a refused connection is tried again before the arm counts as gone.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The logs that a client writes.
+#[derive(Debug)]
+pub struct Logs {
+    /// One row a request.
+    pub requests: TableWriter<Request>,
+    /// One row a connection.
+    pub connections: TableWriter<ClientConnection>,
+}
+
+impl Logs {
+    /// Writes what is buffered, so that even SIGKILL would lose no more than a block.
+    pub fn flush(&mut self) -> runlog::Result<()> {
+        self.requests.flush()?;
+        self.connections.flush()
+    }
+}
+
+/// Why a run ended early.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CutShort {
+    /// The stop flag was raised.
+    Stopped,
+    /// An arm does not accept connections any more.
+    ArmGone(String),
+}
+
+/// How a block ended.
+pub type BlockEnd = Result<(), CutShort>;
+
+/// Where the requests of a block go.
+#[derive(Debug)]
+pub struct ArmTarget {
+    /// Name, for messages.
+    pub name: String,
+    /// Address.
+    pub address: SocketAddr,
+    /// The request.
+    pub request: RequestBytes,
+}
+
+/// Runs blocks, one after the other.
+#[derive(Debug)]
+pub struct Client {
+    poll: Poll,
+    events: Events,
+    /// Connections at a time.
+    connections: usize,
+    timeout: Duration,
+    stop: Arc<AtomicBool>,
+    next_sequence: u64,
+    next_connection: u32,
+}
+
+impl Client {
+    /// A client that holds `connections` at a time and gives a response at most `timeout`.
+    pub fn new(connections: usize, timeout: Duration, stop: Arc<AtomicBool>) -> io::Result<Self> {
+        Ok(Self {
+            poll: Poll::new()?,
+            events: Events::with_capacity(connections.min(1024)),
+            connections,
+            timeout,
+            stop,
+            next_sequence: 0,
+            next_connection: 0,
+        })
+    }
+
+    /// Runs one block on connections of its own and closes them. `on_request` is told of each
+    /// request that has ended.
+    pub fn run_block(
+        &mut self,
+        target: &mut ArmTarget,
+        number: u32,
+        block: Block,
+        logs: &mut Logs,
+        on_request: &mut dyn FnMut(&Request),
+    ) -> anyhow::Result<BlockEnd> {
+        let slots = self
+            .connections
+            .min(usize::try_from(block.requests).unwrap_or(usize::MAX));
+        let mut run = BlockRun {
+            client: self,
+            target,
+            number,
+            block,
+            logs,
+            on_request,
+            sent: 0,
+            done: 0,
+        };
+        let mut open: Vec<Option<Connection>> = Vec::new();
+        let mut end = Ok(());
+        for slot in 0..slots {
+            match run.connect(slot)? {
+                Ok(connection) => open.push(Some(connection)),
+                Err(cut_short) => {
+                    end = Err(cut_short);
+                    break;
+                }
+            }
+        }
+        if end.is_ok() {
+            end = run.drive(&mut open)?;
+        }
+        for connection in open.into_iter().flatten() {
+            run.logs.connections.push(&connection.close())?;
+        }
+        Ok(end)
+    }
+}
+
+/// A block in progress.
+struct BlockRun<'b> {
+    client: &'b mut Client,
+    target: &'b mut ArmTarget,
+    number: u32,
+    block: Block,
+    logs: &'b mut Logs,
+    on_request: &'b mut dyn FnMut(&Request),
+    sent: u64,
+    done: u64,
+}
+
+impl BlockRun<'_> {
+    fn drive(&mut self, open: &mut [Option<Connection>]) -> anyhow::Result<BlockEnd> {
+        for slot in 0..open.len() {
+            if let Err(cut_short) = self.send_next(slot, open)? {
+                return Ok(Err(cut_short));
+            }
+        }
+        let mut ready = Vec::new();
+        let mut next_tick_ns = monotonic_ns() + as_ns(TICK);
+        while self.done < self.block.requests {
+            match self.client.poll.poll(&mut self.client.events, Some(TICK)) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error).context("cannot poll the connections"),
+            }
+            if self.client.stop.load(Ordering::Relaxed) {
+                return Ok(Err(CutShort::Stopped));
+            }
+            ready.clear();
+            let events = self.client.events.iter();
+            ready.extend(events.map(|event| (event.token().0, event.is_read_closed())));
+            for &(slot, server_closed) in &ready {
+                let step = match &mut open[slot] {
+                    Some(connection) => connection.on_ready(server_closed),
+                    None => Step::Waiting,
+                };
+                if let Err(cut_short) = self.advance(step, slot, open)? {
+                    return Ok(Err(cut_short));
+                }
+            }
+            let now_ns = monotonic_ns();
+            if now_ns >= next_tick_ns {
+                next_tick_ns = now_ns + as_ns(TICK);
+                let sent_before_ns = now_ns.saturating_sub(as_ns(self.client.timeout));
+                for slot in 0..open.len() {
+                    let step = match &mut open[slot] {
+                        Some(connection) => connection.expire(sent_before_ns),
+                        None => Step::Waiting,
+                    };
+                    if let Err(cut_short) = self.advance(step, slot, open)? {
+                        return Ok(Err(cut_short));
+                    }
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Logs a request that has ended, and sends the next on its connection or on a new one.
+    fn advance(
+        &mut self,
+        mut step: Step,
+        slot: usize,
+        open: &mut [Option<Connection>],
+    ) -> anyhow::Result<BlockEnd> {
+        while let Step::Done { request, reusable } = step {
+            self.logs.requests.push(&request)?;
+            self.done += 1;
+            (self.on_request)(&request);
+            if !reusable {
+                self.discard(slot, open)?;
+            }
+            if self.sent == self.block.requests {
+                return Ok(Ok(()));
+            }
+            if open[slot].is_none() {
+                match self.connect(slot)? {
+                    Ok(connection) => open[slot] = Some(connection),
+                    Err(cut_short) => return Ok(Err(cut_short)),
+                }
+            }
+            step = self.send_on(slot, open);
+        }
+        Ok(Ok(()))
+    }
+
+    fn send_next(
+        &mut self,
+        slot: usize,
+        open: &mut [Option<Connection>],
+    ) -> anyhow::Result<BlockEnd> {
+        let step = self.send_on(slot, open);
+        self.advance(step, slot, open)
+    }
+
+    fn send_on(&mut self, slot: usize, open: &mut [Option<Connection>]) -> Step {
+        let Some(connection) = &mut open[slot] else {
+            return Step::Waiting;
+        };
+        let mut flags = 0;
+        if self.sent < self.block.warmup {
+            flags |= Request::WARMUP;
+        }
+        if self.block.observed {
+            flags |= Request::OBSERVED;
+        }
+        let request = Request {
+            sequence: self.client.next_sequence,
+            arm: self.block.arm,
+            flags,
+            block: self.number,
+            ..Request::default()
+        };
+        self.client.next_sequence += 1;
+        self.sent += 1;
+        connection.send(request, self.target.request.numbered(request.sequence))
+    }
+
+    fn discard(&mut self, slot: usize, open: &mut [Option<Connection>]) -> anyhow::Result<()> {
+        if let Some(mut connection) = open[slot].take() {
+            self.client
+                .poll
+                .registry()
+                .deregister(connection.source())?;
+            self.logs.connections.push(&connection.close())?;
+        }
+        Ok(())
+    }
+
+    /// Opens the connection of a slot. A server that restarts is given some time to come back.
+    fn connect(&mut self, slot: usize) -> anyhow::Result<Result<Connection, CutShort>> {
+        let give_up_ns = monotonic_ns() + as_ns(CONNECT_PATIENCE);
+        loop {
+            let log = ClientConnection {
+                connection: self.client.next_connection,
+                arm: self.block.arm,
+                block: self.number,
+                ..ClientConnection::default()
+            };
+            match Connection::open(self.target.address, CONNECT_PATIENCE, log) {
+                Ok(mut connection) => {
+                    self.client.next_connection += 1;
+                    self.client
+                        .poll
+                        .registry()
+                        .register(
+                            connection.source(),
+                            Token(slot),
+                            Interest::READABLE | Interest::WRITABLE,
+                        )
+                        .context("cannot poll a connection")?;
+                    return Ok(Ok(connection));
+                }
+                Err(_) if self.client.stop.load(Ordering::Relaxed) => {
+                    return Ok(Err(CutShort::Stopped));
+                }
+                Err(error) if monotonic_ns() >= give_up_ns => {
+                    let ArmTarget { name, address, .. } = &self.target;
+                    let reason = format!("arm {name}: cannot connect to {address}: {error}");
+                    return Ok(Err(CutShort::ArmGone(reason)));
+                }
+                Err(_) => std::thread::sleep(TICK),
+            }
+        }
+    }
+}
+
+fn as_ns(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

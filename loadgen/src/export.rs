@@ -1,0 +1,285 @@
+//! What people and tools want, made from the request log: the summary, one HDR log and one CSV an
+//! arm. Reads the log in a stream, once an arm.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use runlog::interval_log::{self, Interval};
+use runlog::record::{Outcome, Request};
+use runlog::summary::{ArmLoad, Latency};
+use runlog::table::Rows;
+use runlog::{Result, RunDirectory, paper_csv};
+
+/// The instant at which both clocks were read at the start of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Start {
+    /// Nanoseconds since 1970.
+    pub unix_ns: u64,
+    /// Nanoseconds on `CLOCK_MONOTONIC`.
+    pub monotonic_ns: u64,
+}
+
+impl Start {
+    fn to_unix(self, monotonic_ns: u64) -> Duration {
+        let since_start = monotonic_ns.saturating_sub(self.monotonic_ns);
+        Duration::from_nanos(self.unix_ns + since_start)
+    }
+}
+
+/// Writes the CSV and the HDR log of an arm, and sums it up.
+pub fn export_arm(
+    run: &RunDirectory,
+    index: u16,
+    name: &str,
+    url: &str,
+    start: Start,
+) -> Result<ArmLoad> {
+    let requests = || -> Result<_> {
+        let rows = Rows::<Request>::open(run.requests())?;
+        Ok(rows.filter(move |row| row.as_ref().map_or(true, |request| request.arm == index)))
+    };
+    write_csv(run, name, start, requests()?)?;
+    let blocks = Blocks {
+        requests: requests()?,
+        next: None,
+        start,
+    };
+    interval_log::write(
+        &run.interval_log(name),
+        &format!("hookprobe: response times of arm {name} in ns, one interval a block, no warm-up"),
+        Duration::from_nanos(start.unix_ns),
+        blocks,
+    )?;
+    summarize(name, url, requests()?)
+}
+
+fn write_csv(
+    run: &RunDirectory,
+    name: &str,
+    start: Start,
+    requests: impl Iterator<Item = Result<Request>>,
+) -> Result<()> {
+    let mut csv = paper_csv::Writer::create(run.paper_csv(name))?;
+    for request in requests {
+        let request = request?;
+        if request.is_ok() {
+            csv.push(paper_csv::Row {
+                start_time_s: start.to_unix(request.sent_ns).as_secs_f64(),
+                response_time_ms: request.response_time_ns() as f64 / 1e6,
+            })?;
+        }
+    }
+    csv.finish()
+}
+
+/// Groups an arm's requests into one interval a block.
+struct Blocks<I> {
+    requests: I,
+    next: Option<Request>,
+    start: Start,
+}
+
+impl<I: Iterator<Item = Result<Request>>> Iterator for Blocks<I> {
+    type Item = Result<Interval>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let first = match self.next.take().map(Ok).or_else(|| self.requests.next())? {
+            Ok(request) => request,
+            Err(error) => return Some(Err(error)),
+        };
+        let mut interval = Interval {
+            start: self.start.to_unix(first.sent_ns),
+            duration: Duration::ZERO,
+            tag: first.is_observed().then(|| "observed".to_owned()),
+            histogram: interval_log::new_histogram(),
+        };
+        let mut end_ns = first.done_ns;
+        add(&mut interval.histogram, &first);
+        for request in self.requests.by_ref() {
+            let request = match request {
+                Ok(request) => request,
+                Err(error) => return Some(Err(error)),
+            };
+            if request.block != first.block {
+                self.next = Some(request);
+                break;
+            }
+            end_ns = end_ns.max(request.done_ns);
+            add(&mut interval.histogram, &request);
+        }
+        interval.duration = Duration::from_nanos(end_ns - first.sent_ns);
+        Some(Ok(interval))
+    }
+}
+
+fn add(histogram: &mut Histogram<u64>, request: &Request) {
+    if request.is_ok() && !request.is_warmup() {
+        histogram.saturating_record(request.response_time_ns());
+    }
+}
+
+fn summarize(
+    name: &str,
+    url: &str,
+    requests: impl Iterator<Item = Result<Request>>,
+) -> Result<ArmLoad> {
+    let mut histogram = interval_log::new_histogram();
+    let mut errors_by_kind = BTreeMap::new();
+    let (mut all, mut warmup, mut successes, mut total_ns) = (0, 0, 0_u64, 0_u64);
+    let mut spent = BlockTime::default();
+    for request in requests {
+        let request = request?;
+        spent.add(&request);
+        if request.is_warmup() {
+            warmup += 1;
+            continue;
+        }
+        all += 1;
+        if request.is_ok() {
+            successes += 1;
+            total_ns += request.response_time_ns();
+            histogram.saturating_record(request.response_time_ns());
+        } else {
+            let kind = Outcome::ALL.get(usize::from(request.outcome));
+            let kind = kind.map_or("unknown", |kind| kind.name());
+            *errors_by_kind.entry(kind.to_owned()).or_insert(0) += 1;
+        }
+    }
+    let seconds = spent.finish().as_secs_f64();
+    Ok(ArmLoad {
+        name: name.to_owned(),
+        url: url.to_owned(),
+        requests: all,
+        warmup_requests: warmup,
+        errors: all - successes,
+        errors_by_kind,
+        requests_per_second: if seconds > 0.0 {
+            successes as f64 / seconds
+        } else {
+            0.0
+        },
+        latency_ns: (successes > 0).then(|| Latency {
+            mean: total_ns as f64 / successes as f64,
+            p50: histogram.value_at_quantile(0.5),
+            p90: histogram.value_at_quantile(0.9),
+            p99: histogram.value_at_quantile(0.99),
+            p999: histogram.value_at_quantile(0.999),
+            max: histogram.max(),
+        }),
+    })
+}
+
+/// The time that an arm's blocks took outside of their warm-up.
+#[derive(Default)]
+struct BlockTime {
+    block: Option<(u32, u64, u64)>,
+    total_ns: u64,
+}
+
+impl BlockTime {
+    fn add(&mut self, request: &Request) {
+        if request.is_warmup() {
+            return;
+        }
+        match &mut self.block {
+            Some((block, _, end_ns)) if *block == request.block => {
+                *end_ns = (*end_ns).max(request.done_ns);
+            }
+            _ => {
+                self.close();
+                self.block = Some((request.block, request.sent_ns, request.done_ns));
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some((_, start_ns, end_ns)) = self.block.take() {
+            self.total_ns += end_ns - start_ns;
+        }
+    }
+
+    fn finish(mut self) -> Duration {
+        self.close();
+        Duration::from_nanos(self.total_ns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use runlog::table::TableWriter;
+
+    use super::*;
+
+    /// Two blocks of arm 0 and, between them, one of arm 1. A response takes 1 to 4 µs.
+    fn log() -> (tempfile::TempDir, RunDirectory) {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDirectory::create(folder.path().join("run")).unwrap();
+        let mut writer = TableWriter::create(run.requests()).unwrap();
+        for sequence in 0..12 {
+            let block = u32::try_from(sequence / 4).unwrap();
+            let sent_ns = 1_000_000 + 10_000 * sequence;
+            writer
+                .push(&Request {
+                    sequence,
+                    block,
+                    arm: u16::from(block == 1),
+                    flags: if sequence == 0 { Request::WARMUP } else { 0 },
+                    outcome: if sequence == 9 {
+                        Outcome::Closed
+                    } else {
+                        Outcome::Ok
+                    } as u8,
+                    sent_ns,
+                    done_ns: sent_ns + 1_000 * (1 + sequence % 4),
+                    ..Request::default()
+                })
+                .unwrap();
+        }
+        writer.finish().unwrap();
+        (folder, run)
+    }
+
+    const START: Start = Start {
+        unix_ns: 1_700_000_000_000_000_000,
+        monotonic_ns: 1_000_000,
+    };
+
+    #[test]
+    fn the_summary_counts_by_kind_and_leaves_the_warmup_out() {
+        let (_folder, run) = log();
+        let arm = export_arm(&run, 0, "a", "http://a", START).unwrap();
+        assert_eq!((arm.requests, arm.warmup_requests, arm.errors), (7, 1, 1));
+        assert_eq!(
+            arm.errors_by_kind,
+            [("closed_by_server".to_owned(), 1)].into()
+        );
+        let latency = arm.latency_ns.unwrap();
+        // 2, 3, 4 µs of the first block and 1, 3, 4 µs of the second.
+        assert!((latency.mean - 17_000.0 / 6.0).abs() < 1e-9);
+        assert!(latency.max.abs_diff(4_000) <= 4_000 / 128);
+        // From the second request's start to the fourth's end, and a whole block.
+        let seconds = (24_000.0 + 34_000.0) / 1e9;
+        assert!((arm.requests_per_second - 6.0 / seconds).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_csv_and_the_hdr_log_hold_the_arms_successes() {
+        let (_folder, run) = log();
+        export_arm(&run, 0, "a", "http://a", START).unwrap();
+        let csv = paper_csv::read(run.paper_csv("a")).unwrap();
+        assert_eq!(csv.len(), 7, "warm-up included, as in the paper's files");
+        assert!((csv[1].response_time_ms - 0.002).abs() < 1e-12);
+        assert!((csv[1].start_time_s - 1_700_000_000.000_01).abs() < 1e-6);
+        let intervals = interval_log::read(run.interval_log("a")).unwrap();
+        let counts: Vec<u64> = intervals.iter().map(|i| i.histogram.len()).collect();
+        assert_eq!(counts, [3, 3]);
+    }
+
+    #[test]
+    fn an_arm_without_a_success_has_no_latency() {
+        let (_folder, run) = log();
+        let arm = export_arm(&run, 7, "none", "http://a", START).unwrap();
+        assert_eq!((arm.requests, arm.latency_ns), (0, None));
+    }
+}
