@@ -1,0 +1,117 @@
+//! The ledger's counters, one set an arm and CPU. Every probe hit raises one hit counter and, sooner
+//! or later, one outcome counter of the same probe; what is in between is in flight, and is found
+//! in the table of threads when the probes are detached.
+
+/// A counter. The number is its place in [`Counters`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Counter {
+    /// `read(2)`: entered, or left without having been seen entering.
+    ReadHits,
+    /// `read(2)`: entry and exit seen.
+    ReadRecorded,
+    /// `read(2)`: exit without entry; it was entered before the probes were attached.
+    ReadExitAlone,
+    /// `read(2)`: entry without exit; the same thread entered again.
+    ReadEntryAlone,
+    /// `read(2)`: the table of threads was full.
+    ReadTableFull,
+
+    /// `read_done` site: fired.
+    SiteHits,
+    /// `read_done` site: paired with its syscall, in the histograms, and in the ring if asked for.
+    SiteRecorded,
+    /// `read_done` site: the ring buffer was full.
+    SiteRingFull,
+    /// `read_done` site: no syscall span of this thread fits the call.
+    SiteUnpaired,
+    /// Of the sites: the connection was not known; offsets start as unknown. Not an outcome.
+    SiteConnectionUnknown,
+
+    /// Write family on a tracked connection: entered.
+    WriteHits,
+    /// Write family: entry and exit seen, and in the ring if asked for.
+    WriteRecorded,
+    /// Write family: the ring buffer was full.
+    WriteRingFull,
+    /// Write family: entry without exit; the same thread entered again.
+    WriteEntryAlone,
+    /// Write family: the table of threads was full.
+    WriteTableFull,
+
+    /// `accepted` site: fired.
+    AcceptedHits,
+    /// `accepted` site: connection noted, and in the ring if asked for.
+    AcceptedRecorded,
+    /// `accepted` site: the ring buffer was full.
+    AcceptedRingFull,
+    /// `accepted` site: the table of connections was full. Its reads are of unknown offset.
+    AcceptedTableFull,
+
+    /// `closed` site: fired.
+    ClosedHits,
+    /// `closed` site: connection forgotten, and in the ring if asked for.
+    ClosedRecorded,
+    /// `closed` site: the ring buffer was full.
+    ClosedRingFull,
+
+    /// Function named by `--symbol`: entered, or left without having been seen entering.
+    FunctionHits,
+    /// Function: entry and return seen.
+    FunctionRecorded,
+    /// Function: return without entry; it was entered before the probes were attached.
+    FunctionReturnAlone,
+    /// Function: entry without return; the same stack frame was entered again. It was left by
+    /// `longjmp`, an exception, or the end of a thread.
+    FunctionEntryAlone,
+    /// Function: the table of open calls was full.
+    FunctionTableFull,
+
+    /// Records written to the ring buffer.
+    RecordsWritten,
+}
+
+impl Counter {
+    /// How many there are.
+    pub const COUNT: usize = Self::RecordsWritten as usize + 1;
+}
+
+/// One set of counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Counters {
+    values: [u64; Counter::COUNT],
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            values: [0; Counter::COUNT],
+        }
+    }
+}
+
+impl Counters {
+    /// The value of a counter.
+    #[must_use]
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.values[counter as usize]
+    }
+
+    /// Raises a counter by one and returns what it was.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "eBPF programs are one function each")]
+    pub fn raise(&mut self, counter: Counter) -> u64 {
+        let value = &mut self.values[counter as usize];
+        let before = *value;
+        *value = before + 1;
+        before
+    }
+
+    /// Adds another set.
+    pub fn add(&mut self, other: &Self) {
+        for (value, other) in self.values.iter_mut().zip(other.values) {
+            *value += other;
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What the eBPF programs and the agent agree on: records, map values, counters and the histogram
+//! layout. Plain old data only, `no_std`.
+//!
+//! Times are nanoseconds on `CLOCK_MONOTONIC`, which `bpf_ktime_get_ns` and the hook both read.
+//! Process and thread numbers are those of the root PID namespace.
+#![no_std]
+
+pub mod counters;
+pub mod layout;
+pub mod records;
+pub mod threads;
+
+pub use counters::{Counter, Counters};
+pub use records::{
+    Accepted, Closed, EVENT_ACCEPTED, EVENT_CLOSED, EVENT_HOOKED_READ, EVENT_WRITE, HookedRead,
+    UNKNOWN_OFFSET, Write,
+};
+pub use threads::{Connection, ConnectionKey, FunctionKey, MAX_THREADS, Thread};
+
+/// What a histogram holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum SpanKind {
+    /// Hook span minus inner span, of hooked reads.
+    HookOverhead = 0,
+    /// Hook entered to hook left.
+    HookSpan = 1,
+    /// `read(2)` in the kernel, every call of a traced process.
+    ReadSyscall = 2,
+    /// `read(2)` in the kernel, the calls that a hook made.
+    HookedReadSyscall = 3,
+    /// The write family in the kernel, on tracked connections.
+    WriteSyscall = 4,
+    /// Entry to return of the function named by `--symbol`.
+    Function = 5,
+}
+
+impl SpanKind {
+    /// How many there are.
+    pub const COUNT: u32 = 6;
+
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; Self::COUNT as usize] = [
+        Self::HookOverhead,
+        Self::HookSpan,
+        Self::ReadSyscall,
+        Self::HookedReadSyscall,
+        Self::WriteSyscall,
+        Self::Function,
+    ];
+
+    /// Index in the histogram and total maps of this kind of an arm.
+    #[must_use]
+    pub const fn index(self, arm: u32) -> u32 {
+        arm * Self::COUNT + self as u32
+    }
+}
+
+/// The most arms that one agent traces.
+pub const MAX_ARMS: u32 = 16;
+
+/// Number and exact sum of the spans of one kind and arm: means come from here, not from buckets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Total {
+    /// Spans.
+    pub count: u64,
+    /// Their lengths added up.
+    pub sum_ns: u64,
+}
+
+#[cfg(feature = "user")]
+mod user {
+    #![allow(unsafe_code, reason = "aya's Pod is an unsafe marker trait")]
+
+    // SAFETY: these are repr(C), made of integers only, without padding, and valid for any bytes.
+    unsafe impl aya::Pod for super::Total {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::Counters {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::Thread {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::Connection {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::ConnectionKey {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::FunctionKey {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::layout::Buckets {}
+}

@@ -1,0 +1,110 @@
+//! The records of the ring buffer. Each starts with its kind, a `u32`.
+
+/// [`HookedRead::kind`].
+pub const EVENT_HOOKED_READ: u32 = 1;
+/// [`Write::kind`].
+pub const EVENT_WRITE: u32 = 2;
+/// [`Accepted::kind`].
+pub const EVENT_ACCEPTED: u32 = 3;
+/// [`Closed::kind`].
+pub const EVENT_CLOSED: u32 = 4;
+
+/// Offset of a connection that was not seen from its start.
+pub const UNKNOWN_OFFSET: u64 = u64::MAX;
+
+/// One call of the hooked `read` on a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct HookedRead {
+    /// [`EVENT_HOOKED_READ`].
+    pub kind: u32,
+    /// Arm of the process.
+    pub arm: u32,
+    /// Process.
+    pub tgid: u32,
+    /// Thread.
+    pub tid: u32,
+    /// The hook's identity of the connection.
+    pub connection: u64,
+    /// The site's first argument: descriptor (bits 0-31), rank of the matched keyword plus one
+    /// (32-47), function (48-55).
+    pub call_word: u64,
+    /// Offset in the connection of the first byte returned, or [`UNKNOWN_OFFSET`].
+    pub first_byte: u64,
+    /// What `read` returned.
+    pub returned: i64,
+    /// Hook entered.
+    pub enter_ns: u64,
+    /// The inner `read` returned.
+    pub inner_exit_ns: u64,
+    /// Hook about to return.
+    pub exit_ns: u64,
+    /// `read(2)` entered in the kernel; 0 without a kernel probe.
+    pub syscall_enter_ns: u64,
+    /// `read(2)` left in the kernel; 0 without a kernel probe.
+    pub syscall_exit_ns: u64,
+}
+
+/// One call of the write family on a tracked connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Write {
+    /// [`EVENT_WRITE`].
+    pub kind: u32,
+    /// Arm of the process.
+    pub arm: u32,
+    /// Process.
+    pub tgid: u32,
+    /// Thread.
+    pub tid: u32,
+    /// The hook's identity of the connection.
+    pub connection: u64,
+    /// What the call returned.
+    pub returned: i64,
+    /// Entered in the kernel.
+    pub enter_ns: u64,
+    /// Left in the kernel.
+    pub exit_ns: u64,
+}
+
+/// A connection was accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Accepted {
+    /// [`EVENT_ACCEPTED`].
+    pub kind: u32,
+    /// Arm of the process.
+    pub arm: u32,
+    /// Process.
+    pub tgid: u32,
+    /// The server's descriptor.
+    pub fd: i32,
+    /// The hook's identity of the connection.
+    pub connection: u64,
+    /// When `accept` had returned.
+    pub accepted_ns: u64,
+    /// Address family of the peer, 0 when not known.
+    pub family: u32,
+    /// TCP port of the peer, 0 when not known.
+    pub peer_port: u32,
+}
+
+/// A connection was closed by the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Closed {
+    /// [`EVENT_CLOSED`].
+    pub kind: u32,
+    /// Arm of the process.
+    pub arm: u32,
+    /// Process.
+    pub tgid: u32,
+    /// The server's descriptor.
+    pub fd: i32,
+    /// The hook's identity of the connection.
+    pub connection: u64,
+    /// When.
+    pub closed_ns: u64,
+    /// Bytes that were read from it, or [`UNKNOWN_OFFSET`].
+    pub received: u64,
+}
