@@ -1,0 +1,81 @@
+//! A uprobe and uretprobe pair on the function named by `--symbol`.
+#![allow(
+    unsafe_code,
+    reason = "the stack pointer is read from the probed registers"
+)]
+#![allow(
+    clippy::inline_always,
+    reason = "a program is one function: what is not inlined costs a call that old kernels refuse"
+)]
+
+use aya_ebpf::bindings::pt_regs;
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::macros::{uprobe, uretprobe};
+use aya_ebpf::programs::{ProbeContext, RetProbeContext};
+use probe_common::{Counter, FunctionKey, SpanKind};
+
+use crate::maps::{add_span, arm_of, count, current, insert_call, take_call};
+
+/// The stack pointer, and how much of the stack the call instruction takes: on x86-64 the return
+/// address, which the return takes off again.
+#[cfg(bpf_target_arch = "x86_64")]
+#[inline(always)]
+fn stack_pointer(regs: *const pt_regs) -> (u64, u64) {
+    // SAFETY: the context of a probe is its registers.
+    (unsafe { (*regs).rsp }, 8)
+}
+
+#[cfg(bpf_target_arch = "aarch64")]
+#[inline(always)]
+fn stack_pointer(regs: *const pt_regs) -> (u64, u64) {
+    // SAFETY: as above.
+    (unsafe { (*regs).sp }, 0)
+}
+
+#[uprobe]
+pub fn function_entry(ctx: ProbeContext) -> u32 {
+    let current = current();
+    let Some(arm) = arm_of(current.tgid) else {
+        return 0;
+    };
+    count(arm, Counter::FunctionHits);
+    let key = FunctionKey {
+        stack_pointer: stack_pointer(ctx.regs).0,
+        pid_tgid: current.pid_tgid,
+    };
+    if take_call(key).is_some() {
+        count(arm, Counter::FunctionEntryAlone);
+    }
+    // SAFETY: the helper has no preconditions. Last of all, so that the span is the function's.
+    let now_ns = unsafe { bpf_ktime_get_ns() };
+    if !insert_call(key, now_ns) {
+        count(arm, Counter::FunctionTableFull);
+    }
+    0
+}
+
+#[uretprobe]
+pub fn function_return(ctx: RetProbeContext) -> u32 {
+    // SAFETY: the helper has no preconditions.
+    let now_ns = unsafe { bpf_ktime_get_ns() };
+    let current = current();
+    let Some(arm) = arm_of(current.tgid) else {
+        return 0;
+    };
+    let (stack_pointer, return_address) = stack_pointer(ctx.regs);
+    let key = FunctionKey {
+        stack_pointer: stack_pointer - return_address,
+        pid_tgid: current.pid_tgid,
+    };
+    match take_call(key) {
+        Some(enter_ns) => {
+            add_span(arm, SpanKind::Function, now_ns - enter_ns);
+            count(arm, Counter::FunctionRecorded);
+        }
+        None => {
+            count(arm, Counter::FunctionHits);
+            count(arm, Counter::FunctionReturnAlone);
+        }
+    }
+    0
+}

@@ -1,0 +1,27 @@
+//! The eBPF programs of hookprobe.
+//!
+//! [`sites`] runs at the hook's probe sites, [`syscalls`] around `read(2)` and the write family,
+//! [`function`] around a function named by `--symbol`. All of them keep the ledger: each hit raises
+//! one counter, and each of its outcomes another.
+#![no_std]
+#![no_main]
+
+mod function;
+mod maps;
+mod sites;
+mod spans;
+mod syscalls;
+
+/// The loader looks at this: some helpers are only for programs under a GPL-compatible licence.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+#[allow(
+    unsafe_code,
+    reason = "a section of this name is what the kernel reads"
+)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}

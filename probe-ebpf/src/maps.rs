@@ -1,0 +1,201 @@
+//! The maps, and safe access to them.
+#![allow(
+    unsafe_code,
+    reason = "map values are reached through raw pointers that the kernel's verifier checks"
+)]
+#![allow(
+    clippy::inline_always,
+    reason = "a program is one function: what is not inlined costs a call that old kernels refuse"
+)]
+
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{HashMap, PerCpuArray, RingBuf};
+use probe_common::layout::{BUCKETS, Buckets, bucket_of};
+use probe_common::{
+    Connection, ConnectionKey, Counter, Counters, FunctionKey, MAX_ARMS, MAX_THREADS, SpanKind,
+    Thread, Total,
+};
+
+/// Traced processes and the arm of each.
+#[map]
+static TARGETS: HashMap<u32, u32> = HashMap::with_max_entries(1_024, 0);
+
+/// What traced threads are doing.
+#[map]
+static THREADS: HashMap<u32, Thread> = HashMap::with_max_entries(MAX_THREADS, 0);
+
+/// Open connections of traced processes.
+#[map]
+static CONNECTIONS: HashMap<ConnectionKey, Connection> = HashMap::with_max_entries(1 << 16, 0);
+
+/// Open calls of the function named by `--symbol`, with the instant of entry.
+#[map]
+static CALLS: HashMap<FunctionKey, u64> = HashMap::with_max_entries(1 << 14, 0);
+
+/// One histogram per CPU for each arm and kind. The loader sets the number of entries.
+#[map]
+static HISTOGRAMS: PerCpuArray<Buckets> =
+    PerCpuArray::with_max_entries(MAX_ARMS * SpanKind::COUNT, 0);
+
+/// Count and sum for each arm and kind.
+#[map]
+static TOTALS: PerCpuArray<Total> = PerCpuArray::with_max_entries(MAX_ARMS * SpanKind::COUNT, 0);
+
+/// The ledger, one set of counters an arm.
+#[map]
+static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(MAX_ARMS, 0);
+
+/// Records, where they are asked for. The loader sets the size.
+#[map]
+static RECORDS: RingBuf = RingBuf::with_byte_size(1 << 16, 0);
+
+/// Whether records are asked for. Set by the loader.
+#[unsafe(no_mangle)]
+static WANT_RECORDS: u8 = 0;
+
+/// Whether the kernel pair on `read(2)` is attached, so that each site must find its span.
+#[unsafe(no_mangle)]
+static HAVE_KERNEL_PAIR: u8 = 0;
+
+/// Leaves waking to the reader's own clock: a wake-up per record would cost more than the record.
+const NO_WAKEUP: u64 = 1; // BPF_RB_NO_WAKEUP, include/uapi/linux/bpf.h
+
+/// The thread that runs.
+#[derive(Clone, Copy)]
+pub struct Current {
+    pub tgid: u32,
+    pub tid: u32,
+    pub pid_tgid: u64,
+}
+
+#[inline(always)]
+pub fn current() -> Current {
+    let pid_tgid = bpf_get_current_pid_tgid();
+    Current {
+        tgid: (pid_tgid >> 32) as u32,
+        tid: pid_tgid as u32,
+        pid_tgid,
+    }
+}
+
+/// The arm of a process; `None` when it is not traced.
+#[inline(always)]
+pub fn arm_of(tgid: u32) -> Option<u32> {
+    // SAFETY: entries are written by the agent before the probes are attached and not changed
+    // while they are.
+    unsafe { TARGETS.get(tgid) }.copied()
+}
+
+/// What a thread is doing; `None` when it was never followed.
+#[inline(always)]
+pub fn thread(tid: u32) -> Option<&'static mut Thread> {
+    let thread = THREADS.get_ptr_mut(tid)?;
+    // SAFETY: only the thread itself writes its entry while the probes are attached.
+    Some(unsafe { &mut *thread })
+}
+
+/// Starts to follow a thread. False when the table is full.
+#[inline(always)]
+pub fn insert_thread(tid: u32, thread: Thread) -> bool {
+    THREADS.insert(tid, thread, 0).is_ok()
+}
+
+/// An open connection.
+#[inline(always)]
+pub fn connection(key: ConnectionKey) -> Option<&'static mut Connection> {
+    let connection = CONNECTIONS.get_ptr_mut(key)?;
+    // SAFETY: an entry that is removed meanwhile stays readable until the program ends (RCU).
+    Some(unsafe { &mut *connection })
+}
+
+/// Notes an open connection. False when the table is full.
+#[inline(always)]
+pub fn insert_connection(key: ConnectionKey, connection: Connection) -> bool {
+    CONNECTIONS.insert(key, connection, 0).is_ok()
+}
+
+/// Forgets a connection.
+#[inline(always)]
+pub fn remove_connection(key: ConnectionKey) {
+    let _ = CONNECTIONS.remove(key);
+}
+
+/// Notes an open call. False when the table is full.
+#[inline(always)]
+pub fn insert_call(key: FunctionKey, enter_ns: u64) -> bool {
+    CALLS.insert(key, enter_ns, 0).is_ok()
+}
+
+/// Takes an open call out of the table; returns when it was entered.
+#[inline(always)]
+pub fn take_call(key: FunctionKey) -> Option<u64> {
+    // SAFETY: only this thread writes entries with its own number in the key.
+    let enter_ns = unsafe { CALLS.get(key) }.copied()?;
+    let _ = CALLS.remove(key);
+    Some(enter_ns)
+}
+
+/// Raises a counter of an arm on this CPU and returns what it was.
+#[inline(always)]
+pub fn count(arm: u32, counter: Counter) -> u64 {
+    match COUNTERS.get_ptr_mut(arm) {
+        // SAFETY: per-CPU values belong to the program that runs on this CPU.
+        Some(counters) => unsafe { (*counters).raise(counter) },
+        None => 0,
+    }
+}
+
+/// Adds a span to the histogram and the total of its arm and kind.
+#[inline(always)]
+pub fn add_span(arm: u32, kind: SpanKind, span_ns: u64) {
+    let index = kind.index(arm);
+    if let Some(histogram) = HISTOGRAMS.get_ptr_mut(index) {
+        let bucket = bucket_of(span_ns);
+        if bucket < BUCKETS {
+            // SAFETY: per-CPU values belong to the program that runs on this CPU.
+            unsafe { (*histogram).0[bucket] += 1 };
+        }
+    }
+    if let Some(total) = TOTALS.get_ptr_mut(index) {
+        // SAFETY: as above.
+        let total = unsafe { &mut *total };
+        total.count += 1;
+        total.sum_ns += span_ns;
+    }
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// In the ring buffer, or not asked for.
+    Yes,
+    /// The ring buffer was full.
+    RingFull,
+}
+
+/// Writes a record if records are asked for.
+#[inline(always)]
+pub fn record<T: Copy + 'static>(arm: u32, record: T) -> Recorded {
+    // SAFETY: a static that the loader sets before the program is loaded; volatile, so that the
+    // compiler does not take its initial value for granted.
+    if unsafe { core::ptr::read_volatile(&raw const WANT_RECORDS) } == 0 {
+        return Recorded::Yes;
+    }
+    match RECORDS.reserve::<T>(0) {
+        Some(mut entry) => {
+            entry.write(record);
+            entry.submit(NO_WAKEUP);
+            count(arm, Counter::RecordsWritten);
+            Recorded::Yes
+        }
+        None => Recorded::RingFull,
+    }
+}
+
+/// Whether the kernel pair on `read(2)` is attached.
+#[inline(always)]
+pub fn have_kernel_pair() -> bool {
+    // SAFETY: as in `record`.
+    unsafe { core::ptr::read_volatile(&raw const HAVE_KERNEL_PAIR) != 0 }
+}

@@ -1,0 +1,223 @@
+//! The hook's probe sites. Their arguments are the registers of a C call; the hook's `site` module
+//! documents them.
+#![allow(
+    clippy::inline_always,
+    reason = "a program is one function: what is not inlined costs a call that old kernels refuse"
+)]
+
+use aya_ebpf::macros::uprobe;
+use aya_ebpf::programs::ProbeContext;
+use aya_log_ebpf::warn;
+use probe_common::threads::{IDLE, READ_DONE};
+use probe_common::{
+    Accepted, Closed, Connection, ConnectionKey, Counter, EVENT_ACCEPTED, EVENT_CLOSED,
+    EVENT_HOOKED_READ, HookedRead, SpanKind, UNKNOWN_OFFSET,
+};
+
+use crate::maps::{
+    Current, Recorded, add_span, arm_of, connection, count, current, have_kernel_pair,
+    insert_connection, record, remove_connection, thread,
+};
+
+/// `readhook:read_done`: a hooked read is about to return.
+#[uprobe]
+pub fn read_done(ctx: ProbeContext) -> u32 {
+    let _ = on_read_done(&ctx);
+    0
+}
+
+#[inline(always)]
+fn on_read_done(ctx: &ProbeContext) -> Option<()> {
+    let current = current();
+    let arm = arm_of(current.tgid)?;
+    count(arm, Counter::SiteHits);
+    let mut read = HookedRead {
+        kind: EVENT_HOOKED_READ,
+        arm,
+        tgid: current.tgid,
+        tid: current.tid,
+        call_word: ctx.arg(0)?,
+        returned: ctx.arg(1)?,
+        enter_ns: ctx.arg(2)?,
+        inner_exit_ns: ctx.arg(3)?,
+        exit_ns: ctx.arg(4)?,
+        connection: ctx.arg(5)?,
+        ..HookedRead::default()
+    };
+    // Before anything that can fail: offsets stay right when records are lost.
+    read.first_byte = advance(&read);
+    if have_kernel_pair() && !pair(&mut read) {
+        count(arm, Counter::SiteUnpaired);
+        return None;
+    }
+    match record(arm, read) {
+        Recorded::Yes => {
+            add_span(
+                arm,
+                SpanKind::HookSpan,
+                read.exit_ns.wrapping_sub(read.enter_ns),
+            );
+            let overhead_ns = read.exit_ns.wrapping_sub(read.inner_exit_ns);
+            add_span(arm, SpanKind::HookOverhead, overhead_ns);
+            if read.syscall_exit_ns != 0 {
+                let syscall_ns = read.syscall_exit_ns.wrapping_sub(read.syscall_enter_ns);
+                add_span(arm, SpanKind::HookedReadSyscall, syscall_ns);
+            }
+            count(arm, Counter::SiteRecorded);
+        }
+        Recorded::RingFull => {
+            if count(arm, Counter::SiteRingFull) == 0 {
+                warn!(
+                    ctx,
+                    "ring buffer full: hooked reads of arm {} are being dropped", arm
+                );
+            }
+        }
+    }
+    Some(())
+}
+
+/// The offset in its connection of the first byte that this read returned; moves the connection on
+/// behind the last.
+#[inline(always)]
+fn advance(read: &HookedRead) -> u64 {
+    let key = ConnectionKey {
+        tgid: read.tgid,
+        fd: read.call_word as i32,
+    };
+    match connection(key) {
+        Some(connection) if connection.identity == read.connection => {
+            let first_byte = connection.received;
+            if read.returned > 0 && first_byte != UNKNOWN_OFFSET {
+                connection.received = first_byte + read.returned as u64;
+            }
+            first_byte
+        }
+        _ => {
+            // Accepted before the probes were attached, or when the table was full.
+            count(read.arm, Counter::SiteConnectionUnknown);
+            let connection = Connection {
+                identity: read.connection,
+                received: UNKNOWN_OFFSET,
+            };
+            insert_connection(key, connection);
+            UNKNOWN_OFFSET
+        }
+    }
+}
+
+/// Completes a read with the syscall span of its thread. The span must be of the same descriptor
+/// and result, and lie within what the hook timed.
+#[inline(always)]
+fn pair(read: &mut HookedRead) -> bool {
+    let Some(span) = thread(read.tid) else {
+        return false;
+    };
+    if span.state != READ_DONE {
+        return false;
+    }
+    span.state = IDLE;
+    // The C library turns the kernel's -errno into -1.
+    let same_result = span.returned == read.returned || (span.returned < 0 && read.returned == -1);
+    let fits = same_result
+        && span.fd == read.call_word as i32
+        && span.enter_ns >= read.enter_ns
+        && span.exit_ns <= read.inner_exit_ns;
+    if fits {
+        read.syscall_enter_ns = span.enter_ns;
+        read.syscall_exit_ns = span.exit_ns;
+    }
+    fits
+}
+
+/// `readhook:accepted`: a connection was accepted and marked.
+#[uprobe]
+pub fn accepted(ctx: ProbeContext) -> u32 {
+    let _ = on_accepted(&ctx);
+    0
+}
+
+#[inline(always)]
+fn on_accepted(ctx: &ProbeContext) -> Option<()> {
+    let Current { tgid, .. } = current();
+    let arm = arm_of(tgid)?;
+    count(arm, Counter::AcceptedHits);
+    let accepted = Accepted {
+        kind: EVENT_ACCEPTED,
+        arm,
+        tgid,
+        fd: ctx.arg(0)?,
+        connection: ctx.arg(1)?,
+        family: ctx.arg(2)?,
+        peer_port: ctx.arg(3)?,
+        accepted_ns: ctx.arg(4)?,
+    };
+    let key = ConnectionKey {
+        tgid,
+        fd: accepted.fd,
+    };
+    let connection = Connection {
+        identity: accepted.connection,
+        received: 0,
+    };
+    let outcome = if !insert_connection(key, connection) {
+        if count(arm, Counter::AcceptedTableFull) == 0 {
+            warn!(
+                ctx,
+                "table of connections full: arm {} has reads of unknown offset", arm
+            );
+        }
+        return None;
+    } else if record(arm, accepted) == Recorded::Yes {
+        Counter::AcceptedRecorded
+    } else {
+        Counter::AcceptedRingFull
+    };
+    count(arm, outcome);
+    Some(())
+}
+
+/// `readhook:closed`: a connection is being closed.
+#[uprobe]
+pub fn closed(ctx: ProbeContext) -> u32 {
+    let _ = on_closed(&ctx);
+    0
+}
+
+#[inline(always)]
+fn on_closed(ctx: &ProbeContext) -> Option<()> {
+    let Current { tgid, .. } = current();
+    let arm = arm_of(tgid)?;
+    count(arm, Counter::ClosedHits);
+    let fd = ctx.arg(0)?;
+    let key = ConnectionKey { tgid, fd };
+    let identity = ctx.arg(1)?;
+    let received = match connection(key) {
+        Some(connection) if connection.identity == identity => connection.received,
+        _ => UNKNOWN_OFFSET,
+    };
+    remove_connection(key);
+    let closed = Closed {
+        kind: EVENT_CLOSED,
+        arm,
+        tgid,
+        fd,
+        connection: identity,
+        closed_ns: now_ns(),
+        received,
+    };
+    let outcome = if record(arm, closed) == Recorded::Yes {
+        Counter::ClosedRecorded
+    } else {
+        Counter::ClosedRingFull
+    };
+    count(arm, outcome);
+    Some(())
+}
+
+#[inline(always)]
+#[allow(unsafe_code, reason = "helpers are unsafe functions")]
+fn now_ns() -> u64 {
+    // SAFETY: the helper has no preconditions.
+    unsafe { aya_ebpf::helpers::bpf_ktime_get_ns() }
+}

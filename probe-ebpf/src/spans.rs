@@ -1,0 +1,153 @@
+//! Pairing of syscall entry and exit, per thread, whichever probe brackets the syscall.
+#![allow(
+    clippy::inline_always,
+    reason = "a program is one function: what is not inlined costs a call that old kernels refuse"
+)]
+
+use aya_ebpf::EbpfContext;
+use aya_log_ebpf::warn;
+use probe_common::threads::{IDLE, IN_READ, IN_WRITE, READ_DONE};
+use probe_common::{ConnectionKey, Counter, EVENT_WRITE, SpanKind, Thread, Write};
+
+use crate::maps::{
+    Current, Recorded, add_span, arm_of, connection, count, current, insert_thread, record, thread,
+};
+
+/// The counters of a syscall.
+struct Syscall {
+    state: u32,
+    hits: Counter,
+    table_full: Counter,
+}
+
+const READ: Syscall = Syscall {
+    state: IN_READ,
+    hits: Counter::ReadHits,
+    table_full: Counter::ReadTableFull,
+};
+
+const WRITE: Syscall = Syscall {
+    state: IN_WRITE,
+    hits: Counter::WriteHits,
+    table_full: Counter::WriteTableFull,
+};
+
+/// A thread enters `read(2)`.
+#[inline(always)]
+pub fn read_enter(fd: i32, now_ns: u64) {
+    let current = current();
+    if let Some(arm) = arm_of(current.tgid) {
+        enter(&READ, current, arm, fd, 0, now_ns);
+    }
+}
+
+/// A thread enters a syscall of the write family.
+#[inline(always)]
+pub fn write_enter(fd: i32, now_ns: u64) {
+    let current = current();
+    let Some(arm) = arm_of(current.tgid) else {
+        return;
+    };
+    let key = ConnectionKey {
+        tgid: current.tgid,
+        fd,
+    };
+    if let Some(connection) = connection(key) {
+        enter(&WRITE, current, arm, fd, connection.identity, now_ns);
+    }
+}
+
+#[inline(always)]
+fn enter(syscall: &Syscall, current: Current, arm: u32, fd: i32, connection: u64, now_ns: u64) {
+    count(arm, syscall.hits);
+    let begun = Thread {
+        state: syscall.state,
+        arm,
+        fd,
+        reserved: 0,
+        enter_ns: now_ns,
+        exit_ns: 0,
+        returned: 0,
+        connection,
+    };
+    match thread(current.tid) {
+        Some(thread) => {
+            if thread.is_busy() {
+                // The exit was not seen: the thread entered again.
+                let entry_alone = if thread.state == IN_READ {
+                    Counter::ReadEntryAlone
+                } else {
+                    Counter::WriteEntryAlone
+                };
+                count(thread.arm, entry_alone);
+            }
+            *thread = begun;
+        }
+        None => {
+            if !insert_thread(current.tid, begun) {
+                count(arm, syscall.table_full);
+            }
+        }
+    }
+}
+
+/// A thread leaves `read(2)`.
+#[inline(always)]
+pub fn read_exit(returned: i64, now_ns: u64) {
+    let current = current();
+    match thread(current.tid) {
+        Some(thread) if thread.state == IN_READ => {
+            thread.state = READ_DONE;
+            thread.exit_ns = now_ns;
+            thread.returned = returned;
+            let (arm, enter_ns) = (thread.arm, thread.enter_ns);
+            add_span(arm, SpanKind::ReadSyscall, now_ns - enter_ns);
+            count(arm, Counter::ReadRecorded);
+        }
+        _ => {
+            if let Some(arm) = arm_of(current.tgid) {
+                count(arm, Counter::ReadHits);
+                count(arm, Counter::ReadExitAlone);
+            }
+        }
+    }
+}
+
+/// A thread leaves a syscall of the write family. Exits that belong to no timed entry are those of
+/// writes elsewhere than to tracked connections.
+#[inline(always)]
+pub fn write_exit<C: EbpfContext>(ctx: &C, returned: i64, now_ns: u64) {
+    let current = current();
+    let Some(thread) = thread(current.tid) else {
+        return;
+    };
+    if thread.state != IN_WRITE {
+        return;
+    }
+    thread.state = IDLE;
+    let (arm, enter_ns) = (thread.arm, thread.enter_ns);
+    let write = Write {
+        kind: EVENT_WRITE,
+        arm,
+        tgid: current.tgid,
+        tid: current.tid,
+        connection: thread.connection,
+        returned,
+        enter_ns,
+        exit_ns: now_ns,
+    };
+    match record(arm, write) {
+        Recorded::Yes => {
+            add_span(arm, SpanKind::WriteSyscall, now_ns - enter_ns);
+            count(arm, Counter::WriteRecorded);
+        }
+        Recorded::RingFull => {
+            if count(arm, Counter::WriteRingFull) == 0 {
+                warn!(
+                    ctx,
+                    "ring buffer full: write spans of arm {} are being dropped", arm
+                );
+            }
+        }
+    }
+}
