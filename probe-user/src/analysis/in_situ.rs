@@ -1,0 +1,87 @@
+//! The in-situ layer: block means of what the hook's calls cost inside the running server.
+
+use std::collections::BTreeMap;
+
+use runlog::record::{JoinedRequest, Request};
+use stats::Trim;
+
+use crate::analysis::blocks::BlockMeans;
+
+/// Block means of one arm, by round.
+#[derive(Clone, Debug, Default)]
+pub struct CallMeans {
+    /// Hook overhead of one call, ns.
+    pub hook_overhead_ns: Vec<Option<f64>>,
+    /// `read(2)` of one call in the kernel, ns.
+    pub read_syscall_ns: Vec<Option<f64>>,
+    /// Calls per request.
+    pub calls_per_request: Vec<Option<f64>>,
+}
+
+/// Collects joined requests, block by block.
+#[derive(Debug)]
+pub struct InSituCollector {
+    trim: Trim,
+    arms: BTreeMap<u16, CallMeans>,
+}
+
+impl InSituCollector {
+    /// An empty collector; every block mean is trimmed by `trim`.
+    pub fn new(trim: Trim) -> Self {
+        Self {
+            trim,
+            arms: BTreeMap::new(),
+        }
+    }
+
+    /// Adds a block. Only requests outside the warm-up count.
+    pub fn add(&mut self, block: u32, joined: &[JoinedRequest], blocks: &BlockMeans) {
+        let Some(round) = blocks.round_of(block) else {
+            return;
+        };
+        let Some(first) = joined.first() else {
+            return;
+        };
+        let counted = || {
+            joined
+                .iter()
+                .filter(|request| request.flags & Request::WARMUP == 0)
+        };
+        let calls: u64 = counted().map(|request| u64::from(request.calls)).sum();
+        // Per call: a request with several calls contributes the mean of its calls.
+        let per_call = |part: fn(&JoinedRequest) -> u64| {
+            let mut values: Vec<f64> = counted()
+                .filter(|request| request.calls > 0)
+                .map(|request| part(request) as f64 / f64::from(request.calls))
+                .collect();
+            self.trim.mean(&mut values)
+        };
+        let requests = counted().count();
+        let means = self.arms.entry(first.arm).or_default();
+        set(
+            &mut means.hook_overhead_ns,
+            round,
+            per_call(|request| request.hook_overhead_ns),
+        );
+        let syscall_ns = per_call(|request| request.read_syscall_ns);
+        set(
+            &mut means.read_syscall_ns,
+            round,
+            syscall_ns.filter(|ns| *ns > 0.0),
+        );
+        let per_request = (requests > 0).then(|| calls as f64 / requests as f64);
+        set(&mut means.calls_per_request, round, per_request);
+    }
+
+    /// The means of an arm.
+    pub fn of(&self, arm: u16) -> CallMeans {
+        self.arms.get(&arm).cloned().unwrap_or_default()
+    }
+}
+
+fn set(rounds: &mut Vec<Option<f64>>, round: usize, mean: Option<f64>) {
+    if rounds.len() <= round {
+        rounds.resize(round + 1, None);
+    }
+    rounds[round] = mean;
+}

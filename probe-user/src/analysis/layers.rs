@@ -1,0 +1,320 @@
+//! The three layers, their agreement, and the probe effect, for `probe-user bench`.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use runlog::RunDirectory;
+use runlog::analysis::{self, Agreement, Analysis, InSitu, Join, Macro, Micro};
+use runlog::estimate::Unit;
+use runlog::manifest::{Manifest, Schedule};
+use runlog::table::TableWriter;
+use stats::{Trim, mean_interval, paired_difference};
+
+use crate::analysis::blocks::{BlockMeans, Cell};
+use crate::analysis::budget::BudgetCollector;
+use crate::analysis::in_situ::{CallMeans, InSituCollector};
+use crate::analysis::{PAIRED, UNPAIRED, estimate};
+use crate::join::{JoinOutput, join_run};
+use crate::run::experiment::Outcome;
+use crate::run::micro_worker::MicroBlock;
+
+/// Which arm plays which part, by index.
+#[derive(Clone, Copy, Debug)]
+pub struct Roles {
+    /// Without the hook.
+    pub baseline: u16,
+    /// Without the hook, again.
+    pub baseline_2: u16,
+    /// With the hook.
+    pub hooked: u16,
+}
+
+/// The block means of every layer that was logged.
+#[derive(Debug)]
+pub struct Logged {
+    /// Response times.
+    pub blocks: BlockMeans,
+    /// Calls of hooked arms.
+    pub calls: InSituCollector,
+    /// The budget of each hooked arm.
+    pub budgets: BTreeMap<u16, BudgetCollector>,
+    /// The join; `None` without probes.
+    pub join: Option<Join>,
+}
+
+/// Reads the logs of a run back. Joins records to requests where there are records, and writes the
+/// joined requests down.
+pub fn read_logs(run: &RunDirectory, manifest: &Manifest, trim: Trim) -> anyhow::Result<Logged> {
+    let blocks = BlockMeans::read(run, trim, requests_per_block(&manifest.schedule))
+        .context("cannot read the request log")?;
+    let mut calls = InSituCollector::new(trim);
+    let mut budgets: BTreeMap<u16, BudgetCollector> = BTreeMap::new();
+    let mut join = None;
+    if manifest.probes.is_some() {
+        let is_hooked = |arm: u16| {
+            manifest
+                .arms
+                .get(usize::from(arm))
+                .is_some_and(|arm| arm.hook.is_some())
+        };
+        let mut table = TableWriter::create(run.joined())?;
+        let JoinOutput { join: counts, .. } = join_run(run, is_hooked, |block, joined| {
+            for request in &joined {
+                table.push(request)?;
+            }
+            calls.add(block, &joined, &blocks);
+            if let Some(first) = joined.first() {
+                budgets
+                    .entry(first.arm)
+                    .or_insert_with(|| BudgetCollector::new(trim))
+                    .add(&joined);
+            }
+            Ok(())
+        })
+        .context("cannot join records to requests")?;
+        table.finish()?;
+        join = Some(counts);
+    }
+    Ok(Logged {
+        blocks,
+        calls,
+        budgets,
+        join,
+    })
+}
+
+/// The fewest requests that a complete block has.
+fn requests_per_block(schedule: &Schedule) -> u64 {
+    schedule.requests_per_cell / u64::from(schedule.blocks_per_cell.max(1))
+}
+
+/// Draws the analysis up.
+pub fn analyze(
+    mut logged: Logged,
+    roles: Roles,
+    outcome: Outcome,
+    micro: Result<Vec<MicroBlock>, String>,
+    trim: Trim,
+) -> Analysis {
+    let Outcome {
+        manifest,
+        cut_short,
+        ledger,
+        no_probes,
+    } = outcome;
+    let clock_read_ns = manifest.environment.clock_read_ns;
+    let calls = logged.calls.of(roles.hooked);
+    let layers = Layers {
+        blocks: &logged.blocks,
+        calls: &calls,
+        roles,
+    };
+    let macro_ = layers.macro_(&manifest, no_probes.is_none());
+    let in_situ = layers.in_situ(no_probes);
+    let probe_effect = layers.probe_effect();
+    let agreement = layers.agreement(clock_read_ns);
+
+    let mut not_usable = Vec::new();
+    if let Some(reason) = &cut_short {
+        not_usable.push(format!("the run was cut short: {reason}"));
+    }
+    if ledger.as_ref().is_some_and(|ledger| !ledger.balanced) {
+        not_usable.push("the ledger does not balance".to_owned());
+    }
+    if let Some(join) = &logged.join
+        && join.outside_sent_done > 0
+    {
+        not_usable.push(format!(
+            "{} joined reads ended outside of their request's [sent, done]",
+            join.outside_sent_done
+        ));
+    }
+    if logged.blocks.cut_short {
+        not_usable.push("the request log was cut short".to_owned());
+    }
+    let hooked_name = manifest
+        .arms
+        .get(usize::from(roles.hooked))
+        .map_or("hooked", |arm| arm.name.as_str());
+    Analysis {
+        schema: analysis::SCHEMA.to_owned(),
+        cut_short,
+        not_usable,
+        trim_each_end: trim.fraction_each_end(),
+        micro: micro_layer(micro),
+        in_situ,
+        macro_,
+        probe_effect,
+        agreement,
+        budget: logged
+            .budgets
+            .remove(&roles.hooked)
+            .and_then(|budget| budget.finish(hooked_name)),
+        ledger,
+        join: logged.join,
+        environment: manifest.environment,
+        placement: manifest.placement,
+    }
+}
+
+/// The micro layer out of its blocks.
+fn micro_layer(blocks: Result<Vec<MicroBlock>, String>) -> Micro {
+    match blocks {
+        Ok(blocks) => {
+            let differences: Vec<f64> = blocks
+                .iter()
+                .map(|block| block.hooked_ns - block.bare_ns)
+                .collect();
+            let hook_overhead = mean_interval(&differences).map(|interval| {
+                estimate(
+                    interval,
+                    Unit::Ns,
+                    "difference of means of one read of a request, through the hook and past it",
+                    "Student's t on differences of block means; both reads in turn in each block",
+                )
+            });
+            Micro {
+                missing: hook_overhead
+                    .is_none()
+                    .then(|| "fewer than two blocks".to_owned()),
+                hook_overhead,
+            }
+        }
+        Err(reason) => Micro {
+            hook_overhead: None,
+            missing: Some(reason),
+        },
+    }
+}
+
+struct Layers<'l> {
+    blocks: &'l BlockMeans,
+    calls: &'l CallMeans,
+    roles: Roles,
+}
+
+impl Layers<'_> {
+    fn cell(&self, arm: u16, observed: bool) -> &[Option<f64>] {
+        self.blocks.of(Cell { arm, observed })
+    }
+
+    fn macro_(&self, manifest: &Manifest, probed: bool) -> Macro {
+        let Roles {
+            baseline,
+            baseline_2,
+            hooked,
+        } = self.roles;
+        let probes = if probed { ", probes detached" } else { "" };
+        let difference = |from, to, what: &str| {
+            paired_difference(self.cell(from, false), self.cell(to, false))
+                .map(|interval| estimate(interval, Unit::Ns, &format!("{what}{probes}"), PAIRED))
+        };
+        let response_time = (0..)
+            .zip(&manifest.arms)
+            .filter_map(|(index, arm)| {
+                let means: Vec<f64> = self.cell(index, false).iter().flatten().copied().collect();
+                let estimand = format!("mean response time{probes}");
+                let interval = mean_interval(&means)?;
+                Some((
+                    arm.name.clone(),
+                    estimate(interval, Unit::Ns, &estimand, UNPAIRED),
+                ))
+            })
+            .collect();
+        let difference_of_hook = difference(
+            baseline,
+            hooked,
+            "difference of mean response times, hooked minus baseline",
+        );
+        Macro {
+            missing: difference_of_hook
+                .is_none()
+                .then(|| "fewer than two complete rounds".to_owned()),
+            difference: difference_of_hook,
+            a_a_difference: difference(
+                baseline,
+                baseline_2,
+                "difference of mean response times, second baseline minus first",
+            ),
+            response_time,
+        }
+    }
+
+    fn in_situ(&self, no_probes: Option<String>) -> InSitu {
+        let mean = |rounds: &[Option<f64>], unit, estimand: &str| {
+            let means: Vec<f64> = rounds.iter().flatten().copied().collect();
+            mean_interval(&means).map(|interval| estimate(interval, unit, estimand, UNPAIRED))
+        };
+        let hook_overhead = mean(
+            &self.calls.hook_overhead_ns,
+            Unit::Ns,
+            "mean of hook span minus inner span per call, one clock read included",
+        );
+        InSitu {
+            missing: match (no_probes, &hook_overhead) {
+                (Some(reason), _) => Some(reason),
+                (None, None) => Some("fewer than two blocks with joined requests".to_owned()),
+                (None, Some(_)) => None,
+            },
+            hook_overhead,
+            read_syscall: mean(
+                &self.calls.read_syscall_ns,
+                Unit::Ns,
+                "mean of read(2) in the kernel per hooked call",
+            ),
+            calls_per_request: mean(
+                &self.calls.calls_per_request,
+                Unit::Calls,
+                "mean of hooked reads per request",
+            ),
+        }
+    }
+
+    fn probe_effect(&self) -> Option<runlog::estimate::Estimate> {
+        let hooked = self.roles.hooked;
+        paired_difference(self.cell(hooked, false), self.cell(hooked, true)).map(|interval| {
+            estimate(
+                interval,
+                Unit::Ns,
+                "difference of mean response times of the hooked arm, probes attached minus detached",
+                PAIRED,
+            )
+        })
+    }
+
+    /// Compares macro difference and in-situ overhead, round by round.
+    fn agreement(&self, clock_read_ns: f64) -> Option<Agreement> {
+        // The clock is read once between the hook's last two timestamps, and only when watched.
+        let per_request: Vec<Option<f64>> = self
+            .calls
+            .hook_overhead_ns
+            .iter()
+            .zip(&self.calls.calls_per_request)
+            .map(|(overhead, calls)| Some(((*overhead)? - clock_read_ns) * (*calls)?))
+            .collect();
+        let macro_difference: Vec<Option<f64>> = self
+            .cell(self.roles.baseline, false)
+            .iter()
+            .zip(self.cell(self.roles.hooked, false))
+            .map(|(baseline, hooked)| Some((*hooked)? - (*baseline)?))
+            .collect();
+        let known: Vec<f64> = per_request.iter().flatten().copied().collect();
+        let in_situ = mean_interval(&known)?;
+        let unexplained = paired_difference(&per_request, &macro_difference)?;
+        Some(Agreement {
+            agree: unexplained.contains(0.0),
+            in_situ_per_request: estimate(
+                in_situ,
+                Unit::Ns,
+                "mean hook overhead per call less one clock read, times calls per request",
+                UNPAIRED,
+            ),
+            unexplained: estimate(
+                unexplained,
+                Unit::Ns,
+                "macro difference minus in-situ overhead per request",
+                PAIRED,
+            ),
+        })
+    }
+}

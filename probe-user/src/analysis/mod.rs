@@ -1,0 +1,26 @@
+//! From logs to results: block means, intervals, budget.
+
+pub mod blocks;
+pub mod budget;
+pub mod in_situ;
+pub mod layers;
+
+use runlog::estimate::{Estimate, Unit};
+use stats::Interval;
+
+/// An interval as the run directory has it.
+pub fn estimate(interval: Interval, unit: Unit, estimand: &str, method: &str) -> Estimate {
+    Estimate {
+        estimate: interval.estimate,
+        ci95: interval.ci95,
+        unit,
+        estimand: estimand.to_owned(),
+        method: method.to_owned(),
+        blocks: interval.blocks,
+    }
+}
+
+/// How intervals of differences are made.
+pub const PAIRED: &str = "Student's t on differences of block means, paired by round";
+/// How intervals of means are made.
+pub const UNPAIRED: &str = "Student's t on block means";

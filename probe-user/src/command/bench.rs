@@ -1,0 +1,119 @@
+//! `probe-user bench`: the hook at three layers, in one run.
+
+use clap::Args;
+use runlog::json;
+
+use crate::analysis::layers::{Roles, analyze, read_logs};
+use crate::command::End;
+use crate::command::options::{ExperimentOptions, NewRun, progress_bar};
+use crate::run::arms::{ArmSpec, HookSpec};
+use crate::run::experiment::Experiment;
+use crate::run::identity::give_to_caller;
+use crate::run::micro::{self, MicroOptions};
+use crate::run::micro_worker::MicroBlock;
+use crate::run::stop::Stop;
+use crate::show;
+
+/// Options of `bench`.
+#[derive(Args, Debug)]
+pub struct BenchArguments {
+    #[command(flatten)]
+    options: ExperimentOptions,
+
+    /// Leave the in-situ layer out: needs no privileges
+    #[arg(long)]
+    no_probes: bool,
+
+    /// Calls of each read in a block of the micro layer
+    #[arg(long, default_value_t = 2_000, value_name = "N")]
+    micro_calls: u32,
+}
+
+const ROLES: Roles = Roles {
+    baseline: 0,
+    baseline_2: 1,
+    hooked: 2,
+};
+
+/// Runs it.
+pub async fn bench(arguments: BenchArguments) -> anyhow::Result<End> {
+    let hook = arguments.options.hook()?;
+    let arm = |name: &str, hook| ArmSpec {
+        name: name.to_owned(),
+        hook,
+    };
+    let arms = vec![
+        arm("baseline", None),
+        arm("baseline-2", None),
+        arm("hooked", Some(hook.clone())),
+    ];
+    let experiment = arguments.options.experiment(arms, !arguments.no_probes)?;
+    let run = arguments.options.open_folder("bench")?;
+    let end = run_in(&arguments, &hook, experiment, &run).await;
+    if end.is_err() {
+        run.discard_if_empty();
+    }
+    end
+}
+
+async fn run_in(
+    arguments: &BenchArguments,
+    hook: &HookSpec,
+    experiment: Experiment,
+    run: &NewRun,
+) -> anyhow::Result<End> {
+    let directory = &run.directory;
+    let trim = arguments.options.trim()?;
+    let mut stop = Stop::listen()?;
+    let bar = progress_bar();
+    bar.set_message("micro layer");
+    let micro = tokio::select! {
+        micro = measure_micro(arguments, hook, &experiment, run) => {
+            micro.map_err(|error| format!("{error:#}"))
+        }
+        reason = stop.requested() => anyhow::bail!("{reason} before the first request"),
+    };
+    let outcome = experiment.run(directory, &mut stop, &bar).await?;
+    bar.set_message("joining and comparing");
+    let logged = read_logs(directory, &outcome.manifest, trim)?;
+    let manifest = outcome.manifest.clone();
+    let analysis = analyze(logged, ROLES, outcome, micro, trim);
+    json::write(&directory.analysis(), &analysis)?;
+    give_to_caller(directory.root())?;
+    bar.finish_and_clear();
+    if arguments.options.json {
+        println!("{}", serde_json::to_string_pretty(&analysis)?);
+    } else {
+        show::bench::print(&analysis, &manifest, directory);
+    }
+    Ok(if analysis.cut_short.is_some() {
+        End::CutShort
+    } else if analysis.not_usable.is_empty() {
+        End::Complete
+    } else {
+        End::NotUsable
+    })
+}
+
+async fn measure_micro(
+    arguments: &BenchArguments,
+    hook: &HookSpec,
+    experiment: &Experiment,
+    run: &NewRun,
+) -> anyhow::Result<Vec<MicroBlock>> {
+    let options = MicroOptions {
+        blocks: arguments.options.blocks,
+        calls: arguments.micro_calls,
+        trim: arguments.options.trim,
+        seed: experiment.load.schedule.seed,
+    };
+    let message = micro::request_bytes(&experiment.load.program, &arguments.options.path).await?;
+    micro::measure(
+        hook,
+        &message,
+        options,
+        &run.directory,
+        &experiment.placement,
+    )
+    .await
+}

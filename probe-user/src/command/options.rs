@@ -1,0 +1,281 @@
+//! The options that `bench` and `truth` share, and what they turn into.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use runlog::RunDirectory;
+use runlog::manifest::Schedule;
+use stats::Trim;
+
+use crate::machine::{self, Policy};
+use crate::probes::{KernelProbe, SiteChoice};
+use crate::run::arms::{self, ArmSpec, HookSpec, ServerSpec};
+use crate::run::experiment::{Experiment, ProbeOptions};
+use crate::run::identity::give_to_caller;
+use crate::run::loadgen::Load;
+use crate::run::programs;
+
+/// Order of the blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Order {
+    /// In each round every arm has one block, in an order drawn anew
+    Rmit,
+    /// All blocks of an arm, then all of the next, as in the paper
+    Sequential,
+}
+
+/// Options of an experiment.
+#[derive(Args, Debug)]
+pub struct ExperimentOptions {
+    /// Requests per arm with the probes detached, and as many again with them attached
+    #[arg(long, default_value_t = 50_000, value_name = "N")]
+    pub requests: u64,
+
+    /// Blocks that these requests are divided into
+    #[arg(long, default_value_t = 100, value_name = "B")]
+    pub blocks: u32,
+
+    /// Connections at a time
+    #[arg(long, default_value_t = 1, value_name = "C")]
+    pub connections: usize,
+
+    /// Order of the blocks
+    #[arg(long, value_enum, default_value_t = Order::Rmit)]
+    pub order: Order,
+
+    /// First requests per arm that count as warm-up: sent and logged, left out of estimates
+    #[arg(long, default_value_t = 2_000, value_name = "N")]
+    pub warmup: u64,
+
+    /// First requests of each block that count as warm-up: caches hold another arm's server
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    pub block_warmup: u64,
+
+    /// Share of a block's sorted values left out at each end, in every layer
+    #[arg(long, default_value_t = 0.05, value_name = "SHARE")]
+    pub trim: f64,
+
+    /// Seed of the random order; drawn and recorded when not given
+    #[arg(long, value_name = "S")]
+    pub seed: Option<u64>,
+
+    /// The hook to measure [default: readhook.so beside this program]
+    #[arg(long, value_name = "LIBRARY")]
+    pub hook: Option<PathBuf>,
+
+    /// A setting of the hook, as in READHOOK_MODE=log; repeat for more
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub hook_env: Vec<String>,
+
+    /// What requests ask for
+    #[arg(long, default_value = "/", value_name = "PATH")]
+    pub path: String,
+
+    /// Port of the first arm's server; the next arms follow [default: free ports]
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+
+    /// CPUs for servers, load generator and agent
+    #[arg(long, value_enum, default_value_t = Policy::Auto)]
+    pub placement: Policy,
+
+    /// What brackets read(2) in the kernel
+    #[arg(long, value_enum, default_value_t = KernelProbe::Auto)]
+    pub kernel_probe: KernelProbe,
+
+    /// Where in the hook's probe sites to attach
+    #[arg(long, value_enum, default_value_t = SiteChoice::Auto)]
+    pub site: SiteChoice,
+
+    /// Size of the ring buffer for records, a power of two
+    #[arg(long, default_value_t = 16 * 1024 * 1024, value_name = "BYTES")]
+    pub ring_bytes: u32,
+
+    /// Folder for the run, new or empty [default: runs/COMMAND-TIME]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+
+    /// Test mode: number each request in a header X-Sequence
+    #[arg(long, hide = true)]
+    pub sequence_header: bool,
+
+    /// The server to start instead of sut, after "--"; {port} becomes its port, which is also in
+    /// SERVER_PORT
+    #[arg(last = true, value_name = "SERVER")]
+    pub server: Vec<OsString>,
+}
+
+impl ExperimentOptions {
+    /// The trim.
+    pub fn trim(&self) -> anyhow::Result<Trim> {
+        Trim::each_end(self.trim)
+            .with_context(|| format!("--trim {}: must be at least 0 and below 0.5", self.trim))
+    }
+
+    /// The hook and its settings: those of our own environment, then those of `--hook-env`.
+    pub fn hook(&self) -> anyhow::Result<HookSpec> {
+        let path = match &self.hook {
+            Some(path) => path.clone(),
+            None => programs::hook()?,
+        };
+        let mut environment: Vec<(String, String)> = env::vars()
+            .filter(|(name, _)| name.starts_with("READHOOK_"))
+            .collect();
+        environment.sort();
+        for setting in &self.hook_env {
+            let (name, value) = setting
+                .split_once('=')
+                .with_context(|| format!("--hook-env {setting}: expected NAME=VALUE"))?;
+            environment.retain(|(other, _)| other != name);
+            environment.push((name.to_owned(), value.to_owned()));
+        }
+        Ok(HookSpec { path, environment })
+    }
+
+    /// Puts an experiment together, after checking everything that can be checked.
+    pub fn experiment(&self, arms: Vec<ArmSpec>, probe: bool) -> anyhow::Result<Experiment> {
+        self.check()?;
+        let server = ServerSpec {
+            command: if self.server.is_empty() {
+                vec![programs::sut()?.into(), "--quiet".into()]
+            } else {
+                self.server.clone()
+            },
+            port: self.port,
+            path: self.path.clone(),
+        };
+        arms::check(&server, &arms)?;
+        Ok(Experiment {
+            arms,
+            server,
+            load: Load {
+                program: programs::loadgen()?,
+                arms: Vec::new(),
+                schedule: self.schedule(),
+                observe: probe,
+                sequence_header: self.sequence_header,
+            },
+            probes: probe.then_some(ProbeOptions {
+                kernel_probe: self.kernel_probe,
+                site: self.site,
+                ring_bytes: self.ring_bytes,
+            }),
+            placement: machine::place(self.placement, self.connections)?,
+            command: env::args().collect(),
+        })
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        let Self {
+            requests,
+            blocks,
+            warmup,
+            block_warmup,
+            connections,
+            ring_bytes,
+            path,
+            ..
+        } = self;
+        if *blocks < 2 || u64::from(*blocks) > *requests {
+            bail!("--blocks {blocks}: must be from 2 to --requests ({requests})");
+        }
+        if warmup >= requests {
+            bail!("--warmup {warmup}: must be below --requests ({requests})");
+        }
+        let per_block = requests / u64::from(*blocks);
+        if *block_warmup >= per_block {
+            bail!(
+                "--block-warmup {block_warmup}: must be below the {per_block} requests of a block"
+            );
+        }
+        if !(1..=50_000).contains(connections) {
+            bail!("--connections {connections}: must be from 1 to 50000");
+        }
+        if !ring_bytes.is_power_of_two() || *ring_bytes < 4_096 {
+            bail!("--ring-bytes {ring_bytes}: must be a power of two and at least 4096");
+        }
+        if !path.starts_with('/') {
+            bail!("--path {path}: must start with /");
+        }
+        self.trim().map(|_| ())
+    }
+
+    fn schedule(&self) -> Schedule {
+        Schedule {
+            order: match self.order {
+                Order::Rmit => "rmit",
+                Order::Sequential => "sequential",
+            }
+            .to_owned(),
+            seed: self.seed.unwrap_or_else(machine::unix_ns),
+            connections: self.connections,
+            requests_per_cell: self.requests,
+            blocks_per_cell: self.blocks,
+            warmup_requests: self.warmup,
+            block_warmup_requests: self.block_warmup,
+        }
+    }
+
+    /// Makes the folder of the run.
+    pub fn open_folder(&self, command: &str) -> anyhow::Result<NewRun> {
+        let root = match &self.out {
+            Some(root) => root.clone(),
+            None => RunDirectory::default_root(command),
+        };
+        let existed = root.exists();
+        let directory =
+            RunDirectory::create(&root).context("cannot write to the folder of the run (--out)")?;
+        give_to_caller(&root)?;
+        Ok(NewRun { directory, existed })
+    }
+}
+
+/// The folder of a run that has just begun.
+#[derive(Debug)]
+pub struct NewRun {
+    /// The folder.
+    pub directory: RunDirectory,
+    existed: bool,
+}
+
+impl NewRun {
+    /// Removes what a run that came to nothing has left: the folder, unless it was there before.
+    /// Does nothing once there are requests in it.
+    pub fn discard_if_empty(&self) {
+        let root = self.directory.root();
+        if self.directory.requests().exists() {
+            return;
+        }
+        if self.existed {
+            for entry in fs::read_dir(root).into_iter().flatten().flatten() {
+                let _ = fs::remove_file(entry.path());
+            }
+        } else {
+            let _ = fs::remove_dir_all(root);
+            // "runs" itself, if this was the only one.
+            let _ = root
+                .parent()
+                .map_or(Ok(()), |parent: &Path| fs::remove_dir(parent));
+        }
+    }
+}
+
+/// A progress bar over blocks on stderr; hidden when that is no terminal.
+pub fn progress_bar() -> ProgressBar {
+    let style =
+        ProgressStyle::with_template("{spinner} {bar:30} block {pos}/{len}  {msg}  {eta} left");
+    let bar =
+        ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}

@@ -1,0 +1,111 @@
+//! The files that a process has mapped.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use procfs::process::{MMPermissions, MMapPath, Process};
+
+/// A file of which a process has mapped code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MappedFile {
+    /// Its path as the process sees it.
+    pub path: PathBuf,
+    /// A path by which this process reaches the very file that is mapped, also when the target
+    /// lives in another mount namespace, and when the file was replaced or deleted since.
+    pub reachable: PathBuf,
+}
+
+/// The files of which process `pid` has mapped code, in the order of their addresses.
+pub fn mapped_code(pid: i32) -> anyhow::Result<Vec<MappedFile>> {
+    let maps = Process::new(pid)
+        .and_then(|process| process.maps())
+        .with_context(|| format!("cannot read what process {pid} has mapped"))?;
+    let mut files: Vec<MappedFile> = Vec::new();
+    for map in maps {
+        let MMapPath::Path(path) = map.pathname else {
+            continue;
+        };
+        if !map.perms.contains(MMPermissions::EXECUTE) || files.iter().any(|f| f.path == path) {
+            continue;
+        }
+        let (start, end) = map.address;
+        files.push(MappedFile {
+            path,
+            reachable: PathBuf::from(format!("/proc/{pid}/map_files/{start:x}-{end:x}")),
+        });
+    }
+    Ok(files)
+}
+
+/// The mapped file that `library` means: a full path, or the start of a file name ("libc" and
+/// "libc.so.6" both mean `/lib/x86_64-linux-gnu/libc.so.6`).
+pub fn find_library(pid: i32, library: &Path) -> anyhow::Result<MappedFile> {
+    let files = mapped_code(pid)?;
+    let wanted = library.to_string_lossy();
+    let is_meant = |file: &&MappedFile| {
+        let name = file.path.file_name().unwrap_or_default().to_string_lossy();
+        file.path == library
+            || name == wanted
+            || name
+                .strip_prefix(wanted.as_ref())
+                .is_some_and(|rest| rest.starts_with(['.', '-']))
+    };
+    if let Some(file) = files.iter().find(is_meant) {
+        return Ok(file.clone());
+    }
+    let mapped: Vec<_> = files
+        .iter()
+        .map(|file| file.path.display().to_string())
+        .collect();
+    bail!(
+        "process {pid} has not mapped \"{wanted}\"{}; it has mapped {}",
+        if mapped.len() == 1 {
+            " (it looks statically linked)"
+        } else {
+            ""
+        },
+        mapped.join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own_pid() -> i32 {
+        i32::try_from(std::process::id()).unwrap()
+    }
+
+    #[test]
+    fn libraries_are_found_by_name_and_by_path() {
+        let by_name = find_library(own_pid(), Path::new("libc")).unwrap();
+        assert!(
+            by_name.path.to_string_lossy().contains("/libc.so"),
+            "{by_name:?}"
+        );
+        assert_eq!(find_library(own_pid(), &by_name.path).unwrap(), by_name);
+        let file_name = by_name.path.file_name().unwrap();
+        assert_eq!(
+            find_library(own_pid(), Path::new(file_name)).unwrap(),
+            by_name
+        );
+    }
+
+    #[test]
+    fn a_library_that_is_not_mapped_is_named_with_those_that_are() {
+        let error = find_library(own_pid(), Path::new("libnothing.so"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("has not mapped \"libnothing.so\""),
+            "{error}"
+        );
+        assert!(error.contains("/libc.so"), "{error}");
+    }
+
+    #[test]
+    fn a_process_that_is_not_there_is_an_error() {
+        let error = mapped_code(i32::MAX).unwrap_err().to_string();
+        assert!(error.contains("2147483647"), "{error}");
+    }
+}

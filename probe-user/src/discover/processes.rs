@@ -1,0 +1,120 @@
+//! Processes, by number, executable or listening port.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use procfs::net::TcpState;
+use procfs::process::{FDTarget, Process};
+
+/// Number of a process in our PID namespace.
+pub type Pid = i32;
+
+/// Checks that a process exists.
+pub fn by_pid(pid: Pid) -> anyhow::Result<Vec<Pid>> {
+    match Process::new(pid) {
+        Ok(process) if process.is_alive() => Ok(vec![pid]),
+        _ => bail!("there is no process {pid}"),
+    }
+}
+
+/// The processes that run an executable: the very file, however it was named when started.
+pub fn by_executable(path: &Path) -> anyhow::Result<Vec<Pid>> {
+    let wanted = fs::metadata(path).with_context(|| format!("cannot find {}", path.display()))?;
+    let found: Vec<Pid> = procfs::process::all_processes()?
+        .flatten()
+        .map(|process| process.pid)
+        .filter(|pid| {
+            fs::metadata(format!("/proc/{pid}/exe"))
+                .is_ok_and(|exe| (exe.dev(), exe.ino()) == (wanted.dev(), wanted.ino()))
+        })
+        .collect();
+    if found.is_empty() {
+        bail!("no process runs {}", path.display());
+    }
+    Ok(found)
+}
+
+/// The processes that listen on a TCP port.
+pub fn by_port(port: u16) -> anyhow::Result<Vec<Pid>> {
+    let sockets: Vec<u64> = procfs::net::tcp()?
+        .into_iter()
+        .chain(procfs::net::tcp6().unwrap_or_default())
+        .filter(|entry| entry.state == TcpState::Listen && entry.local_address.port() == port)
+        .map(|entry| entry.inode)
+        .collect();
+    if sockets.is_empty() {
+        bail!("no process listens on TCP port {port}");
+    }
+    let found: Vec<Pid> = procfs::process::all_processes()?
+        .flatten()
+        .filter(|process| has_socket(process, &sockets))
+        .map(|process| process.pid)
+        .collect();
+    if found.is_empty() {
+        bail!("port {port} is listened on, but not by a process that can be seen from here");
+    }
+    Ok(found)
+}
+
+fn has_socket(process: &Process, sockets: &[u64]) -> bool {
+    process.fd().is_ok_and(|descriptors| {
+        descriptors.flatten().any(
+            |descriptor| matches!(descriptor.target, FDTarget::Socket(inode) if sockets.contains(&inode)),
+        )
+    })
+}
+
+/// Whether we live in the root PID namespace, whose numbers the eBPF side sees. Its inode is fixed:
+/// `PROC_PID_INIT_INO` in the kernel's `include/linux/proc_ns.h`.
+pub fn in_root_pid_namespace() -> bool {
+    const PROC_PID_INIT_INO: u64 = 0xEFFF_FFFC;
+    fs::metadata("/proc/self/ns/pid").is_ok_and(|namespace| namespace.ino() == PROC_PID_INIT_INO)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn own_pid() -> Pid {
+        Pid::try_from(std::process::id()).unwrap()
+    }
+
+    #[test]
+    fn this_process_is_found_each_way() {
+        assert_eq!(by_pid(own_pid()).unwrap(), [own_pid()]);
+        let exe = std::env::current_exe().unwrap();
+        assert!(by_executable(&exe).unwrap().contains(&own_pid()));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert_eq!(by_port(port).unwrap(), [own_pid()]);
+    }
+
+    #[test]
+    fn what_is_not_there_is_an_error_that_names_it() {
+        assert!(
+            by_pid(i32::MAX)
+                .unwrap_err()
+                .to_string()
+                .contains("2147483647")
+        );
+        let error = by_executable(Path::new("/nonexistent/program")).unwrap_err();
+        assert!(error.to_string().contains("/nonexistent/program"));
+        let error = by_executable(Path::new("/etc/passwd")).unwrap_err();
+        assert_eq!(error.to_string(), "no process runs /etc/passwd");
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        assert!(
+            by_port(port)
+                .unwrap_err()
+                .to_string()
+                .contains(&port.to_string())
+        );
+    }
+}

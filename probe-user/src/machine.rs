@@ -1,0 +1,256 @@
+//! The machine: what the manifest says of it, and which CPUs do what.
+
+use std::fs;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use procfs::{Current as _, CurrentSI as _};
+use runlog::manifest::{Environment, Placement};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::time::{ClockId, clock_gettime};
+
+/// Nanoseconds on `CLOCK_MONOTONIC`.
+pub fn monotonic_ns() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
+}
+
+/// Nanoseconds since 1970.
+pub fn unix_ns() -> u64 {
+    let now = clock_gettime(ClockId::Realtime);
+    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
+}
+
+/// Describes the machine. What cannot be found out stays empty.
+pub fn environment() -> Environment {
+    let system = rustix::system::uname();
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    Environment {
+        kernel: system.release().to_string_lossy().into_owned(),
+        architecture: system.machine().to_string_lossy().into_owned(),
+        cpu_model: cpuinfo_field(&cpuinfo, "model name").unwrap_or_default(),
+        cpus: cpuinfo
+            .lines()
+            .filter(|line| line.starts_with("processor"))
+            .count()
+            .max(1),
+        virtual_machine: cpuinfo_field(&cpuinfo, "flags")
+            .is_some_and(|flags| flags.split(' ').any(|flag| flag == "hypervisor")),
+        clock_source: line_of("/sys/devices/system/clocksource/clocksource0/current_clocksource")
+            .unwrap_or_default(),
+        governor: line_of("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        cgroup_cpu_limit: cgroup_cpu_limit(),
+        cgroup_memory_limit: cgroup_memory_limit(),
+        load_average: procfs::LoadAverage::current().map_or(0.0, |load| f64::from(load.one)),
+        steal_ms: None,
+        clock_read_ns: clock_read_ns(),
+    }
+}
+
+/// CPU time that the hypervisor has given to others since boot, in milliseconds over all CPUs.
+pub fn steal_ms() -> Option<u64> {
+    procfs::KernelStats::current().ok()?.total.steal_ms()
+}
+
+fn cpuinfo_field(cpuinfo: &str, name: &str) -> Option<String> {
+    cpuinfo.lines().find_map(|line| {
+        let (field, value) = line.split_once(':')?;
+        (field.trim() == name).then(|| value.trim().to_owned())
+    })
+}
+
+fn line_of(path: &str) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?;
+    let line = text.lines().next()?.trim();
+    (!line.is_empty()).then(|| line.to_owned())
+}
+
+/// Where this process's cgroup of a controller is; "" names version 2.
+fn cgroup_folder(controller: &str) -> Option<String> {
+    let memberships = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = memberships.lines().find_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let controllers = fields.next()?;
+        let path = fields.next()?;
+        controllers
+            .split(',')
+            .any(|name| name == controller)
+            .then(|| path.to_owned())
+    })?;
+    Some(if controller.is_empty() {
+        format!("/sys/fs/cgroup{path}")
+    } else {
+        format!("/sys/fs/cgroup/{controller}{path}")
+    })
+}
+
+fn cgroup_cpu_limit() -> Option<f64> {
+    let ratio = |quota: &str, period: &str| {
+        let (quota, period) = (quota.parse::<f64>().ok()?, period.parse::<f64>().ok()?);
+        (quota > 0.0 && period > 0.0).then(|| quota / period)
+    };
+    if let Some(folder) = cgroup_folder("cpu")
+        && let Some(quota) = line_of(&format!("{folder}/cpu.cfs_quota_us"))
+    {
+        return ratio(&quota, &line_of(&format!("{folder}/cpu.cfs_period_us"))?);
+    }
+    let line = line_of(&format!("{}/cpu.max", cgroup_folder("")?))?;
+    let (quota, period) = line.split_once(' ')?;
+    ratio(quota, period)
+}
+
+fn cgroup_memory_limit() -> Option<u64> {
+    let text = cgroup_folder("memory")
+        .and_then(|folder| line_of(&format!("{folder}/memory.limit_in_bytes")))
+        .or_else(|| line_of(&format!("{}/memory.max", cgroup_folder("")?)))?;
+    // Without a limit, version 2 says "max" and version 1 a number near 2^63.
+    text.parse().ok().filter(|limit| *limit < 1 << 62)
+}
+
+/// Mean cost of reading the clock, the least of several tries: interrupts only ever add.
+fn clock_read_ns() -> f64 {
+    const READS: u32 = 10_000;
+    (0..20)
+        .map(|_| {
+            let start = Instant::now();
+            for _ in 0..READS {
+                std::hint::black_box(monotonic_ns());
+            }
+            start.elapsed().as_nanos() as f64 / f64::from(READS)
+        })
+        .fold(f64::INFINITY, f64::min)
+}
+
+/// How to place servers, load generator and agent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Policy {
+    /// One core at one connection, two at more
+    #[default]
+    Auto,
+    /// Servers and load generator share one core
+    OneCore,
+    /// Servers on one core, load generator on another
+    TwoCores,
+    /// The kernel decides
+    Free,
+}
+
+/// Chooses CPUs among those that this process may use.
+pub fn place(policy: Policy, connections: usize) -> anyhow::Result<Placement> {
+    let affinity = sched_getaffinity(None).context("cannot read the CPU affinity")?;
+    let allowed: Vec<usize> = (0..CpuSet::MAX_CPU)
+        .filter(|cpu| affinity.is_set(*cpu))
+        .collect();
+    Ok(placement(policy, connections, &allowed))
+}
+
+fn placement(policy: Policy, connections: usize, allowed: &[usize]) -> Placement {
+    let Some((&last, others)) = allowed.split_last() else {
+        return Placement::default();
+    };
+    let alone = |cpus: &[usize]| {
+        if cpus.is_empty() {
+            vec![last]
+        } else {
+            cpus.to_vec()
+        }
+    };
+    let one_core = match policy {
+        Policy::Free => {
+            return Placement {
+                policy: "left to the kernel".to_owned(),
+                sut_cpus: allowed.to_vec(),
+                loadgen_cpus: allowed.to_vec(),
+                agent_cpus: allowed.to_vec(),
+            };
+        }
+        Policy::OneCore => true,
+        Policy::TwoCores => others.is_empty(),
+        Policy::Auto => connections == 1 || others.is_empty(),
+    };
+    if one_core {
+        return Placement {
+            policy: "servers and load generator share one core, so that no request waits for an \
+                     idle core to wake"
+                .to_owned(),
+            sut_cpus: vec![last],
+            loadgen_cpus: vec![last],
+            agent_cpus: alone(others),
+        };
+    }
+    let (&loadgen, rest) = others.split_last().unwrap_or((&last, &[]));
+    Placement {
+        policy: "servers on one core, load generator on another".to_owned(),
+        sut_cpus: vec![last],
+        loadgen_cpus: vec![loadgen],
+        agent_cpus: if rest.is_empty() {
+            vec![loadgen]
+        } else {
+            rest.to_vec()
+        },
+    }
+}
+
+/// Binds this thread, and what it starts from now on, to CPUs.
+pub fn bind_to(cpus: &[usize]) -> anyhow::Result<()> {
+    let mut set = CpuSet::new();
+    for cpu in cpus {
+        set.set(*cpu);
+    }
+    sched_setaffinity(None, &set).with_context(|| format!("cannot bind to CPUs {cpus:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_knows_this_machine() {
+        let environment = environment();
+        assert!(!environment.kernel.is_empty() && !environment.architecture.is_empty());
+        assert!(environment.cpus >= 1);
+        assert!((0.5..10_000.0).contains(&environment.clock_read_ns));
+    }
+
+    #[test]
+    fn one_connection_shares_a_core_away_from_the_agent() {
+        let placement = placement(Policy::Auto, 1, &[0, 1, 2]);
+        assert_eq!(
+            (placement.sut_cpus, placement.loadgen_cpus),
+            (vec![2], vec![2])
+        );
+        assert_eq!(placement.agent_cpus, [0, 1]);
+    }
+
+    #[test]
+    fn more_connections_use_two_cores_where_there_are_two() {
+        let two = placement(Policy::Auto, 32, &[4, 6]);
+        assert_eq!((two.sut_cpus, two.loadgen_cpus), (vec![6], vec![4]));
+        assert_eq!(two.agent_cpus, [4]);
+        let three = placement(Policy::TwoCores, 1, &[1, 2, 3]);
+        assert_eq!((three.loadgen_cpus, three.agent_cpus), (vec![2], vec![1]));
+    }
+
+    #[test]
+    fn a_single_core_serves_all() {
+        for policy in [
+            Policy::Auto,
+            Policy::OneCore,
+            Policy::TwoCores,
+            Policy::Free,
+        ] {
+            let placement = placement(policy, 32, &[0]);
+            assert_eq!(
+                (placement.sut_cpus, placement.agent_cpus),
+                (vec![0], vec![0])
+            );
+        }
+    }
+
+    #[test]
+    fn fields_of_cpuinfo() {
+        let text = "processor\t: 0\nmodel name\t: A CPU\nflags\t\t: fpu hypervisor\n";
+        assert_eq!(cpuinfo_field(text, "model name").as_deref(), Some("A CPU"));
+        assert_eq!(cpuinfo_field(text, "model"), None);
+    }
+}

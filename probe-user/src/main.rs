@@ -1,0 +1,84 @@
+//! `probe-user`: the agent and command line of hookprobe.
+//!
+//! [`discover`] finds what to probe, [`probes`] loads and attaches the eBPF programs and keeps the
+//! ledger, [`run`] runs an experiment, [`join`] joins records to requests, [`analysis`] compares,
+//! [`show`] prints; [`command`] puts them together.
+
+mod analysis;
+mod command;
+mod discover;
+mod join;
+mod machine;
+mod probes;
+mod run;
+mod show;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use log::LevelFilter;
+
+use crate::command::bench::BenchArguments;
+use crate::command::correlate::CorrelateArguments;
+use crate::command::trace::TraceArguments;
+use crate::command::truth::TruthArguments;
+use crate::command::{End, bench, correlate, trace, truth};
+use crate::run::micro_worker::{self, WorkerArguments};
+
+/// Measures what a function hook costs: alone, inside the running system, and end to end.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    args_override_self = true,
+    after_help = "\
+Examples:
+  sudo probe-user bench                           the hook beside this program, all three layers
+  probe-user bench --no-probes                    without root: micro and macro only
+  sudo probe-user bench -- java Server.java {port}    on a server of yours
+  sudo probe-user trace --port 6379 --duration 10
+  sudo probe-user truth                           does it find delays that it did not make?
+
+Exit codes: 0 complete, 1 error, 2 usage, 3 cut short (what was measured is kept), 4 not usable"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measure a hook at three layers in one run
+    Bench(BenchArguments),
+    /// Time the reads, or any function, of running processes
+    Trace(TraceArguments),
+    /// Hold delays injected by the hook against what is measured
+    Truth(TruthArguments),
+    /// Join the records of a finished run to its requests
+    Correlate(CorrelateArguments),
+    /// The measured process of the micro layer
+    #[command(hide = true)]
+    MicroWorker(WorkerArguments),
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    env_logger::builder()
+        .filter_level(LevelFilter::Warn)
+        .parse_default_env()
+        .init();
+    let Arguments { command } = Arguments::parse();
+    let result = match command {
+        Command::Bench(arguments) => bench::bench(arguments).await,
+        Command::Trace(arguments) => trace::trace(arguments).await,
+        Command::Truth(arguments) => truth::truth(arguments).await,
+        Command::Correlate(arguments) => correlate::correlate(&arguments),
+        Command::MicroWorker(arguments) => micro_worker::work(&arguments).map(|()| End::Complete),
+    };
+    match result {
+        Ok(end) => end.into(),
+        Err(error) => {
+            eprintln!("probe-user: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! The loaded eBPF object, and what can be done with it.
+
+use std::io;
+
+use anyhow::Context as _;
+use aya::maps::{HashMap, MapData, RingBuf};
+use aya::programs::UProbe;
+use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
+use aya_log::EbpfLogger;
+use hdrhistogram::Histogram;
+use probe_common::threads::{IN_READ, IN_WRITE};
+use probe_common::{Connection, ConnectionKey, FunctionKey, MAX_ARMS, SpanKind, Thread, Total};
+use runlog::analysis::Ledger;
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use crate::probes::attach::{Attached, FUNCTION_PROGRAMS, SITE_PROGRAMS, Target, attach};
+use crate::probes::ledger::{InFlight, Received, counters, ledger};
+use crate::probes::pair::{self, Choice, KernelProbe, program};
+use crate::probes::perf::wait_for_running_programs;
+use crate::probes::records::{Record, parse};
+use crate::probes::site_offset::{SiteChoice, SiteOffset};
+use crate::probes::spans;
+
+/// The programs, as built by `build.rs`.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/probe-ebpf"));
+
+/// The smallest ring buffer: one page.
+const NO_RING_BYTES: u32 = 4_096;
+
+/// How the probes are to work.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Which kernel probe to use.
+    pub kernel_probe: KernelProbe,
+    /// Size of the ring buffer for records, a power of two; `None` for histograms alone.
+    pub ring_bytes: Option<u32>,
+    /// Where in a site to attach.
+    pub site: SiteChoice,
+    /// Number of arms.
+    pub arms: u32,
+}
+
+/// Why there are no probes.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The kernel does not let us.
+    #[error(
+        "the kernel does not let this process load eBPF programs ({0}); run as root (sudo), or with \
+         CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_SYS_ADMIN"
+    )]
+    NotPermitted(String),
+    /// It cannot.
+    #[error("this kernel cannot run the eBPF programs: {0}")]
+    NotSupported(String),
+    /// Something else.
+    #[error(transparent)]
+    Other(#[from] anyhow::Error),
+}
+
+/// The loaded probes.
+pub struct Probes {
+    ebpf: Ebpf,
+    /// Carries the eBPF side's rare messages to the log.
+    logger: Option<EbpfLogger<&'static dyn log::Log>>,
+    ring: Option<RingBuf<MapData>>,
+    choice: Choice,
+    site_offset: SiteOffset,
+    options: Options,
+    targets: Vec<Target>,
+    attached: Option<Attached>,
+    attaches: u32,
+    in_flight: InFlight,
+    received: Received,
+}
+
+impl Probes {
+    /// Loads the programs and chooses the kernel probe.
+    pub fn load(options: Options) -> Result<Self, LoadError> {
+        assert!(options.arms <= MAX_ARMS, "callers check the number of arms");
+        // Kernels before 5.11 count maps against this limit. Where it cannot be raised it is either
+        // not needed, or the load fails and says so.
+        let unlimited = Rlimit {
+            current: None,
+            maximum: None,
+        };
+        let _ = setrlimit(Resource::Memlock, unlimited);
+
+        let want_records = u8::from(options.ring_bytes.is_some());
+        let have_pair = u8::from(options.kernel_probe != KernelProbe::None);
+        let spans = options.arms * SpanKind::COUNT;
+        let mut ebpf = EbpfLoader::new()
+            .verifier_log_level(VerifierLogLevel::default())
+            .override_global("WANT_RECORDS", &want_records, true)
+            .override_global("HAVE_KERNEL_PAIR", &have_pair, true)
+            .map_max_entries("HISTOGRAMS", spans)
+            .map_max_entries("TOTALS", spans)
+            .map_max_entries("RECORDS", options.ring_bytes.unwrap_or(NO_RING_BYTES))
+            .load(OBJECT)
+            .map_err(|error| classify(&error))?;
+        let logger = EbpfLogger::init(&mut ebpf).ok();
+        let ring = match options.ring_bytes {
+            Some(_) => {
+                let map = ebpf.take_map("RECORDS").context("no map RECORDS")?;
+                Some(RingBuf::try_from(map).context("RECORDS is no ring buffer")?)
+            }
+            None => None,
+        };
+        for name in SITE_PROGRAMS.into_iter().chain(FUNCTION_PROGRAMS) {
+            let program: &mut UProbe = program(&mut ebpf, name)?;
+            program.load().map_err(|error| classify(&error))?;
+        }
+        let choice = pair::choose(&mut ebpf, options.kernel_probe)?;
+        if choice.probe == KernelProbe::None && options.kernel_probe == KernelProbe::Auto {
+            // Nothing brackets the syscall here. Load again without the demand that each site
+            // finds its syscall span.
+            let mut probes = Self::load(Options {
+                kernel_probe: KernelProbe::None,
+                ..options
+            })?;
+            probes.choice = choice;
+            return Ok(probes);
+        }
+        Ok(Self {
+            ebpf,
+            logger,
+            ring,
+            choice,
+            site_offset: options.site.offset(),
+            options,
+            targets: Vec::new(),
+            attached: None,
+            attaches: 0,
+            in_flight: InFlight::default(),
+            received: Received::default(),
+        })
+    }
+
+    /// Names the processes to trace. To be called before the first attach.
+    pub fn set_targets(&mut self, targets: Vec<Target>) -> anyhow::Result<()> {
+        let map = self.ebpf.map_mut("TARGETS").context("no map TARGETS")?;
+        let mut map: HashMap<_, u32, u32> = map.try_into()?;
+        for target in &targets {
+            map.insert(target.pid.cast_unsigned(), target.arm, 0)?;
+        }
+        self.targets = targets;
+        Ok(())
+    }
+
+    /// Attaches to the targets. Does nothing when attached.
+    pub fn attach(&mut self) -> anyhow::Result<()> {
+        if self.attached.is_none() {
+            let attached = attach(
+                &mut self.ebpf,
+                self.choice.probe,
+                &self.site_offset,
+                &self.targets,
+            )?;
+            self.attached = Some(attached);
+            self.attaches += 1;
+        }
+        Ok(())
+    }
+
+    /// Detaches, waits until no program runs any more, and notes which spans were open.
+    pub fn detach(&mut self) -> anyhow::Result<()> {
+        if self.attached.take().is_some() {
+            wait_for_running_programs();
+            self.settle()?;
+        }
+        Ok(())
+    }
+
+    /// Counts what was in flight and forgets what threads and connections were doing: by the next
+    /// attach it will be out of date.
+    fn settle(&mut self) -> anyhow::Result<()> {
+        let map = self.ebpf.map_mut("THREADS").context("no map THREADS")?;
+        let mut threads: HashMap<_, u32, Thread> = map.try_into()?;
+        let keys: Vec<u32> = threads.keys().collect::<Result<_, _>>()?;
+        for tid in keys {
+            match threads.get(&tid, 0)?.state {
+                IN_READ => self.in_flight.reads += 1,
+                IN_WRITE => self.in_flight.writes += 1,
+                _ => {}
+            }
+            threads.remove(&tid)?;
+        }
+        let map = self.ebpf.map_mut("CALLS").context("no map CALLS")?;
+        let mut calls: HashMap<_, FunctionKey, u64> = map.try_into()?;
+        let keys: Vec<FunctionKey> = calls.keys().collect::<Result<_, _>>()?;
+        for key in keys {
+            self.in_flight.calls += 1;
+            calls.remove(&key)?;
+        }
+        let map = self
+            .ebpf
+            .map_mut("CONNECTIONS")
+            .context("no map CONNECTIONS")?;
+        let mut connections: HashMap<_, ConnectionKey, Connection> = map.try_into()?;
+        let keys: Vec<ConnectionKey> = connections.keys().collect::<Result<_, _>>()?;
+        for key in keys {
+            connections.remove(&key)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the records out of the ring buffer, and passes the eBPF side's messages on.
+    pub fn drain(
+        &mut self,
+        mut take: impl FnMut(Record) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
+        let Some(ring) = &mut self.ring else {
+            return Ok(());
+        };
+        while let Some(bytes) = ring.next() {
+            self.received.records += 1;
+            match parse(&bytes) {
+                Some(record) => take(record)?,
+                None => self.received.unknown += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// The ledger up to now. It balances when the probes are detached and the ring is drained.
+    pub fn ledger(&self) -> anyhow::Result<Ledger> {
+        let counters = counters(&self.ebpf, self.options.arms)?;
+        Ok(ledger(&counters, self.in_flight, self.received))
+    }
+
+    /// The histogram of an arm's spans of one kind.
+    pub fn histogram(&self, arm: u32, kind: SpanKind) -> anyhow::Result<Histogram<u64>> {
+        spans::histogram(&self.ebpf, arm, kind)
+    }
+
+    /// Number and sum of an arm's spans of one kind.
+    pub fn total(&self, arm: u32, kind: SpanKind) -> anyhow::Result<Total> {
+        spans::total(&self.ebpf, arm, kind)
+    }
+
+    /// What the manifest says about the probes.
+    pub fn describe(&self) -> runlog::manifest::Probes {
+        runlog::manifest::Probes {
+            kernel_probe: self.choice.probe.name().to_owned(),
+            passed_over: self.choice.passed_over.clone(),
+            site_offset: self.site_offset.bytes,
+            site_offset_reason: self.site_offset.reason.clone(),
+            ring_bytes: self.options.ring_bytes.unwrap_or(0),
+            attaches: self.attaches,
+        }
+    }
+}
+
+/// Tells "may not" from "cannot".
+fn classify(error: &(dyn std::error::Error + 'static)) -> LoadError {
+    let mut chain = Vec::new();
+    let mut errno = None;
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            errno = io.raw_os_error().or(errno);
+        }
+        chain.push(error.to_string());
+        next = error.source();
+    }
+    let text = chain.join(": ");
+    match errno {
+        Some(libc::EPERM | libc::EACCES) => LoadError::NotPermitted(text),
+        _ => LoadError::NotSupported(text),
+    }
+}

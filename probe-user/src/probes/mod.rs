@@ -1,0 +1,14 @@
+//! The probes: loading, attaching, draining, and the ledger of where every hit went.
+
+pub mod attach;
+pub mod ledger;
+pub mod loader;
+pub mod pair;
+pub mod perf;
+pub mod records;
+pub mod site_offset;
+pub mod spans;
+
+pub use loader::{LoadError, Options, Probes};
+pub use pair::KernelProbe;
+pub use site_offset::SiteChoice;

@@ -1,0 +1,70 @@
+//! The records of the ring buffer, out of their bytes.
+#![allow(
+    unsafe_code,
+    reason = "records are plain old data, read from bytes that the eBPF side wrote as such"
+)]
+
+use probe_common::{
+    Accepted, Closed, EVENT_ACCEPTED, EVENT_CLOSED, EVENT_HOOKED_READ, EVENT_WRITE, HookedRead,
+    Write,
+};
+
+/// A record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// A call of the hooked `read` on a connection.
+    HookedRead(HookedRead),
+    /// A call of the write family on a tracked connection.
+    Write(Write),
+    /// A connection was accepted.
+    Accepted(Accepted),
+    /// A connection was closed.
+    Closed(Closed),
+}
+
+/// The record in `bytes`; `None` when they are none that this version knows.
+pub fn parse(bytes: &[u8]) -> Option<Record> {
+    let kind = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?);
+    match kind {
+        EVENT_HOOKED_READ => read_as(bytes).map(Record::HookedRead),
+        EVENT_WRITE => read_as(bytes).map(Record::Write),
+        EVENT_ACCEPTED => read_as(bytes).map(Record::Accepted),
+        EVENT_CLOSED => read_as(bytes).map(Record::Closed),
+        _ => None,
+    }
+}
+
+/// Types that any bytes are a valid value of.
+trait Plain: Copy {}
+impl Plain for HookedRead {}
+impl Plain for Write {}
+impl Plain for Accepted {}
+impl Plain for Closed {}
+
+fn read_as<T: Plain>(bytes: &[u8]) -> Option<T> {
+    if bytes.len() != size_of::<T>() {
+        return None;
+    }
+    // SAFETY: the bytes are as many as `T` has, and any bytes are a valid `T`.
+    Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_told_by_kind_and_size() {
+        let mut bytes = vec![0; size_of::<Accepted>()];
+        bytes[..4].copy_from_slice(&EVENT_ACCEPTED.to_ne_bytes());
+        bytes[12..16].copy_from_slice(&7_i32.to_ne_bytes());
+        let Some(Record::Accepted(accepted)) = parse(&bytes) else {
+            panic!("not an accepted record");
+        };
+        assert_eq!(accepted.fd, 7);
+        bytes.push(0);
+        assert_eq!(parse(&bytes), None);
+        assert_eq!(parse(&99_u32.to_ne_bytes()), None);
+        assert_eq!(parse(&[1, 0]), None);
+    }
+}

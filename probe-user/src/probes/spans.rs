@@ -1,0 +1,60 @@
+//! Histograms and totals, read from the kernel without stopping the probes.
+
+use anyhow::Context as _;
+use aya::Ebpf;
+use aya::maps::PerCpuArray;
+use hdrhistogram::Histogram;
+use probe_common::layout::{self, Buckets};
+use probe_common::{SpanKind, Total};
+use runlog::interval_log::new_histogram;
+
+/// The histogram of an arm's spans of one kind, over all CPUs.
+pub fn histogram(ebpf: &Ebpf, arm: u32, kind: SpanKind) -> anyhow::Result<Histogram<u64>> {
+    let map = ebpf.map("HISTOGRAMS").context("no map HISTOGRAMS")?;
+    let map: PerCpuArray<_, Buckets> = map.try_into()?;
+    let per_cpu = map.get(&kind.index(arm), 0)?;
+    let mut histogram = new_histogram();
+    for Buckets(buckets) in per_cpu.iter() {
+        for (bucket, count) in buckets.iter().enumerate().filter(|(_, count)| **count > 0) {
+            // Both layouts have the same buckets, so nothing moves.
+            histogram.saturating_record_n(layout::lowest_of(bucket), *count);
+        }
+    }
+    Ok(histogram)
+}
+
+/// Number and sum of an arm's spans of one kind, over all CPUs.
+pub fn total(ebpf: &Ebpf, arm: u32, kind: SpanKind) -> anyhow::Result<Total> {
+    let map = ebpf.map("TOTALS").context("no map TOTALS")?;
+    let map: PerCpuArray<_, Total> = map.try_into()?;
+    let mut sum = Total::default();
+    for total in map.get(&kind.index(arm), 0)?.iter() {
+        sum.count += total.count;
+        sum.sum_ns += total.sum_ns;
+    }
+    Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_layout_is_the_run_logs_layout() {
+        assert_eq!(
+            layout::SIGNIFICANT_DIGITS,
+            runlog::interval_log::SIGNIFICANT_DIGITS
+        );
+        assert_eq!(layout::MAX_VALUE_NS, runlog::interval_log::MAX_VALUE_NS);
+        let mut histogram = new_histogram();
+        for bucket in 0..layout::BUCKETS {
+            histogram.saturating_record(layout::lowest_of(bucket));
+        }
+        assert!(
+            histogram
+                .iter_recorded()
+                .all(|step| step.count_at_value() == 1)
+        );
+        assert_eq!(histogram.len(), layout::BUCKETS as u64);
+    }
+}

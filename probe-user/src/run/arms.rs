@@ -1,0 +1,226 @@
+//! The arms: servers that differ in their hook alone.
+
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use runlog::RunDirectory;
+use runlog::manifest::{self, Placement};
+use tokio::net::TcpStream;
+use tokio::process::Command;
+
+use crate::discover::elf::Elf;
+use crate::discover::sites::{LoadedHook, loaded_hook};
+use crate::run::process::{Process, Spawn};
+
+/// How long a server may take until it accepts connections. A Java server takes seconds.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+
+/// The hook of an arm.
+#[derive(Clone, Debug)]
+pub struct HookSpec {
+    /// The library.
+    pub path: PathBuf,
+    /// Its settings.
+    pub environment: Vec<(String, String)>,
+}
+
+/// An arm to start.
+#[derive(Clone, Debug)]
+pub struct ArmSpec {
+    /// Its name.
+    pub name: String,
+    /// Its hook, or none.
+    pub hook: Option<HookSpec>,
+}
+
+/// How servers are started.
+#[derive(Clone, Debug)]
+pub struct ServerSpec {
+    /// Program and arguments. `{port}` in an argument becomes the port; so does `SERVER_PORT` in
+    /// the environment.
+    pub command: Vec<OsString>,
+    /// Port of the first arm; the next arms follow. `None` takes free ones.
+    pub port: Option<u16>,
+    /// What requests ask for.
+    pub path: String,
+}
+
+/// A running arm.
+#[derive(Debug)]
+pub struct Arm {
+    /// What was asked for.
+    pub spec: ArmSpec,
+    /// The server.
+    pub process: Process,
+    /// Where requests go.
+    pub url: String,
+    /// The hook that the server has really loaded.
+    pub loaded: Option<LoadedHook>,
+}
+
+impl Arm {
+    /// What the manifest says of it.
+    pub fn describe(&self) -> manifest::Arm {
+        let hook = self.spec.hook.as_ref();
+        manifest::Arm {
+            name: self.spec.name.clone(),
+            url: self.url.clone(),
+            pid: self.process.pid(),
+            hook: hook.map(|hook| hook.path.display().to_string()),
+            hook_environment: hook
+                .iter()
+                .flat_map(|hook| &hook.environment)
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect(),
+        }
+    }
+}
+
+/// Checks what can be checked before anything is started.
+pub fn check(server: &ServerSpec, specs: &[ArmSpec]) -> anyhow::Result<()> {
+    let program = server
+        .command
+        .first()
+        .context("the server's command is empty")?;
+    let program = find_program(Path::new(program))?;
+    let hooked = specs.iter().any(|spec| spec.hook.is_some());
+    // A script is fine: what it starts inherits LD_PRELOAD.
+    if hooked
+        && let Ok(elf) = Elf::open(&program)
+        && !elf.is_dynamic_executable()?
+    {
+        bail!(
+            "{} is statically linked: the dynamic linker never runs, so no hook can be preloaded \
+             into it",
+            program.display()
+        );
+    }
+    for spec in specs {
+        let Some(hook) = &spec.hook else { continue };
+        let elf = Elf::open(&hook.path).context("the hook (--hook) cannot be used")?;
+        if elf.function_offset("read").is_err() {
+            bail!(
+                "{}: defines no function \"read\", so it hooks nothing",
+                hook.path.display()
+            );
+        }
+    }
+    if let Some(first) = server.port {
+        for offset in 0..u16::try_from(specs.len()).unwrap_or(u16::MAX) {
+            let port = first
+                .checked_add(offset)
+                .context("--port is too high for all the arms")?;
+            TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+                .with_context(|| format!("port {port} is taken; choose another --port"))?;
+        }
+    }
+    Ok(())
+}
+
+/// A program by path, or by name on the PATH.
+fn find_program(program: &Path) -> anyhow::Result<PathBuf> {
+    if program.components().count() > 1 {
+        if !program.is_file() {
+            bail!("there is no server program {}", program.display());
+        }
+        return Ok(program.to_owned());
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|candidate| candidate.is_file())
+        .with_context(|| {
+            format!(
+                "there is no server program {} on the PATH",
+                program.display()
+            )
+        })
+}
+
+/// Starts an arm and waits until it accepts connections.
+pub async fn start(
+    server: &ServerSpec,
+    spec: ArmSpec,
+    index: u16,
+    run: &RunDirectory,
+    placement: &Placement,
+) -> anyhow::Result<Arm> {
+    let port = match server.port {
+        Some(first) => first + index,
+        None => free_port()?,
+    };
+    let name = format!("server of arm {}", spec.name);
+    let mut arguments = server
+        .command
+        .iter()
+        .map(|argument| with_port(argument, port));
+    let mut command = Command::new(arguments.next().unwrap_or_default());
+    command
+        .args(arguments)
+        .env("SERVER_PORT", port.to_string())
+        .env_remove("LD_PRELOAD")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    if let Some(hook) = &spec.hook {
+        let path = std::path::absolute(&hook.path)?;
+        command
+            .env("LD_PRELOAD", path)
+            .envs(hook.environment.iter().cloned());
+    }
+    let spawn = Spawn {
+        name: &name,
+        cpus: &placement.sut_cpus,
+        our_cpus: &placement.agent_cpus,
+        log: run.process_log(&format!("server-{}", spec.name)),
+    };
+    let mut process = spawn.start(command)?;
+    wait_until_ready(&mut process, port).await?;
+
+    let pid = i32::try_from(process.pid()).context("no process number")?;
+    // Where we may not look into the process, the hook is taken on trust.
+    let loaded = loaded_hook(pid).unwrap_or_default();
+    Ok(Arm {
+        url: format!("http://127.0.0.1:{port}{}", server.path),
+        spec,
+        process,
+        loaded,
+    })
+}
+
+fn with_port(argument: &OsString, port: u16) -> OsString {
+    match argument.to_str() {
+        Some(text) => text.replace("{port}", &port.to_string()).into(),
+        None => argument.clone(),
+    }
+}
+
+/// A port that nobody uses now.
+fn free_port() -> anyhow::Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free TCP port")?;
+    Ok(listener.local_addr()?.port())
+}
+
+async fn wait_until_ready(process: &mut Process, port: u16) -> anyhow::Result<()> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let give_up = Instant::now() + START_PATIENCE;
+    loop {
+        if let Some(end) = process.has_ended() {
+            bail!("{end}");
+        }
+        if TcpStream::connect(address).await.is_ok() {
+            return Ok(());
+        }
+        if Instant::now() > give_up {
+            bail!(
+                "the server accepts no connection on port {port} after {} s; does it listen on \
+                 SERVER_PORT or {{port}}?",
+                START_PATIENCE.as_secs()
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,334 @@
+//! The run itself. The load generator stops before each block; here the probes are attached or
+//! detached as the block's cell wants it, and the block is let go.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use indicatif::ProgressBar;
+use runlog::RunDirectory;
+use runlog::analysis::Ledger;
+use runlog::gate::Event;
+use runlog::manifest::{self, Manifest, Placement};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use crate::machine::{self, monotonic_ns, unix_ns};
+use crate::probes::attach::Target;
+use crate::probes::{KernelProbe, LoadError, Options, Probes, SiteChoice};
+use crate::run::arms::{self, Arm, ArmSpec, ServerSpec};
+use crate::run::loadgen::{Load, LoadGenerator};
+use crate::run::span_log::SpanLog;
+use crate::run::stop::Stop;
+
+/// How often the ring buffer is emptied. At 16 MiB and 26 MB/s of records it has room for 600 ms.
+const DRAIN_EVERY: Duration = Duration::from_millis(5);
+/// How long servers get to close the connections of a block that has ended.
+const SETTLE: Duration = Duration::from_millis(2);
+/// How long the load generator gets to write its files.
+const WRITING_PATIENCE: Duration = Duration::from_secs(60);
+
+/// An experiment.
+#[derive(Debug)]
+pub struct Experiment {
+    /// The arms, in the order of their numbers.
+    pub arms: Vec<ArmSpec>,
+    /// How servers are started.
+    pub server: ServerSpec,
+    /// What the load generator does; its arms are filled in when the servers run.
+    pub load: Load,
+    /// Whether and how to probe.
+    pub probes: Option<ProbeOptions>,
+    /// Which CPUs do what.
+    pub placement: Placement,
+    /// The command line, for the manifest.
+    pub command: Vec<String>,
+}
+
+/// How to probe.
+#[derive(Clone, Copy, Debug)]
+pub struct ProbeOptions {
+    /// Which kernel probe to use.
+    pub kernel_probe: KernelProbe,
+    /// Where in a site to attach.
+    pub site: SiteChoice,
+    /// Size of the ring buffer.
+    pub ring_bytes: u32,
+}
+
+/// How an experiment ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// How it was set up, as in the run directory.
+    pub manifest: Manifest,
+    /// Why it ended early.
+    pub cut_short: Option<String>,
+    /// Where the probes' hits went.
+    pub ledger: Option<Ledger>,
+    /// Why there were no probes.
+    pub no_probes: Option<String>,
+}
+
+/// Why the loop over the blocks ended.
+enum End {
+    Complete,
+    CutShort(String),
+}
+
+impl Experiment {
+    /// Runs it. Whatever happens, no child is left running and no probe attached; what was measured
+    /// is in the run directory.
+    pub async fn run(
+        mut self,
+        run: &RunDirectory,
+        stop: &mut Stop,
+        bar: &ProgressBar,
+    ) -> anyhow::Result<Outcome> {
+        machine::bind_to(&self.placement.agent_cpus)?;
+        bar.set_message("starting the servers");
+        let arms = tokio::select! {
+            arms = self.start_arms(run) => arms?,
+            reason = stop.requested() => anyhow::bail!("{reason} before the first request"),
+        };
+        self.load.arms = arms
+            .iter()
+            .map(|arm| (arm.spec.name.clone(), arm.url.clone()))
+            .collect();
+
+        let (probes, no_probes) = match self.load_probes(&arms) {
+            Ok(probes) => (probes, None),
+            Err(reason) => (None, Some(reason)),
+        };
+        self.load.observe = probes.is_some();
+        let mut manifest = self.manifest(&arms, probes.as_ref());
+        let steal_before = machine::steal_ms();
+        runlog::json::write(&run.manifest(), &manifest)?;
+        crate::run::identity::give_to_caller(run.root())?;
+
+        let generator = LoadGenerator::start(&self.load, run, &self.placement)?;
+        let log = probes.as_ref().map(|_| SpanLog::create(run)).transpose()?;
+        let mut session = Session {
+            arms,
+            generator,
+            probes,
+            log,
+            attach: 0,
+        };
+        let end = session.over_blocks(stop, bar).await;
+        // Even when the loop failed: detach, write down, end the children.
+        let closed = session.close().await;
+        let cut_short = match end? {
+            End::Complete => None,
+            End::CutShort(reason) => Some(reason),
+        };
+        let (ledger, described) = closed?;
+        if described.is_some() {
+            manifest.probes = described;
+        }
+        manifest.ended = cut_short.clone().unwrap_or_else(|| "complete".to_owned());
+        manifest.environment.steal_ms = machine::steal_ms()
+            .zip(steal_before)
+            .map(|(after, before)| after.saturating_sub(before));
+        runlog::json::write(&run.manifest(), &manifest)?;
+        Ok(Outcome {
+            manifest,
+            cut_short,
+            ledger,
+            no_probes,
+        })
+    }
+
+    async fn start_arms(&self, run: &RunDirectory) -> anyhow::Result<Vec<Arm>> {
+        let mut arms = Vec::new();
+        for (index, spec) in (0..).zip(&self.arms) {
+            let arm = arms::start(&self.server, spec.clone(), index, run, &self.placement)
+                .await
+                .with_context(|| format!("arm {} does not start", spec.name))?;
+            arms.push(arm);
+        }
+        Ok(arms)
+    }
+
+    /// Loads the probes. The error is a reason to go on without them.
+    fn load_probes(&self, arms: &[Arm]) -> Result<Option<Probes>, String> {
+        let Some(ProbeOptions {
+            kernel_probe,
+            site,
+            ring_bytes,
+        }) = self.probes
+        else {
+            return Err("not asked for (--no-probes)".to_owned());
+        };
+        let load = || -> Result<Probes, LoadError> {
+            let mut probes = Probes::load(Options {
+                kernel_probe,
+                site,
+                ring_bytes: Some(ring_bytes),
+                arms: u32::try_from(arms.len()).unwrap_or(u32::MAX),
+            })?;
+            let mut targets = Vec::new();
+            for (number, arm) in (0..).zip(arms) {
+                if arm.spec.hook.is_some() && arm.loaded.is_none() {
+                    return Err(LoadError::NotSupported(format!(
+                        "the server of arm {} has loaded no hook with probe sites",
+                        arm.spec.name
+                    )));
+                }
+                targets.push(Target {
+                    pid: arm.process.pid().cast_signed(),
+                    arm: number,
+                    hook: arm.loaded.clone(),
+                    function: None,
+                });
+            }
+            probes.set_targets(targets)?;
+            // Found out now rather than in the middle of the run.
+            probes.attach()?;
+            probes.detach()?;
+            Ok(probes)
+        };
+        load().map(Some).map_err(|error| error.to_string())
+    }
+
+    fn manifest(&self, arms: &[Arm], probes: Option<&Probes>) -> Manifest {
+        Manifest {
+            schema: manifest::SCHEMA.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            command: self.command.clone(),
+            started_unix_ns: unix_ns(),
+            started_monotonic_ns: monotonic_ns(),
+            ended: "running".to_owned(),
+            environment: machine::environment(),
+            placement: self.placement.clone(),
+            arms: arms.iter().map(Arm::describe).collect(),
+            schedule: self.load.schedule.clone(),
+            probes: probes.map(Probes::describe),
+        }
+    }
+}
+
+/// Everything that is open while the load runs.
+struct Session {
+    arms: Vec<Arm>,
+    generator: LoadGenerator,
+    probes: Option<Probes>,
+    log: Option<SpanLog>,
+    /// Number of the attach in force: that of its block.
+    attach: u32,
+}
+
+impl Session {
+    async fn over_blocks(&mut self, stop: &mut Stop, bar: &ProgressBar) -> anyhow::Result<End> {
+        let mut tick = interval(DRAIN_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut winding_up: Option<String> = None;
+        loop {
+            tokio::select! {
+                event = self.generator.next_event() => match event? {
+                    Some(Event::BlockPlanned { block, blocks, arm, observed }) => {
+                        bar.set_length(u64::from(blocks));
+                        bar.set_message(self.describe_block(arm, observed));
+                        if winding_up.is_none() {
+                            self.prepare(block, observed)?;
+                            self.generator.go().await?;
+                        }
+                    }
+                    Some(Event::BlockDone { block }) => {
+                        sleep(SETTLE).await;
+                        self.drain()?;
+                        if let Some(log) = &mut self.log {
+                            log.flush()?;
+                        }
+                        bar.set_position(u64::from(block) + 1);
+                    }
+                    Some(Event::RunDone { cut_short }) => {
+                        return Ok(match winding_up.or(cut_short) {
+                            Some(reason) => End::CutShort(reason),
+                            None => End::Complete,
+                        });
+                    }
+                    None => {
+                        let end = self.generator.has_ended();
+                        let reason = end.unwrap_or_else(|| "load generator ended".to_owned());
+                        anyhow::bail!("{reason}");
+                    }
+                },
+                _ = tick.tick() => {
+                    self.drain()?;
+                    if winding_up.is_none() && let Some(reason) = self.dead_server() {
+                        self.generator.wind_up();
+                        winding_up = Some(reason);
+                    }
+                }
+                reason = stop.requested() => {
+                    if winding_up.is_some() {
+                        anyhow::bail!("{reason} twice");
+                    }
+                    self.generator.wind_up();
+                    winding_up = Some(reason.to_owned());
+                }
+            }
+        }
+    }
+
+    fn describe_block(&self, arm: u16, observed: bool) -> String {
+        let name = self
+            .arms
+            .get(usize::from(arm))
+            .map_or("?", |arm| arm.spec.name.as_str());
+        let probes = if observed {
+            "probes attached"
+        } else {
+            "probes detached"
+        };
+        format!("{name}, {probes}")
+    }
+
+    /// Puts the probes into the state that a block wants.
+    fn prepare(&mut self, block: u32, observed: bool) -> anyhow::Result<()> {
+        let Some(probes) = &mut self.probes else {
+            return Ok(());
+        };
+        if observed {
+            probes.attach()?;
+        } else {
+            probes.detach()?;
+        }
+        // What was still under way belongs to the block before.
+        self.drain()?;
+        self.attach = block;
+        Ok(())
+    }
+
+    fn drain(&mut self) -> anyhow::Result<()> {
+        if let (Some(probes), Some(log)) = (&mut self.probes, &mut self.log) {
+            let attach = self.attach;
+            probes.drain(|record| Ok(log.push(attach, record)?))?;
+        }
+        Ok(())
+    }
+
+    fn dead_server(&mut self) -> Option<String> {
+        self.arms.iter_mut().find_map(|arm| arm.process.has_ended())
+    }
+
+    /// Ends everything, in an order that loses nothing.
+    async fn close(mut self) -> anyhow::Result<(Option<Ledger>, Option<manifest::Probes>)> {
+        let detached = match &mut self.probes {
+            Some(probes) => probes.detach(),
+            None => Ok(()),
+        };
+        let drained = self.drain();
+        let finished = match self.log.take() {
+            Some(log) => log.finish(),
+            None => Ok(()),
+        };
+        // After its last word the load generator just exits.
+        let _ = timeout(WRITING_PATIENCE, self.generator.stop()).await;
+        for arm in self.arms {
+            arm.process.stop().await;
+        }
+        detached.and(drained)?;
+        finished?;
+        let ledger = self.probes.as_ref().map(Probes::ledger).transpose()?;
+        Ok((ledger, self.probes.as_ref().map(Probes::describe)))
+    }
+}

@@ -1,0 +1,49 @@
+//! On whose behalf we run. Under sudo that is the user who called it: servers and load generator
+//! run as that user, and the files of the run belong to that user.
+
+use std::env;
+use std::fs;
+use std::os::unix::fs::chown;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+/// The user who called sudo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// The user who called sudo; `None` when we were not started by sudo as root.
+pub fn caller() -> Option<Caller> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let number = |name| env::var(name).ok()?.parse::<u32>().ok();
+    let caller = Caller {
+        uid: number("SUDO_UID")?,
+        gid: number("SUDO_GID")?,
+    };
+    (caller.uid != 0).then_some(caller)
+}
+
+/// Gives a folder and the files in it to the caller.
+pub fn give_to_caller(folder: &Path) -> anyhow::Result<()> {
+    let Some(Caller { uid, gid }) = caller() else {
+        return Ok(());
+    };
+    let give = |path: &Path| {
+        chown(path, Some(uid), Some(gid))
+            .with_context(|| format!("cannot give {} to user {uid}", path.display()))
+    };
+    give(folder)?;
+    for entry in
+        fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?
+    {
+        give(&entry?.path())?;
+    }
+    Ok(())
+}

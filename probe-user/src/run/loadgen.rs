@@ -1,0 +1,138 @@
+//! The load generator as a child, and the conversation with it: see [`runlog::gate`].
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::Context as _;
+use runlog::RunDirectory;
+use runlog::gate::{Event, GO};
+use runlog::manifest::{Placement, Schedule};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{ChildStdin, ChildStdout, Command};
+
+use crate::run::process::{Process, Spawn};
+
+/// What the load generator is to do.
+#[derive(Debug)]
+pub struct Load {
+    /// The program.
+    pub program: PathBuf,
+    /// Name and URL of each arm.
+    pub arms: Vec<(String, String)>,
+    /// Layout of the requests.
+    pub schedule: Schedule,
+    /// Whether each arm is also measured with the probes attached.
+    pub observe: bool,
+    /// Whether requests carry a sequence number.
+    pub sequence_header: bool,
+}
+
+/// The running load generator.
+#[derive(Debug)]
+pub struct LoadGenerator {
+    process: Process,
+    to: Option<ChildStdin>,
+    from: Lines<BufReader<ChildStdout>>,
+}
+
+impl LoadGenerator {
+    /// Starts it. It waits for a go-ahead before each block.
+    pub fn start(load: &Load, run: &RunDirectory, placement: &Placement) -> anyhow::Result<Self> {
+        let Schedule {
+            order,
+            seed,
+            connections,
+            requests_per_cell,
+            blocks_per_cell,
+            warmup_requests,
+            block_warmup_requests,
+        } = &load.schedule;
+        let mut command = Command::new(&load.program);
+        command
+            .arg("run")
+            .arg("--gate")
+            .arg("--out")
+            .arg(run.root());
+        for (name, url) in &load.arms {
+            command.arg("--arm").arg(format!("{name}={url}"));
+        }
+        for (option, value) in [
+            ("--order", order),
+            ("--seed", &seed.to_string()),
+            ("--connections", &connections.to_string()),
+            ("--requests", &requests_per_cell.to_string()),
+            ("--blocks", &blocks_per_cell.to_string()),
+            ("--warmup", &warmup_requests.to_string()),
+            ("--block-warmup", &block_warmup_requests.to_string()),
+        ] {
+            command.arg(option).arg(value);
+        }
+        if load.observe {
+            command.arg("--observe");
+        }
+        if load.sequence_header {
+            command.arg("--sequence-header");
+        }
+        command
+            .env_remove("LD_PRELOAD")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let spawn = Spawn {
+            name: "load generator",
+            cpus: &placement.loadgen_cpus,
+            our_cpus: &placement.agent_cpus,
+            log: run.process_log("loadgen"),
+        };
+        let mut process = spawn.start(command)?;
+        let to = process.child().stdin.take();
+        let from = process
+            .child()
+            .stdout
+            .take()
+            .context("the load generator has no output")?;
+        Ok(Self {
+            process,
+            to,
+            from: BufReader::new(from).lines(),
+        })
+    }
+
+    /// The next thing that it says; `None` when it has ended. Cancel-safe.
+    pub async fn next_event(&mut self) -> anyhow::Result<Option<Event>> {
+        let Some(line) = self.from.next_line().await? else {
+            return Ok(None);
+        };
+        let event = serde_json::from_str(&line)
+            .with_context(|| format!("the load generator said \"{line}\""))?;
+        Ok(Some(event))
+    }
+
+    /// Lets the planned block begin.
+    pub async fn go(&mut self) -> anyhow::Result<()> {
+        let to = self
+            .to
+            .as_mut()
+            .context("the load generator was told to stop")?;
+        to.write_all(format!("{GO}\n").as_bytes())
+            .await
+            .context("the load generator does not listen")
+    }
+
+    /// Tells it to stop and to write down what it has. It does so soon, and says
+    /// [`Event::RunDone`].
+    pub fn wind_up(&mut self) {
+        self.to = None;
+        self.process.signal(rustix::process::Signal::INT);
+    }
+
+    /// Says how it ended, if it has.
+    pub fn has_ended(&mut self) -> Option<String> {
+        self.process.has_ended()
+    }
+
+    /// Waits for its end.
+    pub async fn stop(self) {
+        drop(self.to);
+        self.process.stop().await;
+    }
+}

@@ -1,0 +1,13 @@
+//! Running an experiment: starting the arms, letting the load generator run over them, attaching
+//! and detaching the probes between blocks, keeping what they record.
+
+pub mod arms;
+pub mod experiment;
+pub mod identity;
+pub mod loadgen;
+pub mod micro;
+pub mod micro_worker;
+pub mod process;
+pub mod programs;
+pub mod span_log;
+pub mod stop;

@@ -1,0 +1,164 @@
+//! The table of `probe-user bench`.
+
+use runlog::RunDirectory;
+use runlog::analysis::{Agreement, Analysis, Budget};
+use runlog::estimate::Estimate;
+use runlog::manifest::Manifest;
+
+use crate::show::{BAD, GOOD, cells, heading, join, ledger, list, ns, table};
+
+/// Prints a result.
+pub fn print(analysis: &Analysis, manifest: &Manifest, run: &RunDirectory) {
+    machine(manifest);
+    layers(analysis);
+    if let Some(agreement) = &analysis.agreement {
+        verdict(agreement);
+    }
+    if let Some(budget) = &analysis.budget {
+        print_budget(budget);
+    }
+    if let Some(counts) = &analysis.ledger {
+        ledger(counts);
+    }
+    if let Some(counts) = &analysis.join {
+        join(counts);
+    }
+    println!("\nwritten to {}", run.root().display());
+    for reason in &analysis.not_usable {
+        anstream::println!("{BAD}not usable{BAD:#}: {reason}");
+    }
+}
+
+fn machine(manifest: &Manifest) {
+    let environment = &manifest.environment;
+    let virtual_machine = if environment.virtual_machine {
+        ", virtual machine"
+    } else {
+        ""
+    };
+    println!(
+        "kernel {} {}, {} × {}{virtual_machine}; clock {}, {:.1} ns a read",
+        environment.kernel,
+        environment.architecture,
+        environment.cpus,
+        environment.cpu_model,
+        environment.clock_source,
+        environment.clock_read_ns,
+    );
+    let placement = &manifest.placement;
+    println!(
+        "CPUs: servers {}, load generator {}, agent {} ({})",
+        list(&placement.sut_cpus),
+        list(&placement.loadgen_cpus),
+        list(&placement.agent_cpus),
+        placement.policy
+    );
+    if let Some(probes) = &manifest.probes {
+        println!(
+            "probes: kernel probe {}, hook site at +{} ({})",
+            probes.kernel_probe, probes.site_offset, probes.site_offset_reason
+        );
+        for passed_over in &probes.passed_over {
+            println!(
+                "  {} passed over: {}",
+                passed_over.kernel_probe, passed_over.reason
+            );
+        }
+    }
+}
+
+fn layers(analysis: &Analysis) {
+    let header = ["layer", "what", "mean", "95 % interval", "blocks"];
+    let mut table = table(&header, 2);
+    let mut row = |layer: &str, what: &str, estimate: Option<&Estimate>| {
+        let cells = estimate.map_or_else(|| ["-".to_owned(), String::new(), String::new()], cells);
+        table.add_row([layer.to_owned(), what.to_owned()].into_iter().chain(cells));
+    };
+    let in_situ = &analysis.in_situ;
+    let macro_ = &analysis.macro_;
+    row(
+        "micro",
+        "hook overhead of one read, alone",
+        analysis.micro.hook_overhead.as_ref(),
+    );
+    row(
+        "in situ",
+        "hook overhead of one read, in the server",
+        in_situ.hook_overhead.as_ref(),
+    );
+    row("", "read(2) in the kernel", in_situ.read_syscall.as_ref());
+    row(
+        "",
+        "hooked reads per request",
+        in_situ.calls_per_request.as_ref(),
+    );
+    row(
+        "macro",
+        "hooked minus baseline, end to end",
+        macro_.difference.as_ref(),
+    );
+    row(
+        "",
+        "A/A: baseline-2 minus baseline",
+        macro_.a_a_difference.as_ref(),
+    );
+    row(
+        "",
+        "probe effect: attached minus detached",
+        analysis.probe_effect.as_ref(),
+    );
+    heading("hook overhead at three layers");
+    println!("{table}");
+    println!(
+        "means of blocks trimmed by {:.0} % at each end; Student's t on block means",
+        100.0 * analysis.trim_each_end
+    );
+    for (layer, missing) in [
+        ("micro", &analysis.micro.missing),
+        ("in situ", &in_situ.missing),
+        ("macro", &macro_.missing),
+    ] {
+        if let Some(reason) = missing {
+            anstream::println!("{BAD}no {layer} layer{BAD:#}: {reason}");
+        }
+    }
+}
+
+fn verdict(agreement: &Agreement) {
+    let [per_request, ..] = cells(&agreement.in_situ_per_request);
+    let [unexplained, interval, _] = cells(&agreement.unexplained);
+    if agreement.agree {
+        anstream::println!(
+            "{GOOD}the layers agree{GOOD:#}: in situ explains {per_request} a request; the rest of \
+             the macro difference, {unexplained} {interval}, is not told from 0"
+        );
+    } else {
+        let direction = if agreement.unexplained.estimate > 0.0 {
+            "more than that: part of the cost lies outside of the call (caches, branch predictors)"
+        } else {
+            "less than that: part of the call's cost is saved or hidden elsewhere in the request"
+        };
+        anstream::println!(
+            "{BAD}the layers differ{BAD:#}: in situ explains {per_request} a request; the macro \
+             difference is {unexplained} {interval} {direction}"
+        );
+    }
+}
+
+fn print_budget(budget: &Budget) {
+    heading(format!(
+        "what a response time of arm {} is made of (probes attached, {} requests)",
+        budget.arm, budget.requests
+    ));
+    let mut table = table(&["part", "mean", "share"], 1);
+    let share = |mean_ns: f64| format!("{:.1} %", 100.0 * mean_ns / budget.end_to_end_ns);
+    for line in &budget.lines {
+        table.add_row([line.name.clone(), ns(line.mean_ns), share(line.mean_ns)]);
+    }
+    table.add_row([
+        "end to end".to_owned(),
+        ns(budget.end_to_end_ns),
+        share(budget.end_to_end_ns),
+    ]);
+    println!("{table}");
+}

@@ -1,0 +1,151 @@
+//! Results for people: tables on stdout. Colour only where stdout is a terminal; anstream sees to it.
+
+pub mod bench;
+pub mod trace;
+pub mod truth;
+
+use std::fmt::Display;
+
+use anstyle::{AnsiColor, Style};
+use comfy_table::{CellAlignment, Table, presets};
+use runlog::analysis::{Join, Ledger};
+use runlog::estimate::{Estimate, Unit};
+
+/// Headings.
+const HEADING: Style = Style::new().bold();
+/// Something to worry about.
+const BAD: Style = AnsiColor::Red.on_default().bold();
+/// All is well.
+const GOOD: Style = AnsiColor::Green.on_default();
+
+/// A table without lines, its first `left` columns flush left and the others flush right.
+fn table(header: &[&str], left: usize) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(header);
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if index >= left {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+fn heading(text: impl Display) {
+    anstream::println!("\n{HEADING}{text}{HEADING:#}");
+}
+
+/// Values separated by commas.
+pub fn list<T: Display>(values: &[T]) -> String {
+    let texts: Vec<String> = values.iter().map(ToString::to_string).collect();
+    texts.join(", ")
+}
+
+/// A duration in ns, with thousands apart and the unit.
+fn ns(value: f64) -> String {
+    let sign = if value < 0.0 { "-" } else { "" };
+    let text = format!("{:.0}", value.abs());
+    let mut grouped = String::new();
+    for (index, digit) in text.chars().enumerate() {
+        if index > 0 && (text.len() - index) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    format!("{sign}{grouped} ns")
+}
+
+fn value(value: f64, unit: Unit) -> String {
+    match unit {
+        Unit::Ns => ns(value),
+        Unit::Calls => format!("{value:.3}"),
+    }
+}
+
+/// The cells of an estimate: value, interval, blocks.
+fn cells(estimate: &Estimate) -> [String; 3] {
+    let [low, high] = estimate.ci95;
+    let unit = estimate.unit;
+    [
+        value(estimate.estimate, unit),
+        format!("[{}, {}]", value(low, unit), value(high, unit)),
+        estimate.blocks.to_string(),
+    ]
+}
+
+/// Prints the ledger.
+fn ledger(ledger: &Ledger) {
+    let verdict = if ledger.balanced {
+        format!("{GOOD}balances{GOOD:#}")
+    } else {
+        format!("{BAD}does not balance: do not use this result{BAD:#}")
+    };
+    heading(format!("ledger: {verdict}"));
+    let header = [
+        "probe",
+        "hits",
+        "recorded",
+        "dropped",
+        "unpaired",
+        "in flight",
+    ];
+    let mut table = table(&header, 1);
+    for (name, row) in &ledger.probes {
+        let counts = [
+            row.hits,
+            row.recorded,
+            row.dropped,
+            row.unpaired,
+            row.in_flight,
+        ];
+        table.add_row(
+            [name.clone()]
+                .into_iter()
+                .chain(counts.map(|count| count.to_string())),
+        );
+    }
+    println!("{table}");
+    if ledger.records_written > 0 || ledger.records_received > 0 {
+        println!(
+            "records: {} written by the kernel, {} received",
+            ledger.records_written, ledger.records_received
+        );
+    }
+    for (cause, count) in &ledger.causes {
+        println!("{count} × {cause}");
+    }
+}
+
+/// Prints the join.
+pub fn join(join: &Join) {
+    let share = if join.requests == 0 {
+        0.0
+    } else {
+        100.0 * join.matched as f64 / join.requests as f64
+    };
+    heading("join of records to requests");
+    println!(
+        "{} of {} requests matched ({share:.3} %)",
+        join.matched, join.requests
+    );
+    for (cause, count) in &join.unmatched {
+        println!("{count} × {cause}");
+    }
+    println!(
+        "{} matched reads ended outside of [sent, done]; {} reads belong to no logged request",
+        join.outside_sent_done, join.reads_without_request
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_grouped_by_thousands() {
+        assert_eq!(ns(0.4), "0 ns");
+        assert_eq!(ns(999.6), "1,000 ns");
+        assert_eq!(ns(-1_234_567.0), "-1,234,567 ns");
+        assert_eq!(ns(100_000.0), "100,000 ns");
+    }
+}
