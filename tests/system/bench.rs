@@ -1,0 +1,535 @@
+//! `probe-user bench` with probes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use runlog::RunDirectory;
+use runlog::manifest::Manifest;
+use runlog::record::{JoinedRequest, ReadSpan, Request};
+use runlog::table::read_all;
+use rustix::process::Signal;
+
+use crate::Test;
+use crate::kit::{Kit, Running, check_schema, is_alive, json, succeed, wait_for};
+use crate::skips::Need;
+
+pub const TESTS: &[Test] = &[
+    Test {
+        name: "bench::three_layers",
+        needs: &[Need::Root],
+        run: three_layers,
+    },
+    Test {
+        name: "bench::join_against_the_servers_own_log",
+        needs: &[Need::Root],
+        run: join_truth,
+    },
+    Test {
+        name: "bench::join_at_many_connections_and_threads",
+        needs: &[Need::Root],
+        run: join_truth_of_many,
+    },
+    Test {
+        name: "bench::every_kernel_probe_works_or_says_why_not",
+        needs: &[Need::Root],
+        run: kernel_probes,
+    },
+    Test {
+        name: "bench::a_small_ring_drops_and_counts",
+        needs: &[Need::Root],
+        run: small_ring,
+    },
+    Test {
+        name: "bench::ctrl_c_keeps_what_was_measured",
+        needs: &[Need::Root],
+        run: ctrl_c,
+    },
+    Test {
+        name: "bench::ctrl_c_before_the_first_request_leaves_nothing",
+        needs: &[Need::Root],
+        run: early_ctrl_c,
+    },
+    Test {
+        name: "bench::a_server_that_dies_cuts_the_run_short",
+        needs: &[Need::Root],
+        run: server_dies,
+    },
+    Test {
+        name: "bench::sigkill_leaves_nothing_running_or_attached",
+        needs: &[Need::Root],
+        run: sigkill,
+    },
+    Test {
+        name: "bench::under_sudo_children_and_files_belong_to_the_caller",
+        needs: &[Need::Root],
+        run: under_sudo,
+    },
+];
+
+/// A bench that takes seconds.
+fn short_bench(kit: &Kit, out: &Path) -> Command {
+    let mut command = kit.command("probe-user");
+    command.args([
+        "bench",
+        "--json",
+        "--requests=3000",
+        "--blocks=6",
+        "--warmup=200",
+    ]);
+    command
+        .args(["--block-warmup=20", "--micro-calls=300", "--out"])
+        .arg(out);
+    command
+}
+
+/// A bench that would take hours.
+fn endless_bench(kit: &Kit, out: &Path) -> Command {
+    let mut command = kit.command("probe-user");
+    command.args(["bench", "--json", "--requests=100000000", "--blocks=100000"]);
+    command.args(["--micro-calls=2", "--out"]).arg(out);
+    command
+}
+
+/// Names of our programs that the kernel has loaded.
+fn loaded_programs() -> Vec<String> {
+    const OURS: [&str; 13] = [
+        "read_done",
+        "accepted",
+        "closed",
+        "function_entry",
+        "function_return",
+        "btf_sys_enter",
+        "btf_sys_exit",
+        "raw_sys_enter",
+        "raw_sys_exit",
+        "kprobe_read_ent",
+        "kprobe_read_exi",
+        "kprobe_write_en",
+        "kprobe_write_ex",
+    ];
+    aya::programs::loaded_programs()
+        .flatten()
+        .filter_map(|program| program.name_as_str().map(str::to_owned))
+        // The kernel keeps the first 15 bytes of a name.
+        .filter(|name| {
+            OURS.iter()
+                .any(|ours| ours.get(..15).unwrap_or(ours) == name)
+        })
+        .collect()
+}
+
+/// Processes that run one of the kit's programs.
+fn our_processes(kit: &Kit) -> anyhow::Result<Vec<String>> {
+    let folder = kit.path("");
+    Ok(fs::read_dir("/proc")?
+        .flatten()
+        .filter_map(|entry| fs::read_link(entry.path().join("exe")).ok())
+        .filter(|exe| exe.starts_with(&folder))
+        .map(|exe| exe.display().to_string())
+        .collect())
+}
+
+/// Checks that nothing is left: no process, no program in the kernel.
+pub fn nothing_left(kit: &Kit) -> anyhow::Result<()> {
+    wait_for(
+        "processes to be gone",
+        || Ok(our_processes(kit)?.is_empty()),
+    )?;
+    // The kernel frees programs after a grace period.
+    wait_for("eBPF programs to be gone", || {
+        Ok(loaded_programs().is_empty())
+    })
+}
+
+fn three_layers(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let out = folder.path().join("run");
+    let output = succeed(&mut short_bench(kit, &out))?;
+    let analysis = json(&output)?;
+    check_schema(&analysis, "analysis")?;
+    let on_disk: serde_json::Value = runlog::json::read(&out.join("analysis.json"))?;
+    ensure!(analysis == on_disk);
+    check_schema(&runlog::json::read(&out.join("manifest.json"))?, "manifest")?;
+    check_schema(&runlog::json::read(&out.join("load.json"))?, "load")?;
+
+    let positive = [
+        "/micro/hook_overhead",
+        "/in_situ/hook_overhead",
+        "/in_situ/read_syscall",
+    ];
+    for pointer in positive {
+        let estimate = &analysis.pointer(pointer).context(pointer)?["estimate"];
+        ensure!(
+            estimate.as_f64().is_some_and(|ns| ns > 0.0),
+            "{pointer}: {estimate}"
+        );
+    }
+    let present = [
+        "/macro/difference",
+        "/macro/a_a_difference",
+        "/probe_effect",
+        "/agreement",
+    ];
+    for pointer in present {
+        ensure!(
+            analysis
+                .pointer(pointer)
+                .is_some_and(|value| !value.is_null()),
+            "{pointer}"
+        );
+    }
+    // One read a request, and one more at the end of each block's connection: it falls to the last.
+    let calls = analysis["in_situ"]["calls_per_request"]["estimate"].as_f64();
+    ensure!(
+        calls.is_some_and(|calls| (1.0..1.01).contains(&calls)),
+        "{calls:?}"
+    );
+
+    let ledger = &analysis["ledger"];
+    ensure!(ledger["balanced"] == true, "{ledger}");
+    // 3,000 requests in the hooked arm; three arms' reads are seen in the kernel, each block's
+    // connection ends with a read of nothing.
+    ensure!(
+        ledger["probes"]["site_read_done"]["hits"] == 3_000 + 6,
+        "{ledger}"
+    );
+    ensure!(ledger["probes"]["site_accepted"]["hits"] == 6, "{ledger}");
+    ensure!(ledger["records_written"] == ledger["records_received"]);
+    let join = &analysis["join"];
+    ensure!(
+        join["requests"] == 3_000 && join["matched"] == 3_000,
+        "{join}"
+    );
+    ensure!(
+        join["outside_sent_done"] == 0 && join["reads_without_request"] == 0,
+        "{join}"
+    );
+
+    // The budget's lines add up to its whole.
+    let budget = &analysis["budget"];
+    let lines = budget["lines"].as_array().context("no lines")?;
+    let sum: f64 = lines
+        .iter()
+        .filter_map(|line| line["mean_ns"].as_f64())
+        .sum();
+    let whole = budget["end_to_end_ns"].as_f64().context("no whole")?;
+    ensure!((sum - whole).abs() < 1e-6 * whole, "{budget}");
+    nothing_left(kit)
+}
+
+/// Runs a bench whose server logs which read delivered which sequence number, and holds the join,
+/// which sees neither the log nor the numbers, against it.
+fn check_join(kit: &Kit, options: &[&str], server_options: &[&str]) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let out = folder.path().join("run");
+    let mut command = short_bench(kit, &out);
+    command
+        .arg("--sequence-header")
+        .args(options)
+        .arg("--")
+        .arg(kit.path("sut"));
+    command
+        .arg("--quiet")
+        .args(server_options)
+        .arg("--sequence-log");
+    command.arg(folder.path().join("truth-{port}.csv"));
+    let analysis = json(&succeed(&mut command)?)?;
+
+    let run = RunDirectory::existing(&out);
+    let manifest: Manifest = runlog::json::read(&run.manifest())?;
+    let port = manifest.arms[2]
+        .url
+        .trim_end_matches('/')
+        .rsplit(':')
+        .next()
+        .context("no port")?;
+    let truth = read_truth(&folder.path().join(format!("truth-{port}.csv")))?;
+    let requests: BTreeMap<u64, Request> = read_all::<Request>(run.requests())?
+        .into_iter()
+        .map(|request| (request.sequence, request))
+        .collect();
+    let joined: Vec<JoinedRequest> = read_all(run.joined())?;
+
+    let to_join = requests
+        .values()
+        .filter(|r| r.arm == 2 && r.is_observed())
+        .count();
+    ensure!(
+        joined.len() as f64 >= 0.999 * to_join as f64,
+        "{} of {to_join}",
+        joined.len()
+    );
+    ensure!(analysis["join"]["matched"] == joined.len());
+    for pair in &joined {
+        let (before_ns, after_ns) = truth.get(&pair.sequence).context("not in the truth")?;
+        // The server looked at its clock just before and just after the read: no other read of its
+        // thread fits in between.
+        ensure!(
+            *before_ns <= pair.last_read_exit_ns && pair.last_read_exit_ns <= *after_ns,
+            "request {} was joined to a read at {}, but was delivered within {before_ns}..{after_ns}",
+            pair.sequence,
+            pair.last_read_exit_ns
+        );
+        let request = requests.get(&pair.sequence).context("not in the log")?;
+        ensure!((request.sent_ns..=request.done_ns).contains(&pair.last_read_exit_ns));
+    }
+    nothing_left(kit)
+}
+
+/// Before and after the read that completed each request, by sequence number.
+fn read_truth(path: &Path) -> anyhow::Result<BTreeMap<u64, (u64, u64)>> {
+    let text = fs::read_to_string(path)?;
+    text.lines()
+        .skip(1)
+        .map(|line| {
+            let numbers: Vec<u64> = line.split(',').map(str::parse).collect::<Result<_, _>>()?;
+            let [sequence, _port, before_ns, after_ns] = numbers[..] else {
+                anyhow::bail!("{line}");
+            };
+            Ok((sequence, (before_ns, after_ns)))
+        })
+        .collect()
+}
+
+fn join_truth(kit: &Kit) -> anyhow::Result<()> {
+    check_join(kit, &[], &[])
+}
+
+fn join_truth_of_many(kit: &Kit) -> anyhow::Result<()> {
+    check_join(kit, &["--connections=16"], &["--threads=2"])
+}
+
+fn kernel_probes(kit: &Kit) -> anyhow::Result<()> {
+    let mut worked = Vec::new();
+    for name in ["tp-btf", "raw-tracepoint", "kprobe", "none"] {
+        let folder = kit.scratch()?;
+        let out = folder.path().join("run");
+        let mut command = short_bench(kit, &out);
+        command.args(["--requests=600", "--warmup=10", "--kernel-probe", name]);
+        let analysis = json(&succeed(&mut command).context(name)?)?;
+        let in_situ = &analysis["in_situ"];
+        if in_situ["missing"].is_null() {
+            worked.push(name);
+            ensure!(
+                analysis["ledger"]["balanced"] == true,
+                "{name}: {}",
+                analysis["ledger"]
+            );
+            ensure!(
+                analysis["join"]["matched"] == 600,
+                "{name}: {}",
+                analysis["join"]
+            );
+            ensure!(
+                in_situ["read_syscall"].is_null() == (name == "none"),
+                "{name}: {in_situ}"
+            );
+        } else {
+            let reason = in_situ["missing"].as_str().unwrap_or_default();
+            ensure!(
+                reason.contains(&format!("--kernel-probe {name} does not work here")),
+                "{reason}"
+            );
+        }
+        nothing_left(kit)?;
+    }
+    println!("kernel probes that work here: {worked:?}");
+    ensure!(worked.contains(&"none") && worked.len() >= 2, "{worked:?}");
+    Ok(())
+}
+
+fn small_ring(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let out = folder.path().join("run");
+    let mut command = short_bench(kit, &out);
+    command.arg("--ring-bytes=4096");
+    let output = succeed(&mut command)?;
+    let analysis = json(&output)?;
+    let ledger = &analysis["ledger"];
+    ensure!(ledger["balanced"] == true, "{ledger}");
+    let dropped = ledger["causes"]["site_ring_full"]
+        .as_u64()
+        .context("nothing dropped")?;
+    ensure!(dropped > 100, "{dropped} dropped");
+    let join = &analysis["join"];
+    let matched = join["matched"].as_u64().context("matched")?;
+    // What was lost is lost, and what was not is still joined right: offsets went on counting.
+    ensure!((1..3_000).contains(&matched), "{join}");
+    let unmatched: u64 = join["unmatched"]
+        .as_object()
+        .context("unmatched")?
+        .values()
+        .filter_map(serde_json::Value::as_u64)
+        .sum();
+    ensure!(matched + unmatched == 3_000, "{join}");
+    ensure!(join["outside_sent_done"] == 0, "{join}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let warnings = stderr.matches("ring buffer full").count();
+    ensure!(
+        (1..=8).contains(&warnings),
+        "said once a CPU and kind, not once a drop: {warnings}"
+    );
+    Ok(())
+}
+
+/// Starts an endless bench and waits until requests are being logged.
+fn start_endless(kit: &Kit, out: &Path) -> anyhow::Result<Running> {
+    let running = Running::start_piped(&mut endless_bench(kit, out))?;
+    wait_for("records to be written", || {
+        let reads = fs::metadata(RunDirectory::existing(out).reads());
+        Ok(reads.is_ok_and(|file| file.len() > 1_000_000))
+    })?;
+    Ok(running)
+}
+
+fn check_cut_short(output: &Output, out: &Path, reason: &str) -> anyhow::Result<()> {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.code() == Some(3),
+        "{}: {stderr}",
+        output.status
+    );
+    let analysis: serde_json::Value = runlog::json::read(&out.join("analysis.json"))?;
+    check_schema(&analysis, "analysis")?;
+    let cut_short = analysis["cut_short"].as_str().unwrap_or_default();
+    ensure!(cut_short.contains(reason), "{cut_short}");
+    ensure!(
+        !analysis["not_usable"]
+            .as_array()
+            .context("array")?
+            .is_empty()
+    );
+    // Everything that was measured is there.
+    ensure!(
+        analysis["ledger"]["balanced"] == true,
+        "{}",
+        analysis["ledger"]
+    );
+    let run = RunDirectory::existing(out);
+    ensure!(read_all::<Request>(run.requests())?.len() > 1_000);
+    let reads = read_all::<ReadSpan>(run.reads())?.len() as u64;
+    let recorded = &analysis["ledger"]["probes"]["site_read_done"]["recorded"];
+    ensure!(
+        *recorded == reads,
+        "{recorded} recorded, {reads} in the log"
+    );
+    let manifest: Manifest = runlog::json::read(&run.manifest())?;
+    ensure!(manifest.ended.contains(reason), "{}", manifest.ended);
+    Ok(())
+}
+
+fn ctrl_c(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let out = folder.path().join("run");
+    let running = start_endless(kit, &out)?;
+    running.signal(Signal::INT)?;
+    check_cut_short(&running.output()?, &out, "interrupted (SIGINT)")?;
+    nothing_left(kit)
+}
+
+fn early_ctrl_c(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let out = folder.path().join("run");
+    let mut command = endless_bench(kit, &out);
+    command.arg("--micro-calls=1000000");
+    let running = Running::start_piped(&mut command)?;
+    wait_for("the micro layer", || Ok(out.join("micro.log").exists()))?;
+    running.signal(Signal::INT)?;
+    let output = running.output()?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.code() == Some(1) && stderr.contains("before the first request"),
+        "{stderr}"
+    );
+    ensure!(!out.exists(), "a run that came to nothing left its folder");
+    nothing_left(kit)
+}
+
+/// Process numbers of the arms' servers.
+fn servers(out: &Path) -> anyhow::Result<Vec<u32>> {
+    let manifest: Manifest = runlog::json::read(&RunDirectory::existing(out).manifest())?;
+    Ok(manifest.arms.iter().map(|arm| arm.pid).collect())
+}
+
+fn server_dies(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let out = folder.path().join("run");
+    let running = start_endless(kit, &out)?;
+    let hooked = servers(&out)?[2];
+    rustix::process::kill_process(crate::kit::pid(hooked)?, Signal::KILL)?;
+    check_cut_short(&running.output()?, &out, "arm hooked")?;
+    nothing_left(kit)
+}
+
+fn sigkill(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let out = folder.path().join("run");
+    let running = start_endless(kit, &out)?;
+    let servers = servers(&out)?;
+    ensure!(servers.len() == 3 && servers.iter().all(|pid| is_alive(*pid)));
+    running.signal(Signal::KILL)?;
+    drop(running);
+    nothing_left(kit)?;
+    // What was written until then can be read, and joined.
+    let output = kit
+        .command("probe-user")
+        .arg("correlate")
+        .arg("--json")
+        .arg(&out)
+        .output()?;
+    ensure!(
+        output.status.code() == Some(3),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    ensure!(
+        json(&output)?["matched"]
+            .as_u64()
+            .is_some_and(|matched| matched > 1_000)
+    );
+    Ok(())
+}
+
+fn under_sudo(kit: &Kit) -> anyhow::Result<()> {
+    const CALLER: u32 = 65_534;
+    let folder = kit.scratch()?;
+    let out = folder.path().join("run");
+    let mut command = short_bench(kit, &out);
+    command
+        .env("SUDO_UID", CALLER.to_string())
+        .env("SUDO_GID", CALLER.to_string());
+    let running = Running::start_piped(&mut command)?;
+    let mut owners = Vec::new();
+    wait_for("the servers to run", || {
+        thread::sleep(Duration::from_millis(20));
+        let pids = servers(&out).unwrap_or_default();
+        owners = pids
+            .iter()
+            .filter_map(|pid| fs::metadata(format!("/proc/{pid}")).ok())
+            .map(|process| process.uid())
+            .collect();
+        Ok(owners.len() == 3)
+    })?;
+    ensure!(owners == [CALLER; 3], "servers run as {owners:?}");
+    let output = running.output()?;
+    ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    for entry in fs::read_dir(&out)? {
+        let entry = entry?;
+        ensure!(
+            entry.metadata()?.uid() == CALLER,
+            "{}",
+            entry.path().display()
+        );
+    }
+    Ok(())
+}

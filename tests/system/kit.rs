@@ -1,0 +1,344 @@
+//! What the tests share: the installed programs, children that die with their test, waiting.
+
+use std::fs;
+use std::io::Read;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The programs, installed side by side in a folder that every user can read.
+#[derive(Debug)]
+pub struct Kit {
+    folder: PathBuf,
+}
+
+/// How long anything may take that should happen soon.
+pub const SOON: Duration = Duration::from_secs(20);
+/// How long any one command may take.
+const PATIENCE: Duration = Duration::from_mins(3);
+
+impl Kit {
+    /// Copies the programs.
+    pub fn install(programs: &Path) -> anyhow::Result<Self> {
+        let folder = std::env::temp_dir().join(format!("hookprobe-tests-{}", std::process::id()));
+        fs::create_dir_all(folder.join("bin"))?;
+        for path in [&folder, &folder.join("bin")] {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+        }
+        // Anybody may make files here, as in /tmp.
+        fs::create_dir(folder.join("scratch"))?;
+        fs::set_permissions(folder.join("scratch"), fs::Permissions::from_mode(0o1777))?;
+        for name in ["probe-user", "loadgen", "sut", "readhook.so"] {
+            let from = programs.join(name);
+            fs::copy(&from, folder.join("bin").join(name))
+                .with_context(|| format!("{} is missing; run cargo xtask build", from.display()))?;
+        }
+        Ok(Self { folder })
+    }
+
+    /// Removes them.
+    pub fn remove(&self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+
+    /// Path of an installed program or of the hook.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join("bin").join(name)
+    }
+
+    /// A command that runs an installed program.
+    pub fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(self.path(name));
+        command
+            .stdin(Stdio::null())
+            .env_remove("SERVER_PORT")
+            .env_remove("SUDO_UID")
+            .env_remove("SUDO_GID");
+        command
+    }
+
+    /// A new folder that goes away with the value.
+    pub fn scratch(&self) -> anyhow::Result<tempfile::TempDir> {
+        let folder = tempfile::tempdir_in(self.folder.join("scratch"))?;
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777))?;
+        Ok(folder)
+    }
+
+    /// Starts `sut`, with the hook if `hook` says so.
+    pub fn sut(&self, hook: Option<&[(&str, &str)]>, arguments: &[&str]) -> anyhow::Result<Server> {
+        let mut command = self.command("sut");
+        command.args(arguments);
+        if let Some(settings) = hook {
+            command.env("LD_PRELOAD", self.path("readhook.so"));
+            command.envs(settings.iter().copied());
+        }
+        Server::start(command)
+    }
+}
+
+/// A server that ends with the value.
+#[derive(Debug)]
+pub struct Server {
+    /// The process.
+    pub process: Running,
+    /// The port that it listens on.
+    pub port: u16,
+}
+
+impl Server {
+    /// Starts a server that takes its port from `SERVER_PORT`, and waits until it listens.
+    pub fn start(mut command: Command) -> anyhow::Result<Self> {
+        let port = free_port()?;
+        command.env("SERVER_PORT", port.to_string());
+        let process = Running::start(command)?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        wait_for("the server to listen", || {
+            Ok(TcpStream::connect(address).is_ok())
+        })?;
+        Ok(Self { process, port })
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/", self.port)
+    }
+
+    /// Its process number.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// A connection to it.
+    pub fn connect(&self) -> anyhow::Result<TcpStream> {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
+        stream.set_read_timeout(Some(SOON))?;
+        Ok(stream)
+    }
+}
+
+/// A child that is killed when the value goes away.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+}
+
+impl Running {
+    /// Starts it. Its stdout is thrown away unless the command says otherwise.
+    pub fn start(mut command: Command) -> anyhow::Result<Self> {
+        let child = command.stdout(Stdio::null()).spawn();
+        Ok(Self {
+            child: child.with_context(|| format!("cannot start {command:?}"))?,
+        })
+    }
+
+    /// Starts it with its output kept for [`Running::output`].
+    pub fn start_piped(command: &mut Command) -> anyhow::Result<Self> {
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        Ok(Self {
+            child: child.with_context(|| format!("cannot start {command:?}"))?,
+        })
+    }
+
+    /// Its process number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        Ok(kill_process(pid(self.pid())?, signal)?)
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> anyhow::Result<ExitStatus> {
+        let mut status = None;
+        wait_for("a child to end", || {
+            status = self.child.try_wait()?;
+            Ok(status.is_some())
+        })?;
+        status.context("no status")
+    }
+
+    /// Waits for its end and returns what it printed. A child that takes too long is killed, and is
+    /// an error.
+    pub fn output(mut self) -> anyhow::Result<Output> {
+        let stdout = read_aside(self.child.stdout.take());
+        let stderr = read_aside(self.child.stderr.take());
+        let give_up = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait()? {
+                break status;
+            }
+            if Instant::now() > give_up {
+                self.child.kill()?;
+                let said = stderr.join().unwrap_or_default();
+                bail!(
+                    "no end after {} s: {}",
+                    PATIENCE.as_secs(),
+                    String::from_utf8_lossy(&said)
+                );
+            }
+            thread::sleep(Duration::from_millis(2));
+        };
+        Ok(Output {
+            status,
+            stdout: stdout.join().unwrap_or_default(),
+            stderr: stderr.join().unwrap_or_default(),
+        })
+    }
+
+    /// Waits for a line on its stderr that contains `text`.
+    pub fn wait_for_stderr(&mut self, text: &str) -> anyhow::Result<()> {
+        let pipe = self.child.stderr.as_mut().context("stderr is not piped")?;
+        let mut seen = Vec::new();
+        let mut byte = [0];
+        while !String::from_utf8_lossy(&seen).contains(text) {
+            if pipe.read(&mut byte)? == 0 {
+                bail!(
+                    "ended without \"{text}\": {}",
+                    String::from_utf8_lossy(&seen)
+                );
+            }
+            seen.push(byte[0]);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A process number for system calls.
+pub fn pid(pid: u32) -> anyhow::Result<Pid> {
+    Pid::from_raw(i32::try_from(pid)?).context("not a process number")
+}
+
+/// Whether a process exists and is not a zombie.
+pub fn is_alive(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        !stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .starts_with(" Z")
+    })
+}
+
+/// Reads a pipe to its end in a thread of its own.
+fn read_aside(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            let _ = pipe.read_to_end(&mut bytes);
+        }
+        bytes
+    })
+}
+
+/// Runs a command to its end.
+pub fn output(command: &mut Command) -> anyhow::Result<Output> {
+    Running::start_piped(command)?
+        .output()
+        .with_context(|| format!("{command:?}"))
+}
+
+/// Runs a command; an error with its output if it fails.
+pub fn succeed(command: &mut Command) -> anyhow::Result<Output> {
+    let output = output(command)?;
+    ensure!(
+        output.status.success(),
+        "{command:?} ended with {}: {}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(output)
+}
+
+/// Runs a command that must fail with this exit code and say all of these texts on stderr.
+pub fn fail(command: &mut Command, code: i32, texts: &[&str]) -> anyhow::Result<()> {
+    let output = output(command)?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.code() == Some(code),
+        "{command:?} ended with {}, not {code}: {stderr}",
+        output.status
+    );
+    for text in texts {
+        ensure!(
+            stderr.contains(text),
+            "{command:?} does not say \"{text}\": {stderr}"
+        );
+    }
+    ensure!(
+        !stderr.contains("panicked"),
+        "{command:?} panicked: {stderr}"
+    );
+    Ok(())
+}
+
+/// Waits until something is so.
+pub fn wait_for(what: &str, mut is_so: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    let give_up = Instant::now() + SOON;
+    while !is_so()? {
+        if Instant::now() > give_up {
+            bail!("waited {} s for {what}", SOON.as_secs());
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+/// A port that nobody uses now.
+pub fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
+}
+
+/// The JSON on a command's stdout.
+pub fn json(output: &Output) -> anyhow::Result<serde_json::Value> {
+    serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("not JSON: {}", String::from_utf8_lossy(&output.stdout)))
+}
+
+/// Checks a value against a published schema.
+pub fn check_schema(value: &serde_json::Value, name: &str) -> anyhow::Result<()> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../docs/schema/{name}.json"));
+    let schema = serde_json::from_slice(&fs::read(path)?)?;
+    if let Err(error) = jsonschema::validate(&schema, value) {
+        bail!(
+            "does not fit the schema {name}: {error} at {}",
+            error.instance_path()
+        );
+    }
+    Ok(())
+}
+
+/// Compiles a C program with `cc`.
+pub fn compile_c(folder: &Path, source: &str, options: &[&str]) -> anyhow::Result<PathBuf> {
+    let file = folder.join("program.c");
+    let program = folder.join("program");
+    fs::write(&file, source)?;
+    let mut cc = Command::new("cc");
+    cc.args(["-O1", "-Wall", "-o"])
+        .arg(&program)
+        .arg(&file)
+        .args(options);
+    succeed(&mut cc)?;
+    Ok(program)
+}

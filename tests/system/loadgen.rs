@@ -1,0 +1,264 @@
+//! The load generator.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use runlog::record::{ClientConnection, Request};
+use runlog::table::read_all;
+use runlog::{RunDirectory, interval_log, paper_csv};
+use rustix::process::Signal;
+
+use crate::Test;
+use crate::kit::{Kit, Running, check_schema, fail, json, succeed};
+
+pub const TESTS: &[Test] = &[
+    Test {
+        name: "loadgen::logs_every_request_with_its_bytes",
+        needs: &[],
+        run: logs_every_request,
+    },
+    Test {
+        name: "loadgen::counts_failures_by_kind",
+        needs: &[],
+        run: counts_failures,
+    },
+    Test {
+        name: "loadgen::keeps_what_it_has_when_an_arm_dies",
+        needs: &[],
+        run: arm_dies,
+    },
+    Test {
+        name: "loadgen::keeps_what_it_has_on_ctrl_c",
+        needs: &[],
+        run: ctrl_c,
+    },
+    Test {
+        name: "loadgen::refuses_bad_options",
+        needs: &[],
+        run: refuses_bad_options,
+    },
+];
+
+fn logs_every_request(kit: &Kit) -> anyhow::Result<()> {
+    let (a, b) = (kit.sut(None, &["--quiet"])?, kit.sut(None, &["--quiet"])?);
+    let folder = kit.scratch()?;
+    let out = folder.path().join("run");
+    let output = succeed(
+        kit.command("loadgen")
+            .args([
+                "run",
+                "--json",
+                "--requests",
+                "1000",
+                "--blocks",
+                "7",
+                "--connections",
+                "3",
+            ])
+            .args(["--warmup", "100", "--seed", "5"])
+            .arg("--arm")
+            .arg(format!("a={}", a.url()))
+            .arg("--arm")
+            .arg(format!("b={}", b.url()))
+            .arg("--out")
+            .arg(&out),
+    )?;
+    let summary = json(&output)?;
+    check_schema(&summary, "load")?;
+    for (index, name) in ["a", "b"].iter().enumerate() {
+        let arm = &summary["arms"][index];
+        ensure!(
+            arm["name"] == *name && arm["requests"] == 900 && arm["errors"] == 0,
+            "{arm}"
+        );
+        ensure!(arm["latency_ns"]["p50"].as_u64() <= arm["latency_ns"]["max"].as_u64());
+    }
+
+    let run = RunDirectory::existing(&out);
+    let requests: Vec<Request> = read_all(run.requests())?;
+    let connections: Vec<ClientConnection> = read_all(run.client_connections())?;
+    ensure!(requests.len() == 2_000 && connections.len() == 2 * 7 * 3);
+    for connection in &connections {
+        // The requests of a connection lie end to end, in order of sending.
+        let mut own: Vec<&Request> = requests
+            .iter()
+            .filter(|request| request.connection == connection.connection)
+            .collect();
+        own.sort_by_key(|request| request.sent_ns);
+        let mut end = 0;
+        for request in own {
+            ensure!(
+                request.first_byte == end && request.end_byte > end,
+                "{request:?}"
+            );
+            ensure!(request.local_port == connection.local_port && request.is_ok());
+            ensure!(connection.opening_ns < request.sent_ns && request.sent_ns < request.done_ns);
+            ensure!(request.done_ns <= connection.closed_ns);
+            end = request.end_byte;
+        }
+        ensure!(end == connection.sent_bytes);
+    }
+    ensure!(paper_csv::read(run.paper_csv("a"))?.len() == 1_000);
+    let logged: u64 = interval_log::read(run.interval_log("b"))?
+        .iter()
+        .map(|interval| interval.histogram.len())
+        .sum();
+    ensure!(logged == 900, "{logged}");
+    Ok(())
+}
+
+/// A server that answers each connection with the same bytes and closes it.
+fn canned_server(answer: &'static [u8], pause: Duration) -> anyhow::Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let port = listener.local_addr()?.port();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || {
+                let mut stream = stream;
+                let mut buffer = [0; 4096];
+                let _ = stream.read(&mut buffer);
+                thread::sleep(pause);
+                let _ = stream.write_all(answer);
+            });
+        }
+    });
+    Ok(port)
+}
+
+fn counts_failures(kit: &Kit) -> anyhow::Result<()> {
+    let not_found = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    for (answer, pause, kind) in [
+        (&not_found[..], Duration::ZERO, "status_not_2xx"),
+        (
+            &b"garbage\r\n\r\n"[..],
+            Duration::ZERO,
+            "malformed_response",
+        ),
+        (
+            &b"HTTP/1.1 200 OK\r\nContent-Le"[..],
+            Duration::ZERO,
+            "closed_by_server",
+        ),
+        (&b""[..], Duration::from_secs(5), "timed_out"),
+    ] {
+        let port = canned_server(answer, pause)?;
+        let folder = kit.scratch()?;
+        let output = succeed(
+            kit.command("loadgen")
+                .args([
+                    "run",
+                    "--json",
+                    "--requests",
+                    "4",
+                    "--blocks",
+                    "2",
+                    "--timeout",
+                    "0.3",
+                ])
+                .args(["--arm", &format!("a=http://127.0.0.1:{port}/")])
+                .arg("--out")
+                .arg(folder.path().join("run")),
+        )
+        .context(kind)?;
+        let arm = &json(&output)?["arms"][0];
+        ensure!(
+            arm["errors"] == 4 && arm["errors_by_kind"][kind] == 4,
+            "{kind}: {arm}"
+        );
+        ensure!(arm["latency_ns"].is_null());
+    }
+    Ok(())
+}
+
+fn arm_dies(kit: &Kit) -> anyhow::Result<()> {
+    let server = kit.sut(None, &["--quiet"])?;
+    let folder = kit.scratch()?;
+    let out = folder.path().join("run");
+    let mut command = kit.command("loadgen");
+    command
+        .args(["run", "--requests", "100000000", "--blocks", "10"])
+        .args(["--arm", &format!("doomed={}", server.url())])
+        .arg("--out")
+        .arg(&out);
+    let running = Running::start_piped(&mut command)?;
+    thread::sleep(Duration::from_millis(300));
+    server.process.signal(Signal::KILL)?;
+    let output = running.output()?;
+    ensure!(output.status.code() == Some(3), "{}", output.status);
+    let text = String::from_utf8(output.stdout)?;
+    ensure!(
+        text.contains("cut short: arm doomed: cannot connect"),
+        "{text}"
+    );
+    let requests: Vec<Request> = read_all(RunDirectory::existing(&out).requests())?;
+    ensure!(requests.len() > 100, "{}", requests.len());
+    let failed = requests.iter().filter(|request| !request.is_ok()).count();
+    ensure!(failed == 1, "the request under way failed, {failed} did");
+    Ok(())
+}
+
+fn ctrl_c(kit: &Kit) -> anyhow::Result<()> {
+    let server = kit.sut(None, &["--quiet"])?;
+    let folder = kit.scratch()?;
+    let out = folder.path().join("run");
+    let mut command = kit.command("loadgen");
+    command
+        .args(["run", "--json", "--requests", "100000000", "--blocks", "10"])
+        .args(["--arm", &format!("a={}", server.url())])
+        .arg("--out")
+        .arg(&out);
+    let running = Running::start_piped(&mut command)?;
+    thread::sleep(Duration::from_millis(300));
+    running.signal(Signal::INT)?;
+    let output = running.output()?;
+    ensure!(output.status.code() == Some(3), "{}", output.status);
+    let summary = json(&output)?;
+    check_schema(&summary, "load")?;
+    ensure!(summary["cut_short"] == "stopped by a signal", "{summary}");
+    let logged = read_all::<Request>(RunDirectory::existing(&out).requests())?.len() as u64;
+    ensure!(logged > 100 && summary["arms"][0]["requests"] == logged);
+    Ok(())
+}
+
+fn refuses_bad_options(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let out = folder.path().join("run");
+    let arm = "--arm=a=http://127.0.0.1:9/";
+    let refuse = |options: &[&str], code, texts: &[&str]| {
+        fail(
+            kit.command("loadgen")
+                .arg("run")
+                .args(options)
+                .arg("--out")
+                .arg(&out),
+            code,
+            texts,
+        )
+    };
+    refuse(&[], 2, &["--arm"])?;
+    refuse(&["--arm=http://x/"], 2, &["expected NAME=URL"])?;
+    refuse(&["--arm=a=https://x/"], 2, &["does not start with http://"])?;
+    refuse(&["--arm=a/b=http://x/"], 2, &["letters, digits"])?;
+    refuse(
+        &["--arm=a=http://no.such.host.invalid/"],
+        1,
+        &["cannot find the host"],
+    )?;
+    refuse(&[arm, arm], 1, &["--arm a", "two arms"])?;
+    refuse(&[arm, "--blocks=0"], 1, &["--blocks 0"])?;
+    refuse(&[arm, "--requests=5", "--blocks=6"], 1, &["--blocks 6"])?;
+    refuse(&[arm, "--connections=0"], 1, &["--connections 0"])?;
+    refuse(&[arm, "--requests=50", "--warmup=50"], 1, &["--warmup 50"])?;
+    refuse(&[arm, "--timeout=-1"], 1, &["--timeout -1"])?;
+    refuse(&[arm, "--timeout=0"], 1, &["--timeout 0"])?;
+    ensure!(!out.exists(), "a refused run left its folder");
+    fs::create_dir(&out)?;
+    fs::write(out.join("precious"), "data")?;
+    refuse(&[arm], 1, &["is not empty"])?;
+    ensure!(fs::read_to_string(out.join("precious"))? == "data");
+    Ok(())
+}

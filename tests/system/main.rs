@@ -1,0 +1,97 @@
+//! Tests of the built programs on real processes: `cargo xtask test` builds the programs and runs
+//! them.
+//!
+//! Tests that attach probes need root. Without it they are skipped by name, and so are tests whose
+//! peer (a Java compiler, redis) is not installed; `--deny-skips` makes a skip a failure.
+
+mod bad_input;
+mod bench;
+mod hook;
+mod kit;
+mod loadgen;
+mod skips;
+mod sut;
+mod trace;
+mod unprivileged;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use libtest_mimic::Trial;
+
+use crate::kit::Kit;
+use crate::skips::{Need, Skips};
+
+/// A test.
+#[derive(Debug)]
+pub struct Test {
+    /// Its name.
+    pub name: &'static str,
+    /// What it cannot do without.
+    pub needs: &'static [Need],
+    /// The test.
+    pub run: fn(&Kit) -> anyhow::Result<()>,
+}
+
+#[derive(Parser)]
+struct Options {
+    /// Folder with the built programs
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release"))]
+    programs: PathBuf,
+
+    /// Fail when a test is skipped
+    #[arg(long)]
+    deny_skips: bool,
+
+    #[command(flatten)]
+    harness: libtest_mimic::Arguments,
+}
+
+fn main() -> ExitCode {
+    let arguments = Options::parse();
+    let tests = [
+        hook::TESTS,
+        sut::TESTS,
+        loadgen::TESTS,
+        bad_input::TESTS,
+        unprivileged::TESTS,
+        bench::TESTS,
+        trace::TESTS,
+    ];
+    let kit: &'static Kit = match Kit::install(&arguments.programs) {
+        Ok(kit) => Box::leak(Box::new(kit)),
+        Err(error) => {
+            eprintln!("system tests: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut skips = Skips::default();
+    let trials = tests
+        .into_iter()
+        .flatten()
+        .map(|test| {
+            let skipped = skips.check(test);
+            let run = test.run;
+            Trial::test(test.name, move || {
+                run(kit).map_err(|error| format!("{error:#}").into())
+            })
+            .with_ignored_flag(skipped)
+        })
+        .collect();
+    skips.print();
+    let conclusion = libtest_mimic::run(&arguments.harness, trials);
+    kit.remove();
+    println!(
+        "{} passed, {} failed, {} skipped",
+        conclusion.num_passed, conclusion.num_failed, conclusion.num_ignored
+    );
+    if conclusion.has_failed() {
+        return ExitCode::FAILURE;
+    }
+    if arguments.deny_skips && conclusion.num_ignored > 0 {
+        eprintln!("system tests: skipping is not allowed on this machine");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}

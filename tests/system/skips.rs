@@ -1,0 +1,53 @@
+//! What tests need that a machine may not have.
+
+use crate::Test;
+
+/// Something that a test cannot do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// To attach probes.
+    Root,
+    /// A program on the PATH.
+    Program(&'static str),
+}
+
+impl Need {
+    /// Why the need is not met here; `None` when it is.
+    fn unmet(self) -> Option<String> {
+        match self {
+            Self::Root => (!rustix::process::geteuid().is_root()).then(|| "needs root".to_owned()),
+            Self::Program(name) => {
+                let path = std::env::var_os("PATH").unwrap_or_default();
+                let found = std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
+                (!found).then(|| format!("needs {name}"))
+            }
+        }
+    }
+}
+
+/// The tests that are skipped, with the reason.
+#[derive(Debug, Default)]
+pub struct Skips {
+    skipped: Vec<(&'static str, String)>,
+}
+
+impl Skips {
+    /// Whether a test is to be skipped.
+    pub fn check(&mut self, test: &Test) -> bool {
+        let reason = test.needs.iter().find_map(|need| need.unmet());
+        match reason {
+            Some(reason) => {
+                self.skipped.push((test.name, reason));
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Names them.
+    pub fn print(&self) {
+        for (name, reason) in &self.skipped {
+            println!("skipped: {name}: {reason}");
+        }
+    }
+}
