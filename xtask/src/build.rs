@@ -1,0 +1,39 @@
+//! Building.
+
+use std::fs;
+
+use anyhow::Context as _;
+
+use crate::command::{Stages, cargo, release, run};
+use crate::setup;
+
+/// Sets up and builds everything, optimised.
+pub fn prepare(stages: &mut Stages) -> anyhow::Result<()> {
+    stages.run("setup", setup::all)?;
+    stages.run("build", build)
+}
+
+fn build() -> anyhow::Result<()> {
+    let programs = ["readhook", "sut", "loadgen", "probe-user"];
+    run(cargo()
+        .args(["build", "--release"])
+        .args(programs.iter().flat_map(|package| ["--package", package])))?;
+    // Cargo names libraries lib*.so; the hook is known as readhook.so.
+    let named = release().join("readhook.so");
+    let _ = fs::remove_file(&named);
+    fs::hard_link(release().join("libreadhook.so"), &named)
+        .or_else(|_| fs::copy(release().join("libreadhook.so"), &named).map(|_| ()))
+        .with_context(|| format!("cannot make {}", named.display()))
+}
+
+/// Writes the JSON schemas of the run directory's files.
+pub fn schemas() -> anyhow::Result<()> {
+    run(cargo().args([
+        "run",
+        "--quiet",
+        "--package",
+        "runlog",
+        "--example",
+        "schemas",
+    ]))
+}

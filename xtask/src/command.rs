@@ -1,0 +1,104 @@
+//! Running other programs, and saying how long each stage took.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+/// The root of the workspace.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap_or(Path::new("."))
+}
+
+/// Where cargo puts what it builds.
+pub fn target() -> PathBuf {
+    root().join("target")
+}
+
+/// Where the optimised programs are.
+pub fn release() -> PathBuf {
+    target().join("release")
+}
+
+/// A command in the root of the workspace.
+pub fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(root());
+    command
+}
+
+/// cargo, the one that runs us. It builds into our own target folder, where everything looks.
+pub fn cargo() -> Command {
+    let mut cargo = command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.env("CARGO_TARGET_DIR", target());
+    cargo
+}
+
+/// Runs a command to its end; an error if it fails.
+pub fn run(command: &mut Command) -> anyhow::Result<()> {
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start {command:?}"))?;
+    if !status.success() {
+        bail!("{command:?} failed ({status})");
+    }
+    Ok(())
+}
+
+/// Runs a command to its end and returns what it printed; an error if it fails.
+pub fn output(command: &mut Command) -> anyhow::Result<Output> {
+    let output = command
+        .output()
+        .with_context(|| format!("cannot start {command:?}"))?;
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        bail!(
+            "{command:?} failed ({}): {}",
+            output.status,
+            stderr.trim_end()
+        );
+    }
+    Ok(output)
+}
+
+/// Whether a program is on the PATH.
+pub fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+/// The stages that ran, and how long each took.
+#[derive(Debug, Default)]
+pub struct Stages {
+    done: Vec<(String, Duration)>,
+}
+
+impl Stages {
+    /// Runs a stage, and says so.
+    pub fn run<T>(
+        &mut self,
+        name: &str,
+        stage: impl FnOnce() -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        eprintln!("== {name}");
+        let start = Instant::now();
+        let result = stage().with_context(|| format!("stage \"{name}\""));
+        self.done.push((name.to_owned(), start.elapsed()));
+        result
+    }
+
+    /// Prints how long each stage took.
+    pub fn print(&self) {
+        if self.done.is_empty() {
+            return;
+        }
+        eprintln!("== stages");
+        for (name, duration) in &self.done {
+            eprintln!("{:>8.1} s  {name}", duration.as_secs_f64());
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Installing what is missing, and saying so.
+
+use std::fs;
+
+use anyhow::Context as _;
+
+use crate::command::{cargo, command, is_installed, output, run, target};
+use crate::privilege::{Privilege, as_root, privilege};
+
+/// The linker of eBPF programs. Its LLVM is the one of the pinned toolchain.
+const BPF_LINKER_VERSION: &str = "0.10.4";
+
+/// Everything that a build needs.
+pub fn all() -> anyhow::Result<()> {
+    rust_src()?;
+    bpf_linker()?;
+    mounts();
+    Ok(())
+}
+
+/// The sources of `core`, which the eBPF target is built from.
+fn rust_src() -> anyhow::Result<()> {
+    let sysroot = output(command("rustc").args(["--print", "sysroot"]))?;
+    let sysroot = String::from_utf8(sysroot.stdout).context("rustc's sysroot")?;
+    let sources = format!(
+        "{}/lib/rustlib/src/rust/library/core/Cargo.toml",
+        sysroot.trim()
+    );
+    if fs::exists(&sources)? {
+        return Ok(());
+    }
+    eprintln!("installing the component rust-src of the Rust toolchain");
+    run(command("rustup").args(["component", "add", "rust-src"]))
+        .context("rust-src is needed to build for the eBPF target")
+}
+
+/// The linker, into the target folder: nothing of the user's is changed.
+fn bpf_linker() -> anyhow::Result<()> {
+    let tools = target().join("tools");
+    let linker = tools.join("bin/bpf-linker");
+    if linker.is_file() {
+        let version = output(command(&linker).arg("--version"))?;
+        if String::from_utf8_lossy(&version.stdout)
+            .trim()
+            .ends_with(BPF_LINKER_VERSION)
+        {
+            return Ok(());
+        }
+    }
+    eprintln!(
+        "building bpf-linker {BPF_LINKER_VERSION} into {} (about a minute)",
+        tools.display()
+    );
+    // A target folder of its own: cargo holds a lock on ours while it runs us.
+    run(cargo()
+        .args([
+            "install",
+            "bpf-linker",
+            "--locked",
+            "--force",
+            "--version",
+            BPF_LINKER_VERSION,
+        ])
+        .arg("--root")
+        .arg(&tools)
+        .env("CARGO_TARGET_DIR", tools.join("build")))?;
+    fs::remove_dir_all(tools.join("build")).context("cannot remove the linker's build folder")
+}
+
+/// File systems of the kernel that tracing tools expect. hookprobe's own probes do without, so a
+/// machine that refuses is only told about.
+fn mounts() {
+    for (kind, place) in [("tracefs", "/sys/kernel/tracing"), ("bpf", "/sys/fs/bpf")] {
+        let mounted = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let is_mounted = mounted.lines().any(|line| {
+            let mut fields = line.split(' ').skip(1);
+            fields.next() == Some(place) && fields.next() == Some(kind)
+        });
+        if is_mounted || privilege() != Privilege::Root {
+            continue;
+        }
+        eprintln!("mounting {kind} on {place}");
+        if let Err(error) = run(as_root("mount").args(["-t", kind, kind, place])) {
+            eprintln!("  not mounted, and not needed by hookprobe itself: {error:#}");
+        }
+    }
+}
+
+/// Programs that tests run beside ours, and the Debian packages that have them.
+const TEST_PEERS: [(&str, &str); 6] = [
+    ("cc", "gcc"),
+    ("curl", "curl"),
+    ("javac", "default-jdk-headless"),
+    ("redis-server", "redis-server"),
+    ("redis-benchmark", "redis-tools"),
+    ("strace", "strace"),
+];
+
+/// Installs the programs that the tests run beside ours, where that can be done. What is missing
+/// then skips its tests by name.
+pub fn test_peers() {
+    let missing: Vec<&str> = TEST_PEERS
+        .iter()
+        .filter(|(program, _)| !is_installed(program))
+        .map(|(_, package)| *package)
+        .collect();
+    install_packages(&missing);
+}
+
+/// Installs Debian packages, if there are any to install and this is a Debian system.
+pub fn install_packages(packages: &[&str]) {
+    if packages.is_empty() || !is_installed("apt-get") || privilege() == Privilege::None {
+        return;
+    }
+    eprintln!("installing the Debian packages {}", packages.join(", "));
+    let result = run(as_root("apt-get").args(["update", "-qq"])).and_then(|()| {
+        run(as_root("apt-get")
+            .args(["install", "-qq", "-y", "--no-install-recommends"])
+            .args(packages)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .stdout(std::process::Stdio::null()))
+    });
+    if let Err(error) = result {
+        eprintln!("  cannot install them: {error:#}");
+    }
+}

@@ -1,0 +1,107 @@
+//! The everyday tests: lints, unit tests, and the system tests on real processes.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+
+use crate::command::{Stages, cargo, output, release, run, target};
+use crate::privilege::{Privilege, as_root, privilege};
+use crate::setup;
+
+/// The tests inside the crates.
+fn unit_tests() -> anyhow::Result<()> {
+    run(cargo().args([
+        "test",
+        "--quiet",
+        "--workspace",
+        "--exclude",
+        "probe-ebpf",
+        "--lib",
+        "--bins",
+    ]))
+}
+
+/// Checks formatting and lints.
+pub fn lint(stages: &mut Stages) -> anyhow::Result<()> {
+    stages.run("format", || run(cargo().args(["fmt", "--all", "--check"])))?;
+    stages.run("clippy", || {
+        let warnings = ["--", "--deny", "warnings"];
+        run(cargo()
+            .args([
+                "clippy",
+                "--quiet",
+                "--workspace",
+                "--exclude",
+                "probe-ebpf",
+                "--all-targets",
+            ])
+            .args(warnings))
+    })?;
+    stages.run("clippy of the eBPF programs", || {
+        run(cargo()
+            .args([
+                "clippy",
+                "--quiet",
+                "--package",
+                "probe-ebpf",
+                "-Z",
+                "build-std=core",
+            ])
+            .args(["--target", "bpfel-unknown-none", "--", "--deny", "warnings"])
+            .env("RUSTC_BOOTSTRAP", "1")
+            .env("RUSTFLAGS", "--cfg=bpf_target_arch=\"x86_64\"")
+            .env("CARGO_TARGET_DIR", target().join("ebpf")))
+    })
+}
+
+/// Runs lints, unit tests and system tests.
+pub fn everyday(stages: &mut Stages) -> anyhow::Result<ExitCode> {
+    lint(stages)?;
+    stages.run("unit tests", unit_tests)?;
+    stages.run("test peers", || {
+        setup::test_peers();
+        Ok(())
+    })?;
+    let program = stages.run("build of the system tests", build_system_tests)?;
+    stages.run("system tests", || system_tests(&program, privilege()))
+}
+
+fn build_system_tests() -> anyhow::Result<PathBuf> {
+    let built = output(cargo().args([
+        "test",
+        "--quiet",
+        "--package",
+        "system-tests",
+        "--no-run",
+        "--message-format",
+        "json",
+    ]))?;
+    String::from_utf8_lossy(&built.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "system")
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .context("cargo did not say where the system tests are")
+}
+
+fn system_tests(program: &PathBuf, privilege: Privilege) -> anyhow::Result<ExitCode> {
+    let mut command = as_root(program);
+    // Tests measure and count; two at a time would disturb each other.
+    command
+        .arg("--test-threads=1")
+        .arg("--programs")
+        .arg(release());
+    if privilege == Privilege::None {
+        eprintln!("without root: the probing tests are skipped, by name");
+    } else {
+        command.arg("--deny-skips");
+    }
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start {command:?}"))?;
+    if !status.success() {
+        bail!("system tests failed ({status})");
+    }
+    Ok(ExitCode::SUCCESS)
+}
