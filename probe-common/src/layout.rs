@@ -38,6 +38,10 @@ const fn doublings() -> u32 {
 /// The bucket of a value. Values beyond the range fall into the last bucket.
 #[inline]
 #[must_use]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "a sub-bucket is a number of 8 bits; try_from is not const"
+)]
 pub const fn bucket_of(value: u64) -> usize {
     // How far the value must be shifted right to become a number of 8 bits.
     let bits = 64 - (value | 0xff).leading_zeros();
@@ -109,7 +113,7 @@ mod tests {
             value = value
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(step);
-            let value = (value >> 8) % MAX_VALUE_NS >> (step % 36);
+            let value = ((value >> 8) % MAX_VALUE_NS) >> (step % 36);
             ours[bucket_of(value)] += 1;
             reference.record(value).unwrap();
         }

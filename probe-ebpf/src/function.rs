@@ -3,10 +3,6 @@
     unsafe_code,
     reason = "the stack pointer is read from the probed registers"
 )]
-#![allow(
-    clippy::inline_always,
-    reason = "a program is one function: what is not inlined costs a call that old kernels refuse"
-)]
 
 use aya_ebpf::bindings::pt_regs;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
@@ -67,15 +63,12 @@ pub fn function_return(ctx: RetProbeContext) -> u32 {
         stack_pointer: stack_pointer - return_address,
         pid_tgid: current.pid_tgid,
     };
-    match take_call(key) {
-        Some(enter_ns) => {
-            add_span(arm, SpanKind::Function, now_ns - enter_ns);
-            count(arm, Counter::FunctionRecorded);
-        }
-        None => {
-            count(arm, Counter::FunctionHits);
-            count(arm, Counter::FunctionReturnAlone);
-        }
+    if let Some(enter_ns) = take_call(key) {
+        add_span(arm, SpanKind::Function, now_ns - enter_ns);
+        count(arm, Counter::FunctionRecorded);
+    } else {
+        count(arm, Counter::FunctionHits);
+        count(arm, Counter::FunctionReturnAlone);
     }
     0
 }

@@ -5,6 +5,20 @@
 //! one counter, and each of its outcomes another.
 #![no_std]
 #![no_main]
+#![allow(
+    clippy::inline_always,
+    reason = "a program is one function: what is not inlined costs a call that old kernels refuse"
+)]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "aya's macros pass the context by value"
+)]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "registers are 64 bits wide, whatever they hold"
+)]
 
 mod function;
 mod maps;

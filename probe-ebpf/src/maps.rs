@@ -3,10 +3,6 @@
     unsafe_code,
     reason = "map values are reached through raw pointers that the kernel's verifier checks"
 )]
-#![allow(
-    clippy::inline_always,
-    reason = "a program is one function: what is not inlined costs a call that old kernels refuse"
-)]
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::macros::map;

@@ -1,9 +1,5 @@
 //! The hook's probe sites. Their arguments are the registers of a C call; the hook's `site` module
 //! documents them.
-#![allow(
-    clippy::inline_always,
-    reason = "a program is one function: what is not inlined costs a call that old kernels refuse"
-)]
 
 use aya_ebpf::macros::uprobe;
 use aya_ebpf::programs::ProbeContext;

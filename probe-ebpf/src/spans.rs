@@ -1,8 +1,4 @@
 //! Pairing of syscall entry and exit, per thread, whichever probe brackets the syscall.
-#![allow(
-    clippy::inline_always,
-    reason = "a program is one function: what is not inlined costs a call that old kernels refuse"
-)]
 
 use aya_ebpf::EbpfContext;
 use aya_log_ebpf::warn;

@@ -6,10 +6,6 @@
     unsafe_code,
     reason = "registers are read through the kernel's pointers, which the verifier checks"
 )]
-#![allow(
-    clippy::inline_always,
-    reason = "a program is one function: what is not inlined costs a call that old kernels refuse"
-)]
 
 use aya_ebpf::bindings::pt_regs;
 use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_probe_read_kernel};
