@@ -2,6 +2,7 @@
 //! it in.
 
 use std::env;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
@@ -23,20 +24,12 @@ fn main() -> anyhow::Result<()> {
     if !env::split_paths(&path).any(|folder| folder.join("bpf-linker").is_file()) {
         bail!("bpf-linker is missing: `cargo xtask setup` builds it");
     }
-    #[allow(unsafe_code, reason = "this program has one thread")]
-    // SAFETY: no other thread reads the environment meanwhile.
-    unsafe {
-        env::set_var("PATH", path);
-    }
+    set_variable("PATH", &path);
     // The eBPF target needs unstable features of cargo, which stable toolchains have under this
     // flag. It is set for that build alone.
-    #[allow(unsafe_code, reason = "this program has one thread")]
-    // SAFETY: as above.
-    unsafe {
-        env::set_var("RUSTC_BOOTSTRAP", "1");
-        // What the inner cargo says on stderr would become a warning, "Finished" too.
-        env::set_var("CARGO_TERM_QUIET", "true");
-    }
+    set_variable("RUSTC_BOOTSTRAP", "1".as_ref());
+    // What the inner cargo says on stderr would become a warning, "Finished" too.
+    set_variable("CARGO_TERM_QUIET", "true".as_ref());
     let root_dir = here.join("../probe-ebpf");
     let root_dir = root_dir
         .to_str()
@@ -47,6 +40,13 @@ fn main() -> anyhow::Result<()> {
         ..Package::default()
     };
     build_ebpf([package], Toolchain::Custom(toolchain().as_str()))
+}
+
+/// Sets a variable for the cargo that aya-build starts.
+#[allow(unsafe_code, reason = "this program has one thread")]
+fn set_variable(name: &str, value: &OsStr) {
+    // SAFETY: no other thread reads the environment meanwhile.
+    unsafe { env::set_var(name, value) };
 }
 
 /// The toolchain that builds us builds the eBPF programs too.

@@ -204,16 +204,16 @@ impl Layers<'_> {
             baseline_2,
             hooked,
         } = self.roles;
-        let probes = if probed { ", probes detached" } else { "" };
+        let state = if probed { ", probes detached" } else { "" };
         let difference = |from, to, what: &str| {
             paired_difference(self.cell(from, false), self.cell(to, false))
-                .map(|interval| estimate(interval, Unit::Ns, &format!("{what}{probes}"), PAIRED))
+                .map(|interval| estimate(interval, Unit::Ns, &format!("{what}{state}"), PAIRED))
         };
         let response_time = (0..)
             .zip(&manifest.arms)
             .filter_map(|(index, arm)| {
                 let means: Vec<f64> = self.cell(index, false).iter().flatten().copied().collect();
-                let estimand = format!("mean response time{probes}");
+                let estimand = format!("mean response time{state}");
                 let interval = mean_interval(&means)?;
                 Some((
                     arm.name.clone(),

@@ -69,7 +69,7 @@ pub struct ExperimentOptions {
     #[arg(long, value_name = "LIBRARY")]
     pub hook: Option<PathBuf>,
 
-    /// A setting of the hook, as in READHOOK_MODE=log; repeat for more
+    /// A setting of the hook, as in `READHOOK_MODE=log`; repeat for more
     #[arg(long, value_name = "NAME=VALUE")]
     pub hook_env: Vec<String>,
 
@@ -110,7 +110,7 @@ pub struct ExperimentOptions {
     pub sequence_header: bool,
 
     /// The server to start instead of sut, after "--"; {port} becomes its port, which is also in
-    /// SERVER_PORT
+    /// `SERVER_PORT`
     #[arg(last = true, value_name = "SERVER")]
     pub server: Vec<OsString>,
 }

@@ -48,6 +48,9 @@ pub struct SiteOffset {
     pub reason: String,
 }
 
+/// `uprobe(2)` of x86-64, which no header names yet.
+const SYS_UPROBE: libc::c_long = 336;
+
 /// Asks the kernel. System call 336 of x86-64 is what optimised uprobes enter the kernel by; called
 /// from elsewhere than their trampoline it fails, and how it fails tells the version of the scheme.
 fn ask_kernel() -> SiteOffset {
@@ -57,7 +60,6 @@ fn ask_kernel() -> SiteOffset {
             reason: "not x86-64: uprobes are traps".to_owned(),
         };
     }
-    const SYS_UPROBE: libc::c_long = 336;
     // SAFETY: called from here the kernel refuses it, and its arguments are no pointers.
     let result = unsafe { libc::syscall(SYS_UPROBE, 0, 0, 0, 0, 0, 0) };
     let errno = io::Error::last_os_error().raw_os_error().unwrap_or(0);

@@ -24,7 +24,7 @@ const DRAIN_EVERY: Duration = Duration::from_millis(5);
 /// How long servers get to close the connections of a block that has ended.
 const SETTLE: Duration = Duration::from_millis(2);
 /// How long the load generator gets to write its files.
-const WRITING_PATIENCE: Duration = Duration::from_secs(60);
+const WRITING_PATIENCE: Duration = Duration::from_mins(1);
 
 /// An experiment.
 #[derive(Debug)]
