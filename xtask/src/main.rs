@@ -9,6 +9,7 @@ mod privilege;
 mod prove;
 mod setup;
 mod test;
+mod vm;
 
 use std::process::ExitCode;
 

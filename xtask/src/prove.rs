@@ -7,12 +7,19 @@ use anyhow::bail;
 use crate::build;
 use crate::command::Stages;
 use crate::privilege::probe_user;
+use crate::vm;
 
 /// Name and purpose of each proof.
-const PROOFS: [(&str, &str); 1] = [(
-    "truth",
-    "delays of 1, 10 and 100 µs that the hook injects are found in situ and end to end",
-)];
+const PROOFS: [(&str, &str); 2] = [
+    (
+        "truth",
+        "delays of 1, 10 and 100 µs that the hook injects are found in situ and end to end",
+    ),
+    (
+        "kprobe-guest",
+        "the bench with kprobe and kretprobe, from end to end, in a guest with a Debian 6.1 kernel",
+    ),
+];
 
 /// Runs a proof; without a name, lists them.
 pub fn run(name: Option<&str>, stages: &mut Stages) -> anyhow::Result<ExitCode> {
@@ -26,6 +33,10 @@ pub fn run(name: Option<&str>, stages: &mut Stages) -> anyhow::Result<ExitCode> 
         Some("truth") => {
             build::prepare(stages)?;
             stages.run("truth", || truth(&[]))
+        }
+        Some("kprobe-guest") => {
+            build::prepare(stages)?;
+            vm::kprobe_bench(stages).map(|()| ExitCode::SUCCESS)
         }
         Some(other) => bail!("there is no proof \"{other}\"; `cargo xtask prove` lists them"),
     }
