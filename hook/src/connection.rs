@@ -11,9 +11,10 @@ use crate::clock::monotonic_ns;
 
 static ACCEPTED: AtomicU64 = AtomicU64::new(0);
 
-/// A new identity: a non-zero word that no other connection of this machine has.
+/// A new identity: a non-zero word that, with high probability, no other connection of this machine
+/// has.
 ///
-/// It mixes the instant, the process and a counter, so that it stays unique when a descriptor
+/// It mixes the instant, the process and a counter, so that it is a new one too when a descriptor
 /// number is used again, when a child of `fork` accepts on its own, and when two containers number
 /// their processes alike.
 pub fn new_identity() -> u64 {

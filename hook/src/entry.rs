@@ -10,7 +10,7 @@ use libc::{size_t, sockaddr, socklen_t, ssize_t};
 
 use crate::clock::monotonic_ns;
 use crate::connection::{is_internet_socket, new_identity, peer_of};
-use crate::{errno, marks, next, rung, settings, site};
+use crate::{errno, marks, next, owner, rung, settings, site};
 
 /// Runs when the library is loaded, before `main`.
 #[cfg(not(test))]
@@ -19,6 +19,7 @@ use crate::{errno, marks, next, rung, settings, site};
 static CONSTRUCTOR: extern "C" fn() = construct;
 
 extern "C" fn construct() {
+    owner::establish();
     settings::apply();
 }
 
@@ -38,10 +39,8 @@ pub unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, count: size_t) -> 
 /// As the C library's.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 pub unsafe extern "C" fn close(fd: c_int) -> c_int {
-    // The mark goes first: once the descriptor is closed, another thread may be given its number.
-    let connection = marks::take(fd);
-    if connection != 0 && site::CLOSED.is_watched() {
-        site::closed(fd, connection);
+    if marks::get(fd) != 0 {
+        forget(fd);
     }
     // SAFETY: the caller's argument, passed on.
     unsafe { next::close()(fd) }
@@ -80,11 +79,28 @@ pub unsafe extern "C" fn accept4(
     accepted
 }
 
+/// Clears the mark of a connection that is about to be closed. Out of line, so that the close of
+/// anything else saves no registers for it.
+#[cold]
+#[inline(never)]
+fn forget(fd: c_int) {
+    // A child of vfork closes its own descriptor; the mark is of its parent's, which stays open.
+    if !owner::is_this_process() {
+        return;
+    }
+    // The mark goes first: once the descriptor is closed, another thread may be given its number.
+    let connection = marks::take(fd);
+    if connection != 0 && site::CLOSED.is_watched() {
+        site::closed(fd, connection);
+    }
+}
+
 /// Marks an accepted descriptor if it is an internet connection.
 fn mark(fd: c_int) {
     if fd < 0 || !rung::marks_connections() {
         return;
     }
+    owner::claim();
     errno::keeping(|| {
         // Storing 0 clears the mark of a descriptor that was closed behind our back.
         let connection = if is_internet_socket(fd) {

@@ -11,8 +11,27 @@
 //! count that was really read.
 //!
 //! One idea a module: [`entry`] holds the interposed symbols, [`rung`] what each mode does on a
-//! call, [`marks`] which descriptors are connections, [`scan`] the keyword scanner, [`site`] the
-//! probe sites, [`settings`] the environment variables.
+//! call, [`marks`] which descriptors are connections, [`owner`] whose they are, [`scan`] the keyword
+//! scanner, [`site`] the probe sites, [`settings`] the environment variables.
+//!
+//! # Limits
+//!
+//! The hook sees what goes through the dynamic symbols `accept`, `accept4`, `read` and `close`, and
+//! nothing else:
+//!
+//! - Reads by `recv`, `recvfrom`, `recvmsg`, `readv`, `pread`, stdio, `__read_chk` (which
+//!   `_FORTIFY_SOURCE` makes of some reads), `io_uring` or a raw system call are not hooked, and a
+//!   program that is linked statically is not hooked at all.
+//! - Only the descriptor that `accept` or `accept4` returned is marked. One made from it by `dup`,
+//!   `dup2` or `fcntl`, received from another process, inherited through `execve` or accepted by
+//!   `io_uring` is not.
+//! - A mark outlives its connection when the descriptor is closed behind `close`: by `dup2` onto it,
+//!   `fclose`, `close_range`, `closefrom`, or a raw system call. Until the number is accepted again or
+//!   closed by `close`, reads of whatever has it then are treated as reads of the old connection, and
+//!   the `closed` site has not fired.
+//! - A process that shares its parent's memory (a child of `vfork`, or of `clone` with `CLONE_VM`)
+//!   leaves the marks as they are and fires no `closed` site, as its descriptors are not the
+//!   parent's.
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(
     test,
@@ -30,8 +49,10 @@ mod line;
 mod marks;
 mod match_log;
 mod next;
+mod owner;
 #[cfg(not(test))]
 mod personality;
+mod raw;
 mod rung;
 mod scan;
 mod settings;

@@ -1,18 +1,17 @@
 //! The `log` rung: one line a match, appended to the file that `READHOOK_LOG` names.
 #![allow(
     unsafe_code,
-    reason = "open, fstat, fcntl and write through libc: the hook has no std"
+    reason = "the path is kept in place; fcntl and getpid through libc: the hook has no std"
 )]
 
 use core::cell::UnsafeCell;
 use core::ffi::CStr;
 use core::fmt::Write as _;
-use core::mem;
-use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 use crate::clock::monotonic_ns;
 use crate::line::Line;
-use crate::next;
+use crate::raw::{self, file_identity};
 
 /// The log's descriptor is moved up here, out of the way of programs that count on low numbers.
 const LOWEST_DESCRIPTOR: i32 = 500;
@@ -26,9 +25,11 @@ unsafe impl Sync for Path {}
 
 static PATH: Path = Path(UnsafeCell::new([0; PATH_MAX]));
 static DESCRIPTOR: AtomicI32 = AtomicI32::new(-1);
-/// Which file the descriptor belongs to: device and inode, folded. A program that closes all
-/// descriptors and opens its own must not find our lines in its file.
+/// The file that the descriptor belongs to. A program that closes all descriptors and opens its own
+/// must not find our lines in its file.
 static FILE: AtomicU64 = AtomicU64::new(0);
+/// Up while a thread changes the two above.
+static CHANGING: AtomicBool = AtomicBool::new(false);
 
 /// Opens the log. Called once, from the constructor. Returns whether it could.
 pub fn open(path: &CStr) -> bool {
@@ -39,15 +40,11 @@ pub fn open(path: &CStr) -> bool {
     // SAFETY: nobody reads the path before the constructor ends (see `Path`).
     let kept = unsafe { &mut *PATH.0.get() };
     kept[..bytes.len()].copy_from_slice(bytes);
-    reopen()
+    append_and_keep_open(b"")
 }
 
 /// Appends a line for one match. Async-signal-safe; the caller keeps `errno`.
 pub fn append(fd: i32, connection: u64, word: &[u8]) {
-    let log = DESCRIPTOR.load(Ordering::Relaxed);
-    if file_identity(log) != Some(FILE.load(Ordering::Relaxed)) && !reopen() {
-        return;
-    }
     // SAFETY: getpid has no preconditions.
     let pid = unsafe { libc::getpid() };
     let mut line = Line::new();
@@ -58,37 +55,57 @@ pub fn append(fd: i32, connection: u64, word: &[u8]) {
     );
     line.push(word);
     line.push(b"\n");
-    let bytes = line.as_bytes();
-    let log = DESCRIPTOR.load(Ordering::Relaxed);
-    // SAFETY: `bytes` is readable for its length. O_APPEND keeps lines of several writers apart.
-    unsafe { libc::write(log, bytes.as_ptr().cast(), bytes.len()) };
+    // O_APPEND keeps lines of several writers apart.
+    match kept() {
+        Some(log) => raw::write(log, line.as_bytes()),
+        None => _ = append_and_keep_open(line.as_bytes()),
+    }
 }
 
-fn reopen() -> bool {
-    const FLAGS: i32 = libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT | libc::O_CLOEXEC;
-    // SAFETY: the path is a C string, written before any caller can be here.
-    let low = unsafe { libc::open(PATH.0.get().cast(), FLAGS, 0o644) };
-    if low < 0 {
+/// The descriptor of the log, if the program has left it to us.
+fn kept() -> Option<i32> {
+    let log = DESCRIPTOR.load(Ordering::Acquire);
+    (file_identity(log)? == FILE.load(Ordering::Relaxed)).then_some(log)
+}
+
+/// Appends through a descriptor of its own, and keeps one for later calls unless another thread has
+/// just done so or does so now. Returns whether the file could be opened.
+///
+/// Nobody waits for the other thread, which may be one that a signal has stopped to call us. And a
+/// compare-exchange of the descriptor would not do: the first thread is given the number that was
+/// there before, so the second one would not notice it.
+fn append_and_keep_open(line: &[u8]) -> bool {
+    // SAFETY: the path was written before any caller can be here.
+    let path = unsafe { &*PATH.0.get() };
+    let Ok(path) = CStr::from_bytes_until_nul(path) else {
+        return false;
+    };
+    let log = raw::open_to_append(path);
+    if log < 0 {
         return false;
     }
-    // SAFETY: `low` is open.
-    let high = unsafe { libc::fcntl(low, libc::F_DUPFD_CLOEXEC, LOWEST_DESCRIPTOR) };
-    let log = if high < 0 {
-        low
-    } else {
-        // SAFETY: `low` is ours and has been duplicated.
-        unsafe { next::close()(low) };
-        high
-    };
-    FILE.store(file_identity(log).unwrap_or(0), Ordering::Relaxed);
-    DESCRIPTOR.store(log, Ordering::Relaxed);
+    raw::write(log, line);
+    if !CHANGING.swap(true, Ordering::Acquire) {
+        if kept().is_none() {
+            keep_duplicate(log);
+        }
+        CHANGING.store(false, Ordering::Release);
+    }
+    // This one has a low number. The number of the kept one is never closed: from the moment when
+    // it is open again, other threads may be writing to it.
+    raw::close(log);
     true
 }
 
-fn file_identity(fd: i32) -> Option<u64> {
-    // SAFETY: all-zero bytes are a valid stat.
-    let mut status: libc::stat = unsafe { mem::zeroed() };
-    // SAFETY: `status` is live and writable.
-    let result = unsafe { libc::fstat(fd, &raw mut status) };
-    (result == 0).then(|| status.st_dev.rotate_left(32) ^ status.st_ino)
+fn keep_duplicate(log: i32) {
+    // Where the limit on descriptors is lower, any number must do.
+    for lowest in [LOWEST_DESCRIPTOR, 0] {
+        // SAFETY: takes no pointer. This command of fcntl is no cancellation point.
+        let kept = unsafe { libc::fcntl(log, libc::F_DUPFD_CLOEXEC, lowest) };
+        if kept >= 0 {
+            FILE.store(file_identity(kept).unwrap_or(0), Ordering::Relaxed);
+            DESCRIPTOR.store(kept, Ordering::Release);
+            return;
+        }
+    }
 }

@@ -11,6 +11,11 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 
 use libc::{size_t, sockaddr, socklen_t, ssize_t};
 
+// Said here because the libc crate leaves it to std, which is not in this library, as soon as any
+// other package of the same build uses libc with its feature `std`.
+#[link(name = "c")]
+unsafe extern "C" {}
+
 /// `read(2)`.
 pub type ReadFn = unsafe extern "C" fn(c_int, *mut c_void, size_t) -> ssize_t;
 /// `close(2)`.
@@ -48,8 +53,7 @@ impl Next {
     #[cold]
     #[inline(never)]
     fn resolve(&self) -> *mut c_void {
-        // SAFETY: the name is a C string; RTLD_NEXT searches behind this library.
-        let address = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr()) };
+        let address = find(self.name);
         if address.is_null() {
             // Without the C library there is nothing to forward to: better a stop than a lie.
             abort()
@@ -57,6 +61,12 @@ impl Next {
         self.address.store(address, Ordering::Relaxed);
         address
     }
+}
+
+/// The next definition of a symbol, or null. Not async-signal-safe.
+pub fn find(name: &CStr) -> *mut c_void {
+    // SAFETY: the name is a C string; RTLD_NEXT searches behind this library.
+    unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) }
 }
 
 static READ: Next = Next::new(c"read");

@@ -7,10 +7,12 @@
 //! | `READHOOK_LOG` | where `log` appends |
 //! | `READHOOK_DELAY_NS` | busy-wait after each read of a connection, at most one minute |
 //!
-//! Nonsense in any of them is one line on stderr, and the hook passes everything through.
+//! Nonsense in any of them is one line on stderr, and the hook passes everything through. So it does,
+//! without a word, in set-uid programs and their like (`AT_SECURE`), whatever the variables say: the
+//! hook gets there by `/etc/ld.so.preload` or by being linked to.
 #![allow(
     unsafe_code,
-    reason = "getenv and write through libc: the hook has no std"
+    reason = "getenv, getauxval and write through libc: the hook has no std"
 )]
 
 use core::ffi::CStr;
@@ -26,6 +28,7 @@ use crate::{match_log, next, words};
 const MAX_DELAY_NS: u64 = 60_000_000_000;
 
 /// Why a variable was refused.
+#[derive(Debug, PartialEq, Eq)]
 enum Refusal {
     Mode,
     Delay,
@@ -68,7 +71,9 @@ impl fmt::Display for Refusal {
 /// Reads the variables and puts the hook to work. Called from the constructor.
 pub fn apply() {
     next::resolve_all();
-    match chosen() {
+    // SAFETY: has no preconditions.
+    let is_privileged = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
+    match chosen(is_privileged, variable) {
         Ok((rung, delay_ns)) => rung::install(rung, delay_ns),
         Err(refusal) => {
             let mut line = Line::new();
@@ -84,7 +89,15 @@ pub fn apply() {
     }
 }
 
-fn chosen() -> Result<(Rung, u64), Refusal> {
+/// What the variables ask for. In a program that runs with more privileges than its user has, nothing:
+/// the variables are the user's, and would make it read and append to files that are not.
+fn chosen(
+    is_privileged: bool,
+    variable: impl Fn(&CStr) -> Option<&'static CStr>,
+) -> Result<(Rung, u64), Refusal> {
+    if is_privileged {
+        return Ok((Rung::Off, 0));
+    }
     let rung = match variable(c"READHOOK_MODE") {
         None => Rung::Scan,
         Some(name) => parse_rung(name.to_bytes()).ok_or(Refusal::Mode)?,
@@ -136,6 +149,15 @@ fn parse_delay(number: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_privileged_program_takes_no_orders_from_its_user() {
+        let nonsense = |_: &CStr| Some(c"/nonexistent/nonsense");
+        assert_eq!(chosen(true, nonsense), Ok((Rung::Off, 0)));
+        assert_eq!(chosen(true, |_| None), Ok((Rung::Off, 0)));
+        assert_eq!(chosen(false, nonsense), Err(Refusal::Mode));
+        assert_eq!(chosen(false, |_| None), Ok((Rung::Scan, 0)));
+    }
 
     #[test]
     fn modes_and_delays_are_read_exactly() {

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
 use crate::Test;
-use crate::kit::{Kit, Server, compile_c, succeed, wait_for};
+use crate::kit::{Kit, Server, compile_c, is_alive, succeed};
 use crate::skips::Need;
 
 pub const TESTS: &[Test] = &[
@@ -35,6 +37,31 @@ pub const TESTS: &[Test] = &[
         name: "hook::keeps_the_c_contract",
         needs: &[Need::Program("cc")],
         run: keeps_the_c_contract,
+    },
+    Test {
+        name: "hook::leaves_the_marks_to_the_process_that_they_belong_to",
+        needs: &[Need::Program("cc")],
+        run: keeps_marks_apart,
+    },
+    Test {
+        name: "hook::keeps_one_descriptor_for_the_log",
+        needs: &[Need::Program("cc")],
+        run: keeps_one_log,
+    },
+    Test {
+        name: "hook::a_cancelled_thread_keeps_what_it_has_read",
+        needs: &[Need::Program("cc")],
+        run: survives_cancelling,
+    },
+    Test {
+        name: "hook::takes_no_orders_in_a_set_uid_program",
+        needs: &[Need::Program("cc"), Need::Root],
+        run: takes_no_orders,
+    },
+    Test {
+        name: "hook::links_to_the_c_library_alone",
+        needs: &[Need::Program("readelf")],
+        run: links_to_libc,
     },
     Test {
         name: "hook::delays_by_what_it_is_told",
@@ -280,12 +307,343 @@ fn keeps_the_c_contract(kit: &Kit) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What the C programs below share: a listener, and connections to it.
+const CONNECTIONS: &str = r#"
+#define _GNU_SOURCE
+#include <assert.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/auxv.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct connection { int client, server; } connection(void) {
+    static int listener = -1;
+    static struct sockaddr_in address = {.sin_family = AF_INET};
+    if (listener < 0) {
+        socklen_t length = sizeof address;
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        listener = socket(AF_INET, SOCK_STREAM, 0);
+        assert(bind(listener, (void *)&address, sizeof address) == 0 && listen(listener, 9) == 0);
+        assert(getsockname(listener, (void *)&address, &length) == 0);
+    }
+    struct connection c = {.client = socket(AF_INET, SOCK_STREAM, 0)};
+    assert(connect(c.client, (void *)&address, sizeof address) == 0);
+    c.server = accept(listener, NULL, NULL);
+    assert(c.server >= 0);
+    return c;
+}
+
+/* Sends a word to the descriptor `to` and reads it at `from`. */
+static void pass(const char *word, int to, int from) {
+    char buffer[64];
+    ssize_t length = 0;
+    while (word[length])
+        length++;
+    assert(write(to, word, length) == length && read(from, buffer, sizeof buffer) == length);
+}
+"#;
+
+/// Compiles a program of [`CONNECTIONS`] and `source`.
+fn compile_with_connections(
+    folder: &Path,
+    source: &str,
+    options: &[&str],
+) -> anyhow::Result<PathBuf> {
+    compile_c(folder, &[CONNECTIONS, source].concat(), options)
+}
+
+/// Children that share the marks, and children that have their own.
+const CHILDREN: &str = r#"
+static struct connection c;
+static int p[2];
+
+static void succeeds(pid_t child) {
+    int status;
+    assert(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+}
+
+static void vfork_and_close(void) {
+    pid_t child = vfork();
+    if (child == 0) {
+        close(c.server);
+        _exit(0);
+    }
+    succeeds(child);
+}
+
+/* Closes the connection and gives its number to a pipe, without telling the hook. */
+static void close_and_reuse(void) {
+    assert(close(c.server) == 0 && dup2(p[0], c.server) == c.server);
+}
+
+int main(void) {
+    c = connection();
+    assert(pipe(p) == 0);
+    vfork_and_close();
+    pass("after-vfork", c.client, c.server);
+
+    pid_t child = fork();
+    if (child == 0) {
+        vfork_and_close();
+        pass("in-fork-after-vfork", c.client, c.server);
+        close_and_reuse();
+        pass("in-fork-after-close", p[1], c.server);
+        _exit(0);
+    }
+    succeeds(child);
+
+    /* No handlers of fork run in this one. */
+    child = syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+    if (child == 0) {
+        pass("in-clone", c.client, c.server);
+        close_and_reuse();
+        pass("in-clone-after-close", p[1], c.server);
+        _exit(0);
+    }
+    succeeds(child);
+
+    pass("after-fork", c.client, c.server);
+    close_and_reuse();
+    pass("after-close", p[1], c.server);
+    return 0;
+}
+"#;
+
+fn keeps_marks_apart(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let (log, list) = (folder.path().join("log"), folder.path().join("list"));
+    let program = compile_with_connections(folder.path(), CHILDREN, &[])?;
+    // The longer words first: the first of the list wins.
+    fs::write(
+        &list,
+        "in-fork-after-vfork\nin-fork-after-close\nin-clone-after-close\nin-clone\n\
+         after-vfork\nafter-fork\nafter-close\n",
+    )?;
+    succeed(
+        Command::new(&program)
+            .env("LD_PRELOAD", kit.path("readhook.so"))
+            .env("READHOOK_MODE", "log")
+            .env("READHOOK_LOG", &log)
+            .env("READHOOK_KEYWORDS", &list),
+    )?;
+    let text = fs::read_to_string(&log)?;
+    ensure!(
+        words(&text)
+            == [
+                "after-vfork",
+                "in-fork-after-vfork",
+                "in-clone",
+                "after-fork"
+            ],
+        "{text}"
+    );
+    Ok(())
+}
+
+/// Threads that find, all at once, that the program has closed the log.
+const CLOSED_LOG: &str = r#"
+enum { THREADS = 8, ROUNDS = 300 };
+
+static struct connection connections[THREADS];
+static pthread_barrier_t start, end;
+
+static void *read_each_round(void *number) {
+    for (int round = 0; round < ROUNDS; round++) {
+        char buffer[8];
+        pthread_barrier_wait(&start);
+        assert(read(connections[(long)number].server, buffer, sizeof buffer) == 5);
+        pthread_barrier_wait(&end);
+    }
+    return NULL;
+}
+
+int main(void) {
+    pthread_t thread;
+    pthread_barrier_init(&start, NULL, THREADS + 1);
+    pthread_barrier_init(&end, NULL, THREADS + 1);
+    for (long i = 0; i < THREADS; i++) {
+        connections[i] = connection();
+        assert(pthread_create(&thread, NULL, read_each_round, (void *)i) == 0);
+    }
+    int most = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < THREADS; i++)
+            assert(write(connections[i].client, "admin", 5) == 5);
+        for (int fd = 500; fd < 600; fd++)
+            close(fd);
+        pthread_barrier_wait(&start);
+        pthread_barrier_wait(&end);
+        int open = 0;
+        for (int fd = 500; fd < 600; fd++)
+            open += fcntl(fd, F_GETFD) >= 0;
+        most = open > most ? open : most;
+    }
+    printf("%d\n", most);
+    return 0;
+}
+"#;
+
+fn keeps_one_log(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let log = folder.path().join("log");
+    let program = compile_with_connections(folder.path(), CLOSED_LOG, &["-pthread"])?;
+    let output = succeed(
+        Command::new(&program)
+            .env("LD_PRELOAD", kit.path("readhook.so"))
+            .env("READHOOK_MODE", "log")
+            .env("READHOOK_LOG", &log),
+    )?;
+    let most = String::from_utf8(output.stdout)?;
+    ensure!(most == "1\n", "{} descriptors of the log", most.trim());
+    // Eight threads, 300 rounds: nothing is lost either.
+    let text = fs::read_to_string(&log)?;
+    ensure!(words(&text) == ["admin"; 8 * 300], "{}", words(&text).len());
+    Ok(())
+}
+
+/// A thread that is cancelled when its read has the bytes but is still in the hook, which waits
+/// before it logs: once with the log open, once with the log closed by the program.
+const CANCELLED: &str = r#"
+static struct connection c;
+static volatile int returned;
+
+static void *read_once(void *unused) {
+    char buffer[8];
+    returned = read(c.server, buffer, sizeof buffer);
+    for (;;)
+        pause();
+}
+
+int main(void) {
+    for (int closed = 0; closed < 2; closed++) {
+        pthread_t thread;
+        void *result;
+        c = connection();
+        returned = -1;
+        for (int fd = 500; closed && fd < 600; fd++)
+            close(fd);
+        assert(write(c.client, "admin", 5) == 5);
+        assert(pthread_create(&thread, NULL, read_once, NULL) == 0);
+        for (int left = 5; left > 0; ioctl(c.server, FIONREAD, &left))
+            usleep(1000);
+        usleep(50000); /* out of the system call, into the wait */
+        pthread_cancel(thread);
+        assert(pthread_join(thread, &result) == 0 && result == PTHREAD_CANCELED);
+        printf("%d\n", returned);
+    }
+    return 0;
+}
+"#;
+
+fn survives_cancelling(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let log = folder.path().join("log");
+    let program = compile_with_connections(folder.path(), CANCELLED, &["-pthread"])?;
+    let output = succeed(
+        Command::new(&program)
+            .env("LD_PRELOAD", kit.path("readhook.so"))
+            .env("READHOOK_MODE", "log")
+            .env("READHOOK_LOG", &log)
+            .env("READHOOK_DELAY_NS", "300000000"),
+    )?;
+    let returned = String::from_utf8(output.stdout)?;
+    ensure!(returned == "5\n5\n", "{returned}");
+    let text = fs::read_to_string(&log)?;
+    ensure!(words(&text) == ["admin"; 2], "{text}");
+    Ok(())
+}
+
+/// Says whether it runs with more privileges than its user has.
+const PRIVILEGED: &str = r#"
+int main(void) {
+    struct connection c = connection();
+    pass("admin", c.client, c.server);
+    printf("%lu\n", getauxval(AT_SECURE));
+    return 0;
+}
+"#;
+
+fn takes_no_orders(kit: &Kit) -> anyhow::Result<()> {
+    const NOBODY: u32 = 65_534;
+    let folder = kit.scratch()?;
+    let log = folder.path().join("log");
+    let hook = kit.path("readhook.so");
+    // The dynamic linker drops LD_PRELOAD in such programs, so this one is linked to the hook.
+    let hook = hook.to_str().context("UTF-8")?;
+    let program =
+        compile_with_connections(folder.path(), PRIVILEGED, &["-Wl,--no-as-needed", hook])?;
+    let run = || {
+        succeed(
+            Command::new(&program)
+                .env("READHOOK_MODE", "log")
+                .env("READHOOK_LOG", &log),
+        )
+    };
+    // As an ordinary program first: the hook must be in it at all.
+    ensure!(run()?.stdout == b"0\n");
+    ensure!(words(&fs::read_to_string(&log)?) == ["admin"]);
+    fs::remove_file(&log)?;
+
+    std::os::unix::fs::chown(&program, Some(NOBODY), None)?;
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o4755))?;
+    let output = run()?;
+    ensure!(output.stdout == b"1\n", "set-uid has no effect here");
+    ensure!(output.stderr.is_empty());
+    ensure!(!log.exists(), "made {}", log.display());
+    Ok(())
+}
+
+/// Cargo gives the libc crate other features, and with them other libraries to link, depending on
+/// what is built along with the hook.
+fn links_to_libc(kit: &Kit) -> anyhow::Result<()> {
+    let hook = kit.path("readhook.so");
+    let dynamic = succeed(Command::new("readelf").arg("-dW").arg(&hook))?;
+    let dynamic = String::from_utf8(dynamic.stdout)?;
+    let needed: Vec<&str> = dynamic
+        .lines()
+        .filter(|line| line.contains("(NEEDED)"))
+        .filter_map(|line| line.split(['[', ']']).nth(1))
+        .collect();
+    ensure!(needed == ["libc.so.6"], "{needed:?}");
+
+    let symbols = succeed(
+        Command::new("readelf")
+            .args(["-W", "--dyn-syms"])
+            .arg(&hook),
+    )?;
+    let symbols = String::from_utf8(symbols.stdout)?;
+    // 2.17 is the oldest glibc on all machines; dlsym is bound to that of the machine that built it.
+    let too_new: Vec<&str> = symbols
+        .lines()
+        .filter_map(|line| line.split_once("@GLIBC_2."))
+        .filter(|(line, version)| {
+            let minor = version.split([' ', '.']).next().unwrap_or_default();
+            minor.parse().is_ok_and(|minor: u32| minor > 17) && !line.ends_with(" dlsym")
+        })
+        .map(|(line, _)| line)
+        .collect();
+    ensure!(symbols.contains("@GLIBC_2."), "{symbols}");
+    ensure!(too_new.is_empty(), "{too_new:?}");
+    Ok(())
+}
+
 fn delays(kit: &Kit) -> anyhow::Result<()> {
     let server = kit.sut(Some(&[("READHOOK_DELAY_NS", "200000000")]), &["--quiet"])?;
-    let start = std::time::Instant::now();
-    get(&server, "")?;
-    // The end of the stream is a read too, but returns no bytes, so waits for nothing.
-    let least = std::time::Duration::from_millis(199);
-    ensure!(start.elapsed() >= least, "{:?}", start.elapsed());
-    wait_for("the server to stay alive", || Ok(true))
+    // The second request finds that the server lives on.
+    for _ in 0..2 {
+        let start = std::time::Instant::now();
+        ensure!(get(&server, "")?.ends_with("Hello World"));
+        // The end of the stream is a read too, but returns no bytes, so waits for nothing.
+        let least = std::time::Duration::from_millis(199);
+        ensure!(start.elapsed() >= least, "{:?}", start.elapsed());
+    }
+    ensure!(is_alive(server.pid()), "the server ended");
+    Ok(())
 }
