@@ -14,28 +14,35 @@ pub enum Counter {
     ReadExitAlone,
     /// `read(2)`: entry without exit; the same thread entered again.
     ReadEntryAlone,
-    /// `read(2)`: the table of threads was full.
+    /// `read(2)`: entry without exit; the thread ended.
+    ReadThreadEnded,
+    /// `read(2)`: not followed, as the table of threads was full. Not an outcome: the call's exit is
+    /// counted as one without entry.
     ReadTableFull,
 
     /// `read_done` site: fired.
     SiteHits,
     /// `read_done` site: paired with its syscall, in the histograms, and in the ring if asked for.
     SiteRecorded,
-    /// `read_done` site: the ring buffer was full.
+    /// `read_done` site: in the histograms, but the ring buffer was full.
     SiteRingFull,
     /// `read_done` site: no syscall span of this thread fits the call.
     SiteUnpaired,
     /// Of the sites: the connection was not known; offsets start as unknown. Not an outcome.
     SiteConnectionUnknown,
+    /// Of the sites: the table of connections was full. Not an outcome.
+    SiteTableFull,
 
     /// Write family on a tracked connection: entered.
     WriteHits,
     /// Write family: entry and exit seen, and in the ring if asked for.
     WriteRecorded,
-    /// Write family: the ring buffer was full.
+    /// Write family: in the histograms, but the ring buffer was full.
     WriteRingFull,
     /// Write family: entry without exit; the same thread entered again.
     WriteEntryAlone,
+    /// Write family: entry without exit; the thread ended.
+    WriteThreadEnded,
     /// Write family: the table of threads was full.
     WriteTableFull,
 
@@ -64,7 +71,8 @@ pub enum Counter {
     /// Function: entry without return; the same stack frame was entered again. It was left by
     /// `longjmp`, an exception, or the end of a thread.
     FunctionEntryAlone,
-    /// Function: the table of open calls was full.
+    /// Function: not followed, as the table of open calls was full. Not an outcome: the call's
+    /// return is counted as one without entry.
     FunctionTableFull,
 
     /// Records written to the ring buffer.
@@ -98,14 +106,11 @@ impl Counters {
         self.values[counter as usize]
     }
 
-    /// Raises a counter by one and returns what it was.
+    /// The cell of a counter, to be raised atomically.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "eBPF programs are one function each")]
-    pub fn raise(&mut self, counter: Counter) -> u64 {
-        let value = &mut self.values[counter as usize];
-        let before = *value;
-        *value = before + 1;
-        before
+    pub fn cell(&mut self, counter: Counter) -> &mut u64 {
+        &mut self.values[counter as usize]
     }
 
     /// Adds another set.

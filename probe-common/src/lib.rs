@@ -15,7 +15,7 @@ pub use records::{
     Accepted, Closed, EVENT_ACCEPTED, EVENT_CLOSED, EVENT_HOOKED_READ, EVENT_WRITE, HookedRead,
     UNKNOWN_OFFSET, Write,
 };
-pub use threads::{Connection, ConnectionKey, FunctionKey, MAX_THREADS, Thread};
+pub use threads::{Call, Connection, ConnectionKey, FunctionKey, MAX_THREADS, Thread};
 
 /// What a histogram holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl SpanKind {
         Self::Function,
     ];
 
-    /// Index in the histogram and total maps of this kind of an arm.
+    /// Index in the histogram and sum maps of this kind of an arm.
     #[must_use]
     pub const fn index(self, arm: u32) -> u32 {
         arm * Self::COUNT + self as u32
@@ -59,23 +59,11 @@ impl SpanKind {
 /// The most arms that one agent traces.
 pub const MAX_ARMS: u32 = 16;
 
-/// Number and exact sum of the spans of one kind and arm: means come from here, not from buckets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct Total {
-    /// Spans.
-    pub count: u64,
-    /// Their lengths added up.
-    pub sum_ns: u64,
-}
-
 #[cfg(feature = "user")]
 mod user {
     #![allow(unsafe_code, reason = "aya's Pod is an unsafe marker trait")]
 
     // SAFETY: these are repr(C), made of integers only, without padding, and valid for any bytes.
-    unsafe impl aya::Pod for super::Total {}
-    // SAFETY: as above.
     unsafe impl aya::Pod for super::Counters {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::Thread {}
@@ -85,6 +73,8 @@ mod user {
     unsafe impl aya::Pod for super::ConnectionKey {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::FunctionKey {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::Call {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::layout::Buckets {}
 }

@@ -22,8 +22,8 @@ pub struct Thread {
     pub arm: u32,
     /// Descriptor of the syscall.
     pub fd: i32,
-    /// Makes the size a multiple of eight without hidden padding.
-    pub reserved: u32,
+    /// Process: the number of a thread that has ended may be given to one of another process.
+    pub tgid: u32,
     /// Syscall entered.
     pub enter_ns: u64,
     /// Syscall left.
@@ -62,6 +62,16 @@ pub struct Connection {
     pub identity: u64,
     /// Bytes that reads have returned so far, or [`crate::UNKNOWN_OFFSET`].
     pub received: u64,
+}
+
+/// What is known of an open call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Call {
+    /// Function entered.
+    pub enter_ns: u64,
+    /// Arm of the process.
+    pub arm: u64,
 }
 
 /// An open call of the function named by `--symbol`. The stack pointer tells the calls of one thread

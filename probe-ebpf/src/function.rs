@@ -8,7 +8,7 @@ use aya_ebpf::bindings::pt_regs;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::macros::{uprobe, uretprobe};
 use aya_ebpf::programs::{ProbeContext, RetProbeContext};
-use probe_common::{Counter, FunctionKey, SpanKind};
+use probe_common::{Call, Counter, FunctionKey, SpanKind};
 
 use crate::maps::{add_span, arm_of, count, current, insert_call, take_call};
 
@@ -34,7 +34,6 @@ pub fn function_entry(ctx: ProbeContext) -> u32 {
     let Some(arm) = arm_of(current.tgid) else {
         return 0;
     };
-    count(arm, Counter::FunctionHits);
     let key = FunctionKey {
         stack_pointer: stack_pointer(ctx.regs).0,
         pid_tgid: current.pid_tgid,
@@ -44,9 +43,16 @@ pub fn function_entry(ctx: ProbeContext) -> u32 {
     }
     // SAFETY: the helper has no preconditions. Last of all, so that the span is the function's.
     let now_ns = unsafe { bpf_ktime_get_ns() };
-    if !insert_call(key, now_ns) {
-        count(arm, Counter::FunctionTableFull);
-    }
+    let call = Call {
+        enter_ns: now_ns,
+        arm: u64::from(arm),
+    };
+    let counter = if insert_call(key, call) {
+        Counter::FunctionHits
+    } else {
+        Counter::FunctionTableFull
+    };
+    count(arm, counter);
     0
 }
 
@@ -55,18 +61,16 @@ pub fn function_return(ctx: RetProbeContext) -> u32 {
     // SAFETY: the helper has no preconditions.
     let now_ns = unsafe { bpf_ktime_get_ns() };
     let current = current();
-    let Some(arm) = arm_of(current.tgid) else {
-        return 0;
-    };
     let (stack_pointer, return_address) = stack_pointer(ctx.regs);
     let key = FunctionKey {
         stack_pointer: stack_pointer - return_address,
         pid_tgid: current.pid_tgid,
     };
-    if let Some(enter_ns) = take_call(key) {
-        add_span(arm, SpanKind::Function, now_ns - enter_ns);
+    if let Some(call) = take_call(key) {
+        let arm = call.arm as u32;
+        add_span(arm, SpanKind::Function, now_ns - call.enter_ns);
         count(arm, Counter::FunctionRecorded);
-    } else {
+    } else if let Some(arm) = arm_of(current.tgid) {
         count(arm, Counter::FunctionHits);
         count(arm, Counter::FunctionReturnAlone);
     }

@@ -5,6 +5,7 @@
 //! one counter, and each of its outcomes another.
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 #![allow(
     clippy::inline_always,
     reason = "a program is one function: what is not inlined costs a call that old kernels refuse"

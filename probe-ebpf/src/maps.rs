@@ -4,14 +4,21 @@
     reason = "map values are reached through raw pointers that the kernel's verifier checks"
 )]
 
+use core::arch::asm;
+
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{HashMap, PerCpuArray, RingBuf};
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
 use probe_common::layout::{BUCKETS, Buckets, bucket_of};
 use probe_common::{
-    Connection, ConnectionKey, Counter, Counters, FunctionKey, MAX_ARMS, MAX_THREADS, SpanKind,
-    Thread, Total,
+    Call, Connection, ConnectionKey, Counter, Counters, FunctionKey, MAX_ARMS, MAX_THREADS,
+    SpanKind, Thread,
 };
+
+/// Whether new spans are to be observed: 1 from when all probes are attached until the first is
+/// detached. So each span that is begun has both of its ends watched.
+#[map]
+static OBSERVING: Array<u32> = Array::with_max_entries(1, 0);
 
 /// Traced processes and the arm of each.
 #[map]
@@ -25,22 +32,27 @@ static THREADS: HashMap<u32, Thread> = HashMap::with_max_entries(MAX_THREADS, 0)
 #[map]
 static CONNECTIONS: HashMap<ConnectionKey, Connection> = HashMap::with_max_entries(1 << 16, 0);
 
-/// Open calls of the function named by `--symbol`, with the instant of entry.
+/// Open calls of the function named by `--symbol`.
 #[map]
-static CALLS: HashMap<FunctionKey, u64> = HashMap::with_max_entries(1 << 14, 0);
+static CALLS: HashMap<FunctionKey, Call> = HashMap::with_max_entries(1 << 14, 0);
 
 /// One histogram per CPU for each arm and kind. The loader sets the number of entries.
 #[map]
 static HISTOGRAMS: PerCpuArray<Buckets> =
     PerCpuArray::with_max_entries(MAX_ARMS * SpanKind::COUNT, 0);
 
-/// Count and sum for each arm and kind.
+/// The exact sum of the spans of each arm and kind, in ns: means come from here, not from buckets.
 #[map]
-static TOTALS: PerCpuArray<Total> = PerCpuArray::with_max_entries(MAX_ARMS * SpanKind::COUNT, 0);
+static SUMS_NS: PerCpuArray<u64> = PerCpuArray::with_max_entries(MAX_ARMS * SpanKind::COUNT, 0);
 
 /// The ledger, one set of counters an arm.
 #[map]
 static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(MAX_ARMS, 0);
+
+/// Hits of the hook's sites by processes that are not traced: a probe fires for every process that
+/// has mapped the file.
+#[map]
+static HITS_OF_OTHERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
 /// Records, where they are asked for. The loader sets the size.
 #[map]
@@ -75,9 +87,28 @@ pub fn current() -> Current {
     }
 }
 
-/// The arm of a process; `None` when it is not traced.
+/// Adds to a per-CPU value. Programs of uprobes can be preempted by others on the same CPU, so this
+/// takes an atomic instruction. `core` has none for the instruction set that every kernel knows.
+#[inline(always)]
+fn add(value: &mut u64, amount: u64) {
+    // SAFETY: the reference is to a live, aligned u64, which this adds to and nothing else.
+    unsafe {
+        asm!("lock *(u64 *)({value} + 0) += {amount}", value = in(reg) value, amount = in(reg) amount);
+    }
+}
+
+/// Whether new spans are observed.
+#[inline(always)]
+fn is_observing() -> bool {
+    OBSERVING.get(0).is_some_and(|observing| *observing != 0)
+}
+
+/// The arm of a process; `None` when it is not traced, or nothing is observed now.
 #[inline(always)]
 pub fn arm_of(tgid: u32) -> Option<u32> {
+    if !is_observing() {
+        return None;
+    }
     // SAFETY: entries are written by the agent before the probes are attached and not changed
     // while they are.
     unsafe { TARGETS.get(tgid) }.copied()
@@ -87,7 +118,8 @@ pub fn arm_of(tgid: u32) -> Option<u32> {
 #[inline(always)]
 pub fn thread(tid: u32) -> Option<&'static mut Thread> {
     let thread = THREADS.get_ptr_mut(tid)?;
-    // SAFETY: only the thread itself writes its entry while the probes are attached.
+    // SAFETY: only the thread itself writes its entry while the probes are attached, and its entry
+    // is removed only when it ends.
     Some(unsafe { &mut *thread })
 }
 
@@ -97,11 +129,20 @@ pub fn insert_thread(tid: u32, thread: Thread) -> bool {
     THREADS.insert(tid, thread, 0).is_ok()
 }
 
+/// Stops following a thread.
+#[inline(always)]
+pub fn remove_thread(tid: u32) {
+    let _ = THREADS.remove(tid);
+}
+
 /// An open connection.
+///
+/// An entry that another thread removes meanwhile may already be that of another connection: who
+/// reads from a descriptor while it is being closed gets what it may. Writers check the identity.
 #[inline(always)]
 pub fn connection(key: ConnectionKey) -> Option<&'static mut Connection> {
     let connection = CONNECTIONS.get_ptr_mut(key)?;
-    // SAFETY: an entry that is removed meanwhile stays readable until the program ends (RCU).
+    // SAFETY: entries are preallocated, so the memory stays an entry of this map.
     Some(unsafe { &mut *connection })
 }
 
@@ -119,45 +160,57 @@ pub fn remove_connection(key: ConnectionKey) {
 
 /// Notes an open call. False when the table is full.
 #[inline(always)]
-pub fn insert_call(key: FunctionKey, enter_ns: u64) -> bool {
-    CALLS.insert(key, enter_ns, 0).is_ok()
+pub fn insert_call(key: FunctionKey, call: Call) -> bool {
+    CALLS.insert(key, call, 0).is_ok()
 }
 
-/// Takes an open call out of the table; returns when it was entered.
+/// Takes an open call out of the table; returns what is known of it.
 #[inline(always)]
-pub fn take_call(key: FunctionKey) -> Option<u64> {
+pub fn take_call(key: FunctionKey) -> Option<Call> {
     // SAFETY: only this thread writes entries with its own number in the key.
-    let enter_ns = unsafe { CALLS.get(key) }.copied()?;
+    let call = unsafe { CALLS.get(key) }.copied()?;
     let _ = CALLS.remove(key);
-    Some(enter_ns)
+    Some(call)
 }
 
-/// Raises a counter of an arm on this CPU and returns what it was.
+/// Raises a counter of an arm. Returns whether it was the first time on this CPU.
 #[inline(always)]
-pub fn count(arm: u32, counter: Counter) -> u64 {
-    match COUNTERS.get_ptr_mut(arm) {
-        // SAFETY: per-CPU values belong to the program that runs on this CPU.
-        Some(counters) => unsafe { (*counters).raise(counter) },
-        None => 0,
+pub fn count(arm: u32, counter: Counter) -> bool {
+    let Some(counters) = COUNTERS.get_ptr_mut(arm) else {
+        return false;
+    };
+    // SAFETY: the verifier has seen the null check; other writers use atomic instructions too.
+    let cell = unsafe { (*counters).cell(counter) };
+    let is_first = *cell == 0;
+    add(cell, 1);
+    is_first
+}
+
+/// Counts a hit by a process that is not traced.
+#[inline(always)]
+pub fn count_hit_of_other() {
+    if is_observing()
+        && let Some(hits) = HITS_OF_OTHERS.get_ptr_mut(0)
+    {
+        // SAFETY: as in `count`.
+        add(unsafe { &mut *hits }, 1);
     }
 }
 
-/// Adds a span to the histogram and the total of its arm and kind.
+/// Adds a span to the histogram and the sum of its arm and kind.
 #[inline(always)]
 pub fn add_span(arm: u32, kind: SpanKind, span_ns: u64) {
     let index = kind.index(arm);
     if let Some(histogram) = HISTOGRAMS.get_ptr_mut(index) {
         let bucket = bucket_of(span_ns);
         if bucket < BUCKETS {
-            // SAFETY: per-CPU values belong to the program that runs on this CPU.
-            unsafe { (*histogram).0[bucket] += 1 };
+            // SAFETY: as in `count`.
+            add(unsafe { &mut (*histogram).0[bucket] }, 1);
         }
     }
-    if let Some(total) = TOTALS.get_ptr_mut(index) {
-        // SAFETY: as above.
-        let total = unsafe { &mut *total };
-        total.count += 1;
-        total.sum_ns += span_ns;
+    if let Some(sum_ns) = SUMS_NS.get_ptr_mut(index) {
+        // SAFETY: as in `count`.
+        add(unsafe { &mut *sum_ns }, span_ns);
     }
 }
 

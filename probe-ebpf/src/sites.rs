@@ -11,8 +11,8 @@ use probe_common::{
 };
 
 use crate::maps::{
-    Current, Recorded, add_span, arm_of, connection, count, current, have_kernel_pair,
-    insert_connection, record, remove_connection, thread,
+    Current, Recorded, add_span, arm_of, connection, count, count_hit_of_other, current,
+    have_kernel_pair, insert_connection, record, remove_connection, thread,
 };
 
 /// `readhook:read_done`: a hooked read is about to return.
@@ -25,7 +25,10 @@ pub fn read_done(ctx: ProbeContext) -> u32 {
 #[inline(always)]
 fn on_read_done(ctx: &ProbeContext) -> Option<()> {
     let current = current();
-    let arm = arm_of(current.tgid)?;
+    let Some(arm) = arm_of(current.tgid) else {
+        count_hit_of_other();
+        return None;
+    };
     count(arm, Counter::SiteHits);
     let mut read = HookedRead {
         kind: EVENT_HOOKED_READ,
@@ -46,31 +49,30 @@ fn on_read_done(ctx: &ProbeContext) -> Option<()> {
         count(arm, Counter::SiteUnpaired);
         return None;
     }
-    match record(arm, read) {
-        Recorded::Yes => {
-            add_span(
-                arm,
-                SpanKind::HookSpan,
-                read.exit_ns.wrapping_sub(read.enter_ns),
-            );
-            let overhead_ns = read.exit_ns.wrapping_sub(read.inner_exit_ns);
-            add_span(arm, SpanKind::HookOverhead, overhead_ns);
-            if read.syscall_exit_ns != 0 {
-                let syscall_ns = read.syscall_exit_ns.wrapping_sub(read.syscall_enter_ns);
-                add_span(arm, SpanKind::HookedReadSyscall, syscall_ns);
-            }
-            count(arm, Counter::SiteRecorded);
-        }
-        Recorded::RingFull => {
-            if count(arm, Counter::SiteRingFull) == 0 {
-                warn!(
-                    ctx,
-                    "ring buffer full: hooked reads of arm {} are being dropped", arm
-                );
-            }
-        }
+    add_spans(&read);
+    let outcome = match record(arm, read) {
+        Recorded::Yes => Counter::SiteRecorded,
+        Recorded::RingFull => Counter::SiteRingFull,
+    };
+    if count(arm, outcome) && outcome == Counter::SiteRingFull {
+        warn!(
+            ctx,
+            "ring buffer full: records of hooked reads of arm {} are being dropped", arm
+        );
     }
     Some(())
+}
+
+#[inline(always)]
+fn add_spans(read: &HookedRead) {
+    let hook_ns = read.exit_ns.wrapping_sub(read.enter_ns);
+    add_span(read.arm, SpanKind::HookSpan, hook_ns);
+    let overhead_ns = read.exit_ns.wrapping_sub(read.inner_exit_ns);
+    add_span(read.arm, SpanKind::HookOverhead, overhead_ns);
+    if read.syscall_exit_ns != 0 {
+        let syscall_ns = read.syscall_exit_ns.wrapping_sub(read.syscall_enter_ns);
+        add_span(read.arm, SpanKind::HookedReadSyscall, syscall_ns);
+    }
 }
 
 /// The offset in its connection of the first byte that this read returned; moves the connection on
@@ -96,7 +98,9 @@ fn advance(read: &HookedRead) -> u64 {
                 identity: read.connection,
                 received: UNKNOWN_OFFSET,
             };
-            insert_connection(key, connection);
+            if !insert_connection(key, connection) {
+                count(read.arm, Counter::SiteTableFull);
+            }
             UNKNOWN_OFFSET
         }
     }
@@ -157,7 +161,7 @@ fn on_accepted(ctx: &ProbeContext) -> Option<()> {
         received: 0,
     };
     let outcome = if !insert_connection(key, connection) {
-        if count(arm, Counter::AcceptedTableFull) == 0 {
+        if count(arm, Counter::AcceptedTableFull) {
             warn!(
                 ctx,
                 "table of connections full: arm {} has reads of unknown offset", arm

@@ -6,7 +6,8 @@ use probe_common::threads::{IDLE, IN_READ, IN_WRITE, READ_DONE};
 use probe_common::{ConnectionKey, Counter, EVENT_WRITE, SpanKind, Thread, Write};
 
 use crate::maps::{
-    Current, Recorded, add_span, arm_of, connection, count, current, insert_thread, record, thread,
+    Current, Recorded, add_span, arm_of, connection, count, current, insert_thread, record,
+    remove_thread, thread,
 };
 
 /// The counters of a syscall.
@@ -55,12 +56,11 @@ pub fn write_enter(fd: i32, now_ns: u64) {
 
 #[inline(always)]
 fn enter(syscall: &Syscall, current: Current, arm: u32, fd: i32, connection: u64, now_ns: u64) {
-    count(arm, syscall.hits);
     let begun = Thread {
         state: syscall.state,
         arm,
         fd,
-        reserved: 0,
+        tgid: current.tgid,
         enter_ns: now_ns,
         exit_ns: 0,
         returned: 0,
@@ -82,9 +82,13 @@ fn enter(syscall: &Syscall, current: Current, arm: u32, fd: i32, connection: u64
         None => {
             if !insert_thread(current.tid, begun) {
                 count(arm, syscall.table_full);
+                if syscall.state == IN_READ {
+                    return; // its exit will be counted, as one without entry
+                }
             }
         }
     }
+    count(arm, syscall.hits);
 }
 
 /// A thread leaves `read(2)`.
@@ -92,7 +96,7 @@ fn enter(syscall: &Syscall, current: Current, arm: u32, fd: i32, connection: u64
 pub fn read_exit(returned: i64, now_ns: u64) {
     let current = current();
     match thread(current.tid) {
-        Some(thread) if thread.state == IN_READ => {
+        Some(thread) if thread.state == IN_READ && thread.tgid == current.tgid => {
             thread.state = READ_DONE;
             thread.exit_ns = now_ns;
             thread.returned = returned;
@@ -117,7 +121,7 @@ pub fn write_exit<C: EbpfContext>(ctx: &C, returned: i64, now_ns: u64) {
     let Some(thread) = thread(current.tid) else {
         return;
     };
-    if thread.state != IN_WRITE {
+    if thread.state != IN_WRITE || thread.tgid != current.tgid {
         return;
     }
     thread.state = IDLE;
@@ -132,18 +136,33 @@ pub fn write_exit<C: EbpfContext>(ctx: &C, returned: i64, now_ns: u64) {
         enter_ns,
         exit_ns: now_ns,
     };
-    match record(arm, write) {
-        Recorded::Yes => {
-            add_span(arm, SpanKind::WriteSyscall, now_ns - enter_ns);
-            count(arm, Counter::WriteRecorded);
-        }
-        Recorded::RingFull => {
-            if count(arm, Counter::WriteRingFull) == 0 {
-                warn!(
-                    ctx,
-                    "ring buffer full: write spans of arm {} are being dropped", arm
-                );
-            }
-        }
+    add_span(arm, SpanKind::WriteSyscall, now_ns - enter_ns);
+    let outcome = match record(arm, write) {
+        Recorded::Yes => Counter::WriteRecorded,
+        Recorded::RingFull => Counter::WriteRingFull,
+    };
+    if count(arm, outcome) && outcome == Counter::WriteRingFull {
+        warn!(
+            ctx,
+            "ring buffer full: records of writes of arm {} are being dropped", arm
+        );
     }
+}
+
+/// A thread ends: its number may be given to another.
+#[inline(always)]
+pub fn thread_end() {
+    let current = current();
+    let Some(thread) = thread(current.tid) else {
+        return;
+    };
+    let open = match thread.state {
+        IN_READ => Some(Counter::ReadThreadEnded),
+        IN_WRITE => Some(Counter::WriteThreadEnded),
+        _ => None,
+    };
+    if let Some(counter) = open {
+        count(thread.arm, counter);
+    }
+    remove_thread(current.tid);
 }

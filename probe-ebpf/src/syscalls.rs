@@ -14,7 +14,7 @@ use aya_ebpf::programs::{
     BtfTracePointContext, ProbeContext, RawTracePointContext, RetProbeContext,
 };
 
-use crate::spans::{read_enter, read_exit, write_enter, write_exit};
+use crate::spans::{read_enter, read_exit, thread_end, write_enter, write_exit};
 
 /// Numbers of the syscalls, and where the kernel keeps number and first argument: `struct pt_regs`
 /// of `arch/x86/include/asm/ptrace.h`.
@@ -182,5 +182,11 @@ pub fn kprobe_write_exit(ctx: RetProbeContext) -> u32 {
     // SAFETY: the helper has no preconditions.
     let now_ns = unsafe { bpf_ktime_get_ns() };
     write_exit(&ctx, ctx.ret(), now_ns);
+    0
+}
+
+#[raw_tracepoint(tracepoint = "sched_process_exit")]
+pub fn thread_exit(_ctx: RawTracePointContext) -> i32 {
+    thread_end();
     0
 }

@@ -41,10 +41,22 @@ pub struct Analysis {
     pub ledger: Option<Ledger>,
     /// How records were joined to requests; null without probes.
     pub join: Option<Join>,
+    /// What the load generator sent, by arm.
+    pub requests: BTreeMap<String, Requests>,
     /// The machine.
     pub environment: Environment,
     /// Which CPUs did what.
     pub placement: Placement,
+}
+
+/// The requests of an arm, warm-up and both states of the probes included.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Requests {
+    /// All of them.
+    pub sent: u64,
+    /// Those without a complete 2xx response, by kind.
+    pub failed: BTreeMap<String, u64>,
 }
 
 /// The micro layer.
@@ -91,12 +103,28 @@ pub struct Macro {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Agreement {
-    /// In-situ overhead per call times calls per request.
+    /// In-situ overhead of all calls of a request.
     pub in_situ_per_request: Estimate,
-    /// Macro difference minus that. The layers agree when the interval holds 0.
+    /// Macro difference minus that.
     pub unexplained: Estimate,
-    /// Whether they do.
-    pub agree: bool,
+    /// Half of the width of that interval, in nanoseconds: smaller differences between the layers
+    /// cannot be seen in this run.
+    pub resolution_ns: f64,
+    /// What follows.
+    pub verdict: Verdict,
+}
+
+/// Whether the layers agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// The interval of the unexplained difference holds 0, and the run resolves less than the hook
+    /// costs in situ.
+    Agree,
+    /// It holds 0, but a difference as large as the hook's cost would not have been seen.
+    Unresolved,
+    /// It does not hold 0.
+    Differ,
 }
 
 /// The budget of a request. The lines are means over the same requests, so they add up.
@@ -137,9 +165,11 @@ pub struct Ledger {
     pub unpaired: u64,
     /// Spans that were open when the probes were detached.
     pub in_flight: u64,
-    /// Whether hits equal the sum of the rest for every probe, and every record that the kernel
-    /// wrote arrived.
+    /// Whether hits equal the sum of the rest for every probe, every record that the kernel wrote
+    /// arrived, and the histograms hold as many spans as were recorded.
     pub balanced: bool,
+    /// Hits of the hook's sites by processes that are not traced. They are in no other figure.
+    pub hits_of_other_processes: u64,
     /// Records that the kernel wrote to the ring buffer.
     pub records_written: u64,
     /// Records that arrived.
@@ -184,8 +214,11 @@ pub struct Join {
     pub matched: u64,
     /// The others, by cause.
     pub unmatched: BTreeMap<String, u64>,
-    /// Matched requests whose last read ended outside of [sent, done].
+    /// Matched requests of which a read ended outside of [sent, done].
     pub outside_sent_done: u64,
+    /// Reads without bytes that ended after the response had arrived (the end of the stream, or
+    /// looking for the next request). They are in no figure of a request.
+    pub reads_after_done: u64,
     /// Reads that returned bytes and belong to no logged request.
     pub reads_without_request: u64,
 }
@@ -232,7 +265,8 @@ mod tests {
             agreement: Some(Agreement {
                 in_situ_per_request: estimate(Unit::Ns),
                 unexplained: estimate(Unit::Ns),
-                agree: true,
+                verdict: Verdict::Agree,
+                resolution_ns: 0.5,
             }),
             budget: Some(Budget {
                 arm: "hooked".into(),
@@ -248,6 +282,7 @@ mod tests {
                 ..Ledger::default()
             }),
             join: Some(Join::default()),
+            requests: [("baseline".to_owned(), Requests::default())].into(),
             environment: Environment::default(),
             placement: Placement::default(),
         }

@@ -55,6 +55,11 @@ pub const TESTS: &[Test] = &[
         run: optimised_site,
     },
     Test {
+        name: "trace::attach_and_detach_under_load_invent_nothing",
+        needs: &[Need::Root],
+        run: under_load,
+    },
+    Test {
         name: "trace::refuses_what_is_not_there",
         needs: &[Need::Root, Need::Program("cc")],
         run: refuses,
@@ -399,6 +404,40 @@ fn optimised_site(kit: &Kit) -> anyhow::Result<()> {
     ensure!(site_bytes(kit, server.pid())? == before);
     load(kit, &server, 100, folder.path())?;
     ensure!(site_bytes(kit, server.pid())? == before);
+    Ok(())
+}
+
+/// Probes are attached and detached one after the other while calls go on. What begins in between
+/// must not show up as unpaired: at most the one call of the one thread that was open at either end.
+fn under_load(kit: &Kit) -> anyhow::Result<()> {
+    let server = kit.sut(Some(&[]), &["--quiet"])?;
+    let folder = kit.scratch()?;
+    let mut load = kit.command("loadgen");
+    load.args(["run", "--requests=100000000", "--blocks=1"])
+        .arg(format!("--arm=hooked={}", server.url()))
+        .arg("--out")
+        .arg(folder.path().join("load"));
+    let load = Running::start(load)?;
+    for options in [&[][..], &["--lib=libc.so.6", "--symbol=write"]] {
+        let mut command = kit.command("probe-user");
+        command
+            .args(["trace", "--json", "--duration=0.3", "--pid"])
+            .arg(server.pid().to_string())
+            .args(options);
+        let trace = json(&succeed(&mut command)?)?;
+        let ledger = &trace["ledger"];
+        ensure!(ledger["balanced"] == true, "{ledger}");
+        for (name, row) in ledger["probes"].as_object().context("no probes")? {
+            let count = |column: &str| row[column].as_u64().unwrap_or(u64::MAX);
+            ensure!(
+                count("recorded") > 100 && count("unpaired") <= 1 && count("in_flight") <= 1,
+                "{name}: {row}"
+            );
+        }
+        let function = &ledger["probes"]["function"];
+        ensure!(function.is_null() == options.is_empty(), "{ledger}");
+    }
+    drop(load);
     Ok(())
 }
 

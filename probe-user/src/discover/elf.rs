@@ -4,17 +4,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use object::elf::{FileHeader64, PT_INTERP};
-use object::read::elf::{ElfFile, FileHeader as _, ProgramHeader as _};
-use object::{
-    Endianness, Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _, SymbolKind,
-};
+use object::elf::{FileHeader64, PT_INTERP, STT_FUNC, STT_GNU_IFUNC};
+use object::read::elf::{ElfFile, ElfSymbol, FileHeader as _, ProgramHeader as _};
+use object::{Endianness, Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _};
 
 /// Why a file cannot be probed.
 #[derive(Debug, thiserror::Error)]
 pub enum ElfError {
-    /// It cannot be read.
-    #[error("{}: {source}", path.display())]
+    /// It cannot be read. Why is the error's source.
+    #[error("{}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -28,6 +26,18 @@ pub enum ElfError {
         path: PathBuf,
         /// Why.
         reason: object::Error,
+    },
+    /// A symbol stands for one of several functions, chosen while the program loads.
+    #[error(
+        "{}: \"{symbol}\" is an indirect function: the dynamic linker chooses one of several for \
+         each CPU; name that one",
+        path.display()
+    )]
+    Indirect {
+        /// The file.
+        path: PathBuf,
+        /// The symbol.
+        symbol: String,
     },
     /// A symbol is not there, or is no function.
     #[error("{}: has no function \"{symbol}\"{}", path.display(), hint(similar))]
@@ -73,10 +83,15 @@ type Parsed<'b> = ElfFile<'b, FileHeader64<Endianness>>;
 impl Elf {
     /// Reads a file.
     pub fn open(path: &Path) -> Result<Self, ElfError> {
-        let bytes = fs::read(path).map_err(|source| ElfError::Io {
+        let io = |source| ElfError::Io {
             path: path.to_owned(),
             source,
-        })?;
+        };
+        // Devices can be mapped too, and some never end.
+        if !fs::metadata(path).map_err(io)?.is_file() {
+            return Err(io(std::io::Error::other("is not a regular file")));
+        }
+        let bytes = fs::read(path).map_err(io)?;
         let elf = Self {
             path: path.to_owned(),
             bytes,
@@ -107,32 +122,56 @@ impl Elf {
             .any(|header| header.p_type(endian) == PT_INTERP))
     }
 
-    /// Offset into the file of a function's first instruction.
+    /// Offset into the file of a function's first instruction. Where a library has several versions
+    /// of a symbol, the one that programs are linked to today.
     pub fn function_offset(&self, symbol: &str) -> Result<u64, ElfError> {
         let file = self.parse()?;
-        let functions = || {
-            file.symbols()
-                .chain(file.dynamic_symbols())
-                .filter(|entry| entry.kind() == SymbolKind::Text && entry.is_definition())
+        let endian = file.endian();
+        let versions = file
+            .elf_section_table()
+            .versions(endian, file.data())
+            .unwrap_or_default();
+        let is_default = |entry: &ElfSymbol<'_, '_, FileHeader64<Endianness>>| {
+            let version = versions
+                .as_ref()
+                .map(|versions| versions.version_index(endian, entry.index()));
+            version.is_none_or(|version| !version.is_hidden())
         };
-        functions()
-            .find(|entry| entry.name() == Ok(symbol))
-            .and_then(|entry| file_offset(&file, entry.address()))
-            .ok_or_else(|| {
-                let mut similar: Vec<String> = functions()
-                    .filter_map(|entry| entry.name().ok())
-                    .filter(|name| name.contains(symbol))
-                    .map(str::to_owned)
-                    .collect();
-                similar.sort_by_key(|name| (name.len(), name.clone()));
-                similar.dedup();
-                similar.truncate(3);
-                ElfError::NoSymbol {
-                    path: self.path.clone(),
-                    symbol: symbol.to_owned(),
-                    similar,
-                }
-            })
+        let dynamic = || file.dynamic_symbols();
+        let named = || {
+            dynamic()
+                .filter(is_default)
+                .chain(file.symbols())
+                .chain(dynamic())
+                .filter(|entry| entry.name() == Ok(symbol))
+        };
+        if let Some(function) = named().find(is_function)
+            && let Some(offset) = file_offset(&file, function.address())
+        {
+            return Ok(offset);
+        }
+        if named().any(|entry| symbol_type(&entry) == STT_GNU_IFUNC) {
+            return Err(ElfError::Indirect {
+                path: self.path.clone(),
+                symbol: symbol.to_owned(),
+            });
+        }
+        let mut similar: Vec<String> = file
+            .symbols()
+            .chain(dynamic())
+            .filter(is_function)
+            .filter_map(|entry| entry.name().ok())
+            .filter(|name| name.contains(symbol))
+            .map(str::to_owned)
+            .collect();
+        similar.sort_by_key(|name| (name.len(), name.clone()));
+        similar.dedup();
+        similar.truncate(3);
+        Err(ElfError::NoSymbol {
+            path: self.path.clone(),
+            symbol: symbol.to_owned(),
+            similar,
+        })
     }
 
     /// The USDT sites of a provider.
@@ -169,6 +208,14 @@ impl Elf {
             });
         Ok(sites.collect())
     }
+}
+
+fn symbol_type(entry: &ElfSymbol<'_, '_, FileHeader64<Endianness>>) -> u8 {
+    entry.elf_symbol().st_type()
+}
+
+fn is_function(entry: &ElfSymbol<'_, '_, FileHeader64<Endianness>>) -> bool {
+    symbol_type(entry) == STT_FUNC && entry.is_definition()
 }
 
 fn file_offset(file: &Parsed<'_>, address: u64) -> Option<u64> {
@@ -263,7 +310,10 @@ mod tests {
     fn damaged_notes_end_the_list_without_harm() {
         let bytes = [note("a", 1), note("b", 2)].concat();
         for cut in 0..bytes.len() {
-            assert!(parse_notes(&bytes[..cut]).count() <= 2);
+            let found: Vec<_> = parse_notes(&bytes[..cut])
+                .map(|note| note.provider)
+                .collect();
+            assert!(["a", "b"].starts_with(&found), "{cut} bytes: {found:?}");
         }
         let mut huge = note("a", 1);
         huge[..4].copy_from_slice(&u32::MAX.to_ne_bytes());
@@ -286,13 +336,31 @@ mod tests {
         assert_eq!(elf.usdt_sites("readhook").unwrap(), []);
     }
 
+    /// glibc has kept its first `pthread_cond_signal` for programs from before 2.3.2, and chooses
+    /// `strlen` by CPU.
+    #[test]
+    fn the_version_of_today_is_found_and_indirect_functions_are_refused() {
+        let pid = i32::try_from(std::process::id()).unwrap();
+        let libc = crate::discover::mapped::find_library(pid, Path::new("libc.so.6")).unwrap();
+        let elf = Elf::open(&libc.path).unwrap();
+        // What this program was linked to.
+        let signal = (libc::pthread_cond_signal as *const ()).addr() as u64;
+        let read = (libc::read as *const ()).addr() as u64;
+        let offset = |symbol| elf.function_offset(symbol).unwrap();
+        assert_eq!(
+            offset("pthread_cond_signal").wrapping_sub(offset("read")),
+            signal.wrapping_sub(read)
+        );
+        let error = elf.function_offset("strlen").unwrap_err().to_string();
+        assert!(error.contains("indirect function"), "{error}");
+    }
+
     #[test]
     fn other_files_are_refused() {
         let error = Elf::open(Path::new("Cargo.toml")).unwrap_err().to_string();
         assert!(error.contains("not a 64-bit ELF file"), "{error}");
-        let error = Elf::open(Path::new("/nonexistent"))
-            .unwrap_err()
-            .to_string();
-        assert!(error.starts_with("/nonexistent: "), "{error}");
+        let error = Elf::open(Path::new("/nonexistent")).unwrap_err();
+        assert_eq!(error.to_string(), "/nonexistent");
+        assert!(std::error::Error::source(&error).is_some());
     }
 }

@@ -25,6 +25,14 @@ pub fn mapped_code(pid: i32) -> anyhow::Result<Vec<MappedFile>> {
         let MMapPath::Path(path) = map.pathname else {
             continue;
         };
+        // A file that was replaced since, as by an upgrade of its package, is still called so.
+        let path = match path
+            .to_str()
+            .and_then(|path| path.strip_suffix(" (deleted)"))
+        {
+            Some(kept) => PathBuf::from(kept),
+            None => path,
+        };
         if !map.perms.contains(MMPermissions::EXECUTE) || files.iter().any(|f| f.path == path) {
             continue;
         }

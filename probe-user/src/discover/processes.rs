@@ -11,12 +11,33 @@ use procfs::process::{FDTarget, Process};
 /// Number of a process in our PID namespace.
 pub type Pid = i32;
 
-/// Checks that a process exists.
+/// Checks that a process exists, and that the number is not one of its threads.
 pub fn by_pid(pid: Pid) -> anyhow::Result<Vec<Pid>> {
-    match Process::new(pid) {
-        Ok(process) if process.is_alive() => Ok(vec![pid]),
-        _ => bail!("there is no process {pid}"),
+    let process = Process::new(pid).ok().filter(Process::is_alive);
+    let status = process.and_then(|process| process.status().ok());
+    match status {
+        Some(status) if status.tgid == pid => Ok(vec![pid]),
+        Some(status) => bail!(
+            "{pid} is a thread of process {}; all threads of a process are traced together",
+            status.tgid
+        ),
+        None => bail!("there is no process {pid}"),
     }
+}
+
+/// Whether a process is `ancestor`, or was started by it or by what it started.
+pub fn descends_from(pid: Pid, ancestor: Pid) -> bool {
+    let mut pid = pid;
+    while pid > 1 {
+        let Ok(stat) = Process::new(pid).and_then(|process| process.stat()) else {
+            return false;
+        };
+        if pid == ancestor || stat.pgrp == ancestor {
+            return true;
+        }
+        pid = stat.ppid;
+    }
+    false
 }
 
 /// The processes that run an executable: the very file, however it was named when started.
@@ -66,6 +87,11 @@ fn has_socket(process: &Process, sockets: &[u64]) -> bool {
     })
 }
 
+/// What to say where [`in_root_pid_namespace`] does not hold.
+pub const OWN_PID_NAMESPACE: &str = "this process lives in a PID namespace of its own, where process \
+    numbers are not the kernel's; run on the host, or with the host's PID namespace (hostPID, \
+    --pid=host)";
+
 /// Whether we live in the root PID namespace, whose numbers the eBPF side sees. Its inode is fixed:
 /// `PROC_PID_INIT_INO` in the kernel's `include/linux/proc_ns.h`.
 pub fn in_root_pid_namespace() -> bool {
@@ -91,6 +117,21 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         assert_eq!(by_port(port).unwrap(), [own_pid()]);
+        assert!(descends_from(own_pid(), own_pid()));
+        assert!(!descends_from(1, own_pid()));
+    }
+
+    #[test]
+    fn a_thread_is_told_from_a_process() {
+        let thread = std::thread::spawn(|| {
+            let tid = rustix::thread::gettid().as_raw_nonzero().get();
+            by_pid(tid).unwrap_err().to_string()
+        });
+        let error = thread.join().unwrap();
+        assert!(
+            error.contains(&format!("thread of process {}", own_pid())),
+            "{error}"
+        );
     }
 
     #[test]

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use aya::Ebpf;
 use aya::programs::UProbe;
-use aya::programs::uprobe::{UProbeAttachLocation, UProbeLink, UProbeScope};
 
 use crate::discover::processes::Pid;
 use crate::discover::sites::LoadedHook;
@@ -40,25 +39,24 @@ pub struct Target {
     pub function: Option<Function>,
 }
 
-/// Everything that is attached. Dropping it detaches: the sites first, then the kernel pair that
-/// their calls are paired with.
+/// Everything that is attached. Dropping it detaches. In what order does not matter: nothing new is
+/// observed by then (see the map `OBSERVING`).
 #[derive(Debug)]
 pub struct Attached {
-    sites: Vec<Uprobe>,
-    _functions: Vec<UProbeLink>,
+    uprobes: Vec<Uprobe>,
     _pair: AttachedPair,
 }
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        perf::detach_all(mem::take(&mut self.sites));
+        perf::detach_all(mem::take(&mut self.uprobes));
     }
 }
 
 /// Programs of the hook's sites, by the name of the site. They have the same names.
 pub const SITE_PROGRAMS: [&str; 3] = ["read_done", "accepted", "closed"];
-/// Programs of a function.
-pub const FUNCTION_PROGRAMS: [&str; 2] = ["function_return", "function_entry"];
+/// Programs of a function: at its entry and at its return.
+pub const FUNCTION_PROGRAMS: [&str; 2] = ["function_entry", "function_return"];
 
 /// Attaches the loaded programs to the targets. A file that several targets have mapped is probed
 /// once: its probes fire for all of them, and would count twice.
@@ -69,24 +67,22 @@ pub fn attach(
     targets: &[Target],
 ) -> anyhow::Result<Attached> {
     let pair = pair::attach(ebpf, kernel_probe).context("cannot attach the kernel probe")?;
-    let mut sites = Vec::new();
-    let mut functions = Vec::new();
+    let mut uprobes = Vec::new();
     let mut probed = BTreeSet::new();
     for target in targets {
         if let Some(hook) = &target.hook
             && probed.insert((file_identity(&hook.reachable)?, 0))
         {
-            sites.extend(attach_sites(ebpf, site_offset, hook)?);
+            uprobes.extend(attach_sites(ebpf, site_offset, hook)?);
         }
         if let Some(function) = &target.function
             && probed.insert((file_identity(&function.file)?, function.offset))
         {
-            functions.extend(attach_function(ebpf, function)?);
+            uprobes.extend(attach_function(ebpf, function)?);
         }
     }
     Ok(Attached {
-        sites,
-        _functions: functions,
+        uprobes,
         _pair: pair,
     })
 }
@@ -102,6 +98,13 @@ fn attach_sites(
     site_offset: &SiteOffset,
     hook: &LoadedHook,
 ) -> anyhow::Result<Vec<Uprobe>> {
+    let has = |name: &&&str| hook.sites.iter().any(|site| site.name == **name);
+    if let Some(missing) = SITE_PROGRAMS.iter().find(|name| !has(name)) {
+        bail!(
+            "{}: lacks the probe site \"{missing}\", or it is in no segment of the file",
+            hook.path.display()
+        );
+    }
     let mut uprobes = Vec::new();
     for site in &hook.sites {
         if !SITE_PROGRAMS.contains(&site.name.as_str()) {
@@ -116,6 +119,7 @@ fn attach_sites(
             path: &hook.reachable,
             offset: site.offset + at_site(site_offset, &hook.reachable, site.offset),
             semaphore_offset: site.semaphore_offset,
+            is_return: false,
         };
         let uprobe = perf::attach(probe.fd()?.as_fd(), place)
             .with_context(|| format!("cannot attach to {}:{}", hook.path.display(), site.name))?;
@@ -124,16 +128,19 @@ fn attach_sites(
     Ok(uprobes)
 }
 
-fn attach_function(ebpf: &mut Ebpf, function: &Function) -> anyhow::Result<Vec<UProbeLink>> {
-    let mut links = Vec::new();
-    for name in FUNCTION_PROGRAMS {
-        let probe: &mut UProbe = program(ebpf, name)?;
-        let location = UProbeAttachLocation::AbsoluteOffset(function.offset);
-        // Not bound to a process, for the same reason as the sites: see `perf::attach`.
-        let link = probe
-            .attach(location, &function.file, UProbeScope::AllProcesses)
-            .with_context(|| format!("cannot attach to {}", function.file.display()))?;
-        links.push(probe.take_link(link)?);
-    }
-    Ok(links)
+fn attach_function(ebpf: &mut Ebpf, function: &Function) -> anyhow::Result<Vec<Uprobe>> {
+    let ends = [(false, FUNCTION_PROGRAMS[0]), (true, FUNCTION_PROGRAMS[1])];
+    ends.into_iter()
+        .map(|(is_return, name)| {
+            let probe: &mut UProbe = program(ebpf, name)?;
+            let place = Place {
+                path: &function.file,
+                offset: function.offset,
+                semaphore_offset: None,
+                is_return,
+            };
+            perf::attach(probe.fd()?.as_fd(), place)
+                .with_context(|| format!("cannot attach to {}", function.file.display()))
+        })
+        .collect()
 }

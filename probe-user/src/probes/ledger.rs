@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use aya::Ebpf;
 use aya::maps::PerCpuArray;
-use probe_common::{Counter, Counters};
+use probe_common::{Counter, Counters, SpanKind};
 use runlog::analysis::{Ledger, LedgerRow};
+
+use crate::probes::spans;
 
 /// Spans that were open when the probes were detached, over all detaches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,8 +30,67 @@ pub struct Received {
     pub unknown: u64,
 }
 
+/// What the kernel counted, over all arms and CPUs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// The counters.
+    pub counters: Counters,
+    /// Hits of the sites by processes that are not traced.
+    pub hits_of_others: u64,
+    /// Spans in the histograms of reads, of hooked reads, of writes and of the function.
+    pub in_histograms: InHistograms,
+}
+
+/// Spans in the histograms, by what put them there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InHistograms {
+    /// Of `read(2)`.
+    pub reads: u64,
+    /// Of hook overhead.
+    pub hooked_reads: u64,
+    /// Of the write family.
+    pub writes: u64,
+    /// Of the function named by `--symbol`.
+    pub calls: u64,
+}
+
+impl InHistograms {
+    /// Spans that the counters say were recorded, and that no histogram holds, or the reverse.
+    fn missing(self, counters: &Counters) -> u64 {
+        use Counter as C;
+        let expected = |of: &[Counter]| -> u64 { of.iter().map(|c| counters.get(*c)).sum() };
+        expected(&[C::ReadRecorded]).abs_diff(self.reads)
+            + expected(&[C::SiteRecorded, C::SiteRingFull]).abs_diff(self.hooked_reads)
+            + expected(&[C::WriteRecorded, C::WriteRingFull]).abs_diff(self.writes)
+            + expected(&[C::FunctionRecorded]).abs_diff(self.calls)
+    }
+}
+
+/// Reads what the kernel has counted.
+pub fn counted(ebpf: &Ebpf, arms: u32) -> anyhow::Result<Counted> {
+    let others = ebpf
+        .map("HITS_OF_OTHERS")
+        .context("no map HITS_OF_OTHERS")?;
+    let others: PerCpuArray<_, u64> = others.try_into()?;
+    let in_histograms = |kind| -> anyhow::Result<u64> {
+        (0..arms)
+            .map(|arm| Ok(spans::histogram(ebpf, arm, kind)?.len()))
+            .sum()
+    };
+    Ok(Counted {
+        counters: counters(ebpf, arms)?,
+        hits_of_others: others.get(&0, 0)?.iter().sum(),
+        in_histograms: InHistograms {
+            reads: in_histograms(SpanKind::ReadSyscall)?,
+            hooked_reads: in_histograms(SpanKind::HookOverhead)?,
+            writes: in_histograms(SpanKind::WriteSyscall)?,
+            calls: in_histograms(SpanKind::Function)?,
+        },
+    })
+}
+
 /// Reads the counters of all arms and CPUs.
-pub fn counters(ebpf: &Ebpf, arms: u32) -> anyhow::Result<Counters> {
+fn counters(ebpf: &Ebpf, arms: u32) -> anyhow::Result<Counters> {
     let map = ebpf.map("COUNTERS").context("no map COUNTERS")?;
     let map: PerCpuArray<_, Counters> = map.try_into()?;
     let mut sum = Counters::default();
@@ -42,8 +103,10 @@ pub fn counters(ebpf: &Ebpf, arms: u32) -> anyhow::Result<Counters> {
 }
 
 /// Draws the ledger up.
-pub fn ledger(counters: &Counters, in_flight: InFlight, received: Received) -> Ledger {
+pub fn ledger(counted: &Counted, in_flight: InFlight, received: Received) -> Ledger {
     use Counter as C;
+    let counters = &counted.counters;
+    let missing_in_histograms = counted.in_histograms.missing(counters);
     let sum = |of: &[Counter]| of.iter().map(|counter| counters.get(*counter)).sum();
     let row = |hits, recorded, dropped: &[Counter], unpaired: &[Counter], in_flight| LedgerRow {
         hits: counters.get(hits),
@@ -58,8 +121,8 @@ pub fn ledger(counters: &Counters, in_flight: InFlight, received: Received) -> L
             row(
                 C::ReadHits,
                 C::ReadRecorded,
-                &[C::ReadTableFull],
-                &[C::ReadExitAlone, C::ReadEntryAlone],
+                &[],
+                &[C::ReadExitAlone, C::ReadEntryAlone, C::ReadThreadEnded],
                 in_flight.reads,
             ),
         ),
@@ -79,7 +142,7 @@ pub fn ledger(counters: &Counters, in_flight: InFlight, received: Received) -> L
                 C::WriteHits,
                 C::WriteRecorded,
                 &[C::WriteRingFull, C::WriteTableFull],
-                &[C::WriteEntryAlone],
+                &[C::WriteEntryAlone, C::WriteThreadEnded],
                 in_flight.writes,
             ),
         ),
@@ -108,7 +171,7 @@ pub fn ledger(counters: &Counters, in_flight: InFlight, received: Received) -> L
             row(
                 C::FunctionHits,
                 C::FunctionRecorded,
-                &[C::FunctionTableFull],
+                &[],
                 &[C::FunctionReturnAlone, C::FunctionEntryAlone],
                 in_flight.calls,
             ),
@@ -129,27 +192,45 @@ pub fn ledger(counters: &Counters, in_flight: InFlight, received: Received) -> L
         in_flight: total(|row| row.in_flight),
         balanced: probes.values().all(LedgerRow::is_balanced)
             && records_written == received.records
-            && received.unknown == 0,
+            && received.unknown == 0
+            && missing_in_histograms == 0,
         records_written,
         records_received: received.records,
-        causes: causes(counters, received),
+        hits_of_other_processes: counted.hits_of_others,
+        causes: causes(counters, received, missing_in_histograms),
         probes,
     }
 }
 
-fn causes(counters: &Counters, received: Received) -> BTreeMap<String, u64> {
+fn causes(
+    counters: &Counters,
+    received: Received,
+    missing_in_histograms: u64,
+) -> BTreeMap<String, u64> {
     use Counter as C;
+    // The exit of a call that found the table full is one without entry, like that of a call from
+    // before the attach.
+    let before_attach =
+        |alone, table_full| counters.get(alone).saturating_sub(counters.get(table_full));
     let causes = [
-        ("read_entered_before_attach", counters.get(C::ReadExitAlone)),
+        (
+            "read_entered_before_attach",
+            before_attach(C::ReadExitAlone, C::ReadTableFull),
+        ),
         ("read_entered_twice", counters.get(C::ReadEntryAlone)),
+        ("read_thread_ended", counters.get(C::ReadThreadEnded)),
         ("read_thread_table_full", counters.get(C::ReadTableFull)),
         ("site_ring_full", counters.get(C::SiteRingFull)),
         ("site_without_syscall", counters.get(C::SiteUnpaired)),
         (
             "site_connection_older_than_attach",
-            counters.get(C::SiteConnectionUnknown),
+            counters
+                .get(C::SiteConnectionUnknown)
+                .saturating_sub(counters.get(C::SiteTableFull)),
         ),
+        ("site_connection_table_full", counters.get(C::SiteTableFull)),
         ("write_ring_full", counters.get(C::WriteRingFull)),
+        ("write_thread_ended", counters.get(C::WriteThreadEnded)),
         ("write_entered_twice", counters.get(C::WriteEntryAlone)),
         ("write_thread_table_full", counters.get(C::WriteTableFull)),
         ("accepted_ring_full", counters.get(C::AcceptedRingFull)),
@@ -160,7 +241,7 @@ fn causes(counters: &Counters, received: Received) -> BTreeMap<String, u64> {
         ("closed_ring_full", counters.get(C::ClosedRingFull)),
         (
             "function_entered_before_attach",
-            counters.get(C::FunctionReturnAlone),
+            before_attach(C::FunctionReturnAlone, C::FunctionTableFull),
         ),
         (
             "function_left_without_return",
@@ -171,6 +252,7 @@ fn causes(counters: &Counters, received: Received) -> BTreeMap<String, u64> {
             counters.get(C::FunctionTableFull),
         ),
         ("record_of_unknown_kind", received.unknown),
+        ("span_missing_in_histogram", missing_in_histograms),
     ];
     causes
         .into_iter()
@@ -183,19 +265,20 @@ fn causes(counters: &Counters, received: Received) -> BTreeMap<String, u64> {
 mod tests {
     use super::*;
 
-    fn counters_with(raised: &[(Counter, u64)]) -> Counters {
+    fn counted(raised: &[(Counter, u64)]) -> Counted {
         let mut counters = Counters::default();
         for (counter, times) in raised {
-            for _ in 0..*times {
-                counters.raise(*counter);
-            }
+            *counters.cell(*counter) += times;
         }
-        counters
+        Counted {
+            counters,
+            ..Counted::default()
+        }
     }
 
     #[test]
     fn every_hit_has_its_place() {
-        let counters = counters_with(&[
+        let mut counted = counted(&[
             (Counter::ReadHits, 10),
             (Counter::ReadRecorded, 7),
             (Counter::ReadExitAlone, 1),
@@ -204,6 +287,8 @@ mod tests {
             (Counter::SiteRingFull, 3),
             (Counter::RecordsWritten, 4),
         ]);
+        counted.in_histograms.reads = 7;
+        counted.in_histograms.hooked_reads = 7;
         let in_flight = InFlight {
             reads: 2,
             ..InFlight::default()
@@ -212,30 +297,52 @@ mod tests {
             records: 4,
             unknown: 0,
         };
-        let ledger = ledger(&counters, in_flight, received);
-        assert!(ledger.balanced, "{ledger:?}");
-        assert_eq!((ledger.hits, ledger.recorded, ledger.dropped), (17, 11, 3));
-        assert_eq!((ledger.unpaired, ledger.in_flight), (1, 2));
-        assert_eq!(ledger.causes["site_ring_full"], 3);
+        let balanced = ledger(&counted, in_flight, received);
+        assert!(balanced.balanced, "{balanced:?}");
+        assert_eq!((balanced.hits, balanced.recorded), (17, 11));
         assert_eq!(
-            ledger.probes.len(),
+            (balanced.dropped, balanced.unpaired, balanced.in_flight),
+            (3, 1, 2)
+        );
+        assert_eq!(balanced.causes["site_ring_full"], 3);
+        assert_eq!(
+            balanced.probes.len(),
             2,
             "probes that never fired are left out"
         );
+        counted.in_histograms.hooked_reads = 6;
+        let lost_update = ledger(&counted, in_flight, received);
+        assert!(!lost_update.balanced);
+        assert_eq!(lost_update.causes["span_missing_in_histogram"], 1);
+    }
+
+    #[test]
+    fn a_call_that_found_the_table_full_is_not_taken_for_one_from_before_the_attach() {
+        let counted = counted(&[
+            (Counter::ReadHits, 5),
+            (Counter::ReadExitAlone, 5),
+            (Counter::ReadTableFull, 3),
+        ]);
+        let ledger = ledger(&counted, InFlight::default(), Received::default());
+        assert!(ledger.balanced);
+        assert_eq!((ledger.hits, ledger.unpaired), (5, 5));
+        assert_eq!(ledger.causes["read_thread_table_full"], 3);
+        assert_eq!(ledger.causes["read_entered_before_attach"], 2);
     }
 
     #[test]
     fn a_lost_hit_or_record_is_not_balanced() {
-        let hit = counters_with(&[(Counter::ReadHits, 1)]);
-        assert!(!ledger(&hit, InFlight::default(), Received::default()).balanced);
-        let written = counters_with(&[(Counter::RecordsWritten, 1)]);
-        assert!(!ledger(&written, InFlight::default(), Received::default()).balanced);
-        let nothing = Counters::default();
+        let balanced = |counted, received| ledger(counted, InFlight::default(), received).balanced;
+        let hit = counted(&[(Counter::ReadHits, 1)]);
+        assert!(!balanced(&hit, Received::default()));
+        let written = counted(&[(Counter::RecordsWritten, 1)]);
+        assert!(!balanced(&written, Received::default()));
+        let nothing = counted(&[]);
         let unknown = Received {
             records: 0,
             unknown: 1,
         };
-        assert!(!ledger(&nothing, InFlight::default(), unknown).balanced);
-        assert!(ledger(&nothing, InFlight::default(), Received::default()).balanced);
+        assert!(!balanced(&nothing, unknown));
+        assert!(balanced(&nothing, Received::default()));
     }
 }

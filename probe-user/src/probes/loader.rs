@@ -3,18 +3,18 @@
 use std::io;
 
 use anyhow::Context as _;
-use aya::maps::{HashMap, MapData, RingBuf};
+use aya::maps::{Array, HashMap, MapData, RingBuf};
 use aya::programs::UProbe;
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
 use hdrhistogram::Histogram;
 use probe_common::threads::{IN_READ, IN_WRITE};
-use probe_common::{Connection, ConnectionKey, FunctionKey, MAX_ARMS, SpanKind, Thread, Total};
+use probe_common::{Call, Connection, ConnectionKey, FunctionKey, MAX_ARMS, SpanKind, Thread};
 use runlog::analysis::Ledger;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::probes::attach::{Attached, FUNCTION_PROGRAMS, SITE_PROGRAMS, Target, attach};
-use crate::probes::ledger::{InFlight, Received, counters, ledger};
+use crate::probes::ledger::{InFlight, Received, counted, ledger};
 use crate::probes::pair::{self, Choice, KernelProbe, program};
 use crate::probes::perf::wait_for_running_programs;
 use crate::probes::records::{Record, parse};
@@ -93,7 +93,7 @@ impl Probes {
             .override_global("WANT_RECORDS", &want_records, true)
             .override_global("HAVE_KERNEL_PAIR", &have_pair, true)
             .map_max_entries("HISTOGRAMS", spans)
-            .map_max_entries("TOTALS", spans)
+            .map_max_entries("SUMS_NS", spans)
             .map_max_entries("RECORDS", options.ring_bytes.unwrap_or(NO_RING_BYTES))
             .load(OBJECT)
             .map_err(|error| classify(&error))?;
@@ -157,13 +157,25 @@ impl Probes {
             )?;
             self.attached = Some(attached);
             self.attaches += 1;
+            self.observe(true)?;
         }
         Ok(())
     }
 
+    /// Lets the programs begin new spans, or not.
+    fn observe(&mut self, observe: bool) -> anyhow::Result<()> {
+        let map = self.ebpf.map_mut("OBSERVING").context("no map OBSERVING")?;
+        let mut map: Array<_, u32> = map.try_into()?;
+        Ok(map.set(0, u32::from(observe), 0)?)
+    }
+
     /// Detaches, waits until no program runs any more, and notes which spans were open.
     pub fn detach(&mut self) -> anyhow::Result<()> {
-        if self.attached.take().is_some() {
+        if self.attached.is_some() {
+            // Spans that have begun are still completed while the probes go, one after the other.
+            let stopped = self.observe(false);
+            self.attached = None;
+            stopped?;
             wait_for_running_programs();
             self.settle()?;
         }
@@ -185,7 +197,7 @@ impl Probes {
             threads.remove(&tid)?;
         }
         let map = self.ebpf.map_mut("CALLS").context("no map CALLS")?;
-        let mut calls: HashMap<_, FunctionKey, u64> = map.try_into()?;
+        let mut calls: HashMap<_, FunctionKey, Call> = map.try_into()?;
         let keys: Vec<FunctionKey> = calls.keys().collect::<Result<_, _>>()?;
         for key in keys {
             self.in_flight.calls += 1;
@@ -226,8 +238,8 @@ impl Probes {
 
     /// The ledger up to now. It balances when the probes are detached and the ring is drained.
     pub fn ledger(&self) -> anyhow::Result<Ledger> {
-        let counters = counters(&self.ebpf, self.options.arms)?;
-        Ok(ledger(&counters, self.in_flight, self.received))
+        let counted = counted(&self.ebpf, self.options.arms)?;
+        Ok(ledger(&counted, self.in_flight, self.received))
     }
 
     /// The histogram of an arm's spans of one kind.
@@ -235,9 +247,9 @@ impl Probes {
         spans::histogram(&self.ebpf, arm, kind)
     }
 
-    /// Number and sum of an arm's spans of one kind.
-    pub fn total(&self, arm: u32, kind: SpanKind) -> anyhow::Result<Total> {
-        spans::total(&self.ebpf, arm, kind)
+    /// The exact sum of an arm's spans of one kind, in nanoseconds.
+    pub fn sum_ns(&self, arm: u32, kind: SpanKind) -> anyhow::Result<u64> {
+        spans::sum_ns(&self.ebpf, arm, kind)
     }
 
     /// What the manifest says about the probes.

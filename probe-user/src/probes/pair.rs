@@ -102,8 +102,15 @@ pub fn choose(ebpf: &mut Ebpf, wanted: KernelProbe) -> anyhow::Result<Choice> {
     })
 }
 
+/// The program that sees threads end: what a pair remembers of a thread goes with it.
+const THREAD_EXIT: (&str, &str) = ("thread_exit", "sched_process_exit");
+
 /// Loads the programs of a kernel probe.
 fn load(ebpf: &mut Ebpf, probe: KernelProbe) -> anyhow::Result<()> {
+    let thread_exit: &mut RawTracePoint = program(ebpf, THREAD_EXIT.0)?;
+    if thread_exit.fd().is_err() {
+        thread_exit.load()?;
+    }
     match probe {
         KernelProbe::TpBtf => {
             let btf = Btf::from_sys_fs().context("the kernel has no BTF")?;
@@ -135,31 +142,30 @@ fn load(ebpf: &mut Ebpf, probe: KernelProbe) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Attaches the loaded programs of a kernel probe. The exits go first: an entry whose exit is not
-/// yet watched would stay open.
+/// Attaches the loaded programs of a kernel probe.
 pub fn attach(ebpf: &mut Ebpf, probe: KernelProbe) -> anyhow::Result<AttachedPair> {
     let mut links = Vec::new();
+    if probe != KernelProbe::None {
+        links.push(attach_raw(ebpf, THREAD_EXIT)?);
+    }
     match probe {
         KernelProbe::TpBtf => {
-            for name in ["btf_sys_exit", "btf_sys_enter"] {
+            for name in ["btf_sys_enter", "btf_sys_exit"] {
                 let program: &mut BtfTracePoint = program(ebpf, name)?;
                 let link = program.attach()?;
                 links.push(PairLink::Btf(program.take_link(link)?));
             }
         }
         KernelProbe::RawTracepoint => {
-            for (name, tracepoint) in [("raw_sys_exit", "sys_exit"), ("raw_sys_enter", "sys_enter")]
-            {
-                let program: &mut RawTracePoint = program(ebpf, name)?;
-                let link = program.attach(tracepoint)?;
-                links.push(PairLink::Raw(program.take_link(link)?));
+            for ends in [("raw_sys_enter", "sys_enter"), ("raw_sys_exit", "sys_exit")] {
+                links.push(attach_raw(ebpf, ends)?);
             }
         }
         KernelProbe::Kprobe => {
-            let reads = [("read", "kprobe_read_exit"), ("read", "kprobe_read_enter")];
+            let reads = [("read", "kprobe_read_enter"), ("read", "kprobe_read_exit")];
             let writes = WRITE_FAMILY
                 .into_iter()
-                .flat_map(|name| [(name, "kprobe_write_exit"), (name, "kprobe_write_enter")]);
+                .flat_map(|name| [(name, "kprobe_write_enter"), (name, "kprobe_write_exit")]);
             for (syscall, name) in reads.into_iter().chain(writes) {
                 let program: &mut KProbe = program(ebpf, name)?;
                 let link = program.attach(syscall_symbol(syscall), 0)?;
@@ -169,6 +175,12 @@ pub fn attach(ebpf: &mut Ebpf, probe: KernelProbe) -> anyhow::Result<AttachedPai
         KernelProbe::Auto | KernelProbe::None => {}
     }
     Ok(AttachedPair { _links: links })
+}
+
+fn attach_raw(ebpf: &mut Ebpf, (name, tracepoint): (&str, &str)) -> anyhow::Result<PairLink> {
+    let program: &mut RawTracePoint = program(ebpf, name)?;
+    let link = program.attach(tracepoint)?;
+    Ok(PairLink::Raw(program.take_link(link)?))
 }
 
 /// The kernel's function behind a syscall. It takes one pointer to the caller's registers.

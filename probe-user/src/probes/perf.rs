@@ -31,6 +31,8 @@ pub struct Place<'p> {
     pub offset: u64,
     /// Offset of the semaphore that counts the tracers, if there is one.
     pub semaphore_offset: Option<u64>,
+    /// Whether to probe the return of the function that begins there, rather than the instruction.
+    pub is_return: bool,
 }
 
 /// An attached uprobe. Dropping it detaches, and waits for the kernel to have done so.
@@ -46,7 +48,7 @@ pub struct Uprobe {
 /// each request of a server. Which CPU does not matter: the program runs wherever the site is hit.
 ///
 /// The kernel's format of the event is in `/sys/bus/event_source/devices/uprobe/format`: the offset
-/// of the reference counter is in the upper half of `config`.
+/// of the reference counter is in the upper half of `config`, and its lowest bit asks for the return.
 pub fn attach(program: BorrowedFd<'_>, place: Place<'_>) -> io::Result<Uprobe> {
     let path = CString::new(place.path.as_os_str().as_bytes())?;
     let semaphore = u32::try_from(place.semaphore_offset.unwrap_or(0))
@@ -54,7 +56,7 @@ pub fn attach(program: BorrowedFd<'_>, place: Place<'_>) -> io::Result<Uprobe> {
     let mut attr = perf_event_attr {
         type_: uprobe_type()?,
         size: u32::try_from(size_of::<perf_event_attr>()).unwrap_or(0),
-        config: u64::from(semaphore) << 32,
+        config: u64::from(semaphore) << 32 | u64::from(place.is_return),
         ..perf_event_attr::default()
     };
     attr.__bindgen_anon_3.config1 = path.as_ptr().addr() as u64;
@@ -96,8 +98,9 @@ pub fn detach_all(uprobes: Vec<Uprobe>) {
     });
 }
 
-/// Waits until every program that was running when it was called has ended: a grace period of the
-/// kernel, which `membarrier(2)` with `MEMBARRIER_CMD_GLOBAL` waits for.
+/// Waits until every program of a tracepoint or kprobe that was running when it was called has
+/// ended: a grace period of the kernel, which `membarrier(2)` with `MEMBARRIER_CMD_GLOBAL` waits for.
+/// For those of uprobes, which can be preempted, closing the event has waited already.
 pub fn wait_for_running_programs() {
     const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
     // SAFETY: the call takes no pointers.

@@ -1,11 +1,11 @@
-//! Histograms and totals, read from the kernel without stopping the probes.
+//! Histograms and sums, read from the kernel without stopping the probes.
 
 use anyhow::Context as _;
 use aya::Ebpf;
 use aya::maps::PerCpuArray;
 use hdrhistogram::Histogram;
+use probe_common::SpanKind;
 use probe_common::layout::{self, Buckets};
-use probe_common::{SpanKind, Total};
 use runlog::interval_log::new_histogram;
 
 /// The histogram of an arm's spans of one kind, over all CPUs.
@@ -23,16 +23,11 @@ pub fn histogram(ebpf: &Ebpf, arm: u32, kind: SpanKind) -> anyhow::Result<Histog
     Ok(histogram)
 }
 
-/// Number and sum of an arm's spans of one kind, over all CPUs.
-pub fn total(ebpf: &Ebpf, arm: u32, kind: SpanKind) -> anyhow::Result<Total> {
-    let map = ebpf.map("TOTALS").context("no map TOTALS")?;
-    let map: PerCpuArray<_, Total> = map.try_into()?;
-    let mut sum = Total::default();
-    for total in map.get(&kind.index(arm), 0)?.iter() {
-        sum.count += total.count;
-        sum.sum_ns += total.sum_ns;
-    }
-    Ok(sum)
+/// The exact sum of an arm's spans of one kind, over all CPUs, in nanoseconds.
+pub fn sum_ns(ebpf: &Ebpf, arm: u32, kind: SpanKind) -> anyhow::Result<u64> {
+    let map = ebpf.map("SUMS_NS").context("no map SUMS_NS")?;
+    let map: PerCpuArray<_, u64> = map.try_into()?;
+    Ok(map.get(&kind.index(arm), 0)?.iter().sum())
 }
 
 #[cfg(test)]
