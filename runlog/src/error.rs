@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 /// An error with the file that it is about.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The operating system refused.
-    #[error("{}: {source}", path.display())]
+    /// The operating system refused. Why is the error's source.
+    #[error("{}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -17,8 +17,8 @@ pub enum Error {
     /// The folder for a new run has something in it.
     #[error("{}: is not empty; a run never writes over another (choose another --out)", .0.display())]
     NotEmpty(PathBuf),
-    /// A JSON file does not hold what it should.
-    #[error("{}: {source}", path.display())]
+    /// A JSON file does not hold what it should. Where and why is the error's source.
+    #[error("{}", path.display())]
     Json {
         /// The file.
         path: PathBuf,

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
+use crate::file;
 
 /// Writes `value` to `path`, replacing what was there. The file is complete or not there: the text
 /// goes to a file beside it first.
@@ -18,7 +19,7 @@ pub fn write(path: &Path, value: &impl Serialize) -> Result<()> {
     })?;
     text.push(b'\n');
     let temporary = path.with_extension("json.part");
-    let written = File::create(&temporary)
+    let written = file::create(&temporary)
         .and_then(|mut file| file.write_all(&text))
         .and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
@@ -49,11 +50,10 @@ mod tests {
             assert_eq!(read::<Vec<i32>>(&path).unwrap(), value);
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-        let error = read::<String>(&path).unwrap_err().to_string();
-        assert!(
-            error.contains("a.json") && error.contains("line 1"),
-            "{error}"
-        );
+        let error = read::<String>(&path).unwrap_err();
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(error.to_string().ends_with("a.json"), "{error}");
+        assert!(source.contains("line 1"), "{source}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod analysis;
 pub mod directory;
 pub mod error;
 pub mod estimate;
+pub mod file;
 pub mod gate;
 pub mod groups;
 pub mod interval_log;

@@ -87,8 +87,8 @@ pub struct Arm {
     pub name: String,
     /// Where its requests go.
     pub url: String,
-    /// Process id of its server, as the agent sees it.
-    pub pid: u32,
+    /// The processes that serve it.
+    pub pids: Vec<i32>,
     /// The hook that was preloaded, or null.
     pub hook: Option<String>,
     /// The hook's settings, as `NAME=value`.

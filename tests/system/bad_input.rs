@@ -1,7 +1,9 @@
 //! Bad input: a clear error, and nothing left behind.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
@@ -38,6 +40,16 @@ pub const TESTS: &[Test] = &[
         run: server_that_does_not_start,
     },
     Test {
+        name: "bad_input::hook_that_is_not_loaded",
+        needs: &[],
+        run: hook_not_loaded,
+    },
+    Test {
+        name: "bad_input::words_that_are_not_utf8",
+        needs: &[],
+        run: not_utf8,
+    },
+    Test {
         name: "bad_input::correlate_needs_a_run",
         needs: &[],
         run: correlate,
@@ -49,12 +61,7 @@ fn bench_refuses(kit: &Kit) -> anyhow::Result<()> {
     let out = folder.path().join("run");
     let refuse = |options: &[&str], code, texts: &[&str]| {
         let mut command = kit.command("probe-user");
-        command
-            .arg("bench")
-            .arg("--no-probes")
-            .arg("--out")
-            .arg(&out)
-            .args(options);
+        command.arg("bench").arg("--out").arg(&out).args(options);
         fail(&mut command, code, texts)
     };
     refuse(
@@ -74,6 +81,18 @@ fn bench_refuses(kit: &Kit) -> anyhow::Result<()> {
         &["--hook-env=NOVALUE"],
         1,
         &["--hook-env NOVALUE", "NAME=VALUE"],
+    )?;
+    refuse(
+        &["--hook-env=READHOOK_MODE=fast"],
+        1,
+        &["arm hooked does not start", "READHOOK_MODE must be"],
+    )?;
+    refuse(&["--micro-calls=0"], 2, &["--micro-calls"])?;
+    refuse(&["--port=0"], 2, &["--port"])?;
+    refuse(
+        &["--no-probes", "--site=note"],
+        2,
+        &["--site", "--no-probes"],
     )?;
     refuse(&["--requests=10", "--blocks=20"], 1, &["--blocks 20"])?;
     refuse(&["--blocks=1"], 1, &["--blocks 1"])?;
@@ -127,7 +146,11 @@ fn port_taken(kit: &Kit) -> anyhow::Result<()> {
             .args(["bench", "--no-probes", "--port", &port.to_string(), "--out"])
             .arg(folder.path().join("run")),
         1,
-        &[&format!("port {port} is taken"), "--port"],
+        &[
+            &format!("port {port} cannot be used"),
+            "--port",
+            "Address already in use",
+        ],
     )
 }
 
@@ -177,7 +200,69 @@ fn server_that_does_not_start(kit: &Kit) -> anyhow::Result<()> {
         ],
     )?;
     ensure!(!out.exists(), "a run that never began left its folder");
+    // A folder that was there before stays.
+    let kept = folder.path().join("kept");
+    fs::create_dir(&kept)?;
+    fail(
+        kit.command("probe-user")
+            .args(["bench", "--no-probes", "--out"])
+            .arg(kept.join("deeper/run"))
+            .arg("--")
+            .arg(&script),
+        1,
+        &["arm baseline does not start"],
+    )?;
+    ensure!(kept.is_dir() && fs::read_dir(&kept)?.next().is_none());
     Ok(())
+}
+
+/// What the dynamic linker ignores must not be measured as a hook that costs nothing.
+fn hook_not_loaded(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let spaced = folder.path().join("my hook.so");
+    fs::copy(kit.path("readhook.so"), &spaced)?;
+    let bench = || {
+        let mut command = kit.command("probe-user");
+        command.args(["bench", "--no-probes", "--out"]);
+        command.arg(folder.path().join("run"));
+        command
+    };
+    fail(
+        bench().arg(format!("--hook={}", spaced.display())),
+        1,
+        &["my hook.so", "spaces and colons"],
+    )?;
+    let script = format!(
+        "unset LD_PRELOAD; exec {} --quiet",
+        kit.path("sut").display()
+    );
+    fail(
+        bench().args(["--", "sh", "-c", &script]),
+        1,
+        &["arm hooked does not start", "has not loaded", "LD_PRELOAD"],
+    )
+}
+
+fn not_utf8(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let odd = OsStr::from_bytes(b"odd-\xff");
+    let mut command = kit.command("probe-user");
+    command
+        .args(["bench", "--no-probes", "--requests=200", "--blocks=2"])
+        .args([
+            "--warmup=0",
+            "--block-warmup=0",
+            "--micro-calls=50",
+            "--out",
+        ])
+        .arg(folder.path().join(odd))
+        .env("UNRELATED", odd);
+    succeed(&mut command)?;
+    fail(
+        command.env("READHOOK_LOG", odd),
+        1,
+        &["READHOOK_LOG", "not UTF-8"],
+    )
 }
 
 fn correlate(kit: &Kit) -> anyhow::Result<()> {

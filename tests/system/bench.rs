@@ -1,6 +1,6 @@
 //! `probe-user bench` with probes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -16,7 +16,7 @@ use runlog::table::read_all;
 use rustix::process::Signal;
 
 use crate::Test;
-use crate::kit::{Kit, Running, check_schema, is_alive, json, succeed, wait_for};
+use crate::kit::{Kit, Running, check_schema, is_alive, json, output, succeed, wait_for};
 use crate::skips::Need;
 
 pub const TESTS: &[Test] = &[
@@ -44,6 +44,16 @@ pub const TESTS: &[Test] = &[
         name: "bench::a_small_ring_drops_and_counts",
         needs: &[Need::Root],
         run: small_ring,
+    },
+    Test {
+        name: "bench::a_server_behind_a_script_is_found_and_ended",
+        needs: &[Need::Root],
+        run: server_behind_script,
+    },
+    Test {
+        name: "bench::failing_requests_make_a_result_unusable",
+        needs: &[],
+        run: failing_requests,
     },
     Test {
         name: "bench::ctrl_c_keeps_what_was_measured",
@@ -98,7 +108,7 @@ fn endless_bench(kit: &Kit, out: &Path) -> Command {
 
 /// Names of our programs that the kernel has loaded.
 fn loaded_programs() -> Vec<String> {
-    const OURS: [&str; 13] = [
+    const OURS: [&str; 14] = [
         "read_done",
         "accepted",
         "closed",
@@ -112,6 +122,7 @@ fn loaded_programs() -> Vec<String> {
         "kprobe_read_exi",
         "kprobe_write_en",
         "kprobe_write_ex",
+        "thread_exit",
     ];
     aya::programs::loaded_programs()
         .flatten()
@@ -184,11 +195,11 @@ fn three_layers(kit: &Kit) -> anyhow::Result<()> {
             "{pointer}"
         );
     }
-    // One read a request, and one more at the end of each block's connection: it falls to the last.
-    let calls = analysis["in_situ"]["calls_per_request"]["estimate"].as_f64();
+    // One read a request. One more at the end of each block's connection: nobody waits for it.
     ensure!(
-        calls.is_some_and(|calls| (1.0..1.01).contains(&calls)),
-        "{calls:?}"
+        analysis["in_situ"]["calls_per_request"]["estimate"] == 1.0,
+        "{}",
+        analysis["in_situ"]
     );
 
     let ledger = &analysis["ledger"];
@@ -210,14 +221,25 @@ fn three_layers(kit: &Kit) -> anyhow::Result<()> {
         join["outside_sent_done"] == 0 && join["reads_without_request"] == 0,
         "{join}"
     );
+    ensure!(join["reads_after_done"] == 6, "{join}");
+    for arm in ["baseline", "baseline-2", "hooked"] {
+        let requests = &analysis["requests"][arm];
+        let expected = serde_json::json!({ "sent": 6_000, "failed": {} });
+        ensure!(*requests == expected, "{arm}: {requests}");
+    }
 
-    // The budget's lines add up to its whole.
+    // Each line of the budget is a time, and they add up to the whole.
     let budget = &analysis["budget"];
     let lines = budget["lines"].as_array().context("no lines")?;
-    let sum: f64 = lines
+    let times: Vec<f64> = lines
         .iter()
         .filter_map(|line| line["mean_ns"].as_f64())
-        .sum();
+        .collect();
+    ensure!(
+        times.len() == 5 && times.iter().all(|time| *time > 0.0),
+        "{budget}"
+    );
+    let sum: f64 = times.iter().sum();
     let whole = budget["end_to_end_ns"].as_f64().context("no whole")?;
     ensure!((sum - whole).abs() < 1e-6 * whole, "{budget}");
     nothing_left(kit)
@@ -266,8 +288,14 @@ fn check_join(kit: &Kit, options: &[&str], server_options: &[&str]) -> anyhow::R
         joined.len()
     );
     ensure!(analysis["join"]["matched"] == joined.len());
+    let distinct: BTreeSet<u64> = joined.iter().map(|pair| pair.sequence).collect();
+    ensure!(distinct.len() == joined.len(), "a request was joined twice");
     for pair in &joined {
-        let (before_ns, after_ns) = truth.get(&pair.sequence).context("not in the truth")?;
+        let Delivery {
+            port,
+            before_ns,
+            after_ns,
+        } = truth.get(&pair.sequence).context("not in the truth")?;
         // The server looked at its clock just before and just after the read: no other read of its
         // thread fits in between.
         ensure!(
@@ -277,24 +305,42 @@ fn check_join(kit: &Kit, options: &[&str], server_options: &[&str]) -> anyhow::R
             pair.last_read_exit_ns
         );
         let request = requests.get(&pair.sequence).context("not in the log")?;
+        ensure!(
+            request.local_port == *port,
+            "request {} was delivered from port {port}, not {}",
+            pair.sequence,
+            request.local_port
+        );
         ensure!((request.sent_ns..=request.done_ns).contains(&pair.last_read_exit_ns));
     }
     nothing_left(kit)
 }
 
-/// Before and after the read that completed each request, by sequence number.
-fn read_truth(path: &Path) -> anyhow::Result<BTreeMap<u64, (u64, u64)>> {
+/// The read that completed a request, as the server logged it.
+struct Delivery {
+    port: u16,
+    before_ns: u64,
+    after_ns: u64,
+}
+
+/// What the server logged, by sequence number.
+fn read_truth(path: &Path) -> anyhow::Result<BTreeMap<u64, Delivery>> {
     let text = fs::read_to_string(path)?;
-    text.lines()
-        .skip(1)
-        .map(|line| {
-            let numbers: Vec<u64> = line.split(',').map(str::parse).collect::<Result<_, _>>()?;
-            let [sequence, _port, before_ns, after_ns] = numbers[..] else {
-                anyhow::bail!("{line}");
-            };
-            Ok((sequence, (before_ns, after_ns)))
-        })
-        .collect()
+    let mut deliveries = BTreeMap::new();
+    for line in text.lines().skip(1) {
+        let numbers: Vec<u64> = line.split(',').map(str::parse).collect::<Result<_, _>>()?;
+        let [sequence, port, before_ns, after_ns] = numbers[..] else {
+            anyhow::bail!("{line}");
+        };
+        let delivery = Delivery {
+            port: u16::try_from(port)?,
+            before_ns,
+            after_ns,
+        };
+        let before = deliveries.insert(sequence, delivery);
+        ensure!(before.is_none(), "{sequence} was delivered twice");
+    }
+    Ok(deliveries)
 }
 
 fn join_truth(kit: &Kit) -> anyhow::Result<()> {
@@ -333,8 +379,8 @@ fn kernel_probes(kit: &Kit) -> anyhow::Result<()> {
         } else {
             let reason = in_situ["missing"].as_str().unwrap_or_default();
             ensure!(
-                reason.contains(&format!("--kernel-probe {name} does not work here")),
-                "{reason}"
+                reason.contains(&format!("--kernel-probe {name} does not work here: ")),
+                "no cause is given: {reason}"
             );
         }
         nothing_left(kit)?;
@@ -349,7 +395,12 @@ fn small_ring(kit: &Kit) -> anyhow::Result<()> {
     let out = folder.path().join("run");
     let mut command = short_bench(kit, &out);
     command.arg("--ring-bytes=4096");
-    let output = succeed(&mut command)?;
+    let output = output(&mut command)?;
+    ensure!(
+        output.status.code() == Some(4),
+        "a result with so many records lost is not usable: {}",
+        output.status
+    );
     let analysis = json(&output)?;
     let ledger = &analysis["ledger"];
     ensure!(ledger["balanced"] == true, "{ledger}");
@@ -378,12 +429,46 @@ fn small_ring(kit: &Kit) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The script stays: the server is its child, and outlives a shell that is killed alone.
+fn server_behind_script(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let out = folder.path().join("run");
+    let script = format!("{} --quiet; echo ended", kit.path("sut").display());
+    let mut command = short_bench(kit, &out);
+    command.args(["--", "sh", "-c", &script]);
+    let analysis = json(&succeed(&mut command)?)?;
+    ensure!(analysis["join"]["matched"] == 3_000, "{}", analysis["join"]);
+    nothing_left(kit)
+}
+
+fn failing_requests(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let out = folder.path().join("run");
+    let mut command = short_bench(kit, &out);
+    command.args(["--no-probes", "--path=/nothing-here"]);
+    let output = output(&mut command)?;
+    ensure!(output.status.code() == Some(4), "{}", output.status);
+    let analysis = json(&output)?;
+    let reasons = &analysis["not_usable"];
+    let expected = "of 3000 requests to arm baseline 3000 failed (3000 × status_not_2xx)";
+    ensure!(reasons[0] == expected, "{reasons}");
+    Ok(())
+}
+
 /// Starts an endless bench and waits until requests are being logged.
 fn start_endless(kit: &Kit, out: &Path) -> anyhow::Result<Running> {
     let running = Running::start_piped(&mut endless_bench(kit, out))?;
     wait_for("records to be written", || {
         let reads = fs::metadata(RunDirectory::existing(out).reads());
         Ok(reads.is_ok_and(|file| file.len() > 1_000_000))
+    })?;
+    // What `nothing_left` looks for can be found while it is there.
+    ensure!(our_processes(kit)?.len() >= 5, "{:?}", our_processes(kit)?);
+    wait_for("eBPF programs to be seen", || {
+        let loaded = loaded_programs();
+        Ok(["read_done", "accepted", "closed", "thread_exit"]
+            .iter()
+            .all(|name| loaded.iter().any(|found| found == name)))
     })?;
     Ok(running)
 }
@@ -454,7 +539,8 @@ fn early_ctrl_c(kit: &Kit) -> anyhow::Result<()> {
 /// Process numbers of the arms' servers.
 fn servers(out: &Path) -> anyhow::Result<Vec<u32>> {
     let manifest: Manifest = runlog::json::read(&RunDirectory::existing(out).manifest())?;
-    Ok(manifest.arms.iter().map(|arm| arm.pid).collect())
+    let pids = manifest.arms.iter().flat_map(|arm| &arm.pids);
+    Ok(pids.map(|pid| pid.cast_unsigned()).collect())
 }
 
 fn server_dies(kit: &Kit) -> anyhow::Result<()> {
@@ -499,7 +585,8 @@ fn sigkill(kit: &Kit) -> anyhow::Result<()> {
 fn under_sudo(kit: &Kit) -> anyhow::Result<()> {
     const CALLER: u32 = 65_534;
     let folder = kit.scratch()?;
-    let out = folder.path().join("run");
+    // A parent that does not exist yet is made, and given to the caller too.
+    let out = folder.path().join("runs/first");
     let mut command = short_bench(kit, &out);
     command
         .env("SUDO_UID", CALLER.to_string())
@@ -523,6 +610,8 @@ fn under_sudo(kit: &Kit) -> anyhow::Result<()> {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
+    ensure!(out.parent().context("no parent")?.metadata()?.uid() == CALLER);
+    ensure!(out.metadata()?.uid() == CALLER);
     for entry in fs::read_dir(&out)? {
         let entry = entry?;
         ensure!(

@@ -79,8 +79,11 @@ fn trace(kit: &Kit) -> anyhow::Result<()> {
         "--pid",
         &server.pid().to_string(),
     ]);
-    // Of a process of another user not even the executable can be seen.
-    fail(unprivileged(&mut command), 1, &["probe-user: "])?;
+    if rustix::process::geteuid().is_root() {
+        // Of a process of another user not even the executable can be seen.
+        let text = format!("cannot trace process {}", server.pid());
+        fail(unprivileged(&mut command), 1, &[&text, "Permission denied"])?;
+    }
     let mut own = kit.command("sut");
     let port = crate::kit::free_port()?;
     own.args(["--quiet", "--port", &port.to_string()]);

@@ -3,9 +3,13 @@
 use std::collections::BTreeMap;
 
 use runlog::RunDirectory;
+use runlog::analysis::Requests;
 use runlog::groups::Groups;
-use runlog::record::Request;
+use runlog::record::{Outcome, Request};
 use stats::Trim;
+
+/// The least share of its requests that a block must have answered to count.
+const LEAST_SHARE: f64 = 0.99;
 
 /// An arm in one state of the probes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +26,8 @@ pub struct Cell {
 pub struct BlockMeans {
     means: BTreeMap<Cell, Vec<Option<f64>>>,
     round_of_block: BTreeMap<u32, usize>,
+    /// What was sent to each arm, and what failed.
+    pub requests: BTreeMap<u16, Requests>,
     /// Whether the request log was cut short.
     pub cut_short: bool,
 }
@@ -45,7 +51,11 @@ impl BlockMeans {
                 .filter(|request| request.is_ok() && !request.is_warmup())
                 .map(|request| request.response_time_ns() as f64)
                 .collect();
-            let complete = requests.len() as u64 >= requests_per_block;
+            count(result.requests.entry(first.arm).or_default(), &requests);
+            let successes = requests.iter().filter(|request| request.is_ok()).count();
+            // Failures are counted, and make the result unusable when they are many. A few of them
+            // do not cost their block.
+            let complete = successes as f64 >= LEAST_SHARE * requests_per_block as f64;
             let mean = if complete {
                 trim.mean(&mut times_ns)
             } else {
@@ -67,6 +77,15 @@ impl BlockMeans {
     /// The round that a block belongs to.
     pub fn round_of(&self, block: u32) -> Option<usize> {
         self.round_of_block.get(&block).copied()
+    }
+}
+
+fn count(counts: &mut Requests, requests: &[Request]) {
+    counts.sent += requests.len() as u64;
+    for request in requests.iter().filter(|request| !request.is_ok()) {
+        let kind = Outcome::ALL.get(usize::from(request.outcome));
+        let kind = kind.map_or("unknown", |kind| kind.name());
+        *counts.failed.entry(kind.to_owned()).or_default() += 1;
     }
 }
 

@@ -16,20 +16,26 @@ pub struct CallMeans {
     pub read_syscall_ns: Vec<Option<f64>>,
     /// Calls per request.
     pub calls_per_request: Vec<Option<f64>>,
+    /// Hook overhead of all calls of one request, without the clock reads that only a watched hook
+    /// makes, ns.
+    pub overhead_per_request_ns: Vec<Option<f64>>,
 }
 
 /// Collects joined requests, block by block.
 #[derive(Debug)]
 pub struct InSituCollector {
     trim: Trim,
+    clock_read_ns: f64,
     arms: BTreeMap<u16, CallMeans>,
 }
 
 impl InSituCollector {
-    /// An empty collector; every block mean is trimmed by `trim`.
-    pub fn new(trim: Trim) -> Self {
+    /// An empty collector; every block mean is trimmed by `trim`. Between the hook's last two
+    /// timestamps lies one clock read of `clock_read_ns`.
+    pub fn new(trim: Trim, clock_read_ns: f64) -> Self {
         Self {
             trim,
+            clock_read_ns,
             arms: BTreeMap::new(),
         }
     }
@@ -57,6 +63,12 @@ impl InSituCollector {
             self.trim.mean(&mut values)
         };
         let requests = counted().count();
+        let mut per_request_ns: Vec<f64> = counted()
+            .map(|request| {
+                request.hook_overhead_ns as f64 - self.clock_read_ns * f64::from(request.calls)
+            })
+            .collect();
+        let overhead_per_request_ns = self.trim.mean(&mut per_request_ns);
         let means = self.arms.entry(first.arm).or_default();
         set(
             &mut means.hook_overhead_ns,
@@ -68,6 +80,11 @@ impl InSituCollector {
             &mut means.read_syscall_ns,
             round,
             syscall_ns.filter(|ns| *ns > 0.0),
+        );
+        set(
+            &mut means.overhead_per_request_ns,
+            round,
+            overhead_per_request_ns,
         );
         let per_request = (requests > 0).then(|| calls as f64 / requests as f64);
         set(&mut means.calls_per_request, round, per_request);

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use runlog::RunDirectory;
-use runlog::analysis::{self, Agreement, Analysis, InSitu, Join, Macro, Micro};
+use runlog::analysis::{
+    self, Agreement, Analysis, InSitu, Join, Ledger, Macro, Micro, Requests, Verdict,
+};
 use runlog::estimate::Unit;
 use runlog::manifest::{Manifest, Schedule};
 use runlog::table::TableWriter;
@@ -13,7 +15,7 @@ use stats::{Trim, mean_interval, paired_difference};
 use crate::analysis::blocks::{BlockMeans, Cell};
 use crate::analysis::budget::BudgetCollector;
 use crate::analysis::in_situ::{CallMeans, InSituCollector};
-use crate::analysis::{PAIRED, UNPAIRED, estimate};
+use crate::analysis::{PAIRED_BY_ROUND, UNPAIRED, estimate, paired};
 use crate::join::{JoinOutput, join_run};
 use crate::run::experiment::Outcome;
 use crate::run::micro_worker::MicroBlock;
@@ -47,7 +49,7 @@ pub struct Logged {
 pub fn read_logs(run: &RunDirectory, manifest: &Manifest, trim: Trim) -> anyhow::Result<Logged> {
     let blocks = BlockMeans::read(run, trim, requests_per_block(&manifest.schedule))
         .context("cannot read the request log")?;
-    let mut calls = InSituCollector::new(trim);
+    let mut calls = InSituCollector::new(trim, manifest.environment.clock_read_ns);
     let mut budgets: BTreeMap<u16, BudgetCollector> = BTreeMap::new();
     let mut join = None;
     if manifest.probes.is_some() {
@@ -102,33 +104,31 @@ pub fn analyze(
         ledger,
         no_probes,
     } = outcome;
-    let clock_read_ns = manifest.environment.clock_read_ns;
     let calls = logged.calls.of(roles.hooked);
     let layers = Layers {
         blocks: &logged.blocks,
         calls: &calls,
         roles,
+        paired: paired(&manifest.schedule),
     };
     let macro_ = layers.macro_(&manifest, no_probes.is_none());
     let in_situ = layers.in_situ(no_probes);
     let probe_effect = layers.probe_effect();
-    let agreement = layers.agreement(clock_read_ns);
+    let agreement = layers.agreement();
 
-    let mut not_usable = Vec::new();
-    if let Some(reason) = &cut_short {
-        not_usable.push(format!("the run was cut short: {reason}"));
-    }
-    if ledger.as_ref().is_some_and(|ledger| !ledger.balanced) {
-        not_usable.push("the ledger does not balance".to_owned());
-    }
-    if let Some(join) = &logged.join
-        && join.outside_sent_done > 0
-    {
-        not_usable.push(format!(
-            "{} joined reads ended outside of their request's [sent, done]",
-            join.outside_sent_done
-        ));
-    }
+    let requests: BTreeMap<String, Requests> = (0..)
+        .zip(&manifest.arms)
+        .filter_map(|(arm, described)| {
+            let requests = logged.blocks.requests.remove(&arm)?;
+            Some((described.name.clone(), requests))
+        })
+        .collect();
+    let mut not_usable = reasons_not_to_use(
+        cut_short.as_deref(),
+        &requests,
+        ledger.as_ref(),
+        logged.join.as_ref(),
+    );
     if logged.blocks.cut_short {
         not_usable.push("the request log was cut short".to_owned());
     }
@@ -152,9 +152,60 @@ pub fn analyze(
             .and_then(|budget| budget.finish(hooked_name)),
         ledger,
         join: logged.join,
+        requests,
         environment: manifest.environment,
         placement: manifest.placement,
     }
+}
+
+/// The most requests of an arm that may fail, and that may stay without records, as a share.
+const TOLERATED_SHARE: f64 = 0.001;
+
+/// Why a result should not be used.
+fn reasons_not_to_use(
+    cut_short: Option<&str>,
+    requests: &BTreeMap<String, Requests>,
+    ledger: Option<&Ledger>,
+    join: Option<&Join>,
+) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if let Some(reason) = cut_short {
+        reasons.push(format!("the run was cut short: {reason}"));
+    }
+    for (arm, Requests { sent, failed }) in requests {
+        let failures: u64 = failed.values().sum();
+        if failures as f64 > TOLERATED_SHARE * *sent as f64 {
+            let kinds: Vec<String> = failed
+                .iter()
+                .map(|(kind, count)| format!("{count} × {kind}"))
+                .collect();
+            reasons.push(format!(
+                "of {sent} requests to arm {arm} {failures} failed ({})",
+                kinds.join(", ")
+            ));
+        }
+    }
+    if ledger.is_some_and(|ledger| !ledger.balanced) {
+        reasons.push("the ledger does not balance".to_owned());
+    }
+    if let Some(join) = join {
+        let unmatched = join.requests - join.matched;
+        if cut_short.is_none() && join.requests == 0 {
+            reasons.push("no request was made while the probes were attached".to_owned());
+        } else if unmatched as f64 > TOLERATED_SHARE * join.requests as f64 {
+            reasons.push(format!(
+                "of {} requests to hooked arms {unmatched} could not be joined to records",
+                join.requests
+            ));
+        }
+        if join.outside_sent_done > 0 {
+            reasons.push(format!(
+                "reads of {} requests ended outside of [sent, done]",
+                join.outside_sent_done
+            ));
+        }
+    }
+    reasons
 }
 
 /// The micro layer out of its blocks.
@@ -191,6 +242,8 @@ struct Layers<'l> {
     blocks: &'l BlockMeans,
     calls: &'l CallMeans,
     roles: Roles,
+    /// How differences between arms are made.
+    paired: &'static str,
 }
 
 impl Layers<'_> {
@@ -206,8 +259,9 @@ impl Layers<'_> {
         } = self.roles;
         let state = if probed { ", probes detached" } else { "" };
         let difference = |from, to, what: &str| {
-            paired_difference(self.cell(from, false), self.cell(to, false))
-                .map(|interval| estimate(interval, Unit::Ns, &format!("{what}{state}"), PAIRED))
+            paired_difference(self.cell(from, false), self.cell(to, false)).map(|interval| {
+                estimate(interval, Unit::Ns, &format!("{what}{state}"), self.paired)
+            })
         };
         let response_time = (0..)
             .zip(&manifest.arms)
@@ -277,21 +331,14 @@ impl Layers<'_> {
                 interval,
                 Unit::Ns,
                 "difference of mean response times of the hooked arm, probes attached minus detached",
-                PAIRED,
+                PAIRED_BY_ROUND,
             )
         })
     }
 
     /// Compares macro difference and in-situ overhead, round by round.
-    fn agreement(&self, clock_read_ns: f64) -> Option<Agreement> {
-        // The clock is read once between the hook's last two timestamps, and only when watched.
-        let per_request: Vec<Option<f64>> = self
-            .calls
-            .hook_overhead_ns
-            .iter()
-            .zip(&self.calls.calls_per_request)
-            .map(|(overhead, calls)| Some(((*overhead)? - clock_read_ns) * (*calls)?))
-            .collect();
+    fn agreement(&self) -> Option<Agreement> {
+        let per_request = &self.calls.overhead_per_request_ns;
         let macro_difference: Vec<Option<f64>> = self
             .cell(self.roles.baseline, false)
             .iter()
@@ -300,21 +347,94 @@ impl Layers<'_> {
             .collect();
         let known: Vec<f64> = per_request.iter().flatten().copied().collect();
         let in_situ = mean_interval(&known)?;
-        let unexplained = paired_difference(&per_request, &macro_difference)?;
+        let unexplained = paired_difference(per_request, &macro_difference)?;
+        let [low, high] = unexplained.ci95;
+        let resolution_ns = (high - low) / 2.0;
+        let verdict = if !unexplained.contains(0.0) {
+            Verdict::Differ
+        } else if resolution_ns > in_situ.estimate {
+            Verdict::Unresolved
+        } else {
+            Verdict::Agree
+        };
         Some(Agreement {
-            agree: unexplained.contains(0.0),
+            resolution_ns,
+            verdict,
             in_situ_per_request: estimate(
                 in_situ,
                 Unit::Ns,
-                "mean hook overhead per call less one clock read, times calls per request",
+                "mean over requests of the hook overhead of all its calls, less one clock read a call",
                 UNPAIRED,
             ),
             unexplained: estimate(
                 unexplained,
                 Unit::Ns,
                 "macro difference minus in-situ overhead per request",
-                PAIRED,
+                self.paired,
             ),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn requests(sent: u64, failed: u64) -> BTreeMap<String, Requests> {
+        let failed = match failed {
+            0 => BTreeMap::new(),
+            count => [("timed_out".to_owned(), count)].into(),
+        };
+        [("hooked".to_owned(), Requests { sent, failed })].into()
+    }
+
+    fn join(requests: u64, matched: u64) -> Join {
+        Join {
+            requests,
+            matched,
+            ..Join::default()
+        }
+    }
+
+    #[test]
+    fn a_sound_result_has_no_reason_against_it() {
+        let ledger = Ledger {
+            balanced: true,
+            ..Ledger::default()
+        };
+        let sound = reasons_not_to_use(
+            None,
+            &requests(10_000, 10),
+            Some(&ledger),
+            Some(&join(10_000, 9_990)),
+        );
+        assert_eq!(sound, Vec::<String>::new());
+        let unbalanced = reasons_not_to_use(None, &requests(1, 0), Some(&Ledger::default()), None);
+        assert_eq!(unbalanced, ["the ledger does not balance"]);
+    }
+
+    #[test]
+    fn failures_and_missing_records_are_reasons() {
+        let reasons = reasons_not_to_use(None, &requests(1_000, 2), None, None);
+        assert_eq!(
+            reasons,
+            ["of 1000 requests to arm hooked 2 failed (2 × timed_out)"]
+        );
+        let reasons = reasons_not_to_use(None, &requests(1_000, 0), None, Some(&join(1_000, 0)));
+        assert!(
+            reasons[0].contains("1000 could not be joined"),
+            "{reasons:?}"
+        );
+        let reasons = reasons_not_to_use(None, &requests(1_000, 0), None, Some(&join(0, 0)));
+        assert!(reasons[0].contains("no request"), "{reasons:?}");
+        let outside = Join {
+            outside_sent_done: 1,
+            ..join(10, 10)
+        };
+        let reasons = reasons_not_to_use(None, &requests(10, 0), None, Some(&outside));
+        assert!(
+            reasons[0].contains("outside of [sent, done]"),
+            "{reasons:?}"
+        );
     }
 }

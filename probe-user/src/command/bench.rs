@@ -5,10 +5,9 @@ use runlog::json;
 
 use crate::analysis::layers::{Roles, analyze, read_logs};
 use crate::command::End;
-use crate::command::options::{ExperimentOptions, NewRun, progress_bar};
+use crate::command::options::{ExperimentOptions, NewRun, Probing, progress_bar};
 use crate::run::arms::{ArmSpec, HookSpec};
 use crate::run::experiment::Experiment;
-use crate::run::identity::give_to_caller;
 use crate::run::micro::{self, MicroOptions};
 use crate::run::micro_worker::MicroBlock;
 use crate::run::stop::Stop;
@@ -21,11 +20,11 @@ pub struct BenchArguments {
     options: ExperimentOptions,
 
     /// Leave the in-situ layer out: needs no privileges
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["kernel_probe", "site", "ring_bytes"])]
     no_probes: bool,
 
     /// Calls of each read in a block of the micro layer
-    #[arg(long, default_value_t = 2_000, value_name = "N")]
+    #[arg(long, default_value_t = 2_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     micro_calls: u32,
 }
 
@@ -47,7 +46,12 @@ pub async fn bench(arguments: BenchArguments) -> anyhow::Result<End> {
         arm("baseline-2", None),
         arm("hooked", Some(hook.clone())),
     ];
-    let experiment = arguments.options.experiment(arms, !arguments.no_probes)?;
+    let probing = if arguments.no_probes {
+        Probing::No
+    } else {
+        Probing::IfPossible
+    };
+    let experiment = arguments.options.experiment(arms, probing)?;
     let run = arguments.options.open_folder("bench")?;
     let end = run_in(&arguments, &hook, experiment, &run).await;
     if end.is_err() {
@@ -79,7 +83,6 @@ async fn run_in(
     let manifest = outcome.manifest.clone();
     let analysis = analyze(logged, ROLES, outcome, micro, trim);
     json::write(&directory.analysis(), &analysis)?;
-    give_to_caller(directory.root())?;
     bar.finish_and_clear();
     if arguments.options.json {
         println!("{}", serde_json::to_string_pretty(&analysis)?);

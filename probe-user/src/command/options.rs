@@ -11,13 +11,15 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use runlog::RunDirectory;
 use runlog::manifest::Schedule;
+use runlog::record::Request;
+use runlog::table::Rows;
 use stats::Trim;
 
 use crate::machine::{self, Policy};
 use crate::probes::{KernelProbe, SiteChoice};
 use crate::run::arms::{self, ArmSpec, HookSpec, ServerSpec};
 use crate::run::experiment::{Experiment, ProbeOptions};
-use crate::run::identity::give_to_caller;
+use crate::run::identity::{give_folder_to_caller, give_to_caller};
 use crate::run::loadgen::Load;
 use crate::run::programs;
 
@@ -28,6 +30,17 @@ pub enum Order {
     Rmit,
     /// All blocks of an arm, then all of the next, as in the paper
     Sequential,
+}
+
+/// Whether to probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probing {
+    /// No.
+    No,
+    /// If it can be done.
+    IfPossible,
+    /// Without it the experiment is pointless.
+    Must,
 }
 
 /// Options of an experiment.
@@ -78,7 +91,7 @@ pub struct ExperimentOptions {
     pub path: String,
 
     /// Port of the first arm's server; the next arms follow [default: free ports]
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub port: Option<u16>,
 
     /// CPUs for servers, load generator and agent
@@ -128,9 +141,14 @@ impl ExperimentOptions {
             Some(path) => path.clone(),
             None => programs::hook()?,
         };
-        let mut environment: Vec<(String, String)> = env::vars()
+        let mut environment: Vec<(String, String)> = env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
             .filter(|(name, _)| name.starts_with("READHOOK_"))
-            .collect();
+            .map(|(name, value)| match value.into_string() {
+                Ok(value) => Ok((name, value)),
+                Err(_) => bail!("{name}: its value is not UTF-8"),
+            })
+            .collect::<Result<_, _>>()?;
         environment.sort();
         for setting in &self.hook_env {
             let (name, value) = setting
@@ -143,7 +161,7 @@ impl ExperimentOptions {
     }
 
     /// Puts an experiment together, after checking everything that can be checked.
-    pub fn experiment(&self, arms: Vec<ArmSpec>, probe: bool) -> anyhow::Result<Experiment> {
+    pub fn experiment(&self, arms: Vec<ArmSpec>, probing: Probing) -> anyhow::Result<Experiment> {
         self.check()?;
         let server = ServerSpec {
             command: if self.server.is_empty() {
@@ -162,16 +180,19 @@ impl ExperimentOptions {
                 program: programs::loadgen()?,
                 arms: Vec::new(),
                 schedule: self.schedule(),
-                observe: probe,
+                observe: probing != Probing::No,
                 sequence_header: self.sequence_header,
             },
-            probes: probe.then_some(ProbeOptions {
+            needs_probes: probing == Probing::Must,
+            probes: (probing != Probing::No).then_some(ProbeOptions {
                 kernel_probe: self.kernel_probe,
                 site: self.site,
                 ring_bytes: self.ring_bytes,
             }),
             placement: machine::place(self.placement, self.connections)?,
-            command: env::args().collect(),
+            command: env::args_os()
+                .map(|argument| argument.to_string_lossy().into_owned())
+                .collect(),
         })
     }
 
@@ -232,40 +253,56 @@ impl ExperimentOptions {
             Some(root) => root.clone(),
             None => RunDirectory::default_root(command),
         };
-        let existed = root.exists();
+        let missing = root
+            .ancestors()
+            .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
+        let made: Vec<PathBuf> = missing.map(Path::to_owned).collect();
         let directory =
             RunDirectory::create(&root).context("cannot write to the folder of the run (--out)")?;
+        for folder in &made {
+            give_to_caller(folder)?;
+        }
         give_to_caller(&root)?;
-        Ok(NewRun { directory, existed })
+        Ok(NewRun { directory, made })
     }
 }
 
-/// The folder of a run that has just begun.
+/// The folder of a run that has just begun. When this value goes, however the run ended, the files
+/// belong to the user on whose behalf we run.
 #[derive(Debug)]
 pub struct NewRun {
     /// The folder.
     pub directory: RunDirectory,
-    existed: bool,
+    /// The folders that were made for it, the innermost first.
+    made: Vec<PathBuf>,
 }
 
 impl NewRun {
-    /// Removes what a run that came to nothing has left: the folder, unless it was there before.
-    /// Does nothing once there are requests in it.
+    /// Removes what a run that came to nothing has left, and the folders that were made for it. Does
+    /// nothing once there are requests.
     pub fn discard_if_empty(&self) {
-        let root = self.directory.root();
-        if self.directory.requests().exists() {
+        let requests = Rows::<Request>::open(self.directory.requests());
+        if requests.is_ok_and(|mut requests| requests.next().is_some()) {
             return;
         }
-        if self.existed {
-            for entry in fs::read_dir(root).into_iter().flatten().flatten() {
-                let _ = fs::remove_file(entry.path());
-            }
-        } else {
-            let _ = fs::remove_dir_all(root);
-            // "runs" itself, if this was the only one.
-            let _ = root
-                .parent()
-                .map_or(Ok(()), |parent: &Path| fs::remove_dir(parent));
+        let entries = fs::read_dir(self.directory.root());
+        for entry in entries.into_iter().flatten().flatten() {
+            let _ = fs::remove_file(entry.path());
+        }
+        for folder in &self.made {
+            // Fails, as it should, if someone else has put something there.
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}
+
+impl Drop for NewRun {
+    fn drop(&mut self) {
+        let root = self.directory.root();
+        if root.exists()
+            && let Err(error) = give_folder_to_caller(root)
+        {
+            log::warn!("{error:#}");
         }
     }
 }

@@ -74,10 +74,7 @@ pub async fn trace(arguments: TraceArguments) -> anyhow::Result<End> {
         seconds => seconds.map(Duration::from_secs_f64),
     };
     if !processes::in_root_pid_namespace() {
-        bail!(
-            "this process lives in a PID namespace of its own, where process numbers are not the \
-             kernel's; run on the host, or with the host's PID namespace (hostPID, --pid=host)"
-        );
+        bail!("{}", processes::OWN_PID_NAMESPACE);
     }
     let mut stop = Stop::listen()?;
     let targets = find_targets(&arguments)?;
@@ -97,6 +94,8 @@ pub async fn trace(arguments: TraceArguments) -> anyhow::Result<End> {
     let ended = wait(&mut probes, &mut stop, &pids, duration).await;
     let duration_s = attached.elapsed().as_secs_f64();
     probes.detach()?;
+    // The eBPF side's last messages.
+    probes.drain(|_| Ok(()))?;
 
     let trace = Trace {
         schema: SCHEMA.to_owned(),
@@ -223,14 +222,13 @@ const KINDS: [(SpanKind, &str); 6] = [
 fn summarize(probes: &Probes) -> anyhow::Result<std::collections::BTreeMap<String, SpanSummary>> {
     let mut spans = std::collections::BTreeMap::new();
     for (kind, name) in KINDS {
-        let total = probes.total(0, kind)?;
-        if total.count == 0 {
+        let histogram = probes.histogram(0, kind)?;
+        if histogram.is_empty() {
             continue;
         }
-        let histogram = probes.histogram(0, kind)?;
         let summary = SpanSummary {
-            count: total.count,
-            mean_ns: total.sum_ns as f64 / total.count as f64,
+            count: histogram.len(),
+            mean_ns: probes.sum_ns(0, kind)? as f64 / histogram.len() as f64,
             p50_ns: histogram.value_at_quantile(0.5),
             p90_ns: histogram.value_at_quantile(0.9),
             p99_ns: histogram.value_at_quantile(0.99),

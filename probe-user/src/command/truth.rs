@@ -12,12 +12,11 @@ use stats::paired_difference;
 
 use crate::analysis::blocks::Cell;
 use crate::analysis::layers::{Logged, read_logs};
-use crate::analysis::{PAIRED, estimate};
+use crate::analysis::{estimate, paired};
 use crate::command::End;
-use crate::command::options::{ExperimentOptions, NewRun, progress_bar};
+use crate::command::options::{ExperimentOptions, NewRun, Probing, progress_bar};
 use crate::run::arms::ArmSpec;
 use crate::run::experiment::{Experiment, Outcome};
-use crate::run::identity::give_to_caller;
 use crate::run::stop::Stop;
 use crate::show;
 
@@ -53,10 +52,12 @@ pub async fn truth(mut arguments: TruthArguments) -> anyhow::Result<End> {
         bail!("--delays: expected 1 to 15 different delays above 0");
     }
     let hook = arguments.options.hook()?;
+    let is_delay = |name: &str| name == "READHOOK_DELAY_NS";
+    if hook.environment.iter().any(|(name, _)| is_delay(name)) {
+        bail!("READHOOK_DELAY_NS is set by this command; --delays says which to inject");
+    }
     let arms = [0].iter().chain(&arguments.delays).map(|delay_ns| {
         let mut hook = hook.clone();
-        hook.environment
-            .retain(|(name, _)| name != "READHOOK_DELAY_NS");
         hook.environment
             .push(("READHOOK_DELAY_NS".to_owned(), delay_ns.to_string()));
         ArmSpec {
@@ -64,7 +65,9 @@ pub async fn truth(mut arguments: TruthArguments) -> anyhow::Result<End> {
             hook: Some(hook),
         }
     });
-    let experiment = arguments.options.experiment(arms.collect(), true)?;
+    let experiment = arguments
+        .options
+        .experiment(arms.collect(), Probing::Must)?;
     let run = arguments.options.open_folder("truth")?;
     let end = run_in(&arguments, experiment, &run).await;
     if end.is_err() {
@@ -82,14 +85,10 @@ async fn run_in(
     let mut stop = Stop::listen()?;
     let bar = progress_bar();
     let outcome = experiment.run(directory, &mut stop, &bar).await?;
-    if let Some(reason) = &outcome.no_probes {
-        bail!("no in-situ layer: {reason}");
-    }
     let logged = read_logs(directory, &outcome.manifest, arguments.options.trim()?)
         .context("cannot read the run back")?;
     let truth = compare(&arguments.delays, &logged, outcome);
     json::write(&directory.truth(), &truth)?;
-    give_to_caller(directory.root())?;
     bar.finish_and_clear();
     if arguments.options.json {
         println!("{}", serde_json::to_string_pretty(&truth)?);
@@ -106,9 +105,10 @@ async fn run_in(
 }
 
 fn compare(delays: &[u64], logged: &Logged, outcome: Outcome) -> Truth {
+    let paired = paired(&outcome.manifest.schedule);
     let delays: Vec<DelayFound> = (1..)
         .zip(delays)
-        .map(|(arm, injected_ns)| delay_found(arm, *injected_ns, logged))
+        .map(|(arm, injected_ns)| delay_found(arm, *injected_ns, logged, paired))
         .collect();
     let balanced = outcome
         .ledger
@@ -125,14 +125,14 @@ fn compare(delays: &[u64], logged: &Logged, outcome: Outcome) -> Truth {
     }
 }
 
-fn delay_found(arm: u16, injected_ns: u64, logged: &Logged) -> DelayFound {
+fn delay_found(arm: u16, injected_ns: u64, logged: &Logged, paired: &str) -> DelayFound {
     let calls = |arm| logged.calls.of(arm).hook_overhead_ns;
     let in_situ = paired_difference(&calls(0), &calls(arm)).map(|interval| {
         estimate(
             interval,
             Unit::Ns,
             "difference of mean in-situ hook overheads per call, with the delay minus without",
-            PAIRED,
+            paired,
         )
     });
     let cell = |arm| {
@@ -146,7 +146,7 @@ fn delay_found(arm: u16, injected_ns: u64, logged: &Logged) -> DelayFound {
             interval,
             Unit::Ns,
             "difference of mean response times, with the delay minus without, probes detached",
-            PAIRED,
+            paired,
         )
     });
     let injected = injected_ns as f64;

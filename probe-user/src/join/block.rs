@@ -30,8 +30,11 @@ pub struct BlockJoin {
     pub joined: Vec<JoinedRequest>,
     /// The others, by cause.
     pub unmatched: BTreeMap<&'static str, u64>,
-    /// Joined requests whose last read ended outside of [sent, done].
+    /// Joined requests of which a read ended outside of [sent, done].
     pub outside_sent_done: u64,
+    /// Reads without bytes that ended after the response had arrived: the end of the stream, or
+    /// looking for the next request.
+    pub reads_after_done: u64,
     /// Reads that returned bytes and belong to no logged request.
     pub reads_without_request: u64,
 }
@@ -93,6 +96,17 @@ fn is_of_unknown_offset(read: &ReadSpan) -> bool {
     read.returned > 0 && read.first_byte == ReadSpan::UNKNOWN_OFFSET
 }
 
+/// How long a read was in the kernel since a request was sent. What a blocking server waited before
+/// is no part of the response time.
+fn syscall_since(read: &ReadSpan, sent_ns: u64) -> u64 {
+    match read.syscall_ns() {
+        Some(_) => read
+            .syscall_exit_ns
+            .saturating_sub(read.syscall_enter_ns.max(sent_ns)),
+        None => 0,
+    }
+}
+
 impl BlockJoin {
     fn unmatched(&mut self, cause: &'static str) {
         *self.unmatched.entry(cause).or_default() += 1;
@@ -137,10 +151,10 @@ impl BlockJoin {
                     writes_from += 1;
                 }
                 let write = writes.get(writes_from);
+                self.outside_sent_done += u64::from(found.is_outside);
+                self.reads_after_done += found.after_done;
                 self.joined
                     .push(found.into_joined(request, write, next_request));
-                self.outside_sent_done +=
-                    u64::from(!(request.sent_ns..=request.done_ns).contains(&last_exit_ns));
             } else {
                 self.unmatched(cause::LOST);
             }
@@ -164,6 +178,9 @@ fn read_end(read: &ReadSpan) -> u64 {
 struct Found {
     is_complete: bool,
     shared: bool,
+    /// A read that returned bytes ended outside of [sent, done].
+    is_outside: bool,
+    after_done: u64,
     calls: u32,
     hook_overhead_ns: u64,
     read_syscall_ns: u64,
@@ -190,19 +207,24 @@ impl Found {
                 found.shared |= starts_before || read_end(read) > request.end_byte;
                 reached = read_end(read);
                 found.last_exit_ns = read.exit_ns;
+                let lifetime = request.sent_ns..=request.done_ns;
+                found.is_outside |= !lifetime.contains(&read.exit_ns);
                 if starts_before {
                     // Its cost was counted with the request that it began with.
                     continue;
                 }
             } else if found.last_exit_ns == 0 {
                 continue; // before the first byte: the previous request's
+            } else if read.exit_ns > request.done_ns {
+                found.after_done += 1;
+                continue; // the client did not wait for it
             }
             if found.calls == 0 {
                 found.first_enter_ns = read.enter_ns;
             }
             found.calls += 1;
             found.hook_overhead_ns += read.hook_overhead_ns();
-            found.read_syscall_ns += read.syscall_ns().unwrap_or(0);
+            found.read_syscall_ns += syscall_since(read, request.sent_ns);
         }
         found.is_complete = reached >= request.end_byte;
         found
@@ -329,8 +351,9 @@ mod tests {
                 ..JoinedRequest::default()
             }
         );
-        // The end of the stream was read too, for the last request.
-        assert_eq!((join.joined[1].sequence, join.joined[1].calls), (1, 2));
+        // The end of the stream was read too, but nobody waited for it.
+        assert_eq!((join.joined[1].sequence, join.joined[1].calls), (1, 1));
+        assert_eq!(join.reads_after_done, 1);
         assert_eq!(join.joined[1].last_read_exit_ns, 3_370);
     }
 
@@ -434,6 +457,27 @@ mod tests {
             vec![],
         ));
         assert_eq!((join.joined.len(), join.outside_sent_done), (1, 1));
+        // An earlier read of a request counts too.
+        let join = join_block(logs(
+            vec![request(0, 0, 150, 9_000)],
+            vec![read(0, 100, 1_000), read(100, 50, 9_000)],
+            vec![],
+        ));
+        assert_eq!((join.joined.len(), join.outside_sent_done), (1, 1));
+    }
+
+    #[test]
+    fn a_blocking_servers_waiting_is_no_part_of_the_request() {
+        let mut waiting = read(0, 150, 1_000);
+        waiting.enter_ns = 5;
+        waiting.syscall_enter_ns = 10;
+        let join = join_block(logs(
+            vec![request(0, 0, 150, 1_000)],
+            vec![waiting],
+            vec![write(1_000)],
+        ));
+        // Sent at 1,000; the syscall ended at 1,310.
+        assert_eq!(join.joined[0].read_syscall_ns, 310);
     }
 
     #[test]

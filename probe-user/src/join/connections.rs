@@ -1,5 +1,6 @@
 //! Which connection of the server is which connection of the client.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use runlog::record::{ClientConnection, ServerConnection};
@@ -24,20 +25,19 @@ pub fn match_connections(
         accepted.sort_by_key(|connection| connection.accepted_ns);
     }
     let mut client: Vec<&ClientConnection> = client.iter().collect();
-    client.sort_by_key(|connection| connection.opening_ns);
+    // The last first: the next connect from the same port ends the time in which one can be accepted.
+    client.sort_by_key(|connection| Reverse(connection.opening_ns));
+    let mut next_opening_ns = BTreeMap::new();
     let mut matched = BTreeMap::new();
-    for (index, opened) in client.iter().enumerate() {
+    for opened in client {
         let key = (opened.arm, opened.local_port);
-        // The next connect from the same port ends the time in which this one can be accepted.
-        let end_ns = client[index + 1..]
-            .iter()
-            .find(|later| (later.arm, later.local_port) == key)
-            .map_or(u64::MAX, |later| later.opening_ns);
-        let accepted = by_port
-            .get(&key)
-            .into_iter()
-            .flatten()
-            .find(|accepted| (opened.opening_ns..end_ns).contains(&accepted.accepted_ns));
+        let end_ns = next_opening_ns
+            .insert(key, opened.opening_ns)
+            .unwrap_or(u64::MAX);
+        let accepted = by_port.get(&key).and_then(|accepted| {
+            let from = accepted.partition_point(|a| a.accepted_ns < opened.opening_ns);
+            accepted.get(from).filter(|a| a.accepted_ns < end_ns)
+        });
         if let Some(accepted) = accepted {
             matched.insert(opened.connection, accepted.connection);
         }

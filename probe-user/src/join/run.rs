@@ -63,6 +63,7 @@ pub fn join_run(
         join.matched += result.joined.len() as u64;
         join.outside_sent_done += result.outside_sent_done;
         join.reads_without_request += result.reads_without_request;
+        join.reads_after_done += result.reads_after_done;
         for (cause, count) in result.unmatched {
             *join.unmatched.entry(cause.to_owned()).or_default() += count;
         }

@@ -1,7 +1,9 @@
 //! The arms: servers that differ in their hook alone.
 
 use std::ffi::OsString;
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -13,6 +15,8 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::discover::elf::Elf;
+use crate::discover::mapped::mapped_code;
+use crate::discover::processes::{self, Pid};
 use crate::discover::sites::{LoadedHook, loaded_hook};
 use crate::run::process::{Process, Spawn};
 
@@ -58,8 +62,17 @@ pub struct Arm {
     pub process: Process,
     /// Where requests go.
     pub url: String,
-    /// The hook that the server has really loaded.
-    pub loaded: Option<LoadedHook>,
+    /// The processes that serve its port: the one that was started, or what it has started.
+    pub servers: Vec<Server>,
+}
+
+/// A process that serves requests.
+#[derive(Debug)]
+pub struct Server {
+    /// Its number.
+    pub pid: Pid,
+    /// The hook that it has loaded, if that has probe sites and we may look.
+    pub hook: Option<LoadedHook>,
 }
 
 impl Arm {
@@ -69,7 +82,7 @@ impl Arm {
         manifest::Arm {
             name: self.spec.name.clone(),
             url: self.url.clone(),
-            pid: self.process.pid(),
+            pids: self.servers.iter().map(|server| server.pid).collect(),
             hook: hook.map(|hook| hook.path.display().to_string()),
             hook_environment: hook
                 .iter()
@@ -101,6 +114,19 @@ pub fn check(server: &ServerSpec, specs: &[ArmSpec]) -> anyhow::Result<()> {
     }
     for spec in specs {
         let Some(hook) = &spec.hook else { continue };
+        if hook
+            .path
+            .as_os_str()
+            .as_bytes()
+            .iter()
+            .any(|byte| matches!(byte, b' ' | b':'))
+        {
+            bail!(
+                "{}: LD_PRELOAD takes spaces and colons for separators; give the hook (--hook) a path \
+                 without",
+                hook.path.display()
+            );
+        }
         let elf = Elf::open(&hook.path).context("the hook (--hook) cannot be used")?;
         if elf.function_offset("read").is_err() {
             bail!(
@@ -115,7 +141,7 @@ pub fn check(server: &ServerSpec, specs: &[ArmSpec]) -> anyhow::Result<()> {
                 .checked_add(offset)
                 .context("--port is too high for all the arms")?;
             TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-                .with_context(|| format!("port {port} is taken; choose another --port"))?;
+                .with_context(|| format!("port {port} cannot be used; choose another --port"))?;
         }
     }
     Ok(())
@@ -180,15 +206,61 @@ pub async fn start(
     let mut process = spawn.start(command)?;
     wait_until_ready(&mut process, port).await?;
 
-    let pid = i32::try_from(process.pid()).context("no process number")?;
-    // Where we may not look into the process, the hook is taken on trust.
-    let loaded = loaded_hook(pid).unwrap_or_default();
+    let started = process.pid().context("the server has ended")?;
+    let servers = serving_processes(started, port)?;
+    if let Some(hook) = &spec.hook {
+        check_hook(hook, &servers, &process)?;
+    }
     Ok(Arm {
         url: format!("http://127.0.0.1:{port}{}", server.path),
         spec,
         process,
-        loaded,
+        servers,
     })
+}
+
+/// The processes that listen on the port. A script may have started them.
+fn serving_processes(started: Pid, port: u16) -> anyhow::Result<Vec<Server>> {
+    let listening = processes::by_port(port)?;
+    let servers: Vec<Server> = listening
+        .iter()
+        .filter(|pid| processes::descends_from(**pid, started))
+        .map(|pid| Server {
+            pid: *pid,
+            // Without privileges its files cannot be reached, and the probes will say so.
+            hook: loaded_hook(*pid).unwrap_or_default(),
+        })
+        .collect();
+    if servers.is_empty() {
+        bail!("port {port} is served by process {listening:?}, which is not what was started");
+    }
+    Ok(servers)
+}
+
+/// Checks that the hook is where it should be and does what it should: a hook that silently does
+/// nothing would be measured as one that costs nothing.
+fn check_hook(hook: &HookSpec, servers: &[Server], process: &Process) -> anyhow::Result<()> {
+    if let Some(complaint) = complaint(&process.said()) {
+        bail!("{complaint}");
+    }
+    let path = fs::canonicalize(&hook.path)
+        .with_context(|| format!("cannot find {}", hook.path.display()))?;
+    let has_mapped = |server: &Server| {
+        mapped_code(server.pid).is_ok_and(|files| files.iter().any(|file| file.path == path))
+    };
+    if servers.iter().any(has_mapped) {
+        return Ok(());
+    }
+    bail!(
+        "the server has not loaded {}: is it statically linked or set-uid, or does it clear \
+         LD_PRELOAD?",
+        path.display()
+    )
+}
+
+/// The line in which the hook says that it refuses its settings.
+pub fn complaint(said: &str) -> Option<&str> {
+    said.lines().find(|line| line.starts_with("readhook: "))
 }
 
 fn with_port(argument: &OsString, port: u16) -> OsString {

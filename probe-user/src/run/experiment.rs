@@ -11,6 +11,7 @@ use runlog::gate::Event;
 use runlog::manifest::{self, Manifest, Placement};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
+use crate::discover::processes::{OWN_PID_NAMESPACE, in_root_pid_namespace};
 use crate::machine::{self, monotonic_ns, unix_ns};
 use crate::probes::attach::Target;
 use crate::probes::{KernelProbe, LoadError, Options, Probes, SiteChoice};
@@ -23,8 +24,6 @@ use crate::run::stop::Stop;
 const DRAIN_EVERY: Duration = Duration::from_millis(5);
 /// How long servers get to close the connections of a block that has ended.
 const SETTLE: Duration = Duration::from_millis(2);
-/// How long the load generator gets to write its files.
-const WRITING_PATIENCE: Duration = Duration::from_mins(1);
 
 /// An experiment.
 #[derive(Debug)]
@@ -37,6 +36,8 @@ pub struct Experiment {
     pub load: Load,
     /// Whether and how to probe.
     pub probes: Option<ProbeOptions>,
+    /// Whether to give up, before the first request, when there can be no probes.
+    pub needs_probes: bool,
     /// Which CPUs do what.
     pub placement: Placement,
     /// The command line, for the manifest.
@@ -95,14 +96,17 @@ impl Experiment {
 
         let (probes, no_probes) = match self.load_probes(&arms) {
             Ok(probes) => (probes, None),
+            Err(reason) if self.needs_probes => anyhow::bail!("no in-situ layer: {reason}"),
             Err(reason) => (None, Some(reason)),
         };
         self.load.observe = probes.is_some();
         let mut manifest = self.manifest(&arms, probes.as_ref());
         let steal_before = machine::steal_ms();
         runlog::json::write(&run.manifest(), &manifest)?;
-        crate::run::identity::give_to_caller(run.root())?;
-
+        // One that came while the probes were loaded has not been looked at yet.
+        if let Ok(reason) = timeout(Duration::from_millis(1), stop.requested()).await {
+            anyhow::bail!("{reason} before the first request");
+        }
         let generator = LoadGenerator::start(&self.load, run, &self.placement)?;
         let log = probes.as_ref().map(|_| SpanLog::create(run)).transpose()?;
         let mut session = Session {
@@ -111,15 +115,24 @@ impl Experiment {
             probes,
             log,
             attach: 0,
+            in_block: false,
+            blocks_done: 0,
         };
         let end = session.over_blocks(stop, bar).await;
+        let blocks_done = session.blocks_done;
         // Even when the loop failed: detach, write down, end the children.
-        let closed = session.close().await;
-        let cut_short = match end? {
-            End::Complete => None,
-            End::CutShort(reason) => Some(reason),
+        let Closed {
+            ledger,
+            described,
+            trouble,
+        } = session.close().await;
+        let cut_short = match end {
+            Ok(End::Complete) => trouble,
+            Ok(End::CutShort(reason)) => Some(reason),
+            // What was measured before is not lost for it.
+            Err(error) if blocks_done > 0 => Some(format!("{error:#}")),
+            Err(error) => return Err(error),
         };
-        let (ledger, described) = closed?;
         if described.is_some() {
             manifest.probes = described;
         }
@@ -157,6 +170,9 @@ impl Experiment {
         else {
             return Err("not asked for (--no-probes)".to_owned());
         };
+        if !in_root_pid_namespace() {
+            return Err(OWN_PID_NAMESPACE.to_owned());
+        }
         let load = || -> Result<Probes, LoadError> {
             let mut probes = Probes::load(Options {
                 kernel_probe,
@@ -166,18 +182,19 @@ impl Experiment {
             })?;
             let mut targets = Vec::new();
             for (number, arm) in (0..).zip(arms) {
-                if arm.spec.hook.is_some() && arm.loaded.is_none() {
-                    return Err(LoadError::NotSupported(format!(
-                        "the server of arm {} has loaded no hook with probe sites",
+                let has_sites = arm.servers.iter().any(|server| server.hook.is_some());
+                if arm.spec.hook.is_some() && !has_sites {
+                    return Err(LoadError::Other(anyhow::anyhow!(
+                        "the hook of arm {} has no probe sites",
                         arm.spec.name
                     )));
                 }
-                targets.push(Target {
-                    pid: arm.process.pid().cast_signed(),
+                targets.extend(arm.servers.iter().map(|server| Target {
+                    pid: server.pid,
                     arm: number,
-                    hook: arm.loaded.clone(),
+                    hook: server.hook.clone(),
                     function: None,
-                });
+                }));
             }
             probes.set_targets(targets)?;
             // Found out now rather than in the middle of the run.
@@ -185,7 +202,9 @@ impl Experiment {
             probes.detach()?;
             Ok(probes)
         };
-        load().map(Some).map_err(|error| error.to_string())
+        load()
+            .map(Some)
+            .map_err(|error| format!("{:#}", anyhow::Error::from(error)))
     }
 
     fn manifest(&self, arms: &[Arm], probes: Option<&Probes>) -> Manifest {
@@ -213,6 +232,17 @@ struct Session {
     log: Option<SpanLog>,
     /// Number of the attach in force: that of its block.
     attach: u32,
+    /// Whether the load generator is sending.
+    in_block: bool,
+    blocks_done: u32,
+}
+
+/// What was found when everything was closed.
+struct Closed {
+    ledger: Option<Ledger>,
+    described: Option<manifest::Probes>,
+    /// What went wrong on the way.
+    trouble: Option<String>,
 }
 
 impl Session {
@@ -229,9 +259,12 @@ impl Session {
                         if winding_up.is_none() {
                             self.prepare(block, observed)?;
                             self.generator.go().await?;
+                            self.in_block = true;
                         }
                     }
                     Some(Event::BlockDone { block }) => {
+                        self.in_block = false;
+                        self.blocks_done += 1;
                         sleep(SETTLE).await;
                         self.drain()?;
                         if let Some(log) = &mut self.log {
@@ -246,15 +279,15 @@ impl Session {
                         });
                     }
                     None => {
-                        let end = self.generator.has_ended();
-                        let reason = end.unwrap_or_else(|| "load generator ended".to_owned());
+                        let end = self.generator.end().await;
+                        let reason = end.unwrap_or_else(|| "load generator fell silent".to_owned());
                         anyhow::bail!("{reason}");
                     }
                 },
                 _ = tick.tick() => {
                     self.drain()?;
                     if winding_up.is_none() && let Some(reason) = self.dead_server() {
-                        self.generator.wind_up();
+                        self.generator.wind_up(self.in_block);
                         winding_up = Some(reason);
                     }
                 }
@@ -262,7 +295,7 @@ impl Session {
                     if winding_up.is_some() {
                         anyhow::bail!("{reason} twice");
                     }
-                    self.generator.wind_up();
+                    self.generator.wind_up(self.in_block);
                     winding_up = Some(reason.to_owned());
                 }
             }
@@ -310,25 +343,38 @@ impl Session {
         self.arms.iter_mut().find_map(|arm| arm.process.has_ended())
     }
 
-    /// Ends everything, in an order that loses nothing.
-    async fn close(mut self) -> anyhow::Result<(Option<Ledger>, Option<manifest::Probes>)> {
+    /// Ends everything, in an order that loses nothing. Trouble on the way does not keep the rest
+    /// from being closed.
+    async fn close(mut self) -> Closed {
         let detached = match &mut self.probes {
             Some(probes) => probes.detach(),
             None => Ok(()),
         };
         let drained = self.drain();
         let finished = match self.log.take() {
-            Some(log) => log.finish(),
+            Some(log) => log.finish().map_err(anyhow::Error::from),
             None => Ok(()),
         };
-        // After its last word the load generator just exits.
-        let _ = timeout(WRITING_PATIENCE, self.generator.stop()).await;
+        self.generator.stop().await;
         for arm in self.arms {
-            arm.process.stop().await;
+            arm.process.stop(Duration::ZERO).await;
         }
-        detached.and(drained)?;
-        finished?;
-        let ledger = self.probes.as_ref().map(Probes::ledger).transpose()?;
-        Ok((ledger, self.probes.as_ref().map(Probes::describe)))
+        let ledger = self.probes.as_ref().map(Probes::ledger).transpose();
+        let trouble = [detached, drained, finished]
+            .into_iter()
+            .filter_map(Result::err)
+            .chain(
+                ledger
+                    .as_ref()
+                    .err()
+                    .map(|error| anyhow::anyhow!("{error:#}")),
+            )
+            .map(|error| format!("{error:#}"))
+            .next();
+        Closed {
+            ledger: ledger.unwrap_or_default(),
+            described: self.probes.as_ref().map(Probes::describe),
+            trouble,
+        }
     }
 }

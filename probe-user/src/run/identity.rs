@@ -3,7 +3,7 @@
 
 use std::env;
 use std::fs;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::lchown;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -30,20 +30,26 @@ pub fn caller() -> Option<Caller> {
     (caller.uid != 0).then_some(caller)
 }
 
-/// Gives a folder and the files in it to the caller.
-pub fn give_to_caller(folder: &Path) -> anyhow::Result<()> {
+/// Gives a file or a folder to the caller. Never follows a link: in a folder of the caller's it may
+/// point anywhere.
+pub fn give_to_caller(path: &Path) -> anyhow::Result<()> {
     let Some(Caller { uid, gid }) = caller() else {
         return Ok(());
     };
-    let give = |path: &Path| {
-        chown(path, Some(uid), Some(gid))
-            .with_context(|| format!("cannot give {} to user {uid}", path.display()))
-    };
-    give(folder)?;
+    lchown(path, Some(uid), Some(gid))
+        .with_context(|| format!("cannot give {} to user {uid}", path.display()))
+}
+
+/// Gives a folder and the files in it to the caller.
+pub fn give_folder_to_caller(folder: &Path) -> anyhow::Result<()> {
+    if caller().is_none() {
+        return Ok(());
+    }
+    give_to_caller(folder)?;
     for entry in
         fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?
     {
-        give(&entry?.path())?;
+        give_to_caller(&entry?.path())?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use runlog::RunDirectory;
@@ -11,6 +12,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{ChildStdin, ChildStdout, Command};
 
 use crate::run::process::{Process, Spawn};
+
+/// How long the load generator gets to write its files.
+const WRITING_PATIENCE: Duration = Duration::from_mins(1);
 
 /// What the load generator is to do.
 #[derive(Debug)]
@@ -119,20 +123,22 @@ impl LoadGenerator {
     }
 
     /// Tells it to stop and to write down what it has. It does so soon, and says
-    /// [`Event::RunDone`].
-    pub fn wind_up(&mut self) {
+    /// [`Event::RunDone`]. Between blocks the end of its input is enough.
+    pub fn wind_up(&mut self, in_block: bool) {
         self.to = None;
-        self.process.signal(rustix::process::Signal::INT);
+        if in_block {
+            self.process.signal(rustix::process::Signal::INT);
+        }
     }
 
-    /// Says how it ended, if it has.
-    pub fn has_ended(&mut self) -> Option<String> {
-        self.process.has_ended()
+    /// Says how it ended, once it has said its last word.
+    pub async fn end(&mut self) -> Option<String> {
+        self.process.end().await
     }
 
-    /// Waits for its end.
+    /// Waits for its end: it may still be writing its files.
     pub async fn stop(self) {
         drop(self.to);
-        self.process.stop().await;
+        self.process.stop(WRITING_PATIENCE).await;
     }
 }

@@ -3,6 +3,7 @@
 use std::env;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use runlog::RunDirectory;
@@ -10,7 +11,7 @@ use runlog::manifest::Placement;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use crate::run::arms::HookSpec;
+use crate::run::arms::{HookSpec, complaint};
 use crate::run::micro_worker::MicroBlock;
 use crate::run::process::Spawn;
 
@@ -88,8 +89,14 @@ pub async fn measure(
     tokio::io::AsyncReadExt::read_to_string(&mut output, &mut text).await?;
     let status = worker.child().wait().await?;
     if !status.success() {
-        let log = std::fs::read_to_string(run.process_log("micro")).unwrap_or_default();
-        bail!("micro worker ended ({status}): {}", log.trim_end());
+        bail!(
+            "micro worker ended ({status}): {}",
+            worker.said().trim_end()
+        );
     }
+    if let Some(complaint) = complaint(&worker.said()) {
+        bail!("{complaint}");
+    }
+    worker.stop(Duration::ZERO).await;
     serde_json::from_str(&text).context("the micro worker said something else than blocks")
 }

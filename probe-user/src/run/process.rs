@@ -4,13 +4,18 @@
     reason = "asking the kernel to kill a child with its parent takes code between fork and exec"
 )]
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use anyhow::Context as _;
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use runlog::file;
+use rustix::process::{
+    Pid, Signal, kill_process, kill_process_group, set_parent_process_death_signal,
+};
 use tokio::process::{Child, Command};
+use tokio::time::timeout;
 
 use crate::machine::bind_to;
 use crate::run::identity::{Caller, caller};
@@ -28,19 +33,24 @@ pub struct Spawn<'s> {
     pub log: PathBuf,
 }
 
-/// A child that is killed when this value, or this process, goes away.
+/// How long a child may take to end when it is asked to.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A child that is killed when this value, or this process, goes away. With the value go all
+/// processes that the child has started and left in its process group.
 #[derive(Debug)]
 pub struct Process {
     name: String,
     log: PathBuf,
     child: Child,
+    group: Option<Pid>,
 }
 
 impl Spawn<'_> {
     /// Starts `command`: on its CPUs, as the user on whose behalf we run, in a process group of its
     /// own (so that Ctrl-C on the terminal reaches us alone), and doomed to die with us.
     pub fn start(self, mut command: Command) -> anyhow::Result<Process> {
-        let log = File::create(&self.log)
+        let log = file::create(&self.log)
             .with_context(|| format!("cannot write {}", self.log.display()))?;
         command
             .stderr(Stdio::from(log))
@@ -67,15 +77,16 @@ impl Spawn<'_> {
         Ok(Process {
             name: self.name.to_owned(),
             log: self.log,
+            group: child.id().and_then(as_pid),
             child,
         })
     }
 }
 
 impl Process {
-    /// Its process number; 0 when it has ended.
-    pub fn pid(&self) -> u32 {
-        self.child.id().unwrap_or(0)
+    /// Its process number; `None` when it has ended.
+    pub fn pid(&self) -> Option<i32> {
+        self.child.id().and_then(|pid| i32::try_from(pid).ok())
     }
 
     /// The child itself, to talk to.
@@ -89,13 +100,21 @@ impl Process {
         Some(self.describe_end(status))
     }
 
+    /// Waits a moment for its end, and says how it ended: for children that have said their last
+    /// word.
+    pub async fn end(&mut self) -> Option<String> {
+        let status = timeout(PATIENCE, self.child.wait()).await.ok()?.ok()?;
+        Some(self.describe_end(status))
+    }
+
+    /// What it has said on stderr.
+    pub fn said(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
     fn describe_end(&self, status: ExitStatus) -> String {
-        let last_words = fs::read_to_string(&self.log).unwrap_or_default();
-        let last_words = last_words
-            .trim_end()
-            .lines()
-            .next_back()
-            .unwrap_or_default();
+        let said = self.said();
+        let last_words = said.trim_end().lines().next_back().unwrap_or_default();
         let Self { name, .. } = self;
         if last_words.is_empty() {
             format!("{name} ended ({status})")
@@ -106,21 +125,41 @@ impl Process {
 
     /// Asks it to end.
     pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
-        if let Some(pid) = pid {
+        if let Some(pid) = self.child.id().and_then(as_pid) {
             let _ = kill_process(pid, signal);
         }
     }
 
-    /// Asks it to end, waits a while, and kills it if it has not.
-    pub async fn stop(mut self) {
-        self.signal(Signal::TERM);
-        let patience = std::time::Duration::from_secs(2);
-        if tokio::time::timeout(patience, self.child.wait())
-            .await
-            .is_err()
-        {
-            let _ = self.child.kill().await;
+    /// Lets it end by itself for a while, then asks it to end, and what it has started; then kills
+    /// what is left.
+    pub async fn stop(mut self, by_itself: Duration) {
+        let ended = timeout(by_itself, self.child.wait()).await.is_ok();
+        if !ended {
+            self.signal_group(Signal::TERM);
+            let _ = timeout(PATIENCE, self.child.wait()).await;
+        }
+        self.signal_group(Signal::KILL);
+        let _ = self.child.wait().await;
+        self.group = None;
+        // What it said is worth a file only if it said something.
+        if fs::metadata(&self.log).is_ok_and(|log| log.len() == 0) {
+            let _ = fs::remove_file(&self.log);
         }
     }
+
+    fn signal_group(&self, signal: Signal) {
+        if let Some(group) = self.group {
+            let _ = kill_process_group(group, signal);
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.signal_group(Signal::KILL);
+    }
+}
+
+fn as_pid(number: u32) -> Option<Pid> {
+    i32::try_from(number).ok().and_then(Pid::from_raw)
 }

@@ -2,12 +2,13 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Listens for SIGINT (Ctrl-C) and SIGTERM. While one exists, they do not end the program by
-/// themselves.
+/// Listens for SIGINT (Ctrl-C), SIGTERM and SIGHUP (the terminal is gone). While one exists, they do
+/// not end the program by themselves.
 #[derive(Debug)]
 pub struct Stop {
     interrupt: Signal,
     terminate: Signal,
+    hang_up: Signal,
 }
 
 impl Stop {
@@ -16,6 +17,7 @@ impl Stop {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
         })
     }
 
@@ -24,6 +26,7 @@ impl Stop {
         tokio::select! {
             _ = self.interrupt.recv() => "interrupted (SIGINT)",
             _ = self.terminate.recv() => "terminated (SIGTERM)",
+            _ = self.hang_up.recv() => "hung up (SIGHUP)",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The table of `probe-user bench`.
 
 use runlog::RunDirectory;
-use runlog::analysis::{Agreement, Analysis, Budget};
+use runlog::analysis::{Agreement, Analysis, Budget, Verdict};
 use runlog::estimate::Estimate;
 use runlog::manifest::Manifest;
 
@@ -23,6 +23,7 @@ pub fn print(analysis: &Analysis, manifest: &Manifest, run: &RunDirectory) {
     if let Some(counts) = &analysis.join {
         join(counts);
     }
+    failures(analysis);
     println!("\nwritten to {}", run.root().display());
     for reason in &analysis.not_usable {
         anstream::println!("{BAD}not usable{BAD:#}: {reason}");
@@ -45,6 +46,12 @@ fn machine(manifest: &Manifest) {
         environment.clock_source,
         environment.clock_read_ns,
     );
+    if manifest.schedule.order == "sequential" {
+        anstream::println!(
+            "{BAD}order: sequential{BAD:#}: what drifts between the arms counts as a difference; rmit \
+             keeps it out"
+        );
+    }
     let placement = &manifest.placement;
     println!(
         "CPUs: servers {}, load generator {}, agent {} ({})",
@@ -127,21 +134,46 @@ fn layers(analysis: &Analysis) {
 fn verdict(agreement: &Agreement) {
     let [per_request, ..] = cells(&agreement.in_situ_per_request);
     let [unexplained, interval, _] = cells(&agreement.unexplained);
-    if agreement.agree {
-        anstream::println!(
-            "{GOOD}the layers agree{GOOD:#}: in situ explains {per_request} a request; the rest of \
-             the macro difference, {unexplained} {interval}, is not told from 0"
-        );
-    } else {
-        let direction = if agreement.unexplained.estimate > 0.0 {
-            "more than that: part of the cost lies outside of the call (caches, branch predictors)"
-        } else {
-            "less than that: part of the call's cost is saved or hidden elsewhere in the request"
-        };
-        anstream::println!(
+    let resolution = ns(agreement.resolution_ns);
+    match agreement.verdict {
+        Verdict::Agree => anstream::println!(
+            "{GOOD}the layers agree{GOOD:#} to within {resolution}: in situ explains {per_request} a \
+             request; the rest of the macro difference, {unexplained} {interval}, is not told from 0"
+        ),
+        Verdict::Unresolved => anstream::println!(
+            "{BAD}the macro layer does not resolve this hook{BAD:#}: in situ it costs {per_request} a \
+             request, and less than {resolution} cannot be seen end to end; more blocks would help"
+        ),
+        Verdict::Differ if agreement.unexplained.estimate > 0.0 => anstream::println!(
             "{BAD}the layers differ{BAD:#}: in situ explains {per_request} a request; the macro \
-             difference is {unexplained} {interval} {direction}"
-        );
+             difference is {unexplained} {interval} more: part of the cost lies outside of the call, \
+             as in caches and branch predictors"
+        ),
+        Verdict::Differ => {
+            let less = Estimate {
+                estimate: -agreement.unexplained.estimate,
+                ci95: agreement.unexplained.ci95.map(|end| -end),
+                ..agreement.unexplained.clone()
+            };
+            let [high, low] = less.ci95;
+            let [less, interval, _] = cells(&Estimate {
+                ci95: [low, high],
+                ..less
+            });
+            anstream::println!(
+                "{BAD}the layers differ{BAD:#}: in situ explains {per_request} a request; the macro \
+                 difference is {less} {interval} less: the call costs more while it is watched, or \
+                 part of it is hidden elsewhere in the request"
+            );
+        }
+    }
+}
+
+fn failures(analysis: &Analysis) {
+    for (arm, requests) in &analysis.requests {
+        for (kind, count) in &requests.failed {
+            println!("{count} of {} requests to arm {arm}: {kind}", requests.sent);
+        }
     }
 }
 

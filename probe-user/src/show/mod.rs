@@ -114,6 +114,13 @@ fn ledger(ledger: &Ledger) {
     for (cause, count) in &ledger.causes {
         println!("{count} × {cause}");
     }
+    if ledger.hits_of_other_processes > 0 {
+        println!(
+            "{} hits of the hook's sites by processes that are not traced (children, or others with \
+             the same hook)",
+            ledger.hits_of_other_processes
+        );
+    }
 }
 
 /// Prints the join.
@@ -132,8 +139,9 @@ pub fn join(join: &Join) {
         println!("{count} × {cause}");
     }
     println!(
-        "{} matched reads ended outside of [sent, done]; {} reads belong to no logged request",
-        join.outside_sent_done, join.reads_without_request
+        "{} matched requests have reads outside of [sent, done]; {} reads belong to no logged request; \
+         {} ended after the response",
+        join.outside_sent_done, join.reads_without_request, join.reads_after_done
     );
 }
 

@@ -54,6 +54,9 @@ pub fn print(truth: &Truth, run: &RunDirectory) {
     match (&truth.cut_short, truth.holds) {
         (Some(reason), _) => anstream::println!("{BAD}cut short{BAD:#}: {reason}"),
         (None, true) => anstream::println!("{GOOD}every delay was found{GOOD:#}"),
+        (None, false) if truth.ledger.as_ref().is_some_and(|ledger| !ledger.balanced) => {
+            anstream::println!("{BAD}not usable{BAD:#}: the ledger does not balance");
+        }
         (None, false) => anstream::println!("{BAD}not every delay was found{BAD:#}"),
     }
 }
