@@ -178,110 +178,7 @@ fn changes_nothing(kit: &Kit) -> anyhow::Result<()> {
 }
 
 /// What POSIX promises of accept, read and close, asked for in ways that an interposer gets wrong.
-const CONTRACT: &str = r#"
-#include <assert.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-static int listener;
-static struct sockaddr_in address = {.sin_family = AF_INET};
-
-static int client(void) {
-    int c = socket(AF_INET, SOCK_STREAM, 0);
-    assert(connect(c, (void *)&address, sizeof address) == 0);
-    return c;
-}
-
-static void *read_for_ever(void *cleaned) {
-    char buffer[16];
-    int s = accept(listener, NULL, NULL);
-    pthread_cleanup_push((void (*)(void *))close, (void *)(long)s);
-    read(s, buffer, sizeof buffer);
-    pthread_cleanup_pop(1);
-    return cleaned;
-}
-
-int main(void) {
-    char buffer[64];
-    socklen_t length = sizeof address;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    listener = socket(AF_INET, SOCK_STREAM, 0);
-    assert(bind(listener, (void *)&address, sizeof address) == 0 && listen(listener, 9) == 0);
-    assert(getsockname(listener, (void *)&address, &length) == 0);
-
-    /* Without an address, with one, and with one too short for even the family. */
-    int c = client();
-    int s = accept(listener, NULL, NULL);
-    assert(s >= 0 && write(c, "admin", 5) == 5);
-    memset(buffer, '#', sizeof buffer);
-    assert(read(s, buffer, sizeof buffer) == 5 && memcmp(buffer, "admin#", 6) == 0);
-    int c2 = client();
-    struct sockaddr_in peer;
-    socklen_t one = 1;
-    memset(&peer, '#', sizeof peer);
-    int s2 = accept4(listener, (void *)&peer, &one, SOCK_NONBLOCK);
-    assert(s2 >= 0 && one == sizeof peer && ((char *)&peer)[1] == '#');
-    struct sockaddr_in mine;
-    length = sizeof mine;
-    int c3 = client();
-    getsockname(c3, (void *)&mine, &length);
-    length = sizeof peer;
-    int s3 = accept(listener, (void *)&peer, &length);
-    assert(peer.sin_port == mine.sin_port && length == sizeof peer);
-
-    /* errno: set by failures as the kernel sets it, left alone by successes. */
-    errno = 0;
-    assert(read(s2, buffer, sizeof buffer) == -1 && errno == EAGAIN);
-    assert(read(-1, buffer, 1) == -1 && errno == EBADF);
-    assert(write(c, "xadmin", 6) == 6);
-    errno = 77;
-    assert(read(s, buffer, 3) == 3 && read(s, buffer, 0) == 0 && errno == 77);
-    assert(read(s, buffer, sizeof buffer) == 3 && errno == 77);
-    assert(write(c, "x", 1) == 1);
-    assert(read(s, (void *)1, 8) == -1 && errno == EFAULT);
-    assert(read(s, buffer, 8) == 1);
-    errno = 77;
-    assert(close(s3) == 0 && errno == 77);
-    assert(close(s3) == -1 && errno == EBADF);
-    shutdown(c, SHUT_WR);
-    assert(read(s, buffer, 8) == 0);
-
-    /* A number used again for something that is no connection. */
-    close(s);
-    int p[2];
-    assert(pipe(p) == 0 && write(p[1], "admin", 5) == 5);
-    assert(read(p[0], buffer, 8) == 5);
-
-    /* A child goes on reading what its parent accepted. */
-    assert(write(c2, "child", 5) == 5);
-    pid_t child = fork();
-    if (child == 0) {
-        usleep(20000);
-        _exit(read(s2, buffer, 8) == 5 ? 0 : 1);
-    }
-    int status;
-    assert(waitpid(child, &status, 0) == child && status == 0);
-
-    /* A thread cancelled in a hooked read is unwound and cleaned up. */
-    pthread_t thread;
-    int c4 = client();
-    assert(pthread_create(&thread, NULL, read_for_ever, NULL) == 0);
-    usleep(50000);
-    pthread_cancel(thread);
-    void *result;
-    assert(pthread_join(thread, &result) == 0 && result == PTHREAD_CANCELED);
-    assert(read(c4, buffer, 8) == 0);
-    puts("the contract holds");
-    return 0;
-}
-"#;
+const CONTRACT: &str = include_str!("c/contract.c");
 
 fn keeps_the_c_contract(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
@@ -308,47 +205,7 @@ fn keeps_the_c_contract(kit: &Kit) -> anyhow::Result<()> {
 }
 
 /// What the C programs below share: a listener, and connections to it.
-const CONNECTIONS: &str = r#"
-#define _GNU_SOURCE
-#include <assert.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdio.h>
-#include <sys/auxv.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-static struct connection { int client, server; } connection(void) {
-    static int listener = -1;
-    static struct sockaddr_in address = {.sin_family = AF_INET};
-    if (listener < 0) {
-        socklen_t length = sizeof address;
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        listener = socket(AF_INET, SOCK_STREAM, 0);
-        assert(bind(listener, (void *)&address, sizeof address) == 0 && listen(listener, 9) == 0);
-        assert(getsockname(listener, (void *)&address, &length) == 0);
-    }
-    struct connection c = {.client = socket(AF_INET, SOCK_STREAM, 0)};
-    assert(connect(c.client, (void *)&address, sizeof address) == 0);
-    c.server = accept(listener, NULL, NULL);
-    assert(c.server >= 0);
-    return c;
-}
-
-/* Sends a word to the descriptor `to` and reads it at `from`. */
-static void pass(const char *word, int to, int from) {
-    char buffer[64];
-    ssize_t length = 0;
-    while (word[length])
-        length++;
-    assert(write(to, word, length) == length && read(from, buffer, sizeof buffer) == length);
-}
-"#;
+const CONNECTIONS: &str = include_str!("c/connections.c");
 
 /// Compiles a program of [`CONNECTIONS`] and `source`.
 fn compile_with_connections(
@@ -360,61 +217,7 @@ fn compile_with_connections(
 }
 
 /// Children that share the marks, and children that have their own.
-const CHILDREN: &str = r#"
-static struct connection c;
-static int p[2];
-
-static void succeeds(pid_t child) {
-    int status;
-    assert(child > 0 && waitpid(child, &status, 0) == child && status == 0);
-}
-
-static void vfork_and_close(void) {
-    pid_t child = vfork();
-    if (child == 0) {
-        close(c.server);
-        _exit(0);
-    }
-    succeeds(child);
-}
-
-/* Closes the connection and gives its number to a pipe, without telling the hook. */
-static void close_and_reuse(void) {
-    assert(close(c.server) == 0 && dup2(p[0], c.server) == c.server);
-}
-
-int main(void) {
-    c = connection();
-    assert(pipe(p) == 0);
-    vfork_and_close();
-    pass("after-vfork", c.client, c.server);
-
-    pid_t child = fork();
-    if (child == 0) {
-        vfork_and_close();
-        pass("in-fork-after-vfork", c.client, c.server);
-        close_and_reuse();
-        pass("in-fork-after-close", p[1], c.server);
-        _exit(0);
-    }
-    succeeds(child);
-
-    /* No handlers of fork run in this one. */
-    child = syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
-    if (child == 0) {
-        pass("in-clone", c.client, c.server);
-        close_and_reuse();
-        pass("in-clone-after-close", p[1], c.server);
-        _exit(0);
-    }
-    succeeds(child);
-
-    pass("after-fork", c.client, c.server);
-    close_and_reuse();
-    pass("after-close", p[1], c.server);
-    return 0;
-}
-"#;
+const CHILDREN: &str = include_str!("c/children.c");
 
 fn keeps_marks_apart(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
@@ -448,47 +251,7 @@ fn keeps_marks_apart(kit: &Kit) -> anyhow::Result<()> {
 }
 
 /// Threads that find, all at once, that the program has closed the log.
-const CLOSED_LOG: &str = r#"
-enum { THREADS = 8, ROUNDS = 300 };
-
-static struct connection connections[THREADS];
-static pthread_barrier_t start, end;
-
-static void *read_each_round(void *number) {
-    for (int round = 0; round < ROUNDS; round++) {
-        char buffer[8];
-        pthread_barrier_wait(&start);
-        assert(read(connections[(long)number].server, buffer, sizeof buffer) == 5);
-        pthread_barrier_wait(&end);
-    }
-    return NULL;
-}
-
-int main(void) {
-    pthread_t thread;
-    pthread_barrier_init(&start, NULL, THREADS + 1);
-    pthread_barrier_init(&end, NULL, THREADS + 1);
-    for (long i = 0; i < THREADS; i++) {
-        connections[i] = connection();
-        assert(pthread_create(&thread, NULL, read_each_round, (void *)i) == 0);
-    }
-    int most = 0;
-    for (int round = 0; round < ROUNDS; round++) {
-        for (int i = 0; i < THREADS; i++)
-            assert(write(connections[i].client, "admin", 5) == 5);
-        for (int fd = 500; fd < 600; fd++)
-            close(fd);
-        pthread_barrier_wait(&start);
-        pthread_barrier_wait(&end);
-        int open = 0;
-        for (int fd = 500; fd < 600; fd++)
-            open += fcntl(fd, F_GETFD) >= 0;
-        most = open > most ? open : most;
-    }
-    printf("%d\n", most);
-    return 0;
-}
-"#;
+const CLOSED_LOG: &str = include_str!("c/closed_log.c");
 
 fn keeps_one_log(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
@@ -510,37 +273,7 @@ fn keeps_one_log(kit: &Kit) -> anyhow::Result<()> {
 
 /// A thread that is cancelled when its read has the bytes but is still in the hook, which waits
 /// before it logs: once with the log open, once with the log closed by the program.
-const CANCELLED: &str = r#"
-static struct connection c;
-static volatile int returned;
-
-static void *read_once(void *unused) {
-    char buffer[8];
-    returned = read(c.server, buffer, sizeof buffer);
-    for (;;)
-        pause();
-}
-
-int main(void) {
-    for (int closed = 0; closed < 2; closed++) {
-        pthread_t thread;
-        void *result;
-        c = connection();
-        returned = -1;
-        for (int fd = 500; closed && fd < 600; fd++)
-            close(fd);
-        assert(write(c.client, "admin", 5) == 5);
-        assert(pthread_create(&thread, NULL, read_once, NULL) == 0);
-        for (int left = 5; left > 0; ioctl(c.server, FIONREAD, &left))
-            usleep(1000);
-        usleep(50000); /* out of the system call, into the wait */
-        pthread_cancel(thread);
-        assert(pthread_join(thread, &result) == 0 && result == PTHREAD_CANCELED);
-        printf("%d\n", returned);
-    }
-    return 0;
-}
-"#;
+const CANCELLED: &str = include_str!("c/cancelled.c");
 
 fn survives_cancelling(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
@@ -561,14 +294,7 @@ fn survives_cancelling(kit: &Kit) -> anyhow::Result<()> {
 }
 
 /// Says whether it runs with more privileges than its user has.
-const PRIVILEGED: &str = r#"
-int main(void) {
-    struct connection c = connection();
-    pass("admin", c.client, c.server);
-    printf("%lu\n", getauxval(AT_SECURE));
-    return 0;
-}
-"#;
+const PRIVILEGED: &str = include_str!("c/privileged.c");
 
 fn takes_no_orders(kit: &Kit) -> anyhow::Result<()> {
     const NOBODY: u32 = 65_534;
