@@ -12,15 +12,10 @@ use mio::{Events, Interest, Poll, Token};
 use runlog::record::{ClientConnection, Request};
 use runlog::table::TableWriter;
 
-use crate::clock::monotonic_ns;
+use crate::clock::{CONNECT_PATIENCE, TICK, monotonic_ns};
 use crate::connection::{Connection, Step};
 use crate::plan::Block;
 use crate::target::RequestBytes;
-
-/// How often requests are checked for having timed out, and the stop flag for being raised.
-const TICK: Duration = Duration::from_millis(100);
-/// How long a refused connection is tried again before the arm counts as gone.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The logs that a client writes.
 #[derive(Debug)]
@@ -90,7 +85,7 @@ impl Client {
     }
 
     /// Runs one block on connections of its own and closes them. `on_request` is told of each
-    /// request that has ended.
+    /// request that has ended. Requests that a cut leaves under way are logged as unfinished.
     pub fn run_block(
         &mut self,
         target: &mut ArmTarget,
@@ -126,7 +121,11 @@ impl Client {
         if end.is_ok() {
             end = run.drive(&mut open)?;
         }
-        for connection in open.into_iter().flatten() {
+        let cut_ns = monotonic_ns();
+        for mut connection in open.into_iter().flatten() {
+            if let Some(unfinished) = connection.cut(cut_ns) {
+                run.logs.requests.push(&unfinished)?;
+            }
             run.logs.connections.push(&connection.close())?;
         }
         Ok(end)
@@ -304,4 +303,65 @@ impl BlockRun<'_> {
 
 fn as_ns(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use runlog::RunDirectory;
+    use runlog::record::Outcome;
+    use runlog::table::read_all;
+
+    use super::*;
+    use crate::target::Arm;
+
+    #[test]
+    fn a_cut_logs_the_requests_under_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDirectory::create(folder.path().join("run")).unwrap();
+        let mut logs = Logs {
+            requests: TableWriter::create(run.requests()).unwrap(),
+            connections: TableWriter::create(run.client_connections()).unwrap(),
+        };
+        // Connections wait in its backlog, and nobody answers.
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let arm: Arm = "a=http://a/".parse().unwrap();
+        let mut target = ArmTarget {
+            name: arm.name.clone(),
+            address: silent.local_addr().unwrap(),
+            request: arm.request(false),
+        };
+        let block = Block {
+            arm: 0,
+            observed: false,
+            requests: 10,
+            warmup: 0,
+        };
+        let stop = Arc::new(AtomicBool::new(true));
+        let mut client = Client::new(3, Duration::from_mins(1), stop).unwrap();
+        let end = client.run_block(&mut target, 0, block, &mut logs, &mut |_| {});
+        let before_ns = monotonic_ns();
+        assert_eq!(end.unwrap(), Err(CutShort::Stopped));
+        logs.requests.finish().unwrap();
+        logs.connections.finish().unwrap();
+
+        let requests: Vec<Request> = read_all(run.requests()).unwrap();
+        assert_eq!(requests.len(), 3, "one a connection was sent");
+        for request in &requests {
+            assert_eq!(request.outcome, Outcome::Unfinished as u8);
+            assert_eq!(
+                request.done_ns, requests[0].done_ns,
+                "the cut is one instant"
+            );
+            assert!(request.sent_ns < request.done_ns && request.done_ns <= before_ns);
+        }
+        let sent: u64 = read_all::<ClientConnection>(run.client_connections())
+            .unwrap()
+            .iter()
+            .map(|connection| connection.sent_bytes)
+            .sum();
+        let logged: u64 = requests.iter().map(|r| r.end_byte - r.first_byte).sum();
+        assert_eq!(sent, logged);
+    }
 }

@@ -1,8 +1,13 @@
-//! The clocks.
+//! The clocks, and how long things may take.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
+
+/// How often requests are checked for having timed out, and the stop flag for being raised.
+pub const TICK: Duration = Duration::from_millis(100);
+/// How long a refused connection is tried again before the arm counts as gone.
+pub const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Nanoseconds on `CLOCK_MONOTONIC`, the clock of the probes too.
 pub fn monotonic_ns() -> u64 {

@@ -138,7 +138,7 @@ impl Connection {
         }
     }
 
-    /// Ends the pending request as timed out if it was sent before `deadline_ns`.
+    /// Ends the pending request as timed out if it was sent before `sent_before_ns`.
     pub fn expire(&mut self, sent_before_ns: u64) -> Step {
         match &self.pending {
             Some(pending) if pending.request.sent_ns < sent_before_ns => {
@@ -146,6 +146,14 @@ impl Connection {
             }
             _ => Step::Waiting,
         }
+    }
+
+    /// The pending request, if there is one, as left unfinished by a cut of the run at `now_ns`.
+    pub fn cut(&mut self, now_ns: u64) -> Option<Request> {
+        let mut request = self.pending.take()?.request;
+        request.done_ns = now_ns;
+        request.outcome = Outcome::Unfinished as u8;
+        Some(request)
     }
 
     /// Closes the connection and returns its log row.

@@ -1,5 +1,8 @@
 //! What people and tools want, made from the request log: the summary, one HDR log and one CSV an
-//! arm. Reads the log in a stream, once an arm.
+//! arm. Reads the log in a stream, a few times an arm.
+//!
+//! Requests that were sent with the probes attached are counted and otherwise left out: probes slow the
+//! hooked arm down and no other, so arms that are compared over both states compare wrongly.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,7 +30,7 @@ impl Start {
     }
 }
 
-/// Writes the CSV and the HDR log of an arm, and sums it up.
+/// Writes the CSV and the HDR log of an arm, and sums it up: requests with the probes detached.
 pub fn export_arm(
     run: &RunDirectory,
     index: u16,
@@ -39,15 +42,22 @@ pub fn export_arm(
         let rows = Rows::<Request>::open(run.requests())?;
         Ok(rows.filter(move |row| row.as_ref().map_or(true, |request| request.arm == index)))
     };
-    write_csv(run, name, start, requests()?)?;
+    let detached = || -> Result<_> {
+        let rows = requests()?;
+        Ok(rows.filter(|row| row.as_ref().map_or(true, |request| !request.is_observed())))
+    };
+    write_csv(run, name, start, detached()?)?;
     let blocks = Blocks {
-        requests: requests()?,
+        requests: detached()?,
         next: None,
         start,
     };
     interval_log::write(
         &run.interval_log(name),
-        &format!("hookprobe: response times of arm {name} in ns, one interval a block, no warm-up"),
+        &format!(
+            "hookprobe: response times of arm {name} in ns, one interval a block, no warm-up; blocks \
+             with probes attached are left out"
+        ),
         Duration::from_nanos(start.unix_ns),
         blocks,
     )?;
@@ -91,7 +101,7 @@ impl<I: Iterator<Item = Result<Request>>> Iterator for Blocks<I> {
         let mut interval = Interval {
             start: self.start.to_unix(first.sent_ns),
             duration: Duration::ZERO,
-            tag: first.is_observed().then(|| "observed".to_owned()),
+            tag: None,
             histogram: interval_log::new_histogram(),
         };
         let mut end_ns = first.done_ns;
@@ -126,10 +136,15 @@ fn summarize(
 ) -> Result<ArmLoad> {
     let mut histogram = interval_log::new_histogram();
     let mut errors_by_kind = BTreeMap::new();
-    let (mut all, mut warmup, mut successes, mut total_ns) = (0, 0, 0_u64, 0_u64);
+    let (mut all, mut warmup, mut observed) = (0, 0, 0);
+    let (mut successes, mut total_ns) = (0_u64, 0_u64);
     let mut spent = BlockTime::default();
     for request in requests {
         let request = request?;
+        if request.is_observed() {
+            observed += 1;
+            continue;
+        }
         spent.add(&request);
         if request.is_warmup() {
             warmup += 1;
@@ -152,6 +167,7 @@ fn summarize(
         url: url.to_owned(),
         requests: all,
         warmup_requests: warmup,
+        observed_requests: observed,
         errors: all - successes,
         errors_by_kind,
         requests_per_second: if seconds > 0.0 {
@@ -170,7 +186,8 @@ fn summarize(
     })
 }
 
-/// The time that an arm's blocks took outside of their warm-up.
+/// The time that an arm's blocks took outside of their warm-up, from the first request sent to the
+/// last that ended.
 #[derive(Default)]
 struct BlockTime {
     block: Option<(u32, u64, u64)>,
@@ -179,11 +196,14 @@ struct BlockTime {
 
 impl BlockTime {
     fn add(&mut self, request: &Request) {
-        if request.is_warmup() {
+        // A cut may wait for an arm that is gone: that time is not the block's.
+        if request.is_warmup() || request.outcome == Outcome::Unfinished as u8 {
             return;
         }
         match &mut self.block {
-            Some((block, _, end_ns)) if *block == request.block => {
+            // The log is in the order of ending.
+            Some((block, start_ns, end_ns)) if *block == request.block => {
+                *start_ns = (*start_ns).min(request.sent_ns);
                 *end_ns = (*end_ns).max(request.done_ns);
             }
             _ => {
@@ -274,6 +294,68 @@ mod tests {
         let intervals = interval_log::read(run.interval_log("a")).unwrap();
         let counts: Vec<u64> = intervals.iter().map(|i| i.histogram.len()).collect();
         assert_eq!(counts, [3, 3]);
+    }
+
+    /// Writes a log of one arm: a row a block, flags, outcome and response time each.
+    fn log_of(rows: &[(u32, u16, Outcome, u64)]) -> (tempfile::TempDir, RunDirectory) {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDirectory::create(folder.path().join("run")).unwrap();
+        let mut writer = TableWriter::create(run.requests()).unwrap();
+        for (sequence, &(block, flags, outcome, took_ns)) in (0..).zip(rows) {
+            let sent_ns = 1_000_000 * (1 + sequence);
+            writer
+                .push(&Request {
+                    sequence,
+                    block,
+                    flags,
+                    outcome: outcome as u8,
+                    sent_ns,
+                    done_ns: sent_ns + took_ns,
+                    ..Request::default()
+                })
+                .unwrap();
+        }
+        writer.finish().unwrap();
+        (folder, run)
+    }
+
+    #[test]
+    fn requests_with_the_probes_attached_are_counted_and_left_out() {
+        const OBSERVED: u16 = Request::OBSERVED;
+        let (_folder, run) = log_of(&[
+            (0, Request::WARMUP, Outcome::Ok, 1_000),
+            (0, 0, Outcome::Ok, 1_000),
+            (1, OBSERVED | Request::WARMUP, Outcome::Ok, 9_000),
+            (1, OBSERVED, Outcome::Ok, 9_000),
+            (1, OBSERVED, Outcome::Closed, 9_000),
+            (2, 0, Outcome::Ok, 3_000),
+        ]);
+        let arm = export_arm(&run, 0, "a", "http://a", START).unwrap();
+        let counts = (arm.requests, arm.warmup_requests, arm.observed_requests);
+        assert_eq!((counts, arm.errors), ((2, 1, 3), 0));
+        assert!((arm.latency_ns.unwrap().mean - 2_000.0).abs() < 1e-9);
+        assert!((arm.requests_per_second - 2.0 / 4e-6).abs() < 1e-3);
+        assert_eq!(paper_csv::read(run.paper_csv("a")).unwrap().len(), 3);
+        let intervals = interval_log::read(run.interval_log("a")).unwrap();
+        let blocks: Vec<_> = intervals
+            .iter()
+            .map(|interval| (interval.histogram.len(), interval.histogram.max() < 4_000))
+            .collect();
+        assert_eq!(blocks, [(1, true), (1, true)]);
+        let text = std::fs::read_to_string(run.interval_log("a")).unwrap();
+        assert!(text.contains("probes attached are left out"), "{text}");
+    }
+
+    #[test]
+    fn unfinished_requests_are_errors_and_take_no_time() {
+        let (_folder, run) = log_of(&[
+            (0, 0, Outcome::Ok, 2_000),
+            (0, 0, Outcome::Unfinished, 2_000_000_000),
+        ]);
+        let arm = export_arm(&run, 0, "a", "http://a", START).unwrap();
+        assert_eq!((arm.requests, arm.errors), (2, 1));
+        assert_eq!(arm.errors_by_kind, [("unfinished".to_owned(), 1)].into());
+        assert!((arm.requests_per_second - 1.0 / 2e-6).abs() < 1e-3);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use runlog::table::TableWriter;
 use runlog::{RunDirectory, json};
 
 use crate::client::{ArmTarget, Client, CutShort, Logs};
-use crate::clock::{monotonic_ns, unix_ns};
+use crate::clock::{TICK, monotonic_ns, unix_ns};
 use crate::export::{Start, export_arm};
 use crate::gate::Gate;
 use crate::plan::{Block, Design, Order};
@@ -63,7 +63,7 @@ pub struct RunArguments {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
-    /// Give up on a response after this many seconds
+    /// Give up on a response after this many seconds; looked at every 0.1 s
     #[arg(long, default_value_t = 10.0, value_name = "SECONDS")]
     pub timeout: f64,
 
@@ -75,13 +75,14 @@ pub struct RunArguments {
     #[arg(long)]
     pub sequence_header: bool,
 
-    /// Give each arm as many requests and blocks again that are marked as observed; for programs
-    /// that attach probes through --gate
-    #[arg(long)]
+    /// Give each arm as many requests and blocks again that are marked as observed, for programs
+    /// that attach probes through --gate; summary, CSV and HDR log leave them out
+    #[arg(long, requires = "gate")]
     pub observe: bool,
 
-    /// Before each block, say so as JSON on stdout and wait for the line "go" on stdin
-    #[arg(long)]
+    /// Before each block, say so as JSON on stdout and wait for the line "go" on stdin; --out exists
+    /// then, and may hold files
+    #[arg(long, requires = "out")]
     pub gate: bool,
 }
 
@@ -92,7 +93,7 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<bool> {
     for arm in &arguments.arms {
         targets.push(ArmTarget {
             name: arm.name.clone(),
-            address: arm.resolve()?,
+            address: arm.reach()?,
             request: arm.request(arguments.sequence_header),
         });
     }
@@ -189,14 +190,23 @@ fn check(arguments: &RunArguments) -> anyhow::Result<()> {
     if *connections == 0 || *connections > 50_000 {
         bail!("--connections {connections}: must be from 1 to 50000");
     }
+    // The smallest block leaves the rest out.
+    let block_requests = requests / u64::from(*blocks);
+    if *connections as u64 > block_requests {
+        bail!(
+            "--connections {connections}: must be at most the requests of a block ({block_requests})"
+        );
+    }
     if *warmup >= *requests {
         bail!("--warmup {warmup}: must be below --requests ({requests})");
     }
-    if *block_warmup >= requests / u64::from(*blocks) {
-        bail!("--block-warmup {block_warmup}: must be below the requests of a block");
+    if *block_warmup >= block_requests {
+        bail!(
+            "--block-warmup {block_warmup}: must be below the requests of a block ({block_requests})"
+        );
     }
-    if !(*timeout > 0.0 && *timeout <= 3_600.0) {
-        bail!("--timeout {timeout}: must be above 0 and at most 3600 seconds");
+    if !(TICK.as_secs_f64()..=3_600.0).contains(timeout) {
+        bail!("--timeout {timeout}: must be from 0.1 to 3600 seconds");
     }
     Ok(())
 }

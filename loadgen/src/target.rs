@@ -1,10 +1,14 @@
 //! An arm as the command line names it, and the bytes of its requests.
 
 use std::fmt::Write as _;
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::str::FromStr;
+use std::thread;
+use std::time::Instant;
 
 use anyhow::{Context as _, bail};
+
+use crate::clock::{CONNECT_PATIENCE, TICK};
 
 /// Digits of the sequence number in test mode: all requests have the same length.
 const SEQUENCE_DIGITS: usize = 20;
@@ -50,8 +54,15 @@ impl FromStr for Arm {
 }
 
 impl Arm {
-    /// Looks the host up.
-    pub fn resolve(&self) -> anyhow::Result<SocketAddr> {
+    /// The address that its requests go to: the first of the host's that accepts a connection.
+    /// `localhost` may stand for `::1` and for `127.0.0.1`, and many servers listen on one only.
+    pub fn reach(&self) -> anyhow::Result<SocketAddr> {
+        first_that_accepts(&self.addresses()?)
+            .map_err(|refusals| anyhow::anyhow!("arm {}: cannot connect to {refusals}", self.name))
+    }
+
+    /// Looks the host up. There is at least one address.
+    fn addresses(&self) -> anyhow::Result<Vec<SocketAddr>> {
         let with_port = if self.authority.rsplit_once(':').is_some_and(|(_, port)| {
             !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
         }) {
@@ -59,11 +70,13 @@ impl Arm {
         } else {
             format!("{}:80", self.authority)
         };
-        with_port
-            .to_socket_addrs()
-            .ok()
-            .and_then(|mut addresses| addresses.next())
-            .with_context(|| format!("arm {}: cannot find the host of {}", self.name, self.url))
+        let unknown = || format!("arm {}: cannot find the host of {}", self.name, self.url);
+        let addresses: Vec<SocketAddr> =
+            with_port.to_socket_addrs().with_context(unknown)?.collect();
+        if addresses.is_empty() {
+            bail!(unknown());
+        }
+        Ok(addresses)
     }
 
     /// The request that every connection to this arm sends.
@@ -94,6 +107,25 @@ impl Arm {
     }
 }
 
+/// The first address that accepts a connection, or why none does. A server that is just starting is
+/// given some time.
+fn first_that_accepts(addresses: &[SocketAddr]) -> Result<SocketAddr, String> {
+    let give_up = Instant::now() + CONNECT_PATIENCE;
+    loop {
+        let mut refusals = Vec::new();
+        for address in addresses {
+            match TcpStream::connect_timeout(address, CONNECT_PATIENCE) {
+                Ok(_) => return Ok(*address),
+                Err(error) => refusals.push(format!("{address}: {error}")),
+            }
+        }
+        if Instant::now() >= give_up {
+            return Err(refusals.join("; "));
+        }
+        thread::sleep(TICK);
+    }
+}
+
 /// The bytes of a request, with room for its sequence number in test mode.
 #[derive(Clone, Debug)]
 pub struct RequestBytes {
@@ -116,6 +148,8 @@ impl RequestBytes {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv6Addr, TcpListener};
+
     use super::*;
 
     fn error(text: &str) -> String {
@@ -129,10 +163,24 @@ mod tests {
             (arm.name.as_str(), arm.path.as_str()),
             ("hooked", "/work?us=5")
         );
-        assert_eq!(arm.resolve().unwrap().port(), 8081);
+        let addresses = arm.addresses().unwrap();
+        assert!(addresses.iter().all(|address| address.port() == 8081));
         let arm = Arm::from_str("v6=http://[::1]").unwrap();
-        assert_eq!(arm.resolve().unwrap(), "[::1]:80".parse().unwrap());
+        assert_eq!(arm.addresses().unwrap(), ["[::1]:80".parse().unwrap()]);
         assert_eq!(arm.path, "/");
+    }
+
+    #[test]
+    fn the_first_address_that_accepts_is_taken() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let open = listener.local_addr().unwrap();
+        // Nobody listens there, nor at the same port of ::1.
+        let refuses = SocketAddr::from(([127, 0, 0, 2], open.port()));
+        let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, open.port()));
+        assert_eq!(first_that_accepts(&[v6, refuses, open]), Ok(open));
+        let refusals = first_that_accepts(&[refuses, v6]).unwrap_err();
+        assert!(refusals.contains(&format!("{refuses}: ")), "{refusals}");
+        assert!(refusals.contains(&format!("{v6}: ")), "{refusals}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::estimate::Estimate;
-use crate::manifest::{Environment, Placement};
+use crate::manifest::{Environment, Placement, Probes};
 
 /// Version of this shape.
 pub const SCHEMA: &str = "hookprobe/analysis/1";
@@ -37,6 +37,8 @@ pub struct Analysis {
     pub agreement: Option<Agreement>,
     /// What the hooked arm's response time is made of, probes attached.
     pub budget: Option<Budget>,
+    /// Which probes were used, and which were passed over; null without probes.
+    pub probes: Option<Probes>,
     /// Where every probe hit went; null without probes.
     pub ledger: Option<Ledger>,
     /// How records were joined to requests; null without probes.
@@ -277,6 +279,7 @@ mod tests {
                     mean_ns: 10.0,
                 }],
             }),
+            probes: None,
             ledger: Some(Ledger {
                 probes: [("read".to_owned(), LedgerRow::default())].into(),
                 ..Ledger::default()

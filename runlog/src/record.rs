@@ -18,17 +18,20 @@ pub enum Outcome {
     TimedOut = 4,
     /// The request could not be sent.
     SendFailed = 5,
+    /// The run was cut short while the request was under way. It is done at the instant of the cut.
+    Unfinished = 6,
 }
 
 impl Outcome {
     /// Every outcome, in the order of their numbers.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Ok,
         Self::NotSuccess,
         Self::Malformed,
         Self::Closed,
         Self::TimedOut,
         Self::SendFailed,
+        Self::Unfinished,
     ];
 
     /// The name that summaries use.
@@ -41,6 +44,7 @@ impl Outcome {
             Self::Closed => "closed_by_server",
             Self::TimedOut => "timed_out",
             Self::SendFailed => "send_failed",
+            Self::Unfinished => "unfinished",
         }
     }
 }
@@ -72,7 +76,7 @@ pub struct Request {
     pub planned_ns: u64,
     /// Immediately before the first byte was written.
     pub sent_ns: u64,
-    /// Immediately after the last byte of the response was read, or when it failed.
+    /// Immediately after the last byte of the response was read, or when it failed or was cut short.
     pub done_ns: u64,
 }
 
@@ -243,4 +247,16 @@ pub struct JoinedRequest {
 impl JoinedRequest {
     /// One of its reads returned bytes of another request too (pipelining).
     pub const SHARED: u16 = 1 << 8;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_are_listed_at_their_numbers() {
+        for (number, outcome) in Outcome::ALL.into_iter().enumerate() {
+            assert_eq!(outcome as usize, number, "{}", outcome.name());
+        }
+    }
 }

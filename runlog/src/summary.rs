@@ -28,7 +28,11 @@ pub struct LoadSummary {
     pub arms: Vec<ArmLoad>,
 }
 
-/// One arm of a [`LoadSummary`]. Figures are over requests outside the warm-up.
+/// One arm of a [`LoadSummary`].
+///
+/// Figures are over requests that were sent with the probes detached and outside the warm-up: probes
+/// slow the hooked arm down and no other, so a comparison of arms over both states would be biased. The
+/// arm's CSV and HDR log leave requests with the probes attached out too; the request log has all.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ArmLoad {
@@ -36,15 +40,19 @@ pub struct ArmLoad {
     pub name: String,
     /// Where its requests went.
     pub url: String,
-    /// Requests outside the warm-up, failed ones among them.
+    /// Requests outside the warm-up, failed and unfinished ones among them.
     pub requests: u64,
     /// Requests of the warm-up.
     pub warmup_requests: u64,
+    /// Requests that were sent with the probes attached, warm-up or not. They are in `requests.npy`
+    /// and in no other figure here.
+    pub observed_requests: u64,
     /// Requests without a complete 2xx response.
     pub errors: u64,
     /// The errors by kind.
     pub errors_by_kind: BTreeMap<String, u64>,
-    /// Requests that succeeded, per second of the arm's blocks.
+    /// Requests that succeeded, per second of the arm's blocks. A block that was cut short lasts until
+    /// the last of its requests that ended.
     pub requests_per_second: f64,
     /// Response times of requests that succeeded; null when there are none.
     pub latency_ns: Option<Latency>,

@@ -1,19 +1,21 @@
 //! The load generator.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
-use runlog::record::{ClientConnection, Request};
+use anyhow::{Context as _, bail, ensure};
+use runlog::record::{ClientConnection, Outcome, Request};
+use runlog::summary::LoadSummary;
 use runlog::table::read_all;
 use runlog::{RunDirectory, interval_log, paper_csv};
 use rustix::process::Signal;
 
 use crate::Test;
-use crate::kit::{Kit, Running, check_schema, fail, json, succeed};
+use crate::kit::{Kit, Running, check_schema, fail, free_port, json, output, succeed};
 
 pub const TESTS: &[Test] = &[
     Test {
@@ -35,6 +37,16 @@ pub const TESTS: &[Test] = &[
         name: "loadgen::keeps_what_it_has_on_ctrl_c",
         needs: &[],
         run: ctrl_c,
+    },
+    Test {
+        name: "loadgen::leaves_observed_blocks_out_of_its_figures",
+        needs: &[],
+        run: observed_blocks,
+    },
+    Test {
+        name: "loadgen::says_each_cause_once",
+        needs: &[],
+        run: causes_once,
     },
     Test {
         name: "loadgen::refuses_bad_options",
@@ -63,7 +75,8 @@ fn logs_every_request(kit: &Kit) -> anyhow::Result<()> {
             .arg("--arm")
             .arg(format!("a={}", a.url()))
             .arg("--arm")
-            .arg(format!("b={}", b.url()))
+            // May stand for ::1 first, where nobody listens.
+            .arg(format!("b=http://localhost:{}/", b.port))
             .arg("--out")
             .arg(&out),
     )?;
@@ -219,8 +232,72 @@ fn ctrl_c(kit: &Kit) -> anyhow::Result<()> {
     let summary = json(&output)?;
     check_schema(&summary, "load")?;
     ensure!(summary["cut_short"] == "stopped by a signal", "{summary}");
-    let logged = read_all::<Request>(RunDirectory::existing(&out).requests())?.len() as u64;
+    let requests = read_all::<Request>(RunDirectory::existing(&out).requests())?;
+    let logged = requests.len() as u64;
     ensure!(logged > 100 && summary["arms"][0]["requests"] == logged);
+    let Some((last, before)) = requests.split_last() else {
+        bail!("no request");
+    };
+    ensure!(before.iter().all(Request::is_ok));
+    ensure!(
+        last.outcome == Outcome::Unfinished as u8 && last.done_ns > last.sent_ns,
+        "the request under way at the cut: {last:?}"
+    );
+    let errors = &summary["arms"][0]["errors_by_kind"];
+    ensure!(*errors == serde_json::json!({"unfinished": 1}), "{errors}");
+    Ok(())
+}
+
+fn observed_blocks(kit: &Kit) -> anyhow::Result<()> {
+    let server = kit.sut(None, &["--quiet"])?;
+    let folder = kit.scratch()?;
+    let mut command = kit.command("loadgen");
+    command
+        .args(["run", "--gate", "--observe", "--requests=40", "--blocks=2"])
+        .args(["--arm", &format!("a={}", server.url())])
+        .arg("--out")
+        .arg(folder.path());
+    // Two blocks of each state: four times go.
+    let go = folder.path().join("go");
+    fs::write(&go, "go\n".repeat(4))?;
+    let mut running = Running::start_with_input(&mut command, File::open(&go)?)?;
+    ensure!(running.wait()?.success());
+    let run = RunDirectory::existing(folder.path());
+    let summary: LoadSummary = runlog::json::read(&run.load_summary())?;
+    let arm = &summary.arms[0];
+    ensure!(
+        (arm.requests, arm.observed_requests, arm.errors) == (40, 40, 0),
+        "{arm:?}"
+    );
+    ensure!(paper_csv::read(run.paper_csv("a"))?.len() == 40);
+    ensure!(interval_log::read(run.interval_log("a"))?.len() == 2);
+    ensure!(read_all::<Request>(run.requests())?.len() == 80);
+    Ok(())
+}
+
+/// Messages name what failed and why, and neither of them twice.
+fn causes_once(kit: &Kit) -> anyhow::Result<()> {
+    let server = kit.sut(None, &["--quiet"])?;
+    let folder = kit.scratch()?;
+    let file = folder.path().join("file");
+    fs::write(&file, "")?;
+    let missing = folder.path().join("missing");
+    let run = |url: &str, options: &[&str], out: &Path, cause: &str| {
+        let mut command = kit.command("loadgen");
+        command.args(["run", "--arm", &format!("a={url}")]);
+        let output = output(command.args(options).arg("--out").arg(out))?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.code() == Some(1), "{}", output.status);
+        ensure!(stderr.matches(cause).count() == 1, "{cause}: {stderr}");
+        anyhow::Ok(())
+    };
+    let url = server.url();
+    run(&url, &[], &file.join("run"), "Not a directory")?;
+    run(&url, &["--gate"], &missing, "No such file")?;
+    let nobody = format!("http://127.0.0.1:{}/", free_port()?);
+    run(&nobody, &[], &missing, "Connection refused")?;
+    run(&nobody, &[], &missing, "arm a: cannot connect to 127.0.0.1")?;
+    ensure!(!missing.exists(), "a refused run left its folder");
     Ok(())
 }
 
@@ -255,10 +332,24 @@ fn refuses_bad_options(kit: &Kit) -> anyhow::Result<()> {
     refuse(&[arm, "--requests=50", "--warmup=50"], 1, &["--warmup 50"])?;
     refuse(&[arm, "--timeout=-1"], 1, &["--timeout -1"])?;
     refuse(&[arm, "--timeout=0"], 1, &["--timeout 0"])?;
+    refuse(
+        &[arm, "--requests=50", "--blocks=10", "--connections=6"],
+        1,
+        &["--connections 6", "requests of a block (5)"],
+    )?;
+    // Without somebody at the gate, nobody would attach probes.
+    refuse(&[arm, "--observe"], 2, &["--gate"])?;
     ensure!(!out.exists(), "a refused run left its folder");
     fs::create_dir(&out)?;
     fs::write(out.join("precious"), "data")?;
-    refuse(&[arm], 1, &["is not empty"])?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let arm = format!("--arm=a=http://{}/", listener.local_addr()?);
+    refuse(&[&arm], 1, &["is not empty"])?;
+    fail(
+        kit.command("loadgen").args(["run", "--gate", &arm]),
+        2,
+        &["--out"],
+    )?;
     ensure!(fs::read_to_string(out.join("precious"))? == "data");
     Ok(())
 }
