@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 /// The programs, installed side by side in a folder that every user can read.
 #[derive(Debug)]
 pub struct Kit {
-    folder: PathBuf,
+    folder: tempfile::TempDir,
 }
 
 /// How long anything may take that should happen soon.
@@ -26,30 +26,36 @@ const PATIENCE: Duration = Duration::from_mins(3);
 impl Kit {
     /// Copies the programs.
     pub fn install(programs: &Path) -> anyhow::Result<Self> {
-        let folder = std::env::temp_dir().join(format!("hookprobe-tests-{}", std::process::id()));
-        fs::create_dir_all(folder.join("bin"))?;
-        for path in [&folder, &folder.join("bin")] {
-            fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+        // Nobody else can know the name before, and put a folder or a link of theirs there.
+        let folder = tempfile::Builder::new()
+            .prefix("hookprobe-tests-")
+            .tempdir()?;
+        let root = folder.path();
+        // The unprivileged tests run from here. Anybody may make files in the last, as in /tmp.
+        for (path, mode) in [
+            (root.to_owned(), 0o755),
+            (root.join("bin"), 0o755),
+            (root.join("scratch"), 0o1777),
+        ] {
+            fs::create_dir_all(&path)?;
+            fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         }
-        // Anybody may make files here, as in /tmp.
-        fs::create_dir(folder.join("scratch"))?;
-        fs::set_permissions(folder.join("scratch"), fs::Permissions::from_mode(0o1777))?;
         for name in ["probe-user", "loadgen", "sut", "readhook.so"] {
             let from = programs.join(name);
-            fs::copy(&from, folder.join("bin").join(name))
+            fs::copy(&from, root.join("bin").join(name))
                 .with_context(|| format!("{} is missing; run cargo xtask build", from.display()))?;
         }
         Ok(Self { folder })
     }
 
-    /// Removes them.
+    /// Removes them. For a kit that lives as long as the process, and so is never dropped.
     pub fn remove(&self) {
-        let _ = fs::remove_dir_all(&self.folder);
+        let _ = fs::remove_dir_all(self.folder.path());
     }
 
     /// Path of an installed program or of the hook.
     pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.join("bin").join(name)
+        self.folder.path().join("bin").join(name)
     }
 
     /// A command that runs an installed program.
@@ -65,7 +71,7 @@ impl Kit {
 
     /// A new folder that goes away with the value.
     pub fn scratch(&self) -> anyhow::Result<tempfile::TempDir> {
-        let folder = tempfile::tempdir_in(self.folder.join("scratch"))?;
+        let folder = tempfile::tempdir_in(self.folder.path().join("scratch"))?;
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777))?;
         Ok(folder)
     }
@@ -132,6 +138,14 @@ impl Running {
     /// Starts it. Its stdout is thrown away unless the command says otherwise.
     pub fn start(mut command: Command) -> anyhow::Result<Self> {
         let child = command.stdout(Stdio::null()).spawn();
+        Ok(Self {
+            child: child.with_context(|| format!("cannot start {command:?}"))?,
+        })
+    }
+
+    /// Starts it with a file as its stdin. Its stdout is thrown away.
+    pub fn start_with_input(command: &mut Command, input: fs::File) -> anyhow::Result<Self> {
+        let child = command.stdin(input).stdout(Stdio::null()).spawn();
         Ok(Self {
             child: child.with_context(|| format!("cannot start {command:?}"))?,
         })

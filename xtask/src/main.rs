@@ -5,15 +5,17 @@
 
 mod build;
 mod command;
+mod interrupt;
 mod privilege;
 mod prove;
 mod setup;
 mod test;
 mod vm;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::command::Stages;
 
@@ -28,17 +30,21 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Set up, build, and measure the hook at three layers; further words go to probe-user bench
-    Bench {
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<String>,
-    },
+    #[command(after_help = "\
+Examples:
+  cargo xtask bench --requests 100000
+  cargo xtask bench -- java Server.java {port}
+
+Once built, `target/release/probe-user bench --help` lists the options.")]
+    Bench(Words),
     /// Set up, build, and run all everyday tests (at most 30 minutes)
     Test,
-    /// Hold delays that the hook injects against what is measured (2 minutes)
-    Truth {
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<String>,
-    },
+    /// Hold delays that the hook injects against what is measured (2 minutes); further words go to
+    /// probe-user truth
+    #[command(
+        after_help = "Once built, `target/release/probe-user truth --help` lists the options."
+    )]
+    Truth(Words),
     /// Run a long proof by name; without a name, list them
     Prove {
         /// Its name
@@ -52,6 +58,25 @@ enum Task {
     Lint,
     /// Write the JSON schemas of the run directory's files to docs/schema
     Schemas,
+}
+
+/// Words for another program. clap only accepts and explains them: it would take a "--" away that is
+/// meant for the other program, so what is passed on comes from [`words_after_task`].
+#[derive(Debug, Args)]
+struct Words {
+    /// Options of probe-user, then `--` and the server's command
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "WORD"
+    )]
+    words: Vec<OsString>,
+}
+
+/// What follows the task on the command line, unchanged. Nothing but the program's own name comes
+/// before a task that takes words.
+fn words_after_task(command_line: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    command_line.into_iter().skip(2).collect()
 }
 
 fn main() -> ExitCode {
@@ -73,18 +98,19 @@ fn main() -> ExitCode {
 }
 
 fn run(task: Task, stages: &mut Stages) -> anyhow::Result<ExitCode> {
+    let words = words_after_task(std::env::args_os());
     match task {
-        Task::Bench { arguments } => {
+        Task::Bench(_) => {
             build::prepare(stages)?;
-            stages.run("bench", || privilege::probe_user("bench", &[], &arguments))
+            stages.run("bench", || privilege::probe_user("bench", &[], &words))
         }
         Task::Test => {
             build::prepare(stages)?;
             test::everyday(stages)
         }
-        Task::Truth { arguments } => {
+        Task::Truth(_) => {
             build::prepare(stages)?;
-            stages.run("truth", || prove::truth(&arguments))
+            stages.run("truth", || prove::truth(&words))
         }
         Task::Prove { name } => prove::run(name.as_deref(), stages),
         Task::Setup => stages.run("setup", setup::all).map(|()| ExitCode::SUCCESS),
@@ -96,5 +122,42 @@ fn run(task: Task, stages: &mut Stages) -> anyhow::Result<ExitCode> {
         Task::Schemas => stages
             .run("schemas", build::schemas)
             .map(|()| ExitCode::SUCCESS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(command_line: &[&str]) -> Result<Vec<OsString>, ErrorKind> {
+        let command_line = || ["xtask"].iter().chain(command_line).map(OsString::from);
+        match Arguments::try_parse_from(command_line()) {
+            Ok(_) => Ok(words_after_task(command_line())),
+            Err(error) => Err(error.kind()),
+        }
+    }
+
+    #[test]
+    fn words_reach_the_other_program_unchanged() {
+        for words in [
+            &["--", "java", "Server.java", "{port}"][..],
+            &["--requests=5", "--json", "--", "sut", "--help", "--", "-x"],
+            &["--requests", "5"],
+            &[],
+        ] {
+            for task in ["bench", "truth"] {
+                let passed_on = parse(&[&[task], words].concat()).unwrap();
+                assert_eq!(passed_on, words);
+            }
+        }
+    }
+
+    #[test]
+    fn the_help_of_a_task_is_its_own() {
+        for command_line in [["bench", "--help"], ["truth", "-h"]] {
+            assert_eq!(parse(&command_line), Err(ErrorKind::DisplayHelp));
+        }
     }
 }

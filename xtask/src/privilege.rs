@@ -1,11 +1,15 @@
 //! Root for the probing process, and for nothing else.
 
+use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal as _;
-use std::process::{Command, ExitCode, Stdio};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::sync::OnceLock;
 
 use anyhow::Context as _;
 
 use crate::command::{command, is_installed, release};
+use crate::interrupt;
 
 /// How commands become root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,28 +22,50 @@ pub enum Privilege {
     None,
 }
 
-/// What this user can do.
+/// What this user can do. Found out once, as sudo may ask for a password.
 pub fn privilege() -> Privilege {
-    if rustix::process::geteuid().is_root() {
-        return Privilege::Root;
+    static FOUND: OnceLock<Privilege> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        if rustix::process::geteuid().is_root() {
+            Privilege::Root
+        } else if is_installed("sudo") {
+            through_sudo(std::io::stdin().is_terminal(), sudo_lets)
+        } else {
+            Privilege::None
+        }
+    })
+}
+
+/// What sudo lets this user do; `lets` runs it and says whether it succeeded. A user with a terminal
+/// may be asked for a password, once.
+fn through_sudo(may_ask: bool, lets: impl Fn(&[&str]) -> bool) -> Privilege {
+    if lets(&["-n", "true"]) {
+        return Privilege::Sudo;
     }
-    if !is_installed("sudo") {
+    if !may_ask {
         return Privilege::None;
     }
-    let without_asking = Command::new("sudo")
-        .args(["-n", "true"])
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
-    if without_asking || std::io::stdin().is_terminal() {
-        Privilege::Sudo
-    } else {
-        Privilege::None
+    eprintln!("probes need root: sudo may ask for your password");
+    if lets(&["-v"]) {
+        return Privilege::Sudo;
     }
+    eprintln!("no root: the in-situ layer will be missing");
+    Privilege::None
+}
+
+fn sudo_lets(arguments: &[&str]) -> bool {
+    let mut sudo = Command::new("sudo");
+    // Without a password sudo says so; that is what is being found out.
+    if arguments.contains(&"-n") {
+        sudo.stderr(Stdio::null());
+    }
+    sudo.args(arguments)
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 /// A command as root where that can be had, and as this user where not.
-pub fn as_root(program: impl AsRef<std::ffi::OsStr>) -> Command {
+pub fn as_root(program: impl AsRef<OsStr>) -> Command {
     match privilege() {
         Privilege::Root | Privilege::None => command(program),
         Privilege::Sudo => {
@@ -53,18 +79,64 @@ pub fn as_root(program: impl AsRef<std::ffi::OsStr>) -> Command {
     }
 }
 
-/// Runs `probe-user`, the probing process; passes its exit code on.
-pub fn probe_user(task: &str, defaults: &[&str], arguments: &[String]) -> anyhow::Result<ExitCode> {
+/// Runs `probe-user`, the probing process; passes its exit code on. Ctrl-C is for `probe-user`, which
+/// then prints what it has and ends with 3.
+pub fn probe_user(
+    task: &str,
+    defaults: &[&str],
+    arguments: &[OsString],
+) -> anyhow::Result<ExitCode> {
     if privilege() == Privilege::Sudo {
         eprintln!("probe-user runs under sudo; servers and load generator run as you");
     }
     let mut command = as_root(release().join("probe-user"));
-    let status = command
-        .arg(task)
-        .args(defaults)
-        .args(arguments)
-        .status()
+    command.arg(task).args(defaults).args(arguments);
+    let status = interrupt::left_to_the_child(|| command.status())?
         .with_context(|| format!("cannot start {command:?}"))?;
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
-    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+    Ok(ExitCode::from(code_of(status)))
+}
+
+/// The exit code that says how a child ended, as shells have it.
+fn code_of(status: ExitStatus) -> u8 {
+    let by_signal = status.signal().map(|signal| 128 + signal);
+    let code = status.code().or(by_signal);
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// What is found, and how often sudo ran, with a sudo that succeeds only when given this.
+    fn found(may_ask: bool, succeeds: &str) -> (Privilege, usize) {
+        let asked = RefCell::new(0);
+        let privilege = through_sudo(may_ask, |arguments| {
+            *asked.borrow_mut() += 1;
+            arguments.join(" ") == succeeds
+        });
+        (privilege, asked.into_inner())
+    }
+
+    #[test]
+    fn a_user_whom_sudo_does_not_know_goes_on_without_root() {
+        assert_eq!(found(true, "nothing"), (Privilege::None, 2));
+        assert_eq!(found(false, "nothing"), (Privilege::None, 1));
+    }
+
+    #[test]
+    fn nobody_is_asked_without_need_or_terminal() {
+        assert_eq!(found(true, "-n true"), (Privilege::Sudo, 1));
+        assert_eq!(found(true, "-v"), (Privilege::Sudo, 2));
+        assert_eq!(found(false, "-v"), (Privilege::None, 1));
+    }
+
+    #[test]
+    fn exit_codes_are_passed_on() {
+        let code =
+            |script: &str| code_of(Command::new("sh").args(["-c", script]).status().unwrap());
+        assert_eq!(code("exit 3"), 3);
+        assert_eq!(code("kill -KILL $$"), 128 + 9);
+    }
 }

@@ -1,5 +1,6 @@
 //! The long proofs, by name.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::bail;
@@ -44,7 +45,7 @@ pub fn run(name: Option<&str>, stages: &mut Stages) -> anyhow::Result<ExitCode> 
 
 /// Short blocks keep the arms close in time, so that what else the machine does falls on all alike.
 /// Options given twice count as given last.
-pub fn truth(arguments: &[String]) -> anyhow::Result<ExitCode> {
+pub fn truth(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
     let defaults = ["--requests=60000", "--blocks=300", "--block-warmup=30"];
     probe_user("truth", &defaults, arguments)
 }

@@ -76,7 +76,7 @@ fn mounts() {
             let mut fields = line.split(' ').skip(1);
             fields.next() == Some(place) && fields.next() == Some(kind)
         });
-        if is_mounted || privilege() != Privilege::Root {
+        if is_mounted || privilege() == Privilege::None {
             continue;
         }
         eprintln!("mounting {kind} on {place}");
@@ -114,10 +114,11 @@ pub fn install_packages(packages: &[&str]) {
     }
     eprintln!("installing the Debian packages {}", packages.join(", "));
     let result = run(as_root("apt-get").args(["update", "-qq"])).and_then(|()| {
-        run(as_root("apt-get")
+        // By way of env: sudo does not hand this variable on.
+        run(as_root("env")
+            .args(["DEBIAN_FRONTEND=noninteractive", "apt-get"])
             .args(["install", "-qq", "-y", "--no-install-recommends"])
             .args(packages)
-            .env("DEBIAN_FRONTEND", "noninteractive")
             .stdout(std::process::Stdio::null()))
     });
     if let Err(error) = result {

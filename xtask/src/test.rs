@@ -85,6 +85,9 @@ fn build_system_tests() -> anyhow::Result<PathBuf> {
         .context("cargo did not say where the system tests are")
 }
 
+/// All system tests run as root where that can be had, and not only those that probe: tests send
+/// signals to the agent, which is root, and look into its `/proc`. Those about users without root start
+/// their programs as `nobody`.
 fn system_tests(program: &PathBuf, privilege: Privilege) -> anyhow::Result<ExitCode> {
     let mut command = as_root(program);
     // Tests measure and count; two at a time would disturb each other.

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 /// QEMU's exit code when the guest's init ended with 0: see `guest`.
 const SUCCESS: i32 = 33;
 /// How long a boot may take, in seconds.
-const TIMEOUT_S: &str = "900";
+const TIMEOUT_S: u32 = 900;
 
 /// Boots a kernel with an initramfs; returns what it printed on its console.
 ///
@@ -35,9 +35,20 @@ pub fn boot(kernel: &Path, initramfs: &Path) -> anyhow::Result<String> {
     }
 }
 
+/// A command that runs a program for so many seconds at most; then it is asked to end, and soon killed.
+///
+/// The program stays in our process group, so that Ctrl-C on the terminal ends it too.
+fn at_most(seconds: u32, program: &str) -> Command {
+    let mut command = Command::new("timeout");
+    command
+        .args(["--foreground", "--kill-after=5"])
+        .arg(seconds.to_string())
+        .arg(program);
+    command
+}
+
 fn once(kernel: &Path, initramfs: &Path) -> anyhow::Result<Output> {
-    let output = Command::new("timeout")
-        .args(["--kill-after=5", TIMEOUT_S, "qemu-system-x86_64"])
+    let output = at_most(TIMEOUT_S, "qemu-system-x86_64")
         .args([
             "-nodefaults",
             "-no-user-config",
@@ -76,4 +87,19 @@ fn fail<T>(output: &Output, console: &str) -> anyhow::Result<T> {
         tail.join("\n"),
         String::from_utf8_lossy(&output.stderr)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bounded_program_stays_in_our_process_group() {
+        let output = at_most(10, "cat").arg("/proc/self/stat").output().unwrap();
+        let stat = String::from_utf8(output.stdout).unwrap();
+        // After "pid (name)": state, parent, process group.
+        let group = stat.split(' ').nth(4).unwrap();
+        let ours = rustix::process::getpgrp().as_raw_nonzero().to_string();
+        assert_eq!(group, ours);
+    }
 }
