@@ -150,6 +150,7 @@ pub fn analyze(
             .budgets
             .remove(&roles.hooked)
             .and_then(|budget| budget.finish(hooked_name)),
+        probes: manifest.probes,
         ledger,
         join: logged.join,
         requests,

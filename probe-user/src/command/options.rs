@@ -219,8 +219,11 @@ impl ExperimentOptions {
                 "--block-warmup {block_warmup}: must be below the {per_block} requests of a block"
             );
         }
-        if !(1..=50_000).contains(connections) {
-            bail!("--connections {connections}: must be from 1 to 50000");
+        if !(1..=50_000).contains(connections) || *connections as u64 > per_block {
+            bail!(
+                "--connections {connections}: must be from 1 to 50000, and at most the {per_block} \
+                 requests of a block"
+            );
         }
         if !ring_bytes.is_power_of_two() || *ring_bytes < 4_096 {
             bail!("--ring-bytes {ring_bytes}: must be a power of two and at least 4096");
