@@ -180,6 +180,21 @@ pub struct Ledger {
     pub probes: BTreeMap<String, LedgerRow>,
     /// Why hits were dropped or unpaired, and what else was noticed; only causes that occurred.
     pub causes: BTreeMap<String, u64>,
+    /// What the kernel says of the programs that ran, by name.
+    pub programs: BTreeMap<String, ProgramRuns>,
+}
+
+/// What the kernel says of an eBPF program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProgramRuns {
+    /// How often it ran; null unless asked for, as counting costs time too (`--program-stats`).
+    pub runs: Option<u64>,
+    /// Time spent in it, in nanoseconds; null likewise.
+    pub run_time_ns: Option<u64>,
+    /// Hits that the kernel passed over, as the program was running on that CPU already. They are no
+    /// hits of the ledger.
+    pub recursion_misses: u64,
 }
 
 /// One probe's share of a [`Ledger`].

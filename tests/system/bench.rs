@@ -353,7 +353,14 @@ fn join_truth_of_many(kit: &Kit) -> anyhow::Result<()> {
 
 fn kernel_probes(kit: &Kit) -> anyhow::Result<()> {
     let mut worked = Vec::new();
-    for name in ["tp-btf", "raw-tracepoint", "kprobe", "none"] {
+    for name in [
+        "tp-btf",
+        "raw-tracepoint",
+        "fentry",
+        "tracepoint",
+        "kprobe",
+        "none",
+    ] {
         let folder = kit.scratch()?;
         let out = folder.path().join("run");
         let mut command = short_bench(kit, &out);

@@ -1,18 +1,23 @@
-//! What brackets `read(2)` and the write family in the kernel: BTF tracepoints, raw tracepoints, or
-//! kprobe and kretprobe. The agent attaches one of the three.
+//! What brackets `read(2)` and the write family in the kernel. The agent attaches one of these
+//! modules' pairs; [`crate::spans`] pairs entries with exits.
 //!
-//! The tracepoints see every syscall of every process, so they look at the number first.
+//! [`generic`] sees every syscall of every process and looks at the number first; [`fentry`],
+//! [`kprobe`] and [`named`] see those syscalls alone.
 #![allow(
     unsafe_code,
     reason = "registers are read through the kernel's pointers, which the verifier checks"
 )]
 
+mod fentry;
+mod generic;
+mod kprobe;
+mod named;
+
+use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::pt_regs;
 use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_probe_read_kernel};
-use aya_ebpf::macros::{btf_tracepoint, kprobe, kretprobe, raw_tracepoint};
-use aya_ebpf::programs::{
-    BtfTracePointContext, ProbeContext, RawTracePointContext, RetProbeContext,
-};
+use aya_ebpf::macros::raw_tracepoint;
+use aya_ebpf::programs::RawTracePointContext;
 
 use crate::spans::{read_enter, read_exit, thread_end, write_enter, write_exit};
 
@@ -62,12 +67,27 @@ fn family(number: i64) -> Option<Family> {
 }
 
 #[inline(always)]
-fn enter(family: Family, fd: i32) {
+fn now_ns() -> u64 {
     // SAFETY: the helper has no preconditions.
-    let now_ns = unsafe { bpf_ktime_get_ns() };
+    unsafe { bpf_ktime_get_ns() }
+}
+
+/// A syscall is entered. Takes the time last of all, so that the span is the syscall's.
+#[inline(always)]
+fn enter(family: Family, fd: i32) {
+    let now_ns = now_ns();
     match family {
         Family::Read => read_enter(fd, now_ns),
         Family::Write => write_enter(fd, now_ns),
+    }
+}
+
+/// A syscall is left; the time was taken first of all.
+#[inline(always)]
+fn exit<C: EbpfContext>(ctx: &C, family: Family, returned: i64, now_ns: u64) {
+    match family {
+        Family::Read => read_exit(returned, now_ns),
+        Family::Write => write_exit(ctx, returned, now_ns),
     }
 }
 
@@ -83,106 +103,6 @@ fn probed_word(regs: *const pt_regs, word: usize) -> Option<u64> {
 fn typed_word(regs: *const pt_regs, word: usize) -> u64 {
     // SAFETY: the verifier allows just the loads that stay within the type.
     unsafe { *regs.cast::<u64>().wrapping_add(word) }
-}
-
-/// Syscall numbers are 32 bits wide in both register sets' words.
-#[inline(always)]
-fn as_number(word: u64) -> i64 {
-    i64::from(word as u32 as i32)
-}
-
-#[btf_tracepoint(function = "sys_enter")]
-pub fn btf_sys_enter(ctx: BtfTracePointContext) -> i32 {
-    // TP_PROTO(struct pt_regs *regs, long id)
-    if let Some(family) = family(ctx.arg(1)) {
-        enter(
-            family,
-            typed_word(ctx.arg(0), abi::FIRST_ARGUMENT_WORD) as i32,
-        );
-    }
-    0
-}
-
-#[btf_tracepoint(function = "sys_exit")]
-pub fn btf_sys_exit(ctx: BtfTracePointContext) -> i32 {
-    // TP_PROTO(struct pt_regs *regs, long ret)
-    // SAFETY: the helper has no preconditions. First of all, so that the span is the syscall's.
-    let now_ns = unsafe { bpf_ktime_get_ns() };
-    match family(as_number(typed_word(ctx.arg(0), abi::NUMBER_WORD))) {
-        Some(Family::Read) => read_exit(ctx.arg(1), now_ns),
-        Some(Family::Write) => write_exit(&ctx, ctx.arg(1), now_ns),
-        None => {}
-    }
-    0
-}
-
-#[raw_tracepoint(tracepoint = "sys_enter")]
-pub fn raw_sys_enter(ctx: RawTracePointContext) -> i32 {
-    if let Some(family) = family(ctx.arg(1))
-        && let Some(fd) = probed_word(ctx.arg(0), abi::FIRST_ARGUMENT_WORD)
-    {
-        enter(family, fd as i32);
-    }
-    0
-}
-
-#[raw_tracepoint(tracepoint = "sys_exit")]
-pub fn raw_sys_exit(ctx: RawTracePointContext) -> i32 {
-    // SAFETY: the helper has no preconditions.
-    let now_ns = unsafe { bpf_ktime_get_ns() };
-    let Some(number) = probed_word(ctx.arg(0), abi::NUMBER_WORD) else {
-        return 0;
-    };
-    match family(as_number(number)) {
-        Some(Family::Read) => read_exit(ctx.arg(1), now_ns),
-        Some(Family::Write) => write_exit(&ctx, ctx.arg(1), now_ns),
-        None => {}
-    }
-    0
-}
-
-/// The descriptor that `__x64_sys_*` or `__arm64_sys_*` was called with: its only argument points
-/// at the user's registers. On entry `di` or `x0` still hold it.
-#[inline(always)]
-fn wrapped_fd(ctx: &ProbeContext) -> Option<i32> {
-    #[cfg(bpf_target_arch = "x86_64")]
-    const WORD: usize = abi::FIRST_ARGUMENT_WORD;
-    #[cfg(bpf_target_arch = "aarch64")]
-    const WORD: usize = 0;
-    let regs: *const pt_regs = ctx.arg(0)?;
-    probed_word(regs, WORD).map(|word| word as i32)
-}
-
-#[kprobe]
-pub fn kprobe_read_enter(ctx: ProbeContext) -> u32 {
-    if let Some(fd) = wrapped_fd(&ctx) {
-        enter(Family::Read, fd);
-    }
-    0
-}
-
-#[kretprobe]
-pub fn kprobe_read_exit(ctx: RetProbeContext) -> u32 {
-    // SAFETY: the helper has no preconditions.
-    let now_ns = unsafe { bpf_ktime_get_ns() };
-    read_exit(ctx.ret(), now_ns);
-    0
-}
-
-#[kprobe]
-pub fn kprobe_write_enter(ctx: ProbeContext) -> u32 {
-    if let Some(fd) = wrapped_fd(&ctx) {
-        enter(Family::Write, fd);
-    }
-    0
-}
-
-#[kretprobe]
-pub fn kprobe_write_exit(ctx: RetProbeContext) -> u32 {
-    // SAFETY: the helper has no preconditions.
-    let now_ns = unsafe { bpf_ktime_get_ns() };
-    write_exit(&ctx, ctx.ret(), now_ns);
-    0
 }
 
 #[raw_tracepoint(tracepoint = "sched_process_exit")]

@@ -20,7 +20,7 @@ pub struct BenchArguments {
     options: ExperimentOptions,
 
     /// Leave the in-situ layer out: needs no privileges
-    #[arg(long, conflicts_with_all = ["kernel_probe", "site", "ring_bytes"])]
+    #[arg(long, conflicts_with_all = ["kernel_probe", "site", "ring_bytes", "program_stats"])]
     no_probes: bool,
 
     /// Calls of each read in a block of the micro layer

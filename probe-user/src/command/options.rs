@@ -106,6 +106,10 @@ pub struct ExperimentOptions {
     #[arg(long, value_enum, default_value_t = SiteChoice::Auto)]
     pub site: SiteChoice,
 
+    /// Have the kernel count and time our eBPF programs, which slows them by two clock reads a run
+    #[arg(long)]
+    pub program_stats: bool,
+
     /// Size of the ring buffer for records, a power of two
     #[arg(long, default_value_t = 16 * 1024 * 1024, value_name = "BYTES")]
     pub ring_bytes: u32,
@@ -187,6 +191,7 @@ impl ExperimentOptions {
             probes: (probing != Probing::No).then_some(ProbeOptions {
                 kernel_probe: self.kernel_probe,
                 site: self.site,
+                program_stats: self.program_stats,
                 ring_bytes: self.ring_bytes,
             }),
             placement: machine::place(self.placement, self.connections)?,

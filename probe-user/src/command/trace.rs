@@ -60,6 +60,10 @@ pub struct TraceArguments {
     #[arg(long, value_enum, default_value_t = SiteChoice::Auto)]
     site: SiteChoice,
 
+    /// Have the kernel count and time our eBPF programs, which slows them by two clock reads a run
+    #[arg(long)]
+    program_stats: bool,
+
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -85,6 +89,7 @@ pub async fn trace(arguments: TraceArguments) -> anyhow::Result<End> {
         kernel_probe: arguments.kernel_probe,
         ring_bytes: None,
         site: arguments.site,
+        program_stats: arguments.program_stats,
         arms: 1,
     })?;
     probes.set_targets(targets)?;

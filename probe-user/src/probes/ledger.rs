@@ -197,6 +197,7 @@ pub fn ledger(counted: &Counted, in_flight: InFlight, received: Received) -> Led
         records_written,
         records_received: received.records,
         hits_of_other_processes: counted.hits_of_others,
+        programs: BTreeMap::new(),
         causes: causes(counters, received, missing_in_histograms),
         probes,
     }

@@ -1,19 +1,23 @@
 //! The loaded eBPF object, and what can be done with it.
 
+use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use anyhow::Context as _;
 use aya::maps::{Array, HashMap, MapData, RingBuf};
 use aya::programs::UProbe;
+use aya::sys::{Stats, enable_stats};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
 use hdrhistogram::Histogram;
 use probe_common::threads::{IN_READ, IN_WRITE};
 use probe_common::{Call, Connection, ConnectionKey, FunctionKey, MAX_ARMS, SpanKind, Thread};
-use runlog::analysis::Ledger;
+use runlog::analysis::{Ledger, ProgramRuns};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::probes::attach::{Attached, FUNCTION_PROGRAMS, SITE_PROGRAMS, Target, attach};
+use crate::probes::kernel_info;
 use crate::probes::ledger::{InFlight, Received, counted, ledger};
 use crate::probes::pair::{self, Choice, KernelProbe, program};
 use crate::probes::perf::wait_for_running_programs;
@@ -36,6 +40,8 @@ pub struct Options {
     pub ring_bytes: Option<u32>,
     /// Where in a site to attach.
     pub site: SiteChoice,
+    /// Whether the kernel is to count and time the programs' runs, which costs time itself.
+    pub program_stats: bool,
     /// Number of arms.
     pub arms: u32,
 }
@@ -71,6 +77,10 @@ pub struct Probes {
     attaches: u32,
     in_flight: InFlight,
     received: Received,
+    /// Hits that kprobes have missed, up to the last detach.
+    kprobe_misses: u64,
+    /// While it is open, the kernel counts and times programs' runs.
+    _stats: Option<OwnedFd>,
 }
 
 impl Probes {
@@ -120,6 +130,10 @@ impl Probes {
             probes.choice = choice;
             return Ok(probes);
         }
+        let stats = match options.program_stats {
+            true => Some(enable_stats(Stats::RunTime).context("cannot have programs timed")?),
+            false => None,
+        };
         Ok(Self {
             ebpf,
             logger,
@@ -132,6 +146,8 @@ impl Probes {
             attaches: 0,
             in_flight: InFlight::default(),
             received: Received::default(),
+            kprobe_misses: 0,
+            _stats: stats,
         })
     }
 
@@ -174,10 +190,21 @@ impl Probes {
         if self.attached.is_some() {
             // Spans that have begun are still completed while the probes go, one after the other.
             let stopped = self.observe(false);
+            let misses = self.count_kprobe_misses();
             self.attached = None;
-            stopped?;
+            stopped.and(misses)?;
             wait_for_running_programs();
             self.settle()?;
+        }
+        Ok(())
+    }
+
+    /// The kernel counts misses by link, so they are read before the links go.
+    fn count_kprobe_misses(&mut self) -> anyhow::Result<()> {
+        if self.choice.probe == KernelProbe::Kprobe {
+            let programs = pair::program_ids(&mut self.ebpf, self.choice.probe)?;
+            self.kprobe_misses += kernel_info::kprobe_misses(&programs)
+                .context("cannot read what kprobes have missed")?;
         }
         Ok(())
     }
@@ -239,7 +266,36 @@ impl Probes {
     /// The ledger up to now. It balances when the probes are detached and the ring is drained.
     pub fn ledger(&self) -> anyhow::Result<Ledger> {
         let counted = counted(&self.ebpf, self.options.arms)?;
-        Ok(ledger(&counted, self.in_flight, self.received))
+        let mut ledger = ledger(&counted, self.in_flight, self.received);
+        ledger.programs = self.program_runs()?;
+        if self.kprobe_misses > 0 {
+            let cause = "kprobe_or_kretprobe_missed".to_owned();
+            ledger.causes.insert(cause, self.kprobe_misses);
+        }
+        Ok(ledger)
+    }
+
+    /// What the kernel says of our programs: of all that it counts, and of those that it has passed
+    /// hits of over.
+    fn program_runs(&self) -> anyhow::Result<BTreeMap<String, ProgramRuns>> {
+        let mut runs = BTreeMap::new();
+        for (name, program) in self.ebpf.programs() {
+            let Ok(fd) = program.fd() else {
+                continue; // not loaded
+            };
+            let counts = kernel_info::program_counts(fd.as_fd())
+                .with_context(|| format!("cannot read what the kernel counts of {name}"))?;
+            let is_counted = self.options.program_stats && counts.runs > 0;
+            if is_counted || counts.recursion_misses > 0 {
+                let of_interest = ProgramRuns {
+                    runs: is_counted.then_some(counts.runs),
+                    run_time_ns: is_counted.then_some(counts.run_time_ns),
+                    recursion_misses: counts.recursion_misses,
+                };
+                runs.insert(name.to_owned(), of_interest);
+            }
+        }
+        Ok(runs)
     }
 
     /// The histogram of an arm's spans of one kind.

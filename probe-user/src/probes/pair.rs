@@ -1,10 +1,10 @@
 //! The kernel pair: what brackets `read(2)` and the write family inside the kernel.
 
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+
 use anyhow::Context as _;
-use aya::programs::kprobe::KProbeLink;
-use aya::programs::raw_trace_point::RawTracePointLink;
-use aya::programs::tp_btf::BtfTracePointLink;
-use aya::programs::{BtfTracePoint, KProbe, RawTracePoint};
+use aya::programs::Program;
 use aya::{Btf, Ebpf};
 use runlog::manifest::PassedOver;
 
@@ -18,6 +18,10 @@ pub enum KernelProbe {
     TpBtf,
     /// Raw tracepoints
     RawTracepoint,
+    /// fentry and fexit
+    Fentry,
+    /// Tracepoints of each syscall's own, as `syscalls:sys_enter_read`
+    Tracepoint,
     /// kprobe and kretprobe
     Kprobe,
     /// None: no syscall spans
@@ -31,6 +35,8 @@ impl KernelProbe {
             Self::Auto => "auto",
             Self::TpBtf => "tp-btf",
             Self::RawTracepoint => "raw-tracepoint",
+            Self::Fentry => "fentry",
+            Self::Tracepoint => "tracepoint",
             Self::Kprobe => "kprobe",
             Self::None => "none",
         }
@@ -46,141 +52,84 @@ pub struct Choice {
     pub passed_over: Vec<PassedOver>,
 }
 
-/// An attached kernel pair. Dropping it detaches.
+/// An attached kernel pair. Dropping it detaches: each link detaches its program when it goes.
 #[derive(Debug)]
 pub struct AttachedPair {
-    _links: Vec<PairLink>,
+    _links: Vec<Box<dyn Debug + Send>>,
 }
 
-#[derive(Debug)]
-#[expect(
-    dead_code,
-    reason = "the links are held, not used: dropping one detaches its program"
-)]
-enum PairLink {
-    Btf(BtfTracePointLink),
-    Raw(RawTracePointLink),
-    Kprobe(KProbeLink),
-}
-
-/// Candidates of `auto`, the cheapest first.
-const BY_COST: [KernelProbe; 3] = [
+/// Candidates of `auto`, the cheapest first, by the instructions that each adds to a read. fentry adds
+/// nothing to other syscalls, which the tracepoints before it do, if little.
+const BY_COST: [KernelProbe; 5] = [
     KernelProbe::TpBtf,
     KernelProbe::RawTracepoint,
+    KernelProbe::Fentry,
+    KernelProbe::Tracepoint,
     KernelProbe::Kprobe,
 ];
 
 /// The syscalls of the write family.
 const WRITE_FAMILY: [&str; 4] = ["write", "writev", "sendto", "sendmsg"];
 
-/// Chooses a kernel probe by loading and attaching it for a moment.
-pub fn choose(ebpf: &mut Ebpf, wanted: KernelProbe) -> anyhow::Result<Choice> {
-    let mut passed_over = Vec::new();
-    match wanted {
-        KernelProbe::None => {}
-        KernelProbe::Auto => {
-            for probe in BY_COST {
-                match load(ebpf, probe).and_then(|()| attach(ebpf, probe)) {
-                    Ok(_) => return Ok(Choice { probe, passed_over }),
-                    Err(error) => passed_over.push(PassedOver {
-                        kernel_probe: probe.name().to_owned(),
-                        reason: format!("{error:#}"),
-                    }),
-                }
-            }
-        }
-        probe => {
-            load(ebpf, probe)
-                .and_then(|()| attach(ebpf, probe))
-                .with_context(|| format!("--kernel-probe {} does not work here", probe.name()))?;
-            return Ok(Choice { probe, passed_over });
-        }
-    }
-    Ok(Choice {
-        probe: KernelProbe::None,
-        passed_over,
-    })
+/// A program of the eBPF object, and the place in the kernel that it is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Part {
+    program: String,
+    place: String,
 }
 
-/// The program that sees threads end: what a pair remembers of a thread goes with it.
-const THREAD_EXIT: (&str, &str) = ("thread_exit", "sched_process_exit");
-
-/// Loads the programs of a kernel probe.
-fn load(ebpf: &mut Ebpf, probe: KernelProbe) -> anyhow::Result<()> {
-    let thread_exit: &mut RawTracePoint = program(ebpf, THREAD_EXIT.0)?;
-    if thread_exit.fd().is_err() {
-        thread_exit.load()?;
+impl Part {
+    fn new(program: impl Into<String>, place: impl Into<String>) -> Self {
+        Self {
+            program: program.into(),
+            place: place.into(),
+        }
     }
-    match probe {
-        KernelProbe::TpBtf => {
-            let btf = Btf::from_sys_fs().context("the kernel has no BTF")?;
-            for (name, tracepoint) in [("btf_sys_enter", "sys_enter"), ("btf_sys_exit", "sys_exit")]
-            {
-                let program: &mut BtfTracePoint = program(ebpf, name)?;
-                program.load(tracepoint, &btf)?;
-            }
-        }
-        KernelProbe::RawTracepoint => {
-            for name in ["raw_sys_enter", "raw_sys_exit"] {
-                let program: &mut RawTracePoint = program(ebpf, name)?;
-                program.load()?;
-            }
-        }
-        KernelProbe::Kprobe => {
-            for name in [
-                "kprobe_read_enter",
-                "kprobe_read_exit",
-                "kprobe_write_enter",
-                "kprobe_write_exit",
-            ] {
-                let program: &mut KProbe = program(ebpf, name)?;
-                program.load()?;
-            }
-        }
-        KernelProbe::Auto | KernelProbe::None => {}
-    }
-    Ok(())
 }
 
-/// Attaches the loaded programs of a kernel probe.
-pub fn attach(ebpf: &mut Ebpf, probe: KernelProbe) -> anyhow::Result<AttachedPair> {
-    let mut links = Vec::new();
-    if probe != KernelProbe::None {
-        links.push(attach_raw(ebpf, THREAD_EXIT)?);
-    }
-    match probe {
-        KernelProbe::TpBtf => {
-            for name in ["btf_sys_enter", "btf_sys_exit"] {
-                let program: &mut BtfTracePoint = program(ebpf, name)?;
-                let link = program.attach()?;
-                links.push(PairLink::Btf(program.take_link(link)?));
-            }
-        }
-        KernelProbe::RawTracepoint => {
-            for ends in [("raw_sys_enter", "sys_enter"), ("raw_sys_exit", "sys_exit")] {
-                links.push(attach_raw(ebpf, ends)?);
-            }
-        }
-        KernelProbe::Kprobe => {
-            let reads = [("read", "kprobe_read_enter"), ("read", "kprobe_read_exit")];
-            let writes = WRITE_FAMILY
-                .into_iter()
-                .flat_map(|name| [(name, "kprobe_write_enter"), (name, "kprobe_write_exit")]);
-            for (syscall, name) in reads.into_iter().chain(writes) {
-                let program: &mut KProbe = program(ebpf, name)?;
-                let link = program.attach(syscall_symbol(syscall), 0)?;
-                links.push(PairLink::Kprobe(program.take_link(link)?));
-            }
-        }
-        KernelProbe::Auto | KernelProbe::None => {}
-    }
-    Ok(AttachedPair { _links: links })
-}
-
-fn attach_raw(ebpf: &mut Ebpf, (name, tracepoint): (&str, &str)) -> anyhow::Result<PairLink> {
-    let program: &mut RawTracePoint = program(ebpf, name)?;
-    let link = program.attach(tracepoint)?;
-    Ok(PairLink::Raw(program.take_link(link)?))
+/// The parts of a kernel probe.
+fn parts(probe: KernelProbe) -> Vec<Part> {
+    let syscalls = || ["read"].into_iter().chain(WRITE_FAMILY);
+    let family = |syscall| if syscall == "read" { "read" } else { "write" };
+    let mut parts: Vec<Part> = match probe {
+        KernelProbe::TpBtf => vec![
+            Part::new("btf_sys_enter", "sys_enter"),
+            Part::new("btf_sys_exit", "sys_exit"),
+        ],
+        KernelProbe::RawTracepoint => vec![
+            Part::new("raw_sys_enter", "sys_enter"),
+            Part::new("raw_sys_exit", "sys_exit"),
+        ],
+        KernelProbe::Fentry => syscalls()
+            .flat_map(|syscall| {
+                let place = syscall_symbol(syscall);
+                [
+                    Part::new(format!("fentry_{syscall}"), place.clone()),
+                    Part::new(format!("fexit_{syscall}"), place),
+                ]
+            })
+            .collect(),
+        KernelProbe::Tracepoint => syscalls()
+            .flat_map(|syscall| {
+                ["enter", "exit"].map(|end| {
+                    let program = format!("tp_{}_{end}", family(syscall));
+                    Part::new(program, format!("sys_{end}_{syscall}"))
+                })
+            })
+            .collect(),
+        KernelProbe::Kprobe => syscalls()
+            .flat_map(|syscall| {
+                ["enter", "exit"].map(|end| {
+                    let program = format!("kprobe_{}_{end}", family(syscall));
+                    Part::new(program, syscall_symbol(syscall))
+                })
+            })
+            .collect(),
+        KernelProbe::Auto | KernelProbe::None => return Vec::new(),
+    };
+    // What a pair remembers of a thread goes when the thread ends.
+    parts.push(Part::new("thread_exit", "sched_process_exit"));
+    parts
 }
 
 /// The kernel's function behind a syscall. It takes one pointer to the caller's registers.
@@ -193,13 +142,144 @@ fn syscall_symbol(name: &str) -> String {
     format!("{prefix}_{name}")
 }
 
+/// Chooses a kernel probe by loading and attaching it for a moment.
+pub fn choose(ebpf: &mut Ebpf, wanted: KernelProbe) -> anyhow::Result<Choice> {
+    let mut passed_over = Vec::new();
+    match wanted {
+        KernelProbe::None => {}
+        KernelProbe::Auto => {
+            for probe in BY_COST {
+                match try_out(ebpf, probe) {
+                    Ok(()) => return Ok(Choice { probe, passed_over }),
+                    Err(error) => passed_over.push(PassedOver {
+                        kernel_probe: probe.name().to_owned(),
+                        reason: format!("{error:#}"),
+                    }),
+                }
+            }
+        }
+        probe => {
+            try_out(ebpf, probe)
+                .with_context(|| format!("--kernel-probe {} does not work here", probe.name()))?;
+            return Ok(Choice { probe, passed_over });
+        }
+    }
+    Ok(Choice {
+        probe: KernelProbe::None,
+        passed_over,
+    })
+}
+
+fn try_out(ebpf: &mut Ebpf, probe: KernelProbe) -> anyhow::Result<()> {
+    let btf = match probe {
+        KernelProbe::TpBtf | KernelProbe::Fentry => {
+            Some(Btf::from_sys_fs().context("the kernel has no BTF")?)
+        }
+        _ => None,
+    };
+    for part in parts(probe) {
+        load(ebpf, &part, btf.as_ref())
+            .with_context(|| format!("cannot load {} for {}", part.program, part.place))?;
+    }
+    attach(ebpf, probe).map(|_| ())
+}
+
+/// Loads a program, unless it is loaded already: it may serve several places.
+fn load(ebpf: &mut Ebpf, part: &Part, btf: Option<&Btf>) -> anyhow::Result<()> {
+    let program = any_program(ebpf, &part.program)?;
+    if program.fd().is_ok() {
+        return Ok(());
+    }
+    let btf = || btf.context("the kernel has no BTF");
+    match program {
+        Program::BtfTracePoint(program) => program.load(&part.place, btf()?)?,
+        Program::FEntry(program) => program.load(&part.place, btf()?)?,
+        Program::FExit(program) => program.load(&part.place, btf()?)?,
+        Program::RawTracePoint(program) => program.load()?,
+        Program::TracePoint(program) => program.load()?,
+        Program::KProbe(program) => program.load()?,
+        other => anyhow::bail!("a program of type {:?} is in no pair", other.prog_type()),
+    }
+    Ok(())
+}
+
+/// Attaches the loaded programs of a kernel probe.
+pub fn attach(ebpf: &mut Ebpf, probe: KernelProbe) -> anyhow::Result<AttachedPair> {
+    let links = parts(probe)
+        .iter()
+        .map(|part| {
+            attach_part(ebpf, part)
+                .with_context(|| format!("cannot attach {} to {}", part.program, part.place))
+        })
+        .collect::<anyhow::Result<_>>()?;
+    Ok(AttachedPair { _links: links })
+}
+
+/// The kernel's numbers of a pair's programs.
+pub fn program_ids(ebpf: &mut Ebpf, probe: KernelProbe) -> anyhow::Result<BTreeSet<u32>> {
+    let ids = parts(probe).into_iter().map(|part| {
+        let info = any_program(ebpf, &part.program)?.info()?;
+        Ok(info.id())
+    });
+    ids.collect()
+}
+
+fn attach_part(ebpf: &mut Ebpf, part: &Part) -> anyhow::Result<Box<dyn Debug + Send>> {
+    /// Attaches, and takes the link out of the program, so that it is ours to drop.
+    macro_rules! attach {
+        ($program:ident $(, $place:expr)*) => {{
+            let link = $program.attach($($place),*)?;
+            Box::new($program.take_link(link)?)
+        }};
+    }
+    Ok(match any_program(ebpf, &part.program)? {
+        Program::BtfTracePoint(program) => attach!(program),
+        Program::FEntry(program) => attach!(program),
+        Program::FExit(program) => attach!(program),
+        Program::RawTracePoint(program) => attach!(program, &part.place),
+        Program::TracePoint(program) => attach!(program, "syscalls", &part.place),
+        Program::KProbe(program) => attach!(program, &part.place, 0),
+        other => anyhow::bail!("a program of type {:?} is in no pair", other.prog_type()),
+    })
+}
+
+fn any_program<'e>(ebpf: &'e mut Ebpf, name: &str) -> anyhow::Result<&'e mut Program> {
+    ebpf.program_mut(name)
+        .with_context(|| format!("the eBPF object has no program {name}"))
+}
+
 /// A program of the object, by name and type.
 pub fn program<'e, P>(ebpf: &'e mut Ebpf, name: &str) -> anyhow::Result<&'e mut P>
 where
-    &'e mut P: TryFrom<&'e mut aya::programs::Program, Error = aya::programs::ProgramError>,
+    &'e mut P: TryFrom<&'e mut Program, Error = aya::programs::ProgramError>,
 {
-    let program = ebpf
-        .program_mut(name)
-        .with_context(|| format!("the eBPF object has no program {name}"))?;
-    Ok(program.try_into()?)
+    Ok(any_program(ebpf, name)?.try_into()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kernel_probe_brackets_read_and_the_write_family() {
+        let places =
+            |probe| -> Vec<String> { parts(probe).into_iter().map(|part| part.place).collect() };
+        assert_eq!(places(KernelProbe::TpBtf).len(), 3);
+        for probe in [
+            KernelProbe::Fentry,
+            KernelProbe::Tracepoint,
+            KernelProbe::Kprobe,
+        ] {
+            let places = places(probe);
+            assert_eq!(places.len(), 2 * 5 + 1, "{places:?}");
+            for syscall in ["read", "write", "writev", "sendto", "sendmsg"] {
+                let count = places
+                    .iter()
+                    .filter(|place| place.ends_with(&format!("_{syscall}")))
+                    .count();
+                assert_eq!(count, 2, "{syscall}: {places:?}");
+            }
+        }
+        assert_eq!(places(KernelProbe::None), Vec::<String>::new());
+    }
 }

@@ -51,6 +51,8 @@ pub struct ProbeOptions {
     pub kernel_probe: KernelProbe,
     /// Where in a site to attach.
     pub site: SiteChoice,
+    /// Whether the kernel is to count and time the programs' runs.
+    pub program_stats: bool,
     /// Size of the ring buffer.
     pub ring_bytes: u32,
 }
@@ -165,6 +167,7 @@ impl Experiment {
         let Some(ProbeOptions {
             kernel_probe,
             site,
+            program_stats,
             ring_bytes,
         }) = self.probes
         else {
@@ -177,6 +180,7 @@ impl Experiment {
             let mut probes = Probes::load(Options {
                 kernel_probe,
                 site,
+                program_stats,
                 ring_bytes: Some(ring_bytes),
                 arms: u32::try_from(arms.len()).unwrap_or(u32::MAX),
             })?;

@@ -4,11 +4,12 @@ pub mod bench;
 pub mod trace;
 pub mod truth;
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, Table, presets};
-use runlog::analysis::{Join, Ledger};
+use runlog::analysis::{Join, Ledger, ProgramRuns};
 use runlog::estimate::{Estimate, Unit};
 
 /// Headings.
@@ -114,6 +115,7 @@ fn ledger(ledger: &Ledger) {
     for (cause, count) in &ledger.causes {
         println!("{count} × {cause}");
     }
+    programs(&ledger.programs);
     if ledger.hits_of_other_processes > 0 {
         println!(
             "{} hits of the hook's sites by processes that are not traced (children, or others with \
@@ -121,6 +123,29 @@ fn ledger(ledger: &Ledger) {
             ledger.hits_of_other_processes
         );
     }
+}
+
+/// Prints what the kernel says of the programs.
+fn programs(programs: &BTreeMap<String, ProgramRuns>) {
+    if programs.is_empty() {
+        return;
+    }
+    let mut table = table(&["program", "runs", "mean run", "recursion misses"], 1);
+    for (name, program) in programs {
+        let mean = program.runs.zip(program.run_time_ns).map_or_else(
+            || "-".to_owned(),
+            |(runs, time_ns)| ns(time_ns as f64 / runs as f64),
+        );
+        table.add_row([
+            name.clone(),
+            program
+                .runs
+                .map_or_else(|| "-".to_owned(), |runs| runs.to_string()),
+            mean,
+            program.recursion_misses.to_string(),
+        ]);
+    }
+    println!("{table}");
 }
 
 /// Prints the join.

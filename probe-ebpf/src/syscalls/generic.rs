@@ -1,0 +1,56 @@
+//! The tracepoints `sys_enter` and `sys_exit`, which every syscall passes: with BTF, or raw.
+
+use aya_ebpf::macros::{btf_tracepoint, raw_tracepoint};
+use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
+
+use super::{abi, enter, exit, family, now_ns, probed_word, typed_word};
+
+/// Syscall numbers are 32 bits wide in both register sets' words.
+#[inline(always)]
+fn as_number(word: u64) -> i64 {
+    i64::from(word as u32 as i32)
+}
+
+#[btf_tracepoint(function = "sys_enter")]
+pub fn btf_sys_enter(ctx: BtfTracePointContext) -> i32 {
+    // TP_PROTO(struct pt_regs *regs, long id)
+    if let Some(family) = family(ctx.arg(1)) {
+        enter(
+            family,
+            typed_word(ctx.arg(0), abi::FIRST_ARGUMENT_WORD) as i32,
+        );
+    }
+    0
+}
+
+#[btf_tracepoint(function = "sys_exit")]
+pub fn btf_sys_exit(ctx: BtfTracePointContext) -> i32 {
+    // TP_PROTO(struct pt_regs *regs, long ret)
+    let now_ns = now_ns();
+    let number = as_number(typed_word(ctx.arg(0), abi::NUMBER_WORD));
+    if let Some(family) = family(number) {
+        exit(&ctx, family, ctx.arg(1), now_ns);
+    }
+    0
+}
+
+#[raw_tracepoint(tracepoint = "sys_enter")]
+pub fn raw_sys_enter(ctx: RawTracePointContext) -> i32 {
+    if let Some(family) = family(ctx.arg(1))
+        && let Some(fd) = probed_word(ctx.arg(0), abi::FIRST_ARGUMENT_WORD)
+    {
+        enter(family, fd as i32);
+    }
+    0
+}
+
+#[raw_tracepoint(tracepoint = "sys_exit")]
+pub fn raw_sys_exit(ctx: RawTracePointContext) -> i32 {
+    let now_ns = now_ns();
+    if let Some(number) = probed_word(ctx.arg(0), abi::NUMBER_WORD)
+        && let Some(family) = family(as_number(number))
+    {
+        exit(&ctx, family, ctx.arg(1), now_ns);
+    }
+    0
+}
