@@ -108,7 +108,7 @@ fn endless_bench(kit: &Kit, out: &Path) -> Command {
 
 /// Names of our programs that the kernel has loaded.
 fn loaded_programs() -> Vec<String> {
-    const OURS: [&str; 14] = [
+    const OURS: [&str; 28] = [
         "read_done",
         "accepted",
         "closed",
@@ -118,6 +118,20 @@ fn loaded_programs() -> Vec<String> {
         "btf_sys_exit",
         "raw_sys_enter",
         "raw_sys_exit",
+        "fentry_read",
+        "fexit_read",
+        "fentry_write",
+        "fexit_write",
+        "fentry_writev",
+        "fexit_writev",
+        "fentry_sendto",
+        "fexit_sendto",
+        "fentry_sendmsg",
+        "fexit_sendmsg",
+        "tp_read_enter",
+        "tp_read_exit",
+        "tp_write_enter",
+        "tp_write_exit",
         "kprobe_read_ent",
         "kprobe_read_exi",
         "kprobe_write_en",

@@ -130,9 +130,10 @@ impl Probes {
             probes.choice = choice;
             return Ok(probes);
         }
-        let stats = match options.program_stats {
-            true => Some(enable_stats(Stats::RunTime).context("cannot have programs timed")?),
-            false => None,
+        let stats = if options.program_stats {
+            Some(enable_stats(Stats::RunTime).context("cannot have programs timed")?)
+        } else {
+            None
         };
         Ok(Self {
             ebpf,
