@@ -156,9 +156,8 @@ fn summarize(
             total_ns += request.response_time_ns();
             histogram.saturating_record(request.response_time_ns());
         } else {
-            let kind = Outcome::ALL.get(usize::from(request.outcome));
-            let kind = kind.map_or("unknown", |kind| kind.name());
-            *errors_by_kind.entry(kind.to_owned()).or_insert(0) += 1;
+            let kind = request.outcome_name().to_owned();
+            *errors_by_kind.entry(kind).or_insert(0) += 1;
         }
     }
     let seconds = spent.finish().as_secs_f64();

@@ -104,6 +104,13 @@ impl Request {
         self.outcome == Outcome::Ok as u8
     }
 
+    /// The name of what became of it; "unknown" for a number that this version does not know.
+    #[must_use]
+    pub fn outcome_name(&self) -> &'static str {
+        let outcome = Outcome::ALL.get(usize::from(self.outcome));
+        outcome.map_or("unknown", |outcome| outcome.name())
+    }
+
     /// `done - sent`.
     #[must_use]
     pub fn response_time_ns(&self) -> u64 {

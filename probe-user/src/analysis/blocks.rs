@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use runlog::RunDirectory;
 use runlog::analysis::Requests;
 use runlog::groups::Groups;
-use runlog::record::{Outcome, Request};
+use runlog::record::Request;
 use stats::Trim;
 
 /// The least share of its requests that a block must have answered to count.
@@ -83,9 +83,8 @@ impl BlockMeans {
 fn count(counts: &mut Requests, requests: &[Request]) {
     counts.sent += requests.len() as u64;
     for request in requests.iter().filter(|request| !request.is_ok()) {
-        let kind = Outcome::ALL.get(usize::from(request.outcome));
-        let kind = kind.map_or("unknown", |kind| kind.name());
-        *counts.failed.entry(kind.to_owned()).or_default() += 1;
+        let kind = request.outcome_name().to_owned();
+        *counts.failed.entry(kind).or_default() += 1;
     }
 }
 
