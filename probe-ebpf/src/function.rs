@@ -5,11 +5,11 @@
 )]
 
 use aya_ebpf::bindings::pt_regs;
-use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::macros::{uprobe, uretprobe};
 use aya_ebpf::programs::{ProbeContext, RetProbeContext};
 use probe_common::{Call, Counter, FunctionKey, SpanKind};
 
+use crate::clock::now_ns;
 use crate::maps::{add_span, arm_of, count, current, insert_call, take_call};
 
 /// The stack pointer, and how much of the stack the call instruction takes: on x86-64 the return
@@ -41,8 +41,8 @@ pub fn function_entry(ctx: ProbeContext) -> u32 {
     if take_call(key).is_some() {
         count(arm, Counter::FunctionEntryAlone);
     }
-    // SAFETY: the helper has no preconditions. Last of all, so that the span is the function's.
-    let now_ns = unsafe { bpf_ktime_get_ns() };
+    // Last of all, so that the span is the function's.
+    let now_ns = now_ns();
     let call = Call {
         enter_ns: now_ns,
         arm: u64::from(arm),
@@ -58,8 +58,7 @@ pub fn function_entry(ctx: ProbeContext) -> u32 {
 
 #[uretprobe]
 pub fn function_return(ctx: RetProbeContext) -> u32 {
-    // SAFETY: the helper has no preconditions.
-    let now_ns = unsafe { bpf_ktime_get_ns() };
+    let now_ns = now_ns();
     let current = current();
     let (stack_pointer, return_address) = stack_pointer(ctx.regs);
     let key = FunctionKey {

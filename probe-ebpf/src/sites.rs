@@ -10,6 +10,7 @@ use probe_common::{
     EVENT_HOOKED_READ, HookedRead, SpanKind, UNKNOWN_OFFSET,
 };
 
+use crate::clock::now_ns;
 use crate::maps::{
     Current, Recorded, add_span, arm_of, connection, count, count_hit_of_other, current,
     have_kernel_pair, insert_connection, record, remove_connection, thread,
@@ -213,11 +214,4 @@ fn on_closed(ctx: &ProbeContext) -> Option<()> {
     };
     count(arm, outcome);
     Some(())
-}
-
-#[inline(always)]
-#[allow(unsafe_code, reason = "helpers are unsafe functions")]
-fn now_ns() -> u64 {
-    // SAFETY: the helper has no preconditions.
-    unsafe { aya_ebpf::helpers::bpf_ktime_get_ns() }
 }

@@ -4,7 +4,8 @@
 use aya_ebpf::macros::{fentry, fexit};
 use aya_ebpf::programs::{FEntryContext, FExitContext};
 
-use super::{Family, enter, exit, now_ns, typed_word};
+use super::{Family, enter, exit, typed_word};
+use crate::clock::now_ns;
 
 /// Where the caller's registers, the function's only argument, keep the descriptor on entry.
 #[cfg(bpf_target_arch = "x86_64")]

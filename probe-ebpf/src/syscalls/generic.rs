@@ -3,7 +3,8 @@
 use aya_ebpf::macros::{btf_tracepoint, raw_tracepoint};
 use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
 
-use super::{abi, enter, exit, family, now_ns, probed_word, typed_word};
+use super::{abi, enter, exit, family, probed_word, typed_word};
+use crate::clock::now_ns;
 
 /// Syscall numbers are 32 bits wide in both register sets' words.
 #[inline(always)]

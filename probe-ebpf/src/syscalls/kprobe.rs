@@ -4,7 +4,8 @@ use aya_ebpf::bindings::pt_regs;
 use aya_ebpf::macros::{kprobe, kretprobe};
 use aya_ebpf::programs::{ProbeContext, RetProbeContext};
 
-use super::{Family, enter, exit, now_ns, probed_word};
+use super::{Family, enter, exit, probed_word};
+use crate::clock::now_ns;
 
 /// The descriptor that `__x64_sys_*` or `__arm64_sys_*` was called with: its only argument points
 /// at the user's registers. On entry `di` or `x0` still hold it.

@@ -15,10 +15,11 @@ mod named;
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::pt_regs;
-use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_probe_read_kernel};
+use aya_ebpf::helpers::bpf_probe_read_kernel;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 
+use crate::clock::now_ns;
 use crate::spans::{read_enter, read_exit, thread_end, write_enter, write_exit};
 
 /// Numbers of the syscalls, and where the kernel keeps number and first argument: `struct pt_regs`
@@ -64,12 +65,6 @@ fn family(number: i64) -> Option<Family> {
         abi::WRITE | abi::WRITEV | abi::SENDTO | abi::SENDMSG => Some(Family::Write),
         _ => None,
     }
-}
-
-#[inline(always)]
-fn now_ns() -> u64 {
-    // SAFETY: the helper has no preconditions.
-    unsafe { bpf_ktime_get_ns() }
 }
 
 /// A syscall is entered. Takes the time last of all, so that the span is the syscall's.

@@ -6,7 +6,8 @@
 use aya_ebpf::macros::tracepoint;
 use aya_ebpf::programs::TracePointContext;
 
-use super::{Family, enter, exit, now_ns};
+use super::{Family, enter, exit};
+use crate::clock::now_ns;
 
 const FIRST_FIELD: usize = 16;
 
