@@ -49,6 +49,19 @@ impl SpanKind {
         Self::Function,
     ];
 
+    /// The name that output uses.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::HookOverhead => "hook_overhead",
+            Self::HookSpan => "hook",
+            Self::ReadSyscall => "read_syscall",
+            Self::HookedReadSyscall => "hooked_read_syscall",
+            Self::WriteSyscall => "write_syscall",
+            Self::Function => "function",
+        }
+    }
+
     /// Index in the histogram and sum maps of this kind of an arm.
     #[must_use]
     pub const fn index(self, arm: u32) -> u32 {

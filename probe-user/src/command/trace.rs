@@ -214,19 +214,9 @@ fn describe(target: &Target) -> TraceTarget {
     }
 }
 
-/// The kinds of span, by the name that output uses.
-const KINDS: [(SpanKind, &str); 6] = [
-    (SpanKind::HookOverhead, "hook_overhead"),
-    (SpanKind::HookSpan, "hook"),
-    (SpanKind::HookedReadSyscall, "hooked_read_syscall"),
-    (SpanKind::ReadSyscall, "read_syscall"),
-    (SpanKind::WriteSyscall, "write_syscall"),
-    (SpanKind::Function, "function"),
-];
-
 fn summarize(probes: &Probes) -> anyhow::Result<std::collections::BTreeMap<String, SpanSummary>> {
     let mut spans = std::collections::BTreeMap::new();
-    for (kind, name) in KINDS {
+    for kind in SpanKind::ALL {
         let histogram = probes.histogram(0, kind)?;
         if histogram.is_empty() {
             continue;
@@ -240,7 +230,7 @@ fn summarize(probes: &Probes) -> anyhow::Result<std::collections::BTreeMap<Strin
             p999_ns: histogram.value_at_quantile(0.999),
             max_ns: histogram.max(),
         };
-        spans.insert(name.to_owned(), summary);
+        spans.insert(kind.name().to_owned(), summary);
     }
     Ok(spans)
 }
