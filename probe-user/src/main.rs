@@ -19,10 +19,12 @@ use clap::{Parser, Subcommand};
 use log::LevelFilter;
 
 use crate::command::bench::BenchArguments;
+use crate::command::calibrate::CalibrateArguments;
 use crate::command::correlate::CorrelateArguments;
 use crate::command::trace::TraceArguments;
 use crate::command::truth::TruthArguments;
-use crate::command::{End, bench, correlate, trace, truth};
+use crate::command::{End, bench, calibrate, correlate, trace, truth};
+use crate::run::calibration::worker as calibrate_worker;
 use crate::run::micro_worker::{self, WorkerArguments};
 
 /// Measures what a function hook costs: alone, inside the running system, and end to end.
@@ -53,11 +55,16 @@ enum Command {
     Trace(TraceArguments),
     /// Hold delays injected by the hook against what is measured
     Truth(TruthArguments),
+    /// Measure what each kind of probe adds on this machine
+    Calibrate(CalibrateArguments),
     /// Join the records of a finished run to its requests
     Correlate(CorrelateArguments),
     /// The measured process of the micro layer
     #[command(hide = true)]
     MicroWorker(WorkerArguments),
+    /// The process that probes are calibrated on
+    #[command(hide = true)]
+    CalibrateWorker(calibrate_worker::WorkerArguments),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -71,8 +78,12 @@ async fn main() -> ExitCode {
         Command::Bench(arguments) => bench::bench(arguments).await,
         Command::Trace(arguments) => trace::trace(arguments).await,
         Command::Truth(arguments) => truth::truth(arguments).await,
+        Command::Calibrate(arguments) => calibrate::calibrate_all(arguments).await,
         Command::Correlate(arguments) => correlate::correlate(&arguments),
         Command::MicroWorker(arguments) => micro_worker::work(&arguments).map(|()| End::Complete),
+        Command::CalibrateWorker(arguments) => {
+            calibrate_worker::work(arguments).map(|()| End::Complete)
+        }
     };
     match result {
         Ok(end) => end.into(),

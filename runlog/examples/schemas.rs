@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use runlog::analysis::Analysis;
+use runlog::calibration::CalibrationReport;
 use runlog::manifest::Manifest;
 use runlog::summary::LoadSummary;
 use runlog::trace::Trace;
@@ -22,6 +23,10 @@ fn main() -> Result<()> {
     json::write(
         &folder.join("manifest.json"),
         &schemars::schema_for!(Manifest),
+    )?;
+    json::write(
+        &folder.join("calibration.json"),
+        &schemars::schema_for!(CalibrationReport),
     )?;
     json::write(
         &folder.join("load.json"),

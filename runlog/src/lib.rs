@@ -9,6 +9,7 @@
 //! otherwise.
 
 pub mod analysis;
+pub mod calibration;
 pub mod directory;
 pub mod error;
 pub mod estimate;

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::calibration::Calibration;
+
 /// Version of this shape.
 pub const SCHEMA: &str = "hookprobe/manifest/1";
 
@@ -32,6 +34,8 @@ pub struct Manifest {
     pub schedule: Schedule,
     /// The probes, or null when there were none.
     pub probes: Option<Probes>,
+    /// What the probes add on this machine; null without probes, or if not asked for.
+    pub calibration: Option<Calibration>,
 }
 
 /// The machine that a run was made on.
@@ -60,8 +64,7 @@ pub struct Environment {
     pub load_average: f64,
     /// CPU time that the hypervisor gave to others during the run, in milliseconds over all CPUs.
     pub steal_ms: Option<u64>,
-    /// Mean cost of one `clock_gettime(CLOCK_MONOTONIC)` on this machine, in nanoseconds. It is
-    /// what an empty self-timed span reads, and part of every in-situ figure.
+    /// Mean cost of one `clock_gettime(CLOCK_MONOTONIC)` on this machine, in nanoseconds.
     pub clock_read_ns: f64,
 }
 

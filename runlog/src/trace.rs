@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::Ledger;
+use crate::calibration::Calibration;
 use crate::manifest::Probes;
 
 /// Version of this shape.
@@ -25,6 +26,8 @@ pub struct Trace {
     pub ended: String,
     /// The probes.
     pub probes: Probes,
+    /// What the probes add on this machine; null if not asked for.
+    pub calibration: Option<Calibration>,
     /// Spans by kind; only kinds that occurred.
     pub spans: BTreeMap<String, SpanSummary>,
     /// Where every probe hit went.
@@ -62,4 +65,27 @@ pub struct SpanSummary {
     pub p999_ns: u64,
     /// Largest.
     pub max_ns: u64,
+    /// The same without what probing adds; null where that is not known.
+    pub corrected: Option<CorrectedSpan>,
+}
+
+/// Durations less what the probes add to what they see, in nanoseconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CorrectedSpan {
+    /// Mean.
+    pub mean_ns: f64,
+    /// Half of the 95 % confidence interval of what was taken off the mean.
+    pub mean_uncertainty_ns: f64,
+    /// Median.
+    pub p50_ns: f64,
+    /// 90th percentile.
+    pub p90_ns: f64,
+    /// 99th percentile.
+    pub p99_ns: f64,
+    /// 99.9th percentile.
+    pub p999_ns: f64,
+    /// Half of the 95 % confidence interval of what was taken off the quantiles. Those carry the
+    /// histogram's error as well.
+    pub quantile_uncertainty_ns: f64,
 }

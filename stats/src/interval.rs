@@ -27,6 +27,25 @@ impl Interval {
         }
     }
 
+    /// The interval of `self` minus `other`, which was estimated from other data: half-widths add
+    /// in quadrature. It rests on the fewer blocks of the two.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        let half_width = self.half_width().hypot(other.half_width());
+        let estimate = self.estimate - other.estimate;
+        Self {
+            estimate,
+            ci95: [estimate - half_width, estimate + half_width],
+            blocks: self.blocks.min(other.blocks),
+        }
+    }
+
+    /// Half of the interval's width.
+    #[must_use]
+    pub fn half_width(self) -> f64 {
+        (self.ci95[1] - self.ci95[0]) / 2.0
+    }
+
     /// Whether `value` lies within the interval, ends included.
     #[must_use]
     pub fn contains(&self, value: f64) -> bool {
@@ -123,6 +142,18 @@ mod tests {
         let interval = paired_difference(&control, &treatment).unwrap();
         assert!(interval.contains(250.0));
         assert!(!interval.contains(249.9) && !interval.contains(250.1));
+    }
+
+    #[test]
+    fn half_widths_of_independent_estimates_add_in_quadrature() {
+        let interval = |estimate, half_width, blocks| Interval {
+            estimate,
+            ci95: [estimate - half_width, estimate + half_width],
+            blocks,
+        };
+        let difference = interval(10.0, 3.0, 7).minus(interval(4.0, 4.0, 5));
+        assert_eq!(difference, interval(6.0, 5.0, 5));
+        assert!(close(difference.half_width(), 5.0));
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! The statistics that hookprobe's comparisons rest on. No I/O, no clock, no async.
 //!
 //! Requests are not independent, so the unit of replication is the block: a run of consecutive
-//! requests to one arm. A block is summed up by a trimmed mean ([`trim`]), and intervals are
-//! Student's t on those block means ([`interval`]), paired by round where arms are compared.
+//! requests to one arm. A block is summed up by a trimmed mean ([`trim`], [`grouped`] for histograms),
+//! and intervals are Student's t on those block means ([`interval`]), paired by round where arms are
+//! compared.
 
+pub mod grouped;
 pub mod interval;
 pub mod trim;
 

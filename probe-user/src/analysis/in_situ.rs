@@ -25,17 +25,17 @@ pub struct CallMeans {
 #[derive(Debug)]
 pub struct InSituCollector {
     trim: Trim,
-    clock_read_ns: f64,
+    bias_ns: f64,
     arms: BTreeMap<u16, CallMeans>,
 }
 
 impl InSituCollector {
     /// An empty collector; every block mean is trimmed by `trim`. Between the hook's last two
-    /// timestamps lies one clock read of `clock_read_ns`.
-    pub fn new(trim: Trim, clock_read_ns: f64) -> Self {
+    /// timestamps lies one clock read, which adds `bias_ns` to what it sees of a call.
+    pub fn new(trim: Trim, bias_ns: f64) -> Self {
         Self {
             trim,
-            clock_read_ns,
+            bias_ns,
             arms: BTreeMap::new(),
         }
     }
@@ -65,7 +65,7 @@ impl InSituCollector {
         let requests = counted().count();
         let mut per_request_ns: Vec<f64> = counted()
             .map(|request| {
-                request.hook_overhead_ns as f64 - self.clock_read_ns * f64::from(request.calls)
+                request.hook_overhead_ns as f64 - self.bias_ns * f64::from(request.calls)
             })
             .collect();
         let overhead_per_request_ns = self.trim.mean(&mut per_request_ns);

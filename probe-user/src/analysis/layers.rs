@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
+use probe_common::SpanKind;
 use runlog::RunDirectory;
 use runlog::analysis::{
     self, Agreement, Analysis, InSitu, Join, Ledger, Macro, Micro, Requests, Verdict,
 };
-use runlog::estimate::Unit;
+use runlog::calibration::Calibration;
+use runlog::estimate::{Estimate, Unit};
 use runlog::manifest::{Manifest, Schedule};
 use runlog::table::TableWriter;
 use stats::{Trim, mean_interval, paired_difference};
 
 use crate::analysis::blocks::{BlockMeans, Cell};
 use crate::analysis::budget::BudgetCollector;
+use crate::analysis::correct::corrected;
 use crate::analysis::in_situ::{CallMeans, InSituCollector};
 use crate::analysis::{PAIRED_BY_ROUND, UNPAIRED, estimate, paired};
 use crate::join::{JoinOutput, join_run};
@@ -49,7 +52,13 @@ pub struct Logged {
 pub fn read_logs(run: &RunDirectory, manifest: &Manifest, trim: Trim) -> anyhow::Result<Logged> {
     let blocks = BlockMeans::read(run, trim, requests_per_block(&manifest.schedule))
         .context("cannot read the request log")?;
-    let mut calls = InSituCollector::new(trim, manifest.environment.clock_read_ns);
+    let calibration = manifest.calibration.as_ref();
+    let bias_ns = calibration
+        .and_then(|calibration| calibration.of(SpanKind::HookOverhead.name()))
+        .map_or(manifest.environment.clock_read_ns, |calibrated| {
+            calibrated.bias_mean.estimate
+        });
+    let mut calls = InSituCollector::new(trim, bias_ns);
     let mut budgets: BTreeMap<u16, BudgetCollector> = BTreeMap::new();
     let mut join = None;
     if manifest.probes.is_some() {
@@ -112,7 +121,7 @@ pub fn analyze(
         paired: paired(&manifest.schedule),
     };
     let macro_ = layers.macro_(&manifest, no_probes.is_none());
-    let in_situ = layers.in_situ(no_probes);
+    let in_situ = layers.in_situ(no_probes, manifest.calibration.as_ref());
     let probe_effect = layers.probe_effect();
     let agreement = layers.agreement();
 
@@ -295,7 +304,7 @@ impl Layers<'_> {
         }
     }
 
-    fn in_situ(&self, no_probes: Option<String>) -> InSitu {
+    fn in_situ(&self, no_probes: Option<String>, calibration: Option<&Calibration>) -> InSitu {
         let mean = |rounds: &[Option<f64>], unit, estimand: &str| {
             let means: Vec<f64> = rounds.iter().flatten().copied().collect();
             mean_interval(&means).map(|interval| estimate(interval, unit, estimand, UNPAIRED))
@@ -303,20 +312,27 @@ impl Layers<'_> {
         let hook_overhead = mean(
             &self.calls.hook_overhead_ns,
             Unit::Ns,
-            "mean of hook span minus inner span per call, one clock read included",
+            "mean of hook span minus inner span per call",
         );
+        let read_syscall = mean(
+            &self.calls.read_syscall_ns,
+            Unit::Ns,
+            "mean of read(2) in the kernel per hooked call",
+        );
+        let less_bias = |seen: &Option<Estimate>, kind: SpanKind| {
+            let calibrated = calibration?.of(kind.name())?;
+            Some(corrected(seen.as_ref()?, &calibrated.bias_mean))
+        };
         InSitu {
             missing: match (no_probes, &hook_overhead) {
                 (Some(reason), _) => Some(reason),
                 (None, None) => Some("fewer than two blocks with joined requests".to_owned()),
                 (None, Some(_)) => None,
             },
+            hook_overhead_corrected: less_bias(&hook_overhead, SpanKind::HookOverhead),
+            read_syscall_corrected: less_bias(&read_syscall, SpanKind::HookedReadSyscall),
             hook_overhead,
-            read_syscall: mean(
-                &self.calls.read_syscall_ns,
-                Unit::Ns,
-                "mean of read(2) in the kernel per hooked call",
-            ),
+            read_syscall,
             calls_per_request: mean(
                 &self.calls.calls_per_request,
                 Unit::Calls,
@@ -325,7 +341,7 @@ impl Layers<'_> {
         }
     }
 
-    fn probe_effect(&self) -> Option<runlog::estimate::Estimate> {
+    fn probe_effect(&self) -> Option<Estimate> {
         let hooked = self.roles.hooked;
         paired_difference(self.cell(hooked, false), self.cell(hooked, true)).map(|interval| {
             estimate(

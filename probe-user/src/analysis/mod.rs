@@ -2,6 +2,7 @@
 
 pub mod blocks;
 pub mod budget;
+pub mod correct;
 pub mod in_situ;
 pub mod layers;
 

@@ -1,6 +1,7 @@
 //! The commands.
 
 pub mod bench;
+pub mod calibrate;
 pub mod correlate;
 pub mod options;
 pub mod trace;

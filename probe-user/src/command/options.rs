@@ -43,6 +43,22 @@ pub enum Probing {
     Must,
 }
 
+/// Options of commands that calibrate before they measure.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct CalibrationOptions {
+    /// Rounds in which what the probes add is measured beforehand; 0 leaves corrected values out
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = rounds)]
+    pub calibration_rounds: u32,
+}
+
+/// An interval takes two rounds.
+fn rounds(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(1) | Err(_) => Err("expected 0, or a number from 2 on".to_owned()),
+        Ok(rounds) => Ok(rounds),
+    }
+}
+
 /// Options of an experiment.
 #[derive(Args, Debug)]
 pub struct ExperimentOptions {
@@ -109,6 +125,9 @@ pub struct ExperimentOptions {
     /// Have the kernel count and time our eBPF programs, which slows them by two clock reads a run
     #[arg(long)]
     pub program_stats: bool,
+
+    #[command(flatten)]
+    pub calibration: CalibrationOptions,
 
     /// Size of the ring buffer for records, a power of two
     #[arg(long, default_value_t = 16 * 1024 * 1024, value_name = "BYTES")]
@@ -194,6 +213,8 @@ impl ExperimentOptions {
                 program_stats: self.program_stats,
                 ring_bytes: self.ring_bytes,
             }),
+            calibration_rounds: self.calibration.calibration_rounds,
+            trim: self.trim()?,
             placement: machine::place(self.placement, self.connections)?,
             command: env::args_os()
                 .map(|argument| argument.to_string_lossy().into_owned())

@@ -1,27 +1,40 @@
 //! `probe-user trace`: how long reads take in processes that run already, with or without a hook.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
 use probe_common::SpanKind;
+use runlog::calibration::Calibration;
 use runlog::trace::{SCHEMA, SpanSummary, Trace, TraceTarget};
+use stats::Trim;
 use tokio::time::sleep;
 
+use crate::analysis::correct::corrected_span;
 use crate::command::End;
+use crate::command::options::{CalibrationOptions, progress_bar};
 use crate::discover::elf::Elf;
 use crate::discover::mapped::find_library;
 use crate::discover::processes::{self, Pid};
-use crate::discover::sites::loaded_hook;
+use crate::discover::sites::{LoadedHook, loaded_hook};
+use crate::machine;
 use crate::probes::attach::{Function, Target};
 use crate::probes::{KernelProbe, Options, Probes, SiteChoice};
+use crate::run::arms::HookSpec;
+use crate::run::calibration::first_instruction::FirstInstruction;
+use crate::run::calibration::{Functions, Plan, calibrate_or_say_why};
 use crate::run::stop::Stop;
 use crate::show;
 
 /// How often targets are looked at, and the eBPF side's messages passed on.
 const TICK: Duration = Duration::from_millis(50);
+
+/// Share of the calibration's values left out at each end: what interrupts add is no bias.
+const CALIBRATION_TRIM: f64 = 0.05;
 
 /// Options of `trace`.
 #[derive(Args, Debug)]
@@ -64,6 +77,9 @@ pub struct TraceArguments {
     #[arg(long)]
     program_stats: bool,
 
+    #[command(flatten)]
+    calibration: CalibrationOptions,
+
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -92,6 +108,14 @@ pub async fn trace(arguments: TraceArguments) -> anyhow::Result<End> {
         program_stats: arguments.program_stats,
         arms: 1,
     })?;
+    let calibration = if arguments.calibration.calibration_rounds > 0 {
+        Some(tokio::select! {
+            calibration = calibrate(&arguments, &probes, &targets) => calibration?,
+            reason = stop.requested() => bail!("{reason} before the probes were attached"),
+        })
+    } else {
+        None
+    };
     probes.set_targets(targets)?;
     probes.attach()?;
     let attached = Instant::now();
@@ -108,7 +132,8 @@ pub async fn trace(arguments: TraceArguments) -> anyhow::Result<End> {
         duration_s,
         ended: ended?,
         probes: probes.describe(),
-        spans: summarize(&probes)?,
+        spans: summarize(&probes, calibration.as_ref())?,
+        calibration,
         ledger: probes.ledger()?,
     };
     if arguments.json {
@@ -121,6 +146,64 @@ pub async fn trace(arguments: TraceArguments) -> anyhow::Result<End> {
     } else {
         End::NotUsable
     })
+}
+
+/// Measures what the same probes add to calls that do nothing, on a process of ours with a copy of the same
+/// hook: a probe fires for every process that has mapped the file.
+async fn calibrate(
+    arguments: &TraceArguments,
+    probes: &Probes,
+    targets: &[Target],
+) -> anyhow::Result<Calibration> {
+    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let hook = match targets.iter().find_map(|target| target.hook.as_ref()) {
+        Some(hook) => Some(copy_hook(hook, folder.path())?),
+        None => None,
+    };
+    let function = targets.iter().find_map(|target| target.function.as_ref());
+    let kernel_probe = probes.kernel_probe();
+    let is_pair = kernel_probe != KernelProbe::None || hook.is_some();
+    let placement = machine::place(machine::Policy::OneCore, 1)?;
+    let plan = Plan {
+        kernel_probes: is_pair.then_some(kernel_probe).into_iter().collect(),
+        functions: match function {
+            Some(function) => Functions::Like(begins_with(function)?),
+            None => Functions::No,
+        },
+        hook,
+        site: arguments.site,
+        rounds: arguments.calibration.calibration_rounds,
+        trim: Trim::each_end(CALIBRATION_TRIM).unwrap_or(Trim::NONE),
+        seed: machine::unix_ns(),
+        placement,
+        log: folder.path().join("calibration.log"),
+    };
+    let bar = progress_bar();
+    bar.set_message("calibrating the probes");
+    let calibration = calibrate_or_say_why(&plan, kernel_probe.name(), &bar).await;
+    bar.finish_and_clear();
+    Ok(calibration)
+}
+
+/// A copy that whoever runs us may load.
+fn copy_hook(hook: &LoadedHook, folder: &Path) -> anyhow::Result<HookSpec> {
+    let readable = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(folder, readable.clone())?;
+    let path = folder.join("hook.so");
+    fs::copy(&hook.reachable, &path)
+        .with_context(|| format!("cannot copy {}", hook.path.display()))?;
+    fs::set_permissions(&path, readable)?;
+    Ok(HookSpec {
+        path,
+        environment: Vec::new(),
+    })
+}
+
+fn begins_with(function: &Function) -> anyhow::Result<FirstInstruction> {
+    let mut code = [0; 16];
+    let file = fs::File::open(&function.file)?;
+    let length = file.read_at(&mut code, function.offset)?;
+    Ok(FirstInstruction::of(&code[..length]))
 }
 
 async fn wait(
@@ -176,7 +259,7 @@ fn find_function(
     pid: Pid,
     arguments: &TraceArguments,
     symbol: &str,
-    executable: &std::path::Path,
+    executable: &Path,
     elf: &Elf,
 ) -> anyhow::Result<Function> {
     let Some(library) = &arguments.lib else {
@@ -214,8 +297,11 @@ fn describe(target: &Target) -> TraceTarget {
     }
 }
 
-fn summarize(probes: &Probes) -> anyhow::Result<std::collections::BTreeMap<String, SpanSummary>> {
-    let mut spans = std::collections::BTreeMap::new();
+fn summarize(
+    probes: &Probes,
+    calibration: Option<&Calibration>,
+) -> anyhow::Result<BTreeMap<String, SpanSummary>> {
+    let mut spans = BTreeMap::new();
     for kind in SpanKind::ALL {
         let histogram = probes.histogram(0, kind)?;
         if histogram.is_empty() {
@@ -229,6 +315,13 @@ fn summarize(probes: &Probes) -> anyhow::Result<std::collections::BTreeMap<Strin
             p99_ns: histogram.value_at_quantile(0.99),
             p999_ns: histogram.value_at_quantile(0.999),
             max_ns: histogram.max(),
+            corrected: None,
+        };
+        let summary = SpanSummary {
+            corrected: calibration
+                .and_then(|calibration| calibration.of(kind.name()))
+                .map(|calibrated| corrected_span(&summary, calibrated)),
+            ..summary
         };
         spans.insert(kind.name().to_owned(), summary);
     }

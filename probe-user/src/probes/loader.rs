@@ -152,6 +152,11 @@ impl Probes {
         })
     }
 
+    /// The kernel probe in use; never `Auto`.
+    pub fn kernel_probe(&self) -> KernelProbe {
+        self.choice.probe
+    }
+
     /// Names the processes to trace. To be called before the first attach.
     pub fn set_targets(&mut self, targets: Vec<Target>) -> anyhow::Result<()> {
         let map = self.ebpf.map_mut("TARGETS").context("no map TARGETS")?;

@@ -7,8 +7,10 @@ use anyhow::Context as _;
 use indicatif::ProgressBar;
 use runlog::RunDirectory;
 use runlog::analysis::Ledger;
+use runlog::calibration::Calibration;
 use runlog::gate::Event;
 use runlog::manifest::{self, Manifest, Placement};
+use stats::Trim;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::discover::processes::{OWN_PID_NAMESPACE, in_root_pid_namespace};
@@ -16,6 +18,7 @@ use crate::machine::{self, monotonic_ns, unix_ns};
 use crate::probes::attach::Target;
 use crate::probes::{KernelProbe, LoadError, Options, Probes, SiteChoice};
 use crate::run::arms::{self, Arm, ArmSpec, ServerSpec};
+use crate::run::calibration;
 use crate::run::loadgen::{Load, LoadGenerator};
 use crate::run::span_log::SpanLog;
 use crate::run::stop::Stop;
@@ -38,6 +41,10 @@ pub struct Experiment {
     pub probes: Option<ProbeOptions>,
     /// Whether to give up, before the first request, when there can be no probes.
     pub needs_probes: bool,
+    /// Rounds of the calibration; 0 for none.
+    pub calibration_rounds: u32,
+    /// Share of values left out at each end.
+    pub trim: Trim,
     /// Which CPUs do what.
     pub placement: Placement,
     /// The command line, for the manifest.
@@ -103,6 +110,13 @@ impl Experiment {
         };
         self.load.observe = probes.is_some();
         let mut manifest = self.manifest(&arms, probes.as_ref());
+        if let Some(probes) = probes.as_ref().filter(|_| self.calibration_rounds > 0) {
+            bar.set_message("calibrating the probes");
+            manifest.calibration = tokio::select! {
+                calibration = self.calibrate(run, probes, bar) => Some(calibration),
+                reason = stop.requested() => anyhow::bail!("{reason} before the first request"),
+            };
+        }
         let steal_before = machine::steal_ms();
         runlog::json::write(&run.manifest(), &manifest)?;
         // One that came while the probes were loaded has not been looked at yet.
@@ -211,6 +225,28 @@ impl Experiment {
             .map_err(|error| format!("{:#}", anyhow::Error::from(error)))
     }
 
+    /// Measures what the probes that were chosen add. If that cannot be done, the result says why.
+    async fn calibrate(
+        &self,
+        run: &RunDirectory,
+        probes: &Probes,
+        bar: &ProgressBar,
+    ) -> Calibration {
+        let kernel_probe = probes.kernel_probe();
+        let plan = calibration::Plan {
+            kernel_probes: vec![kernel_probe],
+            functions: calibration::Functions::No,
+            hook: self.arms.iter().find_map(|arm| arm.hook.clone()),
+            site: self.probes.map_or(SiteChoice::Auto, |probes| probes.site),
+            rounds: self.calibration_rounds,
+            trim: self.trim,
+            seed: self.load.schedule.seed,
+            placement: self.placement.clone(),
+            log: run.process_log("calibration"),
+        };
+        calibration::calibrate_or_say_why(&plan, kernel_probe.name(), bar).await
+    }
+
     fn manifest(&self, arms: &[Arm], probes: Option<&Probes>) -> Manifest {
         Manifest {
             schema: manifest::SCHEMA.to_owned(),
@@ -224,6 +260,7 @@ impl Experiment {
             arms: arms.iter().map(Arm::describe).collect(),
             schedule: self.load.schedule.clone(),
             probes: probes.map(Probes::describe),
+            calibration: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! and detaching the probes between blocks, keeping what they record.
 
 pub mod arms;
+pub mod calibration;
 pub mod experiment;
 pub mod identity;
 pub mod loadgen;

@@ -5,12 +5,16 @@ use runlog::analysis::{Agreement, Analysis, Budget, Verdict};
 use runlog::estimate::Estimate;
 use runlog::manifest::Manifest;
 
+use crate::show::calibration::print_missing;
 use crate::show::{BAD, GOOD, cells, heading, join, ledger, list, ns, table};
 
 /// Prints a result.
 pub fn print(analysis: &Analysis, manifest: &Manifest, run: &RunDirectory) {
     machine(manifest);
     layers(analysis);
+    if let Some(calibration) = &manifest.calibration {
+        print_missing(calibration);
+    }
     if let Some(agreement) = &analysis.agreement {
         verdict(agreement);
     }
@@ -93,7 +97,17 @@ fn layers(analysis: &Analysis) {
         "hook overhead of one read, in the server",
         in_situ.hook_overhead.as_ref(),
     );
+    row(
+        "",
+        "less what timing adds",
+        in_situ.hook_overhead_corrected.as_ref(),
+    );
     row("", "read(2) in the kernel", in_situ.read_syscall.as_ref());
+    row(
+        "",
+        "less what the kernel pair adds",
+        in_situ.read_syscall_corrected.as_ref(),
+    );
     row(
         "",
         "hooked reads per request",

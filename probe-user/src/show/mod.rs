@@ -1,6 +1,7 @@
 //! Results for people: tables on stdout. Colour only where stdout is a terminal; anstream sees to it.
 
 pub mod bench;
+pub mod calibration;
 pub mod trace;
 pub mod truth;
 

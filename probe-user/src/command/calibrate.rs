@@ -1,0 +1,96 @@
+//! `probe-user calibrate`: what each kind of probe adds on this machine.
+
+use anyhow::bail;
+use clap::Args;
+use runlog::calibration::{CalibrationReport, SCHEMA};
+use stats::Trim;
+
+use crate::command::End;
+use crate::command::options::progress_bar;
+use crate::machine::{self, Policy};
+use crate::probes::{KernelProbe, SiteChoice};
+use crate::run::arms::HookSpec;
+use crate::run::calibration::{Functions, Plan, calibrate};
+use crate::run::programs;
+use crate::run::stop::Stop;
+use crate::show;
+
+/// Options of `calibrate`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Bias is what a probe adds to the duration that it sees: results are corrected by it. Cost is what it adds to
+the call that it watches.
+
+Examples:
+  sudo probe-user calibrate
+  sudo probe-user calibrate --rounds 40 --json")]
+pub struct CalibrateArguments {
+    /// Rounds; in each, every kind of probe is attached and detached once
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+    rounds: u32,
+
+    /// Share of the values left out at each end
+    #[arg(long, default_value_t = 0.05, value_name = "SHARE")]
+    trim: f64,
+
+    /// Where in the hook's probe sites to attach
+    #[arg(long, value_enum, default_value_t = SiteChoice::Auto)]
+    site: SiteChoice,
+
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Calibrates every kind of probe that this kernel has.
+pub async fn calibrate_all(arguments: CalibrateArguments) -> anyhow::Result<End> {
+    let Some(trim) = Trim::each_end(arguments.trim) else {
+        bail!(
+            "--trim {}: must be at least 0 and below 0.5",
+            arguments.trim
+        );
+    };
+    let folder = tempfile::tempdir()?;
+    let placement = machine::place(Policy::OneCore, 1)?;
+    machine::bind_to(&placement.agent_cpus)?;
+    let plan = Plan {
+        kernel_probes: vec![
+            KernelProbe::None,
+            KernelProbe::TpBtf,
+            KernelProbe::RawTracepoint,
+            KernelProbe::Fentry,
+            KernelProbe::Tracepoint,
+            KernelProbe::Kprobe,
+        ],
+        functions: Functions::All,
+        hook: Some(HookSpec {
+            path: programs::hook()?,
+            environment: Vec::new(),
+        }),
+        site: arguments.site,
+        rounds: arguments.rounds,
+        trim,
+        seed: machine::unix_ns(),
+        placement,
+        log: folder.path().join("calibration.log"),
+    };
+    let mut stop = Stop::listen()?;
+    let bar = progress_bar();
+    bar.set_message("calibrating");
+    let calibration = tokio::select! {
+        calibration = calibrate(&plan, &bar) => calibration?,
+        reason = stop.requested() => bail!("{reason}"),
+    };
+    bar.finish_and_clear();
+    let report = CalibrationReport {
+        schema: SCHEMA.to_owned(),
+        environment: machine::environment(),
+        calibration,
+    };
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        show::calibration::print(&report);
+    }
+    Ok(End::Complete)
+}

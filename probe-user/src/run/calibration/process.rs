@@ -1,0 +1,116 @@
+//! The calibrated process, as the agent sees it.
+
+use std::env;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::Stdio;
+
+use anyhow::{Context as _, bail};
+use runlog::manifest::Placement;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::Command;
+
+use super::first_instruction::FirstInstruction;
+use super::words::{Answer, Call, Hello, Order};
+use crate::discover::processes::Pid;
+use crate::run::arms::{HookSpec, complaint};
+use crate::run::process::{Process, Spawn};
+
+/// A running process that follows orders. It ends with the value.
+#[derive(Debug)]
+pub struct Worker {
+    process: Process,
+    orders: OwnedWriteHalf,
+    answers: Lines<BufReader<OwnedReadHalf>>,
+    functions: Vec<(FirstInstruction, u64)>,
+    /// Its process number.
+    pub pid: Pid,
+}
+
+impl Worker {
+    /// Starts it on the CPUs of the servers, with `hook` preloaded.
+    pub async fn start(
+        hook: Option<&HookSpec>,
+        trim: f64,
+        placement: &Placement,
+        log: &Path,
+    ) -> anyhow::Result<Self> {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let (answers, orders) = UnixStream::from_std(ours)?.into_split();
+        let mut command = Command::new(env::current_exe()?);
+        command
+            .args(["calibrate-worker", "--trim", &trim.to_string()])
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .env_remove("LD_PRELOAD");
+        if let Some(hook) = hook {
+            // A delay would be in each call, attached or not, and only take time.
+            let settings = hook.environment.iter().cloned();
+            command
+                .envs(settings.filter(|(name, _)| name != "READHOOK_DELAY_NS"))
+                .env_remove("READHOOK_DELAY_NS")
+                .env("LD_PRELOAD", std::path::absolute(&hook.path)?);
+        }
+        let spawn = Spawn {
+            name: "calibrated process",
+            cpus: &placement.sut_cpus,
+            our_cpus: &placement.agent_cpus,
+            log: log.to_owned(),
+        };
+        let process = spawn.start(command)?;
+        let pid = process.pid().context("it has ended")?;
+        let mut worker = Self {
+            process,
+            orders,
+            answers: BufReader::new(answers).lines(),
+            functions: Vec::new(),
+            pid,
+        };
+        let hello: Hello = worker.next().await?;
+        worker.functions = hello.functions;
+        if let Some(complaint) = complaint(&worker.process.said()) {
+            bail!("{complaint}");
+        }
+        Ok(worker)
+    }
+
+    /// Has it make calls.
+    pub async fn make(&mut self, call: Call, calls: u32) -> anyhow::Result<Answer> {
+        let mut order = serde_json::to_vec(&Order { call, calls })?;
+        order.push(b'\n');
+        if self.orders.write_all(&order).await.is_err() {
+            bail!("{}", self.last_words().await);
+        }
+        self.next().await
+    }
+
+    /// Kinds of first instruction that it has functions with.
+    pub fn kinds(&self) -> impl Iterator<Item = FirstInstruction> {
+        self.functions.iter().map(|(kind, _)| *kind)
+    }
+
+    /// Offset in its executable of the empty function that begins with an instruction of this kind.
+    pub fn function(&self, kind: FirstInstruction) -> Option<u64> {
+        let found = self
+            .functions
+            .iter()
+            .find(|(its_kind, _)| *its_kind == kind);
+        found.map(|(_, offset)| *offset)
+    }
+
+    async fn next<T: serde::de::DeserializeOwned>(&mut self) -> anyhow::Result<T> {
+        match self.answers.next_line().await? {
+            Some(line) => serde_json::from_str(&line)
+                .with_context(|| format!("the calibrated process said \"{line}\"")),
+            None => bail!("{}", self.last_words().await),
+        }
+    }
+
+    async fn last_words(&mut self) -> String {
+        let end = self.process.end().await;
+        end.unwrap_or_else(|| "the calibrated process fell silent".to_owned())
+    }
+}

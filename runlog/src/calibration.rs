@@ -1,0 +1,79 @@
+//! What probes add on this machine: `probe-user calibrate --json`, and part of the manifest and of a
+//! trace.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::estimate::Estimate;
+use crate::manifest::Environment;
+
+/// Version of this shape.
+pub const SCHEMA: &str = "hookprobe/calibration/1";
+
+/// What `probe-user calibrate --json` prints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CalibrationReport {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The machine.
+    pub environment: Environment,
+    /// What was measured on it.
+    pub calibration: Calibration,
+}
+
+/// What probes add, measured on a process of our own right before what they are to correct.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// Rounds; in each, every probe was attached and detached once.
+    pub rounds: u32,
+    /// Calls of each kind in a round, with the probes attached, and as many with them detached.
+    pub calls: u32,
+    /// What was measured.
+    pub probes: Vec<Calibrated>,
+    /// What could not be.
+    pub missing: Vec<NotCalibrated>,
+}
+
+/// What a probe adds to one kind of span.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Calibrated {
+    /// What is attached: `site`, a kernel probe, both, or `uprobe+uretprobe`.
+    pub attach_type: String,
+    /// The kind of span, as in a trace.
+    pub span: String,
+    /// What the probed function begins with; null unless a function is probed.
+    pub first_instruction: Option<String>,
+    /// Bias: the mean that is added to the duration seen. Trimmed like every mean.
+    pub bias_mean: Estimate,
+    /// The same of the median.
+    pub bias_median: Estimate,
+    /// Cost: what one call takes its caller longer than with the probes detached; null where it is not a
+    /// call of its own.
+    pub caller_cost: Option<Estimate>,
+}
+
+/// A probe that could not be calibrated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NotCalibrated {
+    /// As in [`Calibrated`].
+    pub attach_type: String,
+    /// Why not.
+    pub reason: String,
+}
+
+impl Calibration {
+    /// What is added to spans of one kind. The syscalls that a hook makes are read calls like any other.
+    #[must_use]
+    pub fn of(&self, span: &str) -> Option<&Calibrated> {
+        let span = if span == "hooked_read_syscall" {
+            "read_syscall"
+        } else {
+            span
+        };
+        self.probes.iter().find(|probe| probe.span == span)
+    }
+}
