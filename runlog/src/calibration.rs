@@ -50,6 +50,9 @@ pub struct Calibrated {
     pub bias_mean: Estimate,
     /// The same of the median.
     pub bias_median: Estimate,
+    /// The same of calls that each follow a sleep: the probes' code and data are no longer in the nearest
+    /// caches. Null where the probes time nothing themselves.
+    pub bias_after_pause: Option<Estimate>,
     /// Cost: what one call takes its caller longer than with the probes detached; null where it is not a
     /// call of its own.
     pub caller_cost: Option<Estimate>,

@@ -88,4 +88,7 @@ pub struct CorrectedSpan {
     /// Half of the 95 % confidence interval of what was taken off the quantiles. Those carry the
     /// histogram's error as well.
     pub quantile_uncertainty_ns: f64,
+    /// How much longer calls are seen that follow a pause of their thread, as when it waits for work. Not
+    /// taken off: the probes do not know what came before a call.
+    pub after_pause_ns: Option<f64>,
 }

@@ -35,6 +35,10 @@ pub fn corrected_span(seen: &SpanSummary, calibrated: &Calibrated) -> CorrectedS
         p99_ns: shifted(seen.p99_ns),
         p999_ns: shifted(seen.p999_ns),
         quantile_uncertainty_ns: half_width_ns(&calibrated.bias_median),
+        after_pause_ns: calibrated
+            .bias_after_pause
+            .as_ref()
+            .map(|bias| bias.estimate - shift_ns),
     }
 }
 
@@ -92,6 +96,7 @@ mod tests {
             first_instruction: None,
             bias_mean: ns(400.0, 8.0),
             bias_median: ns(350.0, 2.0),
+            bias_after_pause: Some(ns(410.0, 20.0)),
             caller_cost: None,
         };
         let found = corrected_span(&seen, &calibrated);
@@ -100,5 +105,6 @@ mod tests {
             (found.p50_ns, found.p999_ns, found.quantile_uncertainty_ns),
             (550.0, 950.0, 2.0)
         );
+        assert_eq!(found.after_pause_ns, Some(60.0));
     }
 }

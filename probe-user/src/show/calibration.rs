@@ -22,6 +22,7 @@ fn print_table(calibration: &Calibration) {
         "kind of span",
         "added to the mean seen",
         "to the median",
+        "after a pause",
         "to the caller",
         "95 % interval",
     ];
@@ -29,6 +30,11 @@ fn print_table(calibration: &Calibration) {
     for probe in &calibration.probes {
         let [mean, interval, _] = cells(&probe.bias_mean);
         let [median, ..] = cells(&probe.bias_median);
+        let [after_pause, ..] = probe
+            .bias_after_pause
+            .as_ref()
+            .map(cells)
+            .unwrap_or_default();
         let [cost, cost_interval, _] = probe.caller_cost.as_ref().map(cells).unwrap_or_default();
         table.add_row([
             probe.attach_type.clone(),
@@ -36,6 +42,7 @@ fn print_table(calibration: &Calibration) {
             probe.span.clone(),
             format!("{mean} {interval}"),
             median,
+            after_pause,
             cost,
             cost_interval,
         ]);

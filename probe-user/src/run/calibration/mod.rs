@@ -35,10 +35,29 @@ use first_instruction::FirstInstruction;
 use process::Worker;
 use result::{Unwatched, calibrated};
 use subject::{Part, Subject};
-use words::Call;
+use words::{Call, Order, Pace};
 
 /// Calls of each kind in a round. An interval comes from the rounds; calls only smooth each of them.
 const CALLS: u32 = 2_000;
+
+/// Calls of each kind in a round that each follow a pause.
+const CALLS_AFTER_PAUSE: u32 = 100;
+
+fn calls(call: Call) -> Order {
+    Order {
+        call,
+        calls: CALLS,
+        pace: Pace::BackToBack,
+    }
+}
+
+fn calls_after_pause(call: Call) -> Order {
+    Order {
+        call,
+        calls: CALLS_AFTER_PAUSE,
+        pace: Pace::AfterPause,
+    }
+}
 
 /// What to calibrate, and how.
 #[derive(Clone, Debug)]
@@ -89,14 +108,15 @@ pub async fn calibrate(plan: &Plan, bar: &ProgressBar) -> anyhow::Result<Calibra
     for round in 0..plan.rounds {
         bar.set_position(u64::from(round));
         unwatched.push(Unwatched {
-            clock: worker.make(Call::ClockTwice, CALLS).await?,
-            no_work: worker.make(Call::NoWork, CALLS).await?,
+            clock: worker.make(calls(Call::ClockTwice)).await?,
+            no_work: worker.make(calls(Call::NoWork)).await?,
+            no_work_after_pause: worker.make(calls_after_pause(Call::NoWork)).await?,
         });
         subjects.shuffle(&mut random);
         let mut working = Vec::new();
         for mut subject in subjects {
             let detached_first = random.random();
-            let outcome = subject.round(&mut worker, CALLS, plan.trim, detached_first);
+            let outcome = subject.round(&mut worker, plan.trim, detached_first);
             match outcome.await {
                 Ok(()) => working.push(subject),
                 Err(error) => missing.push(NotCalibrated {

@@ -13,7 +13,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::Command;
 
 use super::first_instruction::FirstInstruction;
-use super::words::{Answer, Call, Hello, Order};
+use super::words::{Answer, Hello, Order};
 use crate::discover::processes::Pid;
 use crate::run::arms::{HookSpec, complaint};
 use crate::run::process::{Process, Spawn};
@@ -78,8 +78,8 @@ impl Worker {
     }
 
     /// Has it make calls.
-    pub async fn make(&mut self, call: Call, calls: u32) -> anyhow::Result<Answer> {
-        let mut order = serde_json::to_vec(&Order { call, calls })?;
+    pub async fn make(&mut self, order: Order) -> anyhow::Result<Answer> {
+        let mut order = serde_json::to_vec(&order)?;
         order.push(b'\n');
         if self.orders.write_all(&order).await.is_err() {
             bail!("{}", self.last_words().await);

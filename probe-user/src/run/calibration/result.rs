@@ -18,13 +18,18 @@ pub struct Unwatched {
     pub clock: Answer,
     /// A system call that does nothing.
     pub no_work: Answer,
+    /// The same after a pause.
+    pub no_work_after_pause: Answer,
 }
 
-/// Mean and median of what is added to a duration in one round, in ns.
+/// What is added to a duration in one round.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_field_names, reason = "units belong into names")]
 struct Bias {
     mean_ns: f64,
     median_ns: f64,
+    /// Median of calls that follow a pause, where that is known.
+    after_pause_ns: Option<f64>,
 }
 
 /// What the probes of a subject add, one entry for each kind of span that they see.
@@ -74,6 +79,7 @@ pub fn calibrated(subject: &Subject, unwatched: &[Unwatched]) -> anyhow::Result<
                 .map(|(unwatched, pair_ns)| Bias {
                     mean_ns: 2.0 * unwatched.clock.mean_ns + pair_ns,
                     median_ns: 2.0 * unwatched.clock.median_ns + pair_ns,
+                    after_pause_ns: None,
                 })
                 .collect();
             results.push(Calibrated {
@@ -95,7 +101,7 @@ fn with_site(pair: &str) -> String {
 }
 
 fn cost_ns(round: &Round) -> f64 {
-    round.watched_ns - round.bare_ns
+    round.watched.back_to_back_ns - round.bare.back_to_back_ns
 }
 
 /// What the probes add to the duration that they see of a call.
@@ -105,18 +111,24 @@ fn bias(call: Call, round: &Round, unwatched: &Unwatched) -> Bias {
         Call::HookedRead => Bias {
             mean_ns: unwatched.clock.mean_ns,
             median_ns: unwatched.clock.median_ns,
+            after_pause_ns: None,
         },
         // The call's own work is no bias.
         Call::RefusedRead | Call::RefusedWrite => {
-            let own_work_ns = round.bare_ns - unwatched.no_work.mean_ns;
+            let own_work_ns = round.bare.back_to_back_ns - unwatched.no_work.mean_ns;
             Bias {
-                mean_ns: round.seen_mean_ns - own_work_ns,
-                median_ns: round.seen_median_ns - own_work_ns,
+                mean_ns: round.watched.seen_mean_ns - own_work_ns,
+                median_ns: round.watched.seen_median_ns - own_work_ns,
+                after_pause_ns: Some(
+                    round.watched.seen_after_pause_ns
+                        - (round.bare.after_pause_ns - unwatched.no_work_after_pause.median_ns),
+                ),
             }
         }
         Call::Function(_) | Call::ClockTwice | Call::NoWork => Bias {
-            mean_ns: round.seen_mean_ns,
-            median_ns: round.seen_median_ns,
+            mean_ns: round.watched.seen_mean_ns,
+            median_ns: round.watched.seen_median_ns,
+            after_pause_ns: Some(round.watched.seen_after_pause_ns),
         },
     }
 }
@@ -125,6 +137,7 @@ fn bias(call: Call, round: &Round, unwatched: &Unwatched) -> Bias {
 fn biased(biases: &[Bias]) -> anyhow::Result<Calibrated> {
     let means: Vec<f64> = biases.iter().map(|bias| bias.mean_ns).collect();
     let medians: Vec<f64> = biases.iter().map(|bias| bias.median_ns).collect();
+    let after_pause: Option<Vec<f64>> = biases.iter().map(|bias| bias.after_pause_ns).collect();
     Ok(Calibrated {
         attach_type: String::new(),
         span: String::new(),
@@ -137,6 +150,13 @@ fn biased(biases: &[Bias]) -> anyhow::Result<Calibrated> {
             interval(&medians)?,
             "median that probing adds to the duration seen",
         ),
+        bias_after_pause: match after_pause {
+            Some(after_pause) => Some(estimate(
+                interval(&after_pause)?,
+                "median that probing adds to the duration seen of calls that follow a pause",
+            )),
+            None => None,
+        },
         caller_cost: None,
     })
 }
@@ -160,6 +180,7 @@ fn estimate(interval: Interval, estimand: &str) -> Estimate {
 
 #[cfg(test)]
 mod tests {
+    use super::super::subject::{Bare, Watched};
     use super::*;
 
     const UNWATCHED: Unwatched = Unwatched {
@@ -171,12 +192,22 @@ mod tests {
             mean_ns: 70.0,
             median_ns: 70.0,
         },
+        no_work_after_pause: Answer {
+            mean_ns: 200.0,
+            median_ns: 190.0,
+        },
     };
     const ROUND: Round = Round {
-        bare_ns: 85.0,
-        watched_ns: 300.0,
-        seen_mean_ns: 120.0,
-        seen_median_ns: 118.0,
+        bare: Bare {
+            back_to_back_ns: 85.0,
+            after_pause_ns: 220.0,
+        },
+        watched: Watched {
+            back_to_back_ns: 300.0,
+            seen_mean_ns: 120.0,
+            seen_median_ns: 118.0,
+            seen_after_pause_ns: 330.0,
+        },
     };
 
     #[test]
@@ -186,6 +217,7 @@ mod tests {
             (bias.mean_ns, bias.median_ns, cost_ns(&ROUND)),
             (105.0, 103.0, 215.0)
         );
+        assert_eq!(bias.after_pause_ns, Some(300.0));
     }
 
     #[test]

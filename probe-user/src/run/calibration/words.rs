@@ -32,6 +32,17 @@ pub enum Call {
     Function(FirstInstruction),
 }
 
+/// How calls follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pace {
+    /// One right after the other: all that they use is in the caches.
+    BackToBack,
+    /// Each after a sleep, as in a program that waits for its work. Each is timed by itself, so the time
+    /// contains one clock read.
+    AfterPause,
+}
+
 /// What the agent asks for.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Order {
@@ -39,6 +50,8 @@ pub struct Order {
     pub call: Call,
     /// How often: a multiple of [`CALLS_TIMED_TOGETHER`].
     pub calls: u32,
+    /// How they follow each other.
+    pub pace: Pace,
 }
 
 /// What the process answers.

@@ -13,14 +13,19 @@ use std::io::{BufRead as _, BufReader, Write as _, stdin};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::net::UnixStream;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use procfs::process::{MMapPath, Process};
 use stats::{Trim, grouped};
 
 use super::functions::{EMPTY_FUNCTIONS, Empty};
-use super::words::{Answer, CALLS_TIMED_TOGETHER, Call, Hello, Order};
+use super::words::{Answer, CALLS_TIMED_TOGETHER, Call, Hello, Order, Pace};
 use crate::machine::monotonic_ns;
+
+/// The sleep before a call of [`Pace::AfterPause`].
+const PAUSE: Duration = Duration::from_micros(100);
 
 /// Share of the values left out at each end.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -61,13 +66,12 @@ fn say<T: serde::Serialize>(mut agent: &UnixStream, word: &T) -> anyhow::Result<
 }
 
 fn follow(order: Order, connection: &Connection, trim: Trim) -> anyhow::Result<Answer> {
-    let times = order.calls / CALLS_TIMED_TOGETHER;
     let mut values_ns: Vec<f64> = match order.call {
         Call::ClockTwice => (0..order.calls).map(|_| empty_span_ns()).collect(),
-        Call::NoWork => repeat(times, no_work),
-        Call::RefusedRead => repeat(times, refused_read),
-        Call::RefusedWrite => repeat(times, || connection.refused_write()),
-        Call::HookedRead => (0..times)
+        Call::NoWork => repeat(order, no_work),
+        Call::RefusedRead => repeat(order, refused_read),
+        Call::RefusedWrite => repeat(order, || connection.refused_write()),
+        Call::HookedRead => (0..order.calls / CALLS_TIMED_TOGETHER)
             .map(|_| connection.hooked_reads_ns())
             .collect::<anyhow::Result<_>>()?,
         Call::Function(kind) => {
@@ -75,7 +79,7 @@ fn follow(order: Order, connection: &Connection, trim: Trim) -> anyhow::Result<A
                 bail!("there is no function that begins with {}", kind.name());
             };
             let function: Empty = *function;
-            repeat(times, || function.call())
+            repeat(order, || function.call())
         }
     };
     let mean_ns = trim.mean(&mut values_ns).context("no values")?;
@@ -92,15 +96,22 @@ fn follow(order: Order, connection: &Connection, trim: Trim) -> anyhow::Result<A
     Ok(Answer { mean_ns, median_ns })
 }
 
-/// What a call takes, `times` times over, in ns.
-fn repeat(times: u32, mut call: impl FnMut()) -> Vec<f64> {
-    (0..times)
+/// What a call takes, over and over, in ns.
+fn repeat(order: Order, mut call: impl FnMut()) -> Vec<f64> {
+    let (together, pause) = match order.pace {
+        Pace::BackToBack => (CALLS_TIMED_TOGETHER, None),
+        Pace::AfterPause => (1, Some(PAUSE)),
+    };
+    (0..order.calls / together)
         .map(|_| {
+            if let Some(pause) = pause {
+                thread::sleep(pause);
+            }
             let start_ns = monotonic_ns();
-            for _ in 0..CALLS_TIMED_TOGETHER {
+            for _ in 0..together {
                 call();
             }
-            (monotonic_ns() - start_ns) as f64 / f64::from(CALLS_TIMED_TOGETHER)
+            (monotonic_ns() - start_ns) as f64 / f64::from(together)
         })
         .collect()
 }
@@ -209,9 +220,15 @@ mod tests {
             Call::HookedRead,
         ];
         for call in others.into_iter().chain(functions) {
-            let order = Order { call, calls: 500 };
-            let answer = follow(order, &connection, trim).unwrap();
-            assert!(answer.mean_ns > 0.0, "{call:?}: {answer:?}");
+            for pace in [Pace::BackToBack, Pace::AfterPause] {
+                let order = Order {
+                    call,
+                    calls: 100,
+                    pace,
+                };
+                let answer = follow(order, &connection, trim).unwrap();
+                assert!(answer.mean_ns > 0.0, "{order:?}: {answer:?}");
+            }
         }
     }
 
