@@ -91,6 +91,7 @@ fn short_bench(kit: &Kit, out: &Path) -> Command {
         "--requests=3000",
         "--blocks=6",
         "--warmup=200",
+        "--calibration-rounds=2",
     ]);
     command
         .args(["--block-warmup=20", "--micro-calls=300", "--out"])
@@ -102,7 +103,8 @@ fn short_bench(kit: &Kit, out: &Path) -> Command {
 fn endless_bench(kit: &Kit, out: &Path) -> Command {
     let mut command = kit.command("probe-user");
     command.args(["bench", "--json", "--requests=100000000", "--blocks=100000"]);
-    command.args(["--micro-calls=2", "--out"]).arg(out);
+    command.args(["--micro-calls=2", "--calibration-rounds=0", "--out"]);
+    command.arg(out);
     command
 }
 
@@ -186,7 +188,9 @@ fn three_layers(kit: &Kit) -> anyhow::Result<()> {
     let positive = [
         "/micro/hook_overhead",
         "/in_situ/hook_overhead",
+        "/in_situ/hook_overhead_corrected",
         "/in_situ/read_syscall",
+        "/in_situ/read_syscall_corrected",
     ];
     for pointer in positive {
         let estimate = &analysis.pointer(pointer).context(pointer)?["estimate"];

@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod bench;
+mod calibration;
 mod hook;
 mod kit;
 mod loadgen;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         bad_input::TESTS,
         unprivileged::TESTS,
         bench::TESTS,
+        calibration::TESTS,
         trace::TESTS,
     ];
     let kit: &'static Kit = match Kit::install(&arguments.programs) {

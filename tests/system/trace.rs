@@ -74,7 +74,9 @@ struct Trace {
 impl Trace {
     fn start(kit: &Kit, options: &[&str]) -> anyhow::Result<Self> {
         let mut command = kit.command("probe-user");
-        command.arg("trace").arg("--json").args(options);
+        command
+            .args(["trace", "--json", "--calibration-rounds=0"])
+            .args(options);
         let mut running = Running::start_piped(&mut command)?;
         running.wait_for_stderr("attached to")?;
         Ok(Self { running })
