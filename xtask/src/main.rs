@@ -6,6 +6,7 @@
 mod build;
 mod command;
 mod interrupt;
+mod mutations;
 mod privilege;
 mod prove;
 mod setup;

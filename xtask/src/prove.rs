@@ -7,11 +7,12 @@ use anyhow::bail;
 
 use crate::build;
 use crate::command::Stages;
+use crate::mutations;
 use crate::privilege::probe_user;
 use crate::vm;
 
 /// Name and purpose of each proof.
-const PROOFS: [(&str, &str); 2] = [
+const PROOFS: [(&str, &str); 3] = [
     (
         "truth",
         "delays of 1, 10 and 100 µs that the hook injects are found in situ and end to end",
@@ -19,6 +20,10 @@ const PROOFS: [(&str, &str); 2] = [
     (
         "kprobe-guest",
         "the bench with kprobe and kretprobe, from end to end, in a guest with a Debian 6.1 kernel",
+    ),
+    (
+        "mutations",
+        "what the tests rest on is broken, one thing at a time; a test named beforehand fails",
     ),
 ];
 
@@ -38,6 +43,10 @@ pub fn run(name: Option<&str>, stages: &mut Stages) -> anyhow::Result<ExitCode> 
         Some("kprobe-guest") => {
             build::prepare(stages)?;
             vm::kprobe_bench(stages).map(|()| ExitCode::SUCCESS)
+        }
+        Some("mutations") => {
+            build::prepare(stages)?;
+            mutations::prove(stages).map(|()| ExitCode::SUCCESS)
         }
         Some(other) => bail!("there is no proof \"{other}\"; `cargo xtask prove` lists them"),
     }

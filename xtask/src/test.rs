@@ -67,7 +67,8 @@ pub fn everyday(stages: &mut Stages) -> anyhow::Result<ExitCode> {
     stages.run("system tests", || system_tests(&program, privilege()))
 }
 
-fn build_system_tests() -> anyhow::Result<PathBuf> {
+/// Builds the system tests; returns the program.
+pub fn build_system_tests() -> anyhow::Result<PathBuf> {
     let built = output(cargo().args([
         "test",
         "--quiet",

@@ -1,0 +1,191 @@
+//! Mutations: each breaks one thing in a copy of the sources, and a test that is named beforehand must
+//! fail. So those tests do look at what they say they look at.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context as _, bail, ensure};
+
+use crate::command::{Stages, cargo, output, release, root, run, target};
+use crate::privilege::as_root;
+use crate::test::build_system_tests;
+
+/// One broken thing.
+struct Mutation {
+    /// What is broken.
+    name: &'static str,
+    /// The file, from the workspace's root.
+    file: &'static str,
+    /// What stands there once.
+    sound: &'static str,
+    /// What takes its place.
+    broken: &'static str,
+    /// The test that must notice.
+    test: &'static str,
+}
+
+const MUTATIONS: &[Mutation] = &[
+    Mutation {
+        name: "pairing: a read is paired with the syscall of another descriptor",
+        file: "probe-ebpf/src/sites.rs",
+        sound: "span.fd == read.call_word as i32",
+        broken: "span.fd != read.call_word as i32",
+        test: "bench::three_layers",
+    },
+    Mutation {
+        name: "drop counter: a record that found the ring full counts as recorded",
+        file: "probe-ebpf/src/sites.rs",
+        sound: "Recorded::RingFull => Counter::SiteRingFull",
+        broken: "Recorded::RingFull => Counter::SiteRecorded",
+        test: "bench::a_small_ring_drops_and_counts",
+    },
+    Mutation {
+        name: "calibration sign: what probing adds is added once more",
+        file: "probe-user/src/analysis/correct.rs",
+        sound: "quantile_ns as f64 - shift_ns",
+        broken: "quantile_ns as f64 + shift_ns",
+        test: "calibration::a_hook_that_does_nothing_costs_nothing",
+    },
+];
+
+/// Applies each mutation in turn, builds, and runs its test.
+pub fn prove(stages: &mut Stages) -> anyhow::Result<()> {
+    let tests = stages.run("build of the system tests", build_system_tests)?;
+    stages.run("the tests pass on sound sources", || {
+        MUTATIONS.iter().try_for_each(|mutation| {
+            let passed = passes(&tests, mutation.test, &release())?;
+            ensure!(passed, "{} fails on sound sources", mutation.test);
+            Ok(())
+        })
+    })?;
+    let tree = copy_of_the_sources()?;
+    let mut unnoticed = Vec::new();
+    for mutation in MUTATIONS {
+        let noticed = stages.run(mutation.name, || is_noticed(mutation, &tree, &tests))?;
+        if noticed {
+            println!("noticed by {}: {}", mutation.test, mutation.name);
+        } else {
+            println!("NOT noticed by {}: {}", mutation.test, mutation.name);
+            unnoticed.push(mutation.name);
+        }
+    }
+    ensure!(
+        unnoticed.is_empty(),
+        "not noticed: {}",
+        unnoticed.join("; ")
+    );
+    Ok(())
+}
+
+fn is_noticed(mutation: &Mutation, tree: &Path, tests: &Path) -> anyhow::Result<bool> {
+    let path = tree.join(mutation.file);
+    let sound = fs::read_to_string(&path)?;
+    fs::write(&path, broken(mutation, &sound)?)?;
+    let programs = build(tree);
+    fs::write(&path, sound)?;
+    Ok(!passes(tests, mutation.test, &programs?)?)
+}
+
+/// The text of the file with the mutation in it.
+fn broken(mutation: &Mutation, text: &str) -> anyhow::Result<String> {
+    let places = text.matches(mutation.sound).count();
+    ensure!(
+        places == 1,
+        "{}: \"{}\" stands there {places} times, not once; the mutation has to follow the sources",
+        mutation.file,
+        mutation.sound
+    );
+    Ok(text.replace(mutation.sound, mutation.broken))
+}
+
+fn folder() -> PathBuf {
+    target().join("mutations")
+}
+
+/// Copies everything that git knows, or would take. The sources themselves are never touched.
+fn copy_of_the_sources() -> anyhow::Result<PathBuf> {
+    let tree = folder().join("tree");
+    if tree.exists() {
+        fs::remove_dir_all(&tree)?;
+    }
+    let listed = output(crate::command::command("git").args([
+        "ls-files",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+    ]))?;
+    for file in String::from_utf8(listed.stdout)?.lines() {
+        let (from, to) = (root().join(file), tree.join(file));
+        if !from.is_file() {
+            continue; // deleted, and not yet committed
+        }
+        fs::create_dir_all(to.parent().unwrap_or(&tree))?;
+        // Copies keep no times, and cargo goes by them: what an earlier run built would be out of date.
+        fs::copy(&from, &to).with_context(|| format!("cannot copy {file}"))?;
+        fs::File::options()
+            .write(true)
+            .open(&to)?
+            .set_modified(fs::metadata(&from)?.modified()?)?;
+    }
+    Ok(tree)
+}
+
+/// Builds the agent in `tree`; returns a folder with it and the other programs.
+fn build(tree: &Path) -> anyhow::Result<PathBuf> {
+    let built = folder().join("target");
+    let tools = target().join("tools/bin");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths([tools].into_iter().chain(std::env::split_paths(&path)))?;
+    run(cargo()
+        .current_dir(tree)
+        .args(["build", "--quiet", "--release", "--package", "probe-user"])
+        .env("CARGO_TARGET_DIR", &built)
+        .env("PATH", path))?;
+    let programs = folder().join("programs");
+    fs::create_dir_all(&programs)?;
+    fs::copy(
+        built.join("release/probe-user"),
+        programs.join("probe-user"),
+    )?;
+    for name in ["loadgen", "sut", "readhook.so"] {
+        fs::copy(release().join(name), programs.join(name))?;
+    }
+    Ok(programs)
+}
+
+/// Whether a test passes with these programs. That it ran is an error otherwise.
+fn passes(tests: &Path, name: &str, programs: &Path) -> anyhow::Result<bool> {
+    let mut command = as_root(tests);
+    command
+        .args(["--test-threads=1", "--deny-skips", "--exact", name])
+        .arg("--programs")
+        .arg(programs)
+        .stderr(Stdio::null());
+    let output = command
+        .output()
+        .with_context(|| format!("cannot start {command:?}"))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    if said.contains("1 passed, 0 failed") {
+        Ok(true)
+    } else if said.contains("0 passed, 1 failed") {
+        Ok(false)
+    } else {
+        bail!("{name} did not run: {said}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Otherwise a mutation would be found out of date only in the long proof.
+    #[test]
+    fn every_mutation_fits_the_sources() {
+        for mutation in MUTATIONS {
+            let text = fs::read_to_string(root().join(mutation.file)).unwrap();
+            let broken = broken(mutation, &text).unwrap();
+            assert_ne!(broken, text);
+        }
+    }
+}
