@@ -62,17 +62,23 @@ pub enum Counter {
     /// `closed` site: the ring buffer was full.
     ClosedRingFull,
 
-    /// Function named by `--symbol`: entered, or left without having been seen entering.
+    /// Function named by `--symbol` or `--offset`: entered, or left without having been seen entering.
     FunctionHits,
     /// Function: entry and return seen.
     FunctionRecorded,
     /// Function: return without entry; it was entered before the probes were attached.
     FunctionReturnAlone,
-    /// Function: entry without return; the same stack frame was entered again. It was left by
-    /// `longjmp`, an exception, or the end of a thread.
-    FunctionEntryAlone,
-    /// Function: not followed, as the table of open calls was full. Not an outcome: the call's
-    /// return is counted as one without entry.
+    /// Function: entry without return; the thread went on further up its stack. It was left by
+    /// `longjmp`, or by the jumps of a runtime.
+    FunctionLeft,
+    /// Function: entry without return; the thread ended inside, or its process executed another
+    /// program.
+    FunctionThreadEnded,
+    /// Function: entered, but the kernel waits for as many returns as it can in this thread, and
+    /// will not show this one.
+    FunctionTooDeep,
+    /// Function: not followed, as the table of threads was full. Not an outcome: the call's return
+    /// is counted as one without entry.
     FunctionTableFull,
 
     /// Records written to the ring buffer.

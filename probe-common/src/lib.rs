@@ -7,15 +7,17 @@
 
 pub mod counters;
 pub mod layout;
+pub mod open_calls;
 pub mod records;
 pub mod threads;
 
 pub use counters::{Counter, Counters};
+pub use open_calls::{MAX_OPEN_CALLS, OpenCalls};
 pub use records::{
     Accepted, Closed, EVENT_ACCEPTED, EVENT_CLOSED, EVENT_HOOKED_READ, EVENT_WRITE, HookedRead,
     UNKNOWN_OFFSET, Write,
 };
-pub use threads::{Call, Connection, ConnectionKey, FunctionKey, MAX_THREADS, Thread};
+pub use threads::{Connection, ConnectionKey, MAX_THREADS, Thread};
 
 /// What a histogram holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,9 +87,7 @@ mod user {
     // SAFETY: as above.
     unsafe impl aya::Pod for super::ConnectionKey {}
     // SAFETY: as above.
-    unsafe impl aya::Pod for super::FunctionKey {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for super::Call {}
+    unsafe impl aya::Pod for super::OpenCalls {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::layout::Buckets {}
 }

@@ -63,24 +63,3 @@ pub struct Connection {
     /// Bytes that reads have returned so far, or [`crate::UNKNOWN_OFFSET`].
     pub received: u64,
 }
-
-/// What is known of an open call.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct Call {
-    /// Function entered.
-    pub enter_ns: u64,
-    /// Arm of the process.
-    pub arm: u64,
-}
-
-/// An open call of the function named by `--symbol`. The stack pointer tells the calls of one thread
-/// apart, however deeply they nest or recurse.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct FunctionKey {
-    /// Stack pointer just after the call instruction.
-    pub stack_pointer: u64,
-    /// Process and thread, as `bpf_get_current_pid_tgid` packs them.
-    pub pid_tgid: u64,
-}

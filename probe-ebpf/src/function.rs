@@ -1,58 +1,127 @@
-//! A uprobe and uretprobe pair on the function named by `--symbol`.
+//! A uprobe and uretprobe pair on the function named by `--symbol` or `--offset`, and what ends the
+//! threads that are inside it.
 #![allow(
     unsafe_code,
-    reason = "the stack pointer is read from the probed registers"
+    reason = "the stack pointer is read from the probed registers, the return address from the stack"
 )]
 
 use aya_ebpf::bindings::pt_regs;
-use aya_ebpf::macros::{uprobe, uretprobe};
-use aya_ebpf::programs::{ProbeContext, RetProbeContext};
-use probe_common::{Call, Counter, FunctionKey, SpanKind};
+use aya_ebpf::helpers::bpf_probe_read_user;
+use aya_ebpf::macros::{raw_tracepoint, uprobe, uretprobe};
+use aya_ebpf::programs::{ProbeContext, RawTracePointContext, RetProbeContext};
+use probe_common::{Counter, OpenCalls, SpanKind};
 
 use crate::clock::now_ns;
-use crate::maps::{add_span, arm_of, count, current, insert_call, take_call};
+use crate::maps::{
+    Current, add_span, arm_of, count, count_hit_of_other, count_many, current, follow_calls,
+    forget_calls, open_calls,
+};
 
-/// The stack pointer, and how much of the stack the call instruction takes: on x86-64 the return
-/// address, which the return takes off again.
+/// What differs between architectures: where a call leaves its return address, and what the kernel
+/// puts in its place.
 #[cfg(bpf_target_arch = "x86_64")]
-#[inline(always)]
-fn stack_pointer(regs: *const pt_regs) -> (u64, u64) {
-    // SAFETY: the context of a probe is its registers.
-    (unsafe { (*regs).rsp }, 8)
+mod arch {
+    use super::{pt_regs, read_user};
+
+    /// How much of the stack a call takes, and a return gives back: the return address.
+    pub const RETURN_ADDRESS_BYTES: u64 = 8;
+
+    #[inline(always)]
+    pub fn stack_pointer(regs: *const pt_regs) -> u64 {
+        // SAFETY: the context of a probe is its registers.
+        unsafe { (*regs).rsp }
+    }
+
+    /// Where the function will return to, at its first instruction.
+    #[inline(always)]
+    pub fn return_address(regs: *const pt_regs) -> Option<u64> {
+        read_user(stack_pointer(regs))
+    }
+
+    /// The kernel's code for returns begins with a breakpoint or, since 6.11, with `push %rax; push
+    /// %rcx; push %r11; mov $335, %rax` (`arch/x86/kernel/uprobes.c`).
+    #[inline(always)]
+    pub fn is_return_trap(code: u64) -> bool {
+        code as u8 == 0xcc
+            || code == u64::from_le_bytes([0x50, 0x51, 0x41, 0x53, 0x48, 0xc7, 0xc0, 0x4f])
+    }
 }
 
 #[cfg(bpf_target_arch = "aarch64")]
+mod arch {
+    use super::pt_regs;
+
+    pub const RETURN_ADDRESS_BYTES: u64 = 0;
+
+    #[inline(always)]
+    pub fn stack_pointer(regs: *const pt_regs) -> u64 {
+        // SAFETY: the context of a probe is its registers.
+        unsafe { (*regs).sp }
+    }
+
+    #[inline(always)]
+    pub fn return_address(regs: *const pt_regs) -> Option<u64> {
+        // SAFETY: as above. Register 30 is the link register.
+        Some(unsafe { (*regs).regs[30] })
+    }
+
+    /// `brk #5` (`arch/arm64/include/asm/brk-imm.h`).
+    #[inline(always)]
+    pub fn is_return_trap(code: u64) -> bool {
+        code as u32 == 0xd420_00a0
+    }
+}
+
 #[inline(always)]
-fn stack_pointer(regs: *const pt_regs) -> (u64, u64) {
-    // SAFETY: as above.
-    (unsafe { (*regs).sp }, 0)
+fn read_user(address: u64) -> Option<u64> {
+    // SAFETY: the helper checks the address.
+    unsafe { bpf_probe_read_user(address as *const u64) }.ok()
+}
+
+/// Whether the function that is being entered returns to the kernel's code for returns: it has been
+/// jumped to by a function whose own return is awaited.
+#[inline(always)]
+fn is_tail_call(regs: *const pt_regs) -> bool {
+    arch::return_address(regs)
+        .and_then(read_user)
+        .is_some_and(arch::is_return_trap)
+}
+
+/// The open calls of the thread that runs, if its process is traced.
+#[inline(always)]
+fn calls_of(current: Current, arm: u32) -> Option<&'static mut OpenCalls> {
+    let Some(calls) = open_calls(current.tid) else {
+        return follow_calls(current, arm);
+    };
+    if calls.tgid != current.tgid {
+        // The number was another thread's, whose end was not seen.
+        count_many(calls.arm, Counter::FunctionThreadEnded, calls.depth());
+        calls.reset(current.tgid, arm);
+    }
+    Some(calls)
 }
 
 #[uprobe]
 pub fn function_entry(ctx: ProbeContext) -> u32 {
     let current = current();
     let Some(arm) = arm_of(current.tgid) else {
+        count_hit_of_other();
         return 0;
     };
-    let key = FunctionKey {
-        stack_pointer: stack_pointer(ctx.regs).0,
-        pid_tgid: current.pid_tgid,
+    let Some(calls) = calls_of(current, arm) else {
+        count(arm, Counter::FunctionTableFull);
+        return 0;
     };
-    if take_call(key).is_some() {
-        count(arm, Counter::FunctionEntryAlone);
+    count(arm, Counter::FunctionHits);
+    let entered = calls.enter(arch::stack_pointer(ctx.regs), || is_tail_call(ctx.regs));
+    count_many(arm, Counter::FunctionLeft, entered.left);
+    match entered.call {
+        // Last of all, so that the span is the function's.
+        Some(call) => call.enter_ns = now_ns(),
+        None => {
+            count(arm, Counter::FunctionTooDeep);
+        }
     }
-    // Last of all, so that the span is the function's.
-    let now_ns = now_ns();
-    let call = Call {
-        enter_ns: now_ns,
-        arm: u64::from(arm),
-    };
-    let counter = if insert_call(key, call) {
-        Counter::FunctionHits
-    } else {
-        Counter::FunctionTableFull
-    };
-    count(arm, counter);
     0
 }
 
@@ -60,18 +129,45 @@ pub fn function_entry(ctx: ProbeContext) -> u32 {
 pub fn function_return(ctx: RetProbeContext) -> u32 {
     let now_ns = now_ns();
     let current = current();
-    let (stack_pointer, return_address) = stack_pointer(ctx.regs);
-    let key = FunctionKey {
-        stack_pointer: stack_pointer - return_address,
-        pid_tgid: current.pid_tgid,
-    };
-    if let Some(call) = take_call(key) {
-        let arm = call.arm as u32;
-        add_span(arm, SpanKind::Function, now_ns - call.enter_ns);
-        count(arm, Counter::FunctionRecorded);
-    } else if let Some(arm) = arm_of(current.tgid) {
+    if let Some(calls) = open_calls(current.tid)
+        && calls.tgid == current.tgid
+    {
+        let stack_pointer = arch::stack_pointer(ctx.regs) - arch::RETURN_ADDRESS_BYTES;
+        let returned = calls.leave(stack_pointer);
+        count_many(calls.arm, Counter::FunctionLeft, returned.left);
+        if let Some(call) = returned.call {
+            add_span(calls.arm, SpanKind::Function, now_ns - call.enter_ns);
+            count(calls.arm, Counter::FunctionRecorded);
+            return 0;
+        }
+    }
+    if let Some(arm) = arm_of(current.tgid) {
         count(arm, Counter::FunctionHits);
         count(arm, Counter::FunctionReturnAlone);
     }
     0
+}
+
+/// A thread ends: its number may be given to another.
+#[raw_tracepoint(tracepoint = "sched_process_exit")]
+pub fn function_thread_exit(_ctx: RawTracePointContext) -> i32 {
+    end_calls(current().tid);
+    0
+}
+
+/// A process executes another program, in the one thread that it has left: of the calls of that
+/// thread, by the number that it had before, nothing remains.
+#[raw_tracepoint(tracepoint = "sched_process_exec")]
+pub fn function_exec(ctx: RawTracePointContext) -> i32 {
+    let tid_before: i32 = ctx.arg(1);
+    end_calls(tid_before as u32);
+    0
+}
+
+#[inline(always)]
+fn end_calls(tid: u32) {
+    if let Some(calls) = open_calls(tid) {
+        count_many(calls.arm, Counter::FunctionThreadEnded, calls.depth());
+        forget_calls(tid);
+    }
 }

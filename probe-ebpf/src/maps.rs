@@ -11,8 +11,8 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
 use probe_common::layout::{BUCKETS, Buckets, bucket_of};
 use probe_common::{
-    Call, Connection, ConnectionKey, Counter, Counters, FunctionKey, MAX_ARMS, MAX_THREADS,
-    SpanKind, Thread,
+    Connection, ConnectionKey, Counter, Counters, MAX_ARMS, MAX_THREADS, OpenCalls, SpanKind,
+    Thread,
 };
 
 /// Whether new spans are to be observed: 1 from when all probes are attached until the first is
@@ -32,9 +32,14 @@ static THREADS: HashMap<u32, Thread> = HashMap::with_max_entries(MAX_THREADS, 0)
 #[map]
 static CONNECTIONS: HashMap<ConnectionKey, Connection> = HashMap::with_max_entries(1 << 16, 0);
 
-/// Open calls of the function named by `--symbol`.
+/// Open calls of the function that is timed, by thread. The loader sets the number of entries: each
+/// takes a kilobyte from the start, as old kernels warn of entries that a probe allocates.
 #[map]
-static CALLS: HashMap<FunctionKey, Call> = HashMap::with_max_entries(1 << 14, 0);
+static OPEN_CALLS: HashMap<u32, OpenCalls> = HashMap::with_max_entries(1, 0);
+
+/// One entry of zeros, to begin a thread's [`OPEN_CALLS`] with: it is larger than a program's stack.
+#[map]
+static NO_CALLS: Array<OpenCalls> = Array::with_max_entries(1, 0);
 
 /// One histogram per CPU for each arm and kind. The loader sets the number of entries.
 #[map]
@@ -158,19 +163,28 @@ pub fn remove_connection(key: ConnectionKey) {
     let _ = CONNECTIONS.remove(key);
 }
 
-/// Notes an open call. False when the table is full.
+/// The open calls of a thread; `None` when it has not called the function yet.
 #[inline(always)]
-pub fn insert_call(key: FunctionKey, call: Call) -> bool {
-    CALLS.insert(key, call, 0).is_ok()
+pub fn open_calls(tid: u32) -> Option<&'static mut OpenCalls> {
+    let calls = OPEN_CALLS.get_ptr_mut(tid)?;
+    // SAFETY: only the thread itself writes its entry while the probes are attached, and its entry
+    // is removed only when it ends.
+    Some(unsafe { &mut *calls })
 }
 
-/// Takes an open call out of the table; returns what is known of it.
+/// Starts to follow the calls of a thread. `None` when the table is full.
 #[inline(always)]
-pub fn take_call(key: FunctionKey) -> Option<Call> {
-    // SAFETY: only this thread writes entries with its own number in the key.
-    let call = unsafe { CALLS.get(key) }.copied()?;
-    let _ = CALLS.remove(key);
-    Some(call)
+pub fn follow_calls(current: Current, arm: u32) -> Option<&'static mut OpenCalls> {
+    OPEN_CALLS.insert(current.tid, NO_CALLS.get(0)?, 0).ok()?;
+    let calls = open_calls(current.tid)?;
+    calls.reset(current.tgid, arm);
+    Some(calls)
+}
+
+/// Stops following the calls of a thread.
+#[inline(always)]
+pub fn forget_calls(tid: u32) {
+    let _ = OPEN_CALLS.remove(tid);
 }
 
 /// Raises a counter of an arm. Returns whether it was the first time on this CPU.
@@ -184,6 +198,17 @@ pub fn count(arm: u32, counter: Counter) -> bool {
     let is_first = *cell == 0;
     add(cell, 1);
     is_first
+}
+
+/// Raises a counter of an arm by more than one.
+#[inline(always)]
+pub fn count_many(arm: u32, counter: Counter, amount: u64) {
+    if amount > 0
+        && let Some(counters) = COUNTERS.get_ptr_mut(arm)
+    {
+        // SAFETY: as in `count`.
+        add(unsafe { (*counters).cell(counter) }, amount);
+    }
 }
 
 /// Counts a hit by a process that is not traced.

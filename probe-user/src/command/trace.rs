@@ -107,6 +107,7 @@ pub async fn trace(arguments: TraceArguments) -> anyhow::Result<End> {
         site: arguments.site,
         program_stats: arguments.program_stats,
         arms: 1,
+        function_threads: 4096,
     })?;
     let calibration = if arguments.calibration.calibration_rounds > 0 {
         Some(tokio::select! {

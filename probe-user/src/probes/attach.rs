@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use aya::Ebpf;
-use aya::programs::UProbe;
+use aya::programs::raw_trace_point::RawTracePointLink;
+use aya::programs::{RawTracePoint, UProbe};
 
 use crate::discover::processes::Pid;
 use crate::discover::sites::LoadedHook;
@@ -17,7 +18,7 @@ use crate::probes::pair::{self, AttachedPair, KernelProbe, program};
 use crate::probes::perf::{self, Place, Uprobe};
 use crate::probes::site_offset::{SiteOffset, at_site};
 
-/// The function that `--symbol` names, in the file of one process.
+/// The function that `--symbol` or `--offset` names, in the file of one process.
 #[derive(Clone, Debug)]
 pub struct Function {
     /// A path by which we reach the file.
@@ -44,6 +45,7 @@ pub struct Target {
 #[derive(Debug)]
 pub struct Attached {
     uprobes: Vec<Uprobe>,
+    _function_ends: Vec<RawTracePointLink>,
     _pair: AttachedPair,
 }
 
@@ -57,6 +59,11 @@ impl Drop for Attached {
 pub const SITE_PROGRAMS: [&str; 3] = ["read_done", "accepted", "closed"];
 /// Programs of a function: at its entry and at its return.
 pub const FUNCTION_PROGRAMS: [&str; 2] = ["function_entry", "function_return"];
+/// Programs of what ends a thread's calls of a function without a return, and their tracepoints.
+pub const FUNCTION_ENDS: [(&str, &str); 2] = [
+    ("function_thread_exit", "sched_process_exit"),
+    ("function_exec", "sched_process_exec"),
+];
 
 /// Attaches the loaded programs to the targets. A file that several targets have mapped is probed
 /// once: its probes fire for all of them, and would count twice.
@@ -67,6 +74,11 @@ pub fn attach(
     targets: &[Target],
 ) -> anyhow::Result<Attached> {
     let pair = pair::attach(ebpf, kernel_probe).context("cannot attach the kernel probe")?;
+    let function_ends = if targets.iter().any(|target| target.function.is_some()) {
+        attach_function_ends(ebpf)?
+    } else {
+        Vec::new()
+    };
     let mut uprobes = Vec::new();
     let mut probed = BTreeSet::new();
     for target in targets {
@@ -83,6 +95,7 @@ pub fn attach(
     }
     Ok(Attached {
         uprobes,
+        _function_ends: function_ends,
         _pair: pair,
     })
 }
@@ -141,6 +154,19 @@ fn attach_function(ebpf: &mut Ebpf, function: &Function) -> anyhow::Result<Vec<U
             };
             perf::attach(probe.fd()?.as_fd(), place)
                 .with_context(|| format!("cannot attach to {}", function.file.display()))
+        })
+        .collect()
+}
+
+fn attach_function_ends(ebpf: &mut Ebpf) -> anyhow::Result<Vec<RawTracePointLink>> {
+    FUNCTION_ENDS
+        .into_iter()
+        .map(|(name, tracepoint)| {
+            let probe: &mut RawTracePoint = program(ebpf, name)?;
+            let link = probe
+                .attach(tracepoint)
+                .with_context(|| format!("cannot attach {name} to {tracepoint}"))?;
+            Ok(probe.take_link(link)?)
         })
         .collect()
 }

@@ -17,7 +17,7 @@ pub struct InFlight {
     pub reads: u64,
     /// Inside a write on a tracked connection.
     pub writes: u64,
-    /// Inside the function named by `--symbol`.
+    /// Inside the function named by `--symbol` or `--offset`.
     pub calls: u64,
 }
 
@@ -50,7 +50,7 @@ pub struct InHistograms {
     pub hooked_reads: u64,
     /// Of the write family.
     pub writes: u64,
-    /// Of the function named by `--symbol`.
+    /// Of the function named by `--symbol` or `--offset`.
     pub calls: u64,
 }
 
@@ -172,7 +172,12 @@ pub fn ledger(counted: &Counted, in_flight: InFlight, received: Received) -> Led
                 C::FunctionHits,
                 C::FunctionRecorded,
                 &[],
-                &[C::FunctionReturnAlone, C::FunctionEntryAlone],
+                &[
+                    C::FunctionReturnAlone,
+                    C::FunctionLeft,
+                    C::FunctionThreadEnded,
+                    C::FunctionTooDeep,
+                ],
                 in_flight.calls,
             ),
         ),
@@ -246,10 +251,15 @@ fn causes(
         ),
         (
             "function_left_without_return",
-            counters.get(C::FunctionEntryAlone),
+            counters.get(C::FunctionLeft),
         ),
         (
-            "function_call_table_full",
+            "function_thread_ended",
+            counters.get(C::FunctionThreadEnded),
+        ),
+        ("function_deeper_than_64", counters.get(C::FunctionTooDeep)),
+        (
+            "function_thread_table_full",
             counters.get(C::FunctionTableFull),
         ),
         ("record_of_unknown_kind", received.unknown),

@@ -6,17 +6,19 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 use anyhow::Context as _;
 use aya::maps::{Array, HashMap, MapData, RingBuf};
-use aya::programs::UProbe;
+use aya::programs::{RawTracePoint, UProbe};
 use aya::sys::{Stats, enable_stats};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
 use hdrhistogram::Histogram;
 use probe_common::threads::{IN_READ, IN_WRITE};
-use probe_common::{Call, Connection, ConnectionKey, FunctionKey, MAX_ARMS, SpanKind, Thread};
+use probe_common::{Connection, ConnectionKey, MAX_ARMS, OpenCalls, SpanKind, Thread};
 use runlog::analysis::{Ledger, ProgramRuns};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use crate::probes::attach::{Attached, FUNCTION_PROGRAMS, SITE_PROGRAMS, Target, attach};
+use crate::probes::attach::{
+    Attached, FUNCTION_ENDS, FUNCTION_PROGRAMS, SITE_PROGRAMS, Target, attach,
+};
 use crate::probes::kernel_info;
 use crate::probes::ledger::{InFlight, Received, counted, ledger};
 use crate::probes::pair::{self, Choice, KernelProbe, program};
@@ -44,6 +46,9 @@ pub struct Options {
     pub program_stats: bool,
     /// Number of arms.
     pub arms: u32,
+    /// How many threads can be followed through a function that is timed. The kernel sets aside a
+    /// kilobyte for each.
+    pub function_threads: u32,
 }
 
 /// Why there are no probes.
@@ -104,6 +109,7 @@ impl Probes {
             .override_global("HAVE_KERNEL_PAIR", &have_pair, true)
             .map_max_entries("HISTOGRAMS", spans)
             .map_max_entries("SUMS_NS", spans)
+            .map_max_entries("OPEN_CALLS", options.function_threads.max(1))
             .map_max_entries("RECORDS", options.ring_bytes.unwrap_or(NO_RING_BYTES))
             .load(OBJECT)
             .map_err(|error| classify(&error))?;
@@ -117,6 +123,10 @@ impl Probes {
         };
         for name in SITE_PROGRAMS.into_iter().chain(FUNCTION_PROGRAMS) {
             let program: &mut UProbe = program(&mut ebpf, name)?;
+            program.load().map_err(|error| classify(&error))?;
+        }
+        for (name, _) in FUNCTION_ENDS {
+            let program: &mut RawTracePoint = program(&mut ebpf, name)?;
             program.load().map_err(|error| classify(&error))?;
         }
         let choice = pair::choose(&mut ebpf, options.kernel_probe)?;
@@ -229,12 +239,15 @@ impl Probes {
             }
             threads.remove(&tid)?;
         }
-        let map = self.ebpf.map_mut("CALLS").context("no map CALLS")?;
-        let mut calls: HashMap<_, FunctionKey, Call> = map.try_into()?;
-        let keys: Vec<FunctionKey> = calls.keys().collect::<Result<_, _>>()?;
-        for key in keys {
-            self.in_flight.calls += 1;
-            calls.remove(&key)?;
+        let map = self
+            .ebpf
+            .map_mut("OPEN_CALLS")
+            .context("no map OPEN_CALLS")?;
+        let mut open_calls: HashMap<_, u32, OpenCalls> = map.try_into()?;
+        let keys: Vec<u32> = open_calls.keys().collect::<Result<_, _>>()?;
+        for tid in keys {
+            self.in_flight.calls += open_calls.get(&tid, 0)?.depth();
+            open_calls.remove(&tid)?;
         }
         let map = self
             .ebpf

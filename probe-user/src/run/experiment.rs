@@ -197,6 +197,7 @@ impl Experiment {
                 program_stats,
                 ring_bytes: Some(ring_bytes),
                 arms: u32::try_from(arms.len()).unwrap_or(u32::MAX),
+                function_threads: 0,
             })?;
             let mut targets = Vec::new();
             for (number, arm) in (0..).zip(arms) {
