@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod calibrate;
 pub mod correlate;
+mod function;
 pub mod options;
 pub mod trace;
 pub mod truth;

@@ -16,9 +16,9 @@ use tokio::time::sleep;
 
 use crate::analysis::correct::corrected_span;
 use crate::command::End;
+use crate::command::function::FunctionArguments;
 use crate::command::options::{CalibrationOptions, progress_bar};
 use crate::discover::elf::Elf;
-use crate::discover::mapped::find_library;
 use crate::discover::processes::{self, Pid};
 use crate::discover::sites::{LoadedHook, loaded_hook};
 use crate::machine;
@@ -52,14 +52,8 @@ pub struct TraceArguments {
     #[arg(long, group = "target", value_name = "PORT")]
     port: Option<u16>,
 
-    /// Also time a function: its name
-    #[arg(long, value_name = "NAME")]
-    symbol: Option<String>,
-
-    /// The library that has the function: a path, or a name as in libc.so.6 [default: the
-    /// executable]
-    #[arg(long, value_name = "LIBRARY", requires = "symbol")]
-    lib: Option<PathBuf>,
+    #[command(flatten)]
+    function: FunctionArguments,
 
     /// Stop after this many seconds [default: on Ctrl-C, or when the processes have ended]
     #[arg(long, value_name = "SECONDS")]
@@ -107,7 +101,7 @@ pub async fn trace(arguments: TraceArguments) -> anyhow::Result<End> {
         site: arguments.site,
         program_stats: arguments.program_stats,
         arms: 1,
-        function_threads: 4096,
+        function_threads: arguments.function.threads(&pids),
     })?;
     let calibration = if arguments.calibration.calibration_rounds > 0 {
         Some(tokio::select! {
@@ -242,10 +236,7 @@ fn find_targets(arguments: &TraceArguments) -> anyhow::Result<Vec<Target>> {
             // The programs know the registers of 64-bit processes; this refuses others.
             let elf =
                 Elf::open(&executable).with_context(|| format!("cannot trace process {pid}"))?;
-            let function = match &arguments.symbol {
-                None => None,
-                Some(symbol) => Some(find_function(pid, arguments, symbol, &executable, &elf)?),
-            };
+            let function = arguments.function.find(pid, &executable, &elf)?;
             Ok(Target {
                 pid,
                 arm: 0,
@@ -254,36 +245,6 @@ fn find_targets(arguments: &TraceArguments) -> anyhow::Result<Vec<Target>> {
             })
         })
         .collect()
-}
-
-fn find_function(
-    pid: Pid,
-    arguments: &TraceArguments,
-    symbol: &str,
-    executable: &Path,
-    elf: &Elf,
-) -> anyhow::Result<Function> {
-    let Some(library) = &arguments.lib else {
-        return Ok(Function {
-            offset: elf.function_offset(symbol)?,
-            file: executable.to_owned(),
-        });
-    };
-    if !elf.is_dynamic_executable()? {
-        bail!(
-            "process {pid} ({}) is statically linked: it has no libraries; leave --lib out to look \
-             for \"{symbol}\" in the executable itself",
-            fs::read_link(executable).unwrap_or_default().display()
-        );
-    }
-    let file = find_library(pid, library)?;
-    let offset = Elf::open(&file.reachable)?
-        .function_offset(symbol)
-        .with_context(|| format!("in {}", file.path.display()))?;
-    Ok(Function {
-        file: file.reachable,
-        offset,
-    })
 }
 
 fn describe(target: &Target) -> TraceTarget {

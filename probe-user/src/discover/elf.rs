@@ -1,12 +1,11 @@
-//! What an ELF file says about itself: whether it is dynamic, where its symbols are, and its
-//! USDT notes.
+//! What an ELF file says about itself: whether it is dynamic, and its USDT notes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use object::elf::{FileHeader64, PT_INTERP, STT_FUNC, STT_GNU_IFUNC};
-use object::read::elf::{ElfFile, ElfSymbol, FileHeader as _, ProgramHeader as _};
-use object::{Endianness, Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _};
+use object::elf::{FileHeader64, PT_INTERP};
+use object::read::elf::{ElfFile, FileHeader as _, ProgramHeader as _};
+use object::{Endianness, Object as _, ObjectSection as _, ObjectSegment as _};
 
 /// Why a file cannot be probed.
 #[derive(Debug, thiserror::Error)]
@@ -27,35 +26,6 @@ pub enum ElfError {
         /// Why.
         reason: object::Error,
     },
-    /// A symbol stands for one of several functions, chosen while the program loads.
-    #[error(
-        "{}: \"{symbol}\" is an indirect function: the dynamic linker chooses one of several for \
-         each CPU; name that one",
-        path.display()
-    )]
-    Indirect {
-        /// The file.
-        path: PathBuf,
-        /// The symbol.
-        symbol: String,
-    },
-    /// A symbol is not there, or is no function.
-    #[error("{}: has no function \"{symbol}\"{}", path.display(), hint(similar))]
-    NoSymbol {
-        /// The file.
-        path: PathBuf,
-        /// The symbol.
-        symbol: String,
-        /// Functions whose names contain it.
-        similar: Vec<String>,
-    },
-}
-
-fn hint(similar: &[String]) -> String {
-    match similar {
-        [] => String::new(),
-        names => format!("; did you mean {}?", names.join(" or ")),
-    }
 }
 
 /// A USDT probe site, with its places as offsets into the file.
@@ -78,7 +48,8 @@ pub struct Elf {
     bytes: Vec<u8>,
 }
 
-type Parsed<'b> = ElfFile<'b, FileHeader64<Endianness>>;
+/// A parsed file.
+pub(super) type Parsed<'b> = ElfFile<'b, FileHeader64<Endianness>>;
 
 impl Elf {
     /// Reads a file.
@@ -100,11 +71,17 @@ impl Elf {
         Ok(elf)
     }
 
-    fn parse(&self) -> Result<Parsed<'_>, ElfError> {
+    /// Parses it anew: what that yields borrows the bytes.
+    pub(super) fn parse(&self) -> Result<Parsed<'_>, ElfError> {
         Parsed::parse(self.bytes.as_slice()).map_err(|reason| ElfError::NotElf {
             path: self.path.clone(),
             reason,
         })
+    }
+
+    /// Its path.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Whether the file asks for a dynamic linker. One that does not is static: nothing can be
@@ -120,58 +97,6 @@ impl Elf {
         Ok(headers
             .iter()
             .any(|header| header.p_type(endian) == PT_INTERP))
-    }
-
-    /// Offset into the file of a function's first instruction. Where a library has several versions
-    /// of a symbol, the one that programs are linked to today.
-    pub fn function_offset(&self, symbol: &str) -> Result<u64, ElfError> {
-        let file = self.parse()?;
-        let endian = file.endian();
-        let versions = file
-            .elf_section_table()
-            .versions(endian, file.data())
-            .unwrap_or_default();
-        let is_default = |entry: &ElfSymbol<'_, '_, FileHeader64<Endianness>>| {
-            let version = versions
-                .as_ref()
-                .map(|versions| versions.version_index(endian, entry.index()));
-            version.is_none_or(|version| !version.is_hidden())
-        };
-        let dynamic = || file.dynamic_symbols();
-        let named = || {
-            dynamic()
-                .filter(is_default)
-                .chain(file.symbols())
-                .chain(dynamic())
-                .filter(|entry| entry.name() == Ok(symbol))
-        };
-        if let Some(function) = named().find(is_function)
-            && let Some(offset) = file_offset(&file, function.address())
-        {
-            return Ok(offset);
-        }
-        if named().any(|entry| symbol_type(&entry) == STT_GNU_IFUNC) {
-            return Err(ElfError::Indirect {
-                path: self.path.clone(),
-                symbol: symbol.to_owned(),
-            });
-        }
-        let mut similar: Vec<String> = file
-            .symbols()
-            .chain(dynamic())
-            .filter(is_function)
-            .filter_map(|entry| entry.name().ok())
-            .filter(|name| name.contains(symbol))
-            .map(str::to_owned)
-            .collect();
-        similar.sort_by_key(|name| (name.len(), name.clone()));
-        similar.dedup();
-        similar.truncate(3);
-        Err(ElfError::NoSymbol {
-            path: self.path.clone(),
-            symbol: symbol.to_owned(),
-            similar,
-        })
     }
 
     /// The USDT sites of a provider.
@@ -208,14 +133,6 @@ impl Elf {
             });
         Ok(sites.collect())
     }
-}
-
-fn symbol_type(entry: &ElfSymbol<'_, '_, FileHeader64<Endianness>>) -> u8 {
-    entry.elf_symbol().st_type()
-}
-
-fn is_function(entry: &ElfSymbol<'_, '_, FileHeader64<Endianness>>) -> bool {
-    symbol_type(entry) == STT_FUNC && entry.is_definition()
 }
 
 fn file_offset(file: &Parsed<'_>, address: u64) -> Option<u64> {
@@ -321,38 +238,10 @@ mod tests {
     }
 
     #[test]
-    fn this_program_is_dynamic_and_has_functions() {
+    fn this_program_is_dynamic_and_has_no_sites() {
         let elf = Elf::open(&std::env::current_exe().unwrap()).unwrap();
         assert!(elf.is_dynamic_executable().unwrap());
-        assert!(elf.function_offset("main").unwrap() > 0);
-        let error = elf
-            .function_offset("no_such_function")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("no function \"no_such_function\""),
-            "{error}"
-        );
         assert_eq!(elf.usdt_sites("readhook").unwrap(), []);
-    }
-
-    /// glibc has kept its first `pthread_cond_signal` for programs from before 2.3.2, and chooses
-    /// `strlen` by CPU.
-    #[test]
-    fn the_version_of_today_is_found_and_indirect_functions_are_refused() {
-        let pid = i32::try_from(std::process::id()).unwrap();
-        let libc = crate::discover::mapped::find_library(pid, Path::new("libc.so.6")).unwrap();
-        let elf = Elf::open(&libc.path).unwrap();
-        // What this program was linked to.
-        let signal = (libc::pthread_cond_signal as *const ()).addr() as u64;
-        let read = (libc::read as *const ()).addr() as u64;
-        let offset = |symbol| elf.function_offset(symbol).unwrap();
-        assert_eq!(
-            offset("pthread_cond_signal").wrapping_sub(offset("read")),
-            signal.wrapping_sub(read)
-        );
-        let error = elf.function_offset("strlen").unwrap_err().to_string();
-        assert!(error.contains("indirect function"), "{error}");
     }
 
     #[test]

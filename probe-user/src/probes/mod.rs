@@ -7,6 +7,7 @@ pub mod loader;
 pub mod pair;
 pub mod perf;
 pub mod records;
+pub mod return_probe;
 pub mod site_offset;
 pub mod spans;
 

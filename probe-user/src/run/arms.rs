@@ -128,7 +128,7 @@ pub fn check(server: &ServerSpec, specs: &[ArmSpec]) -> anyhow::Result<()> {
             );
         }
         let elf = Elf::open(&hook.path).context("the hook (--hook) cannot be used")?;
-        if elf.function_offset("read").is_err() {
+        if !elf.defines("read")? {
             bail!(
                 "{}: defines no function \"read\", so it hooks nothing",
                 hook.path.display()

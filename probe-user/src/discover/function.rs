@@ -1,0 +1,428 @@
+//! Functions of an ELF file: by name, or by the address that they begin at.
+//!
+//! A pair of probes times a whole function, and the kernel takes the return address from where it is
+//! at a function's first instruction. So an address inside a function is refused, and so is what is
+//! known to break under such a pair: Go, whose runtime moves stacks and finds the kernel's address
+//! where it looks for a caller's.
+
+use std::path::PathBuf;
+
+use object::elf::{FileHeader64, PF_X, PT_LOAD, PT_NOTE, STT_FUNC, STT_GNU_IFUNC};
+use object::read::elf::{ElfSymbol, ProgramHeader as _, VersionTable};
+use object::{Endianness, Object as _, ObjectSymbol};
+
+use crate::discover::elf::{Elf, ElfError, Parsed};
+use crate::discover::unwind;
+
+/// Which function is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FunctionName {
+    /// Its symbol, with a version behind `@` where a library has several.
+    Symbol(String),
+    /// The address of its first instruction, as the file itself counts addresses.
+    Address(u64),
+}
+
+/// Why a function cannot be probed.
+#[derive(Debug, thiserror::Error)]
+pub enum FunctionError {
+    /// The file cannot be read.
+    #[error(transparent)]
+    Elf(#[from] ElfError),
+    /// It was built by Go.
+    #[error(
+        "{}: was built by Go, whose runtime moves stacks while functions run: a return probe can \
+         crash it; without a function, its reads are still timed in the kernel",
+        path.display()
+    )]
+    Go {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A symbol stands for one of several functions, chosen while the program loads.
+    #[error(
+        "{}: \"{symbol}\" is an indirect function: the dynamic linker chooses one of several for \
+         each CPU; name that one",
+        path.display()
+    )]
+    Indirect {
+        /// The file.
+        path: PathBuf,
+        /// The symbol.
+        symbol: String,
+    },
+    /// A symbol is not there, or is no function.
+    #[error("{}: has no function \"{symbol}\"{hint}", path.display())]
+    NoSymbol {
+        /// The file.
+        path: PathBuf,
+        /// The symbol.
+        symbol: String,
+        /// What may be meant instead.
+        hint: String,
+    },
+    /// An address is not one of code.
+    #[error("{}: has no code at {address:#x}{}", path.display(), ranges(code))]
+    NoCode {
+        /// The file.
+        path: PathBuf,
+        /// The address.
+        address: u64,
+        /// Where it has code: first address and the one behind the last.
+        code: Vec<(u64, u64)>,
+    },
+    /// An address is not where a function begins.
+    #[error(
+        "{}: no function is known to begin at {address:#x}{within}; only whole functions can be \
+         timed, as at their first instruction the return address is on top of the stack",
+        path.display()
+    )]
+    NotAStart {
+        /// The file.
+        path: PathBuf,
+        /// The address.
+        address: u64,
+        /// What is known of the place.
+        within: String,
+    },
+}
+
+fn ranges(code: &[(u64, u64)]) -> String {
+    let ranges: Vec<String> = code
+        .iter()
+        .map(|(start, end)| format!("{start:#x} to {end:#x}"))
+        .collect();
+    if ranges.is_empty() {
+        String::new()
+    } else {
+        format!("; its code is at {}", ranges.join(", "))
+    }
+}
+
+impl Elf {
+    /// Whether it has a function of this name for others to call.
+    pub fn defines(&self, symbol: &str) -> Result<bool, ElfError> {
+        let file = self.parse()?;
+        Ok(file
+            .dynamic_symbols()
+            .any(|entry| is_function(&entry) && entry.name() == Ok(symbol)))
+    }
+
+    /// Offset into the file of a function's first instruction.
+    pub fn function_offset(&self, name: &FunctionName) -> Result<u64, FunctionError> {
+        let file = self.parse()?;
+        if is_go(&file) {
+            return Err(FunctionError::Go {
+                path: self.path().to_owned(),
+            });
+        }
+        let address = match name {
+            FunctionName::Symbol(symbol) => self.address_of(&file, symbol)?,
+            FunctionName::Address(address) => *address,
+        };
+        let offset = code_offset(&file, address).ok_or_else(|| FunctionError::NoCode {
+            path: self.path().to_owned(),
+            address,
+            code: code(&file).map(|(start, end, _)| (start, end)).collect(),
+        })?;
+        if matches!(name, FunctionName::Address(_)) {
+            self.check_start(&file, address)?;
+        }
+        Ok(offset)
+    }
+
+    /// Where a library has several versions of a symbol and none is asked for, the one that programs
+    /// are linked to today.
+    fn address_of(&self, file: &Parsed<'_>, symbol: &str) -> Result<u64, FunctionError> {
+        let versions = Versions::of(file);
+        let (name, version) = match symbol.split_once('@') {
+            Some((name, version)) => (name, Some(version.trim_start_matches('@'))),
+            None => (symbol, None),
+        };
+        let named: Vec<Symbol<'_, '_>> = file
+            .dynamic_symbols()
+            .filter(|entry| versions.is_default(entry))
+            .chain(file.symbols().filter(|_| version.is_none()))
+            .chain(file.dynamic_symbols())
+            .filter(|entry| entry.name() == Ok(name))
+            .collect();
+        let is_meant = |entry: &&Symbol<'_, '_>| {
+            is_function(entry) && version.is_none_or(|version| versions.name(entry) == version)
+        };
+        if let Some(function) = named.iter().find(is_meant) {
+            return Ok(function.address());
+        }
+        if named
+            .iter()
+            .any(|entry| symbol_type(entry) == STT_GNU_IFUNC)
+        {
+            return Err(FunctionError::Indirect {
+                path: self.path().to_owned(),
+                symbol: symbol.to_owned(),
+            });
+        }
+        let known_versions: Vec<String> = named
+            .iter()
+            .filter(|entry| is_function(entry) && version.is_some())
+            .map(|entry| format!("{name}@{}", versions.name(entry)))
+            .collect();
+        Err(FunctionError::NoSymbol {
+            path: self.path().to_owned(),
+            symbol: symbol.to_owned(),
+            hint: if known_versions.is_empty() {
+                hint(file, name, &named)
+            } else {
+                did_you_mean(known_versions)
+            },
+        })
+    }
+
+    fn check_start(&self, file: &Parsed<'_>, address: u64) -> Result<(), FunctionError> {
+        let not_a_start = |within| FunctionError::NotAStart {
+            path: self.path().to_owned(),
+            address,
+            within,
+        };
+        let symbols = || file.symbols().chain(file.dynamic_symbols());
+        let functions = || symbols().filter(|entry| is_function(entry));
+        if functions().any(|function| function.address() == address) {
+            return Ok(());
+        }
+        if let Some(function) = functions().find(|function| {
+            (function.address()..function.address() + function.size()).contains(&address)
+        }) {
+            return Err(not_a_start(format!(
+                ": it is {:#x} bytes into \"{}\", which begins at {:#x}",
+                address - function.address(),
+                function.name().unwrap_or_default(),
+                function.address()
+            )));
+        }
+        match unwind::frame_at(file, address) {
+            Some(frame) if frame.is_call_entry() && frame.start == address => Ok(()),
+            Some(frame) if frame.start == address => Err(not_a_start(
+                ": it is the outlying part of a function, which is jumped to".to_owned(),
+            )),
+            Some(frame) => Err(not_a_start(format!(
+                ": it is {:#x} bytes into the one at {:#x}",
+                address - frame.start,
+                frame.start
+            ))),
+            None => Err(not_a_start(String::new())),
+        }
+    }
+}
+
+type Symbol<'d, 'f> = ElfSymbol<'d, 'f, FileHeader64<Endianness>>;
+
+fn symbol_type(entry: &Symbol<'_, '_>) -> u8 {
+    entry.elf_symbol().st_type()
+}
+
+fn is_function(entry: &Symbol<'_, '_>) -> bool {
+    symbol_type(entry) == STT_FUNC && entry.is_definition()
+}
+
+/// The versions of the dynamic symbols.
+struct Versions<'d> {
+    table: Option<VersionTable<'d, FileHeader64<Endianness>>>,
+    endian: Endianness,
+}
+
+impl<'d> Versions<'d> {
+    fn of(file: &Parsed<'d>) -> Self {
+        let endian = file.endian();
+        let table = file.elf_section_table().versions(endian, file.data());
+        Self {
+            table: table.unwrap_or_default(),
+            endian,
+        }
+    }
+
+    /// Whether programs that are linked today get this one.
+    fn is_default(&self, entry: &Symbol<'_, '_>) -> bool {
+        self.table
+            .as_ref()
+            .is_none_or(|table| !table.version_index(self.endian, entry.index()).is_hidden())
+    }
+
+    /// The version's name; "" without one.
+    fn name(&self, entry: &Symbol<'_, '_>) -> &'d str {
+        self.table
+            .as_ref()
+            .and_then(|table| {
+                let index = table.version_index(self.endian, entry.index());
+                let version = table.version(index).ok()??;
+                str::from_utf8(version.name()).ok()
+            })
+            .unwrap_or_default()
+    }
+}
+
+/// What may be meant by a name that no function has.
+fn hint(file: &Parsed<'_>, name: &str, named: &[Symbol<'_, '_>]) -> String {
+    if named.iter().any(ObjectSymbol::is_undefined) {
+        return "; it calls one of another library: name that by --lib".to_owned();
+    }
+    if let Some((function, _)) = name.split_once('+') {
+        return format!("; a function is timed as a whole: name \"{function}\" without an offset");
+    }
+    let mut near: Vec<(usize, &str)> = file
+        .symbols()
+        .chain(file.dynamic_symbols())
+        .filter(is_function)
+        .filter_map(|entry| entry.name().ok())
+        .map(|other| (strsim::osa_distance(name, other), other))
+        .filter(|(distance, other)| *distance <= 1 + name.len() / 5 || other.contains(name))
+        .collect();
+    near.sort_unstable();
+    near.dedup();
+    near.truncate(3);
+    if near.is_empty() && file.symbols().next().is_none() {
+        return "; its symbol table was stripped off, so only what other files may call has a name \
+                (--offset takes an address)"
+            .to_owned();
+    }
+    did_you_mean(near.into_iter().map(|(_, name)| name.to_owned()).collect())
+}
+
+fn did_you_mean(mut names: Vec<String>) -> String {
+    names.dedup();
+    if names.is_empty() {
+        String::new()
+    } else {
+        format!("; did you mean {}?", names.join(" or "))
+    }
+}
+
+/// The executable parts: first address, the one behind the last, offset into the file.
+fn code(file: &Parsed<'_>) -> impl Iterator<Item = (u64, u64, u64)> {
+    let endian = file.endian();
+    file.elf_program_headers()
+        .iter()
+        .filter(move |header| {
+            header.p_type(endian) == PT_LOAD && header.p_flags(endian) & PF_X != 0
+        })
+        .map(move |header| {
+            let start = header.p_vaddr(endian);
+            let end = start.saturating_add(header.p_filesz(endian));
+            (start, end, header.p_offset(endian))
+        })
+}
+
+fn code_offset(file: &Parsed<'_>, address: u64) -> Option<u64> {
+    code(file).find_map(|(start, end, offset)| {
+        (start..end)
+            .contains(&address)
+            .then(|| offset.wrapping_add(address - start))
+    })
+}
+
+/// Whether Go's toolchain built the file. Its note stays when all names are stripped off.
+fn is_go(file: &Parsed<'_>) -> bool {
+    const SECTIONS: [&str; 3] = [".go.buildinfo", ".gopclntab", ".note.go.buildid"];
+    let endian = file.endian();
+    let has_note = || {
+        file.elf_program_headers()
+            .iter()
+            .filter(|header| header.p_type(endian) == PT_NOTE)
+            .filter_map(|header| header.notes(endian, file.data()).ok()?)
+            .any(|mut notes| {
+                std::iter::from_fn(|| notes.next().ok()?).any(|note| note.name() == b"Go")
+            })
+    };
+    SECTIONS
+        .iter()
+        .any(|name| file.section_by_name(name).is_some())
+        || has_note()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::discover::mapped::find_library;
+
+    fn this_program() -> Elf {
+        Elf::open(&std::env::current_exe().unwrap()).unwrap()
+    }
+
+    fn libc() -> Elf {
+        let pid = i32::try_from(std::process::id()).unwrap();
+        Elf::open(&find_library(pid, Path::new("libc.so.6")).unwrap().path).unwrap()
+    }
+
+    fn symbol(name: &str) -> FunctionName {
+        FunctionName::Symbol(name.to_owned())
+    }
+
+    fn refusal(elf: &Elf, name: &FunctionName) -> String {
+        elf.function_offset(name).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn functions_are_found_and_others_are_named() {
+        let elf = this_program();
+        assert!(elf.function_offset(&symbol("main")).unwrap() > 0);
+        let error = refusal(&elf, &symbol("no_such_function"));
+        assert!(
+            error.contains("no function \"no_such_function\""),
+            "{error}"
+        );
+        let error = refusal(&elf, &symbol("maim"));
+        assert!(error.contains("did you mean main"), "{error}");
+        let error = refusal(&elf, &symbol("main+0x4"));
+        assert!(error.contains("name \"main\" without"), "{error}");
+        let error = refusal(&elf, &symbol("read"));
+        assert!(error.contains("another library"), "{error}");
+    }
+
+    /// glibc has kept its first `pthread_cond_signal` for programs from before 2.3.2, and chooses
+    /// `strlen` by CPU.
+    #[test]
+    fn the_version_of_today_is_found_and_indirect_functions_are_refused() {
+        let elf = libc();
+        // What this program was linked to.
+        let signal = (libc::pthread_cond_signal as *const ()).addr() as u64;
+        let read = (libc::read as *const ()).addr() as u64;
+        let offset = |name| elf.function_offset(&symbol(name)).unwrap();
+        assert_eq!(
+            offset("pthread_cond_signal").wrapping_sub(offset("read")),
+            signal.wrapping_sub(read)
+        );
+        let error = refusal(&elf, &symbol("strlen"));
+        assert!(error.contains("indirect function"), "{error}");
+        assert_eq!(offset("read@GLIBC_2.2.5"), offset("read"));
+        assert_ne!(
+            offset("pthread_cond_signal@GLIBC_2.2.5"),
+            offset("pthread_cond_signal")
+        );
+        let error = refusal(&elf, &symbol("read@GLIBC_9"));
+        assert!(error.contains("did you mean read@GLIBC_2.2.5"), "{error}");
+    }
+
+    #[test]
+    fn an_address_must_be_where_a_function_begins() {
+        let elf = libc();
+        let file = elf.parse().unwrap();
+        let read = file
+            .dynamic_symbols()
+            .find(|entry| entry.name() == Ok("read"))
+            .unwrap();
+        let start = read.address();
+        let at = FunctionName::Address;
+        assert_eq!(
+            elf.function_offset(&at(start)).unwrap(),
+            elf.function_offset(&symbol("read")).unwrap()
+        );
+        let error = refusal(&elf, &at(start + 3));
+        assert!(error.contains("0x3 bytes into \""), "{error}");
+        let error = refusal(&elf, &at(u64::MAX));
+        assert!(error.contains("has no code at 0xff"), "{error}");
+        assert!(error.contains("its code is at 0x"), "{error}");
+        // The header is mapped, but not as code.
+        let error = refusal(&elf, &at(0));
+        assert!(error.contains("has no code at 0x0"), "{error}");
+    }
+}
