@@ -7,6 +7,7 @@
 mod bad_input;
 mod bench;
 mod calibration;
+mod function;
 mod hook;
 mod kit;
 mod loadgen;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         bench::TESTS,
         calibration::TESTS,
         trace::TESTS,
+        function::TESTS,
     ];
     let kit: &'static Kit = match Kit::install(&arguments.programs) {
         Ok(kit) => Box::leak(Box::new(kit)),

@@ -67,12 +67,14 @@ pub const TESTS: &[Test] = &[
 ];
 
 /// A trace in the background.
-struct Trace {
+#[derive(Debug)]
+pub struct Trace {
     running: Running,
 }
 
 impl Trace {
-    fn start(kit: &Kit, options: &[&str]) -> anyhow::Result<Self> {
+    /// Starts it and waits until it is attached.
+    pub fn start(kit: &Kit, options: &[&str]) -> anyhow::Result<Self> {
         let mut command = kit.command("probe-user");
         command
             .args(["trace", "--json", "--calibration-rounds=0"])
@@ -82,8 +84,13 @@ impl Trace {
         Ok(Self { running })
     }
 
+    /// Its process number.
+    pub fn pid(&self) -> u32 {
+        self.running.pid()
+    }
+
     /// Ends it as Ctrl-C would, and returns what it saw.
-    fn end(self) -> anyhow::Result<serde_json::Value> {
+    pub fn end(self) -> anyhow::Result<serde_json::Value> {
         self.running.signal(Signal::INT)?;
         let output = self.running.output()?;
         ensure!(
