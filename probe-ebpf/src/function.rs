@@ -60,6 +60,10 @@ mod arch {
     }
 
     #[inline(always)]
+    #[allow(
+        clippy::unnecessary_wraps,
+        reason = "other architectures read it from memory"
+    )]
     pub fn return_address(regs: *const pt_regs) -> Option<u64> {
         // SAFETY: as above. Register 30 is the link register.
         Some(unsafe { (*regs).regs[30] })

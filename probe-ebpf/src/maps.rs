@@ -79,7 +79,6 @@ const NO_WAKEUP: u64 = 1; // BPF_RB_NO_WAKEUP, include/uapi/linux/bpf.h
 pub struct Current {
     pub tgid: u32,
     pub tid: u32,
-    pub pid_tgid: u64,
 }
 
 #[inline(always)]
@@ -88,7 +87,6 @@ pub fn current() -> Current {
     Current {
         tgid: (pid_tgid >> 32) as u32,
         tid: pid_tgid as u32,
-        pid_tgid,
     }
 }
 

@@ -66,6 +66,14 @@ impl InHistograms {
     }
 }
 
+/// What becomes of the calls of a function that are not timed.
+const FUNCTION_UNPAIRED: [Counter; 4] = [
+    Counter::FunctionReturnAlone,
+    Counter::FunctionLeft,
+    Counter::FunctionThreadEnded,
+    Counter::FunctionTooDeep,
+];
+
 /// Reads what the kernel has counted.
 pub fn counted(ebpf: &Ebpf, arms: u32) -> anyhow::Result<Counted> {
     let others = ebpf
@@ -172,12 +180,7 @@ pub fn ledger(counted: &Counted, in_flight: InFlight, received: Received) -> Led
                 C::FunctionHits,
                 C::FunctionRecorded,
                 &[],
-                &[
-                    C::FunctionReturnAlone,
-                    C::FunctionLeft,
-                    C::FunctionThreadEnded,
-                    C::FunctionTooDeep,
-                ],
+                &FUNCTION_UNPAIRED,
                 in_flight.calls,
             ),
         ),

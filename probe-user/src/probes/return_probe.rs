@@ -136,9 +136,10 @@ fn make_call(with_filter: bool) -> ! {
 
 /// Installs a filter that answers the one call with [`FILTERED`] and lets all others through.
 fn install_filter() -> bool {
-    const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-    const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    // linux/bpf_common.h
+    const LOAD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
+    const JUMP_IF_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
+    const RETURN: u16 = 0x06; // BPF_RET | BPF_K
     let instruction = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
     let mut filter = [
         // The number is the first field of `struct seccomp_data`.
@@ -171,25 +172,24 @@ mod tests {
 
     #[test]
     fn the_childrens_ends_decide() {
-        let judge = |filtered, unfiltered| judge(filtered, unfiltered).unwrap();
+        let path = |filtered, unfiltered| judge(filtered, unfiltered).unwrap();
         let absent = ChildEnd::Exited(libc::ENOSYS);
         let killed = ChildEnd::Killed(libc::SIGILL);
         let filtered = ChildEnd::Exited(FILTERED);
-        assert_eq!(judge(filtered, absent), ReturnPath::Trap);
-        assert_eq!(judge(filtered, killed), ReturnPath::FilteredCall);
-        assert_eq!(judge(killed, killed), ReturnPath::FreeCall);
+        assert_eq!(path(filtered, absent), ReturnPath::Trap);
+        assert_eq!(path(filtered, killed), ReturnPath::FilteredCall);
+        assert_eq!(path(killed, killed), ReturnPath::FreeCall);
         let refused = ChildEnd::Exited(libc::ENXIO);
-        assert_eq!(judge(filtered, refused), ReturnPath::FilteredCall);
-        assert_eq!(judge(refused, refused), ReturnPath::FreeCall);
+        assert_eq!(path(filtered, refused), ReturnPath::FilteredCall);
+        assert_eq!(path(refused, refused), ReturnPath::FreeCall);
     }
 
     #[test]
     fn a_child_without_a_filter_is_no_answer() {
         let killed = ChildEnd::Killed(libc::SIGILL);
-        assert!(super::judge(ChildEnd::Exited(NO_FILTER), killed).is_err());
+        assert!(judge(ChildEnd::Exited(NO_FILTER), killed).is_err());
     }
 
-    /// The filter itself works: it is asked about a call that no kernel exempts or knows.
     #[test]
     fn trying_out_is_harmless_and_gives_the_same_answer_twice() {
         assert_eq!(return_path().unwrap(), return_path().unwrap());

@@ -283,6 +283,7 @@ fn load(plan: &Plan, kernel_probe: KernelProbe, target: Target) -> anyhow::Resul
         site: plan.site,
         program_stats: false,
         arms: 1,
+        function_threads: 16, // the worker calls it in one
     })?;
     probes.set_targets(vec![target])?;
     Ok(probes)
