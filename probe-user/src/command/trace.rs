@@ -38,7 +38,17 @@ const CALIBRATION_TRIM: f64 = 0.05;
 
 /// Options of `trace`.
 #[derive(Args, Debug)]
-#[command(group(clap::ArgGroup::new("target").required(true)))]
+#[command(
+    group(clap::ArgGroup::new("target").required(true)),
+    after_help = "\
+Examples:
+  sudo probe-user trace --port 6379 --duration 10
+  sudo probe-user trace --pid 4242 --symbol handle_request
+  sudo probe-user trace --pid 4242 --lib libc.so.6 --symbol malloc
+  sudo probe-user trace --pid 4242 --offset 0x1234    a function without a name, by nm's address
+
+Do not time functions that exceptions pass through or that coroutines yield in: docs/functions.md"
+)]
 pub struct TraceArguments {
     /// Trace this process, all of its threads
     #[arg(long, group = "target", value_name = "PID")]
