@@ -54,8 +54,8 @@ static SUMS_NS: PerCpuArray<u64> = PerCpuArray::with_max_entries(MAX_ARMS * Span
 #[map]
 static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(MAX_ARMS, 0);
 
-/// Hits of the hook's sites by processes that are not traced: a probe fires for every process that
-/// has mapped the file.
+/// Hits of the hook's sites, and entries into the function, by processes that are not traced: a probe
+/// fires for every process that has mapped the file.
 #[map]
 static HITS_OF_OTHERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 

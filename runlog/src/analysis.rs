@@ -173,7 +173,8 @@ pub struct Ledger {
     /// Whether hits equal the sum of the rest for every probe, every record that the kernel wrote
     /// arrived, and the histograms hold as many spans as were recorded.
     pub balanced: bool,
-    /// Hits of the hook's sites by processes that are not traced. They are in no other figure.
+    /// Hits of the hook's sites, and of the function, by processes that are not traced. They are in no
+    /// other figure.
     pub hits_of_other_processes: u64,
     /// Records that the kernel wrote to the ring buffer.
     pub records_written: u64,

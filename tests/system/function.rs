@@ -159,7 +159,13 @@ fn trace(
 ) -> anyhow::Result<(Truth, serde_json::Value)> {
     let pid = program.pid();
     // The ends of threads are to be seen without a kernel pair, too.
-    let options = [&["--kernel-probe=none", "--pid", &pid], options].concat();
+    let plain = [
+        "--kernel-probe=none",
+        "--calibration-rounds=0",
+        "--pid",
+        &pid,
+    ];
+    let options = [&plain[..], options].concat();
     let trace = Trace::start(kit, &options)?;
     let truth = program.go()?;
     // The program waits in its only thread.

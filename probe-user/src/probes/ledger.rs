@@ -35,7 +35,7 @@ pub struct Received {
 pub struct Counted {
     /// The counters.
     pub counters: Counters,
-    /// Hits of the sites by processes that are not traced.
+    /// Hits of the sites and of the function by processes that are not traced.
     pub hits_of_others: u64,
     /// Spans in the histograms of reads, of hooked reads, of writes and of the function.
     pub in_histograms: InHistograms,

@@ -119,8 +119,8 @@ fn ledger(ledger: &Ledger) {
     programs(&ledger.programs);
     if ledger.hits_of_other_processes > 0 {
         println!(
-            "{} hits of the hook's sites by processes that are not traced (children, or others with \
-             the same hook)",
+            "{} hits by processes that are not traced (children, or others with the same hook or \
+             function)",
             ledger.hits_of_other_processes
         );
     }
