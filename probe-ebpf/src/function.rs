@@ -9,12 +9,12 @@ use aya_ebpf::bindings::pt_regs;
 use aya_ebpf::helpers::bpf_probe_read_user;
 use aya_ebpf::macros::{raw_tracepoint, uprobe, uretprobe};
 use aya_ebpf::programs::{ProbeContext, RawTracePointContext, RetProbeContext};
-use probe_common::{Counter, OpenCalls, SpanKind};
+use probe_common::{Counter, EVENT_FUNCTION_CALL, FunctionCall, OpenCalls, SpanKind};
 
 use crate::clock::now_ns;
 use crate::maps::{
-    Current, add_span, arm_of, count, count_hit_of_other, count_many, current, follow_calls,
-    forget_calls, open_calls,
+    Current, Recorded, add_span, arm_of, count, count_hit_of_other, count_many, current,
+    follow_calls, forget_calls, open_calls, record,
 };
 
 /// What differs between architectures: where a call leaves its return address, and what the kernel
@@ -136,12 +136,25 @@ pub fn function_return(ctx: RetProbeContext) -> u32 {
     if let Some(calls) = open_calls(current.tid)
         && calls.tgid == current.tgid
     {
+        let arm = calls.arm;
         let stack_pointer = arch::stack_pointer(ctx.regs) - arch::RETURN_ADDRESS_BYTES;
         let returned = calls.leave(stack_pointer);
-        count_many(calls.arm, Counter::FunctionLeft, returned.left);
+        count_many(arm, Counter::FunctionLeft, returned.left);
         if let Some(call) = returned.call {
-            add_span(calls.arm, SpanKind::Function, now_ns - call.enter_ns);
-            count(calls.arm, Counter::FunctionRecorded);
+            add_span(arm, SpanKind::Function, now_ns - call.enter_ns);
+            let call = FunctionCall {
+                kind: EVENT_FUNCTION_CALL,
+                arm,
+                tgid: current.tgid,
+                tid: current.tid,
+                enter_ns: call.enter_ns,
+                exit_ns: now_ns,
+            };
+            let outcome = match record(arm, call) {
+                Recorded::Yes => Counter::FunctionRecorded,
+                Recorded::RingFull => Counter::FunctionRingFull,
+            };
+            count(arm, outcome);
             return 0;
         }
     }

@@ -7,10 +7,14 @@
 mod bad_input;
 mod bench;
 mod calibration;
+mod events;
 mod function;
+mod histograms;
 mod hook;
 mod kit;
+mod leaks;
 mod loadgen;
+mod reader;
 mod skips;
 mod sut;
 mod trace;
@@ -62,6 +66,9 @@ fn main() -> ExitCode {
         calibration::TESTS,
         trace::TESTS,
         function::TESTS,
+        events::TESTS,
+        histograms::TESTS,
+        leaks::TESTS,
     ];
     let kit: &'static Kit = match Kit::install(&arguments.programs) {
         Ok(kit) => Box::leak(Box::new(kit)),

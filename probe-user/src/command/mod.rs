@@ -3,7 +3,10 @@
 pub mod bench;
 pub mod calibrate;
 pub mod correlate;
+pub mod events;
 mod function;
+pub mod kernel_histogram;
+pub mod live;
 pub mod options;
 pub mod trace;
 pub mod truth;
