@@ -8,7 +8,7 @@
 pub enum Counter {
     /// `read(2)`: entered, or left without having been seen entering.
     ReadHits,
-    /// `read(2)`: entry and exit seen.
+    /// `read(2)`: entry and exit seen, and in the ring if asked for.
     ReadRecorded,
     /// `read(2)`: exit without entry; it was entered before the probes were attached.
     ReadExitAlone,
@@ -19,6 +19,8 @@ pub enum Counter {
     /// `read(2)`: not followed, as the table of threads was full. Not an outcome: the call's exit is
     /// counted as one without entry.
     ReadTableFull,
+    /// `read(2)`: in the histograms, but the ring buffer was full.
+    ReadRingFull,
 
     /// `read_done` site: fired.
     SiteHits,
@@ -64,8 +66,10 @@ pub enum Counter {
 
     /// Function named by `--symbol`: entered, or left without having been seen entering.
     FunctionHits,
-    /// Function: entry and return seen.
+    /// Function: entry and return seen, and in the ring if asked for.
     FunctionRecorded,
+    /// Function: in the histograms, but the ring buffer was full.
+    FunctionRingFull,
     /// Function: return without entry; it was entered before the probes were attached.
     FunctionReturnAlone,
     /// Function: entry without return; the same stack frame was entered again. It was left by

@@ -12,8 +12,8 @@ pub mod threads;
 
 pub use counters::{Counter, Counters};
 pub use records::{
-    Accepted, Closed, EVENT_ACCEPTED, EVENT_CLOSED, EVENT_HOOKED_READ, EVENT_WRITE, HookedRead,
-    UNKNOWN_OFFSET, Write,
+    Accepted, Closed, EVENT_ACCEPTED, EVENT_CLOSED, EVENT_FUNCTION_CALL, EVENT_HOOKED_READ,
+    EVENT_READ_SYSCALL, EVENT_WRITE, FunctionCall, HookedRead, ReadSyscall, UNKNOWN_OFFSET, Write,
 };
 pub use threads::{Call, Connection, ConnectionKey, FunctionKey, MAX_THREADS, Thread};
 
@@ -68,6 +68,10 @@ impl SpanKind {
         arm * Self::COUNT + self as u32
     }
 }
+
+/// Values that one run of the program behind `probe-user kernel-histogram` takes: the arguments that a
+/// raw tracepoint can have.
+pub const SELF_TEST_VALUES: usize = 12;
 
 /// The most arms that one agent traces.
 pub const MAX_ARMS: u32 = 16;

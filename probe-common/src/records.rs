@@ -8,6 +8,10 @@ pub const EVENT_WRITE: u32 = 2;
 pub const EVENT_ACCEPTED: u32 = 3;
 /// [`Closed::kind`].
 pub const EVENT_CLOSED: u32 = 4;
+/// [`ReadSyscall::kind`].
+pub const EVENT_READ_SYSCALL: u32 = 5;
+/// [`FunctionCall::kind`].
+pub const EVENT_FUNCTION_CALL: u32 = 6;
 
 /// Offset of a connection that was not seen from its start.
 pub const UNKNOWN_OFFSET: u64 = u64::MAX;
@@ -107,4 +111,46 @@ pub struct Closed {
     pub closed_ns: u64,
     /// Bytes that were read from it, or [`UNKNOWN_OFFSET`].
     pub received: u64,
+}
+
+/// One call of `read(2)`, whatever it read from and whoever made it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct ReadSyscall {
+    /// [`EVENT_READ_SYSCALL`].
+    pub kind: u32,
+    /// Arm of the process.
+    pub arm: u32,
+    /// Process.
+    pub tgid: u32,
+    /// Thread.
+    pub tid: u32,
+    /// What the call returned.
+    pub returned: i64,
+    /// Entered in the kernel.
+    pub enter_ns: u64,
+    /// Left in the kernel.
+    pub exit_ns: u64,
+    /// The descriptor.
+    pub fd: i32,
+    /// Not used, and 0: a record has no bytes that nobody wrote.
+    pub reserved: u32,
+}
+
+/// One call of the function named by `--symbol`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct FunctionCall {
+    /// [`EVENT_FUNCTION_CALL`].
+    pub kind: u32,
+    /// Arm of the process.
+    pub arm: u32,
+    /// Process.
+    pub tgid: u32,
+    /// Thread.
+    pub tid: u32,
+    /// Entered.
+    pub enter_ns: u64,
+    /// Returned.
+    pub exit_ns: u64,
 }

@@ -7,10 +7,10 @@
 use aya_ebpf::bindings::pt_regs;
 use aya_ebpf::macros::{uprobe, uretprobe};
 use aya_ebpf::programs::{ProbeContext, RetProbeContext};
-use probe_common::{Call, Counter, FunctionKey, SpanKind};
+use probe_common::{Call, Counter, EVENT_FUNCTION_CALL, FunctionCall, FunctionKey, SpanKind};
 
 use crate::clock::now_ns;
-use crate::maps::{add_span, arm_of, count, current, insert_call, take_call};
+use crate::maps::{Recorded, add_span, arm_of, count, current, insert_call, record, take_call};
 
 /// The stack pointer, and how much of the stack the call instruction takes: on x86-64 the return
 /// address, which the return takes off again.
@@ -68,7 +68,19 @@ pub fn function_return(ctx: RetProbeContext) -> u32 {
     if let Some(call) = take_call(key) {
         let arm = call.arm as u32;
         add_span(arm, SpanKind::Function, now_ns - call.enter_ns);
-        count(arm, Counter::FunctionRecorded);
+        let call = FunctionCall {
+            kind: EVENT_FUNCTION_CALL,
+            arm,
+            tgid: current.tgid,
+            tid: current.tid,
+            enter_ns: call.enter_ns,
+            exit_ns: now_ns,
+        };
+        let outcome = match record(arm, call) {
+            Recorded::Yes => Counter::FunctionRecorded,
+            Recorded::RingFull => Counter::FunctionRingFull,
+        };
+        count(arm, outcome);
     } else if let Some(arm) = arm_of(current.tgid) {
         count(arm, Counter::FunctionHits);
         count(arm, Counter::FunctionReturnAlone);

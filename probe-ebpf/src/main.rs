@@ -24,6 +24,7 @@
 mod clock;
 mod function;
 mod maps;
+mod self_test;
 mod sites;
 mod spans;
 mod syscalls;

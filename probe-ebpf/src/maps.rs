@@ -62,12 +62,28 @@ static RECORDS: RingBuf = RingBuf::with_byte_size(1 << 16, 0);
 #[unsafe(no_mangle)]
 static WANT_RECORDS: u8 = 0;
 
+/// Whether records of every `read(2)` are asked for too, and not only of hooked ones. Set by the
+/// loader.
+#[unsafe(no_mangle)]
+static WANT_READ_RECORDS: u8 = 0;
+
+/// Unread bytes at which the reader is woken. Set by the loader, as is the next.
+#[unsafe(no_mangle)]
+static WAKE_AT_BYTES: u64 = u64::MAX;
+
+/// Records of an arm and CPU from one look at the unread bytes to the next, less one: a mask. Looking
+/// at each record would have all CPUs and the reader pass one cache line around.
+#[unsafe(no_mangle)]
+static LOOK_MASK: u64 = 31;
+
 /// Whether the kernel pair on `read(2)` is attached, so that each site must find its span.
 #[unsafe(no_mangle)]
 static HAVE_KERNEL_PAIR: u8 = 0;
 
-/// Leaves waking to the reader's own clock: a wake-up per record would cost more than the record.
-const NO_WAKEUP: u64 = 1; // BPF_RB_NO_WAKEUP, include/uapi/linux/bpf.h
+// Of include/uapi/linux/bpf.h.
+const BPF_RB_NO_WAKEUP: u64 = 1;
+const BPF_RB_FORCE_WAKEUP: u64 = 2;
+const BPF_RB_AVAIL_DATA: u64 = 0;
 
 /// The thread that runs.
 #[derive(Clone, Copy)]
@@ -226,15 +242,13 @@ pub enum Recorded {
 /// Writes a record if records are asked for.
 #[inline(always)]
 pub fn record<T: Copy + 'static>(arm: u32, record: T) -> Recorded {
-    // SAFETY: a static that the loader sets before the program is loaded; volatile, so that the
-    // compiler does not take its initial value for granted.
-    if unsafe { core::ptr::read_volatile(&raw const WANT_RECORDS) } == 0 {
+    if setting(&raw const WANT_RECORDS) == 0 {
         return Recorded::Yes;
     }
     match RECORDS.reserve::<T>(0) {
         Some(mut entry) => {
             entry.write(record);
-            entry.submit(NO_WAKEUP);
+            entry.submit(wake_up(arm));
             count(arm, Counter::RecordsWritten);
             Recorded::Yes
         }
@@ -242,9 +256,41 @@ pub fn record<T: Copy + 'static>(arm: u32, record: T) -> Recorded {
     }
 }
 
+/// Whether the next record wakes the reader. A wake-up costs more than a record, so there is one only
+/// when enough is unread, which is looked at now and then. What stays below that, the reader finds
+/// by its own clock.
+#[inline(always)]
+fn wake_up(arm: u32) -> u64 {
+    let Some(counters) = COUNTERS.get_ptr_mut(arm) else {
+        return BPF_RB_NO_WAKEUP;
+    };
+    // SAFETY: as in `count`.
+    let written = unsafe { *(*counters).cell(Counter::RecordsWritten) };
+    if written & setting(&raw const LOOK_MASK) == 0
+        && RECORDS.query(BPF_RB_AVAIL_DATA) >= setting(&raw const WAKE_AT_BYTES)
+    {
+        BPF_RB_FORCE_WAKEUP
+    } else {
+        BPF_RB_NO_WAKEUP
+    }
+}
+
+/// What the loader has set a static to, before the program was loaded.
+#[inline(always)]
+fn setting<T: Copy>(of: *const T) -> T {
+    // SAFETY: callers pass one of the statics above. Volatile, so that the compiler does not take its
+    // initial value for granted.
+    unsafe { core::ptr::read_volatile(of) }
+}
+
+/// Whether records of every `read(2)` are asked for.
+#[inline(always)]
+pub fn want_read_records() -> bool {
+    setting(&raw const WANT_READ_RECORDS) != 0
+}
+
 /// Whether the kernel pair on `read(2)` is attached.
 #[inline(always)]
 pub fn have_kernel_pair() -> bool {
-    // SAFETY: as in `record`.
-    unsafe { core::ptr::read_volatile(&raw const HAVE_KERNEL_PAIR) != 0 }
+    setting(&raw const HAVE_KERNEL_PAIR) != 0
 }

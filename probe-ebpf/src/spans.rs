@@ -3,11 +3,13 @@
 use aya_ebpf::EbpfContext;
 use aya_log_ebpf::warn;
 use probe_common::threads::{IDLE, IN_READ, IN_WRITE, READ_DONE};
-use probe_common::{ConnectionKey, Counter, EVENT_WRITE, SpanKind, Thread, Write};
+use probe_common::{
+    ConnectionKey, Counter, EVENT_READ_SYSCALL, EVENT_WRITE, ReadSyscall, SpanKind, Thread, Write,
+};
 
 use crate::maps::{
     Current, Recorded, add_span, arm_of, connection, count, current, insert_thread, record,
-    remove_thread, thread,
+    remove_thread, thread, want_read_records,
 };
 
 /// The counters of a syscall.
@@ -102,7 +104,11 @@ pub fn read_exit(returned: i64, now_ns: u64) {
             thread.returned = returned;
             let (arm, enter_ns) = (thread.arm, thread.enter_ns);
             add_span(arm, SpanKind::ReadSyscall, now_ns - enter_ns);
-            count(arm, Counter::ReadRecorded);
+            let outcome = match record_read(current, thread) {
+                Recorded::Yes => Counter::ReadRecorded,
+                Recorded::RingFull => Counter::ReadRingFull,
+            };
+            count(arm, outcome);
         }
         _ => {
             if let Some(arm) = arm_of(current.tgid) {
@@ -111,6 +117,26 @@ pub fn read_exit(returned: i64, now_ns: u64) {
             }
         }
     }
+}
+
+/// Writes a record of a `read(2)` that has ended, if such are asked for.
+#[inline(always)]
+fn record_read(current: Current, read: &Thread) -> Recorded {
+    if !want_read_records() {
+        return Recorded::Yes;
+    }
+    let record_of_read = ReadSyscall {
+        kind: EVENT_READ_SYSCALL,
+        arm: read.arm,
+        tgid: current.tgid,
+        tid: current.tid,
+        returned: read.returned,
+        enter_ns: read.enter_ns,
+        exit_ns: read.exit_ns,
+        fd: read.fd,
+        reserved: 0,
+    };
+    record(read.arm, record_of_read)
 }
 
 /// A thread leaves a syscall of the write family. Exits that belong to no timed entry are those of

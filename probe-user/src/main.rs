@@ -23,7 +23,7 @@ use crate::command::calibrate::CalibrateArguments;
 use crate::command::correlate::CorrelateArguments;
 use crate::command::trace::TraceArguments;
 use crate::command::truth::TruthArguments;
-use crate::command::{End, bench, calibrate, correlate, trace, truth};
+use crate::command::{End, bench, calibrate, correlate, kernel_histogram, trace, truth};
 use crate::run::calibration::worker as calibrate_worker;
 use crate::run::micro_worker::{self, WorkerArguments};
 
@@ -65,6 +65,9 @@ enum Command {
     /// The process that probes are calibrated on
     #[command(hide = true)]
     CalibrateWorker(calibrate_worker::WorkerArguments),
+    /// Which buckets the kernel puts the values on stdin into
+    #[command(hide = true)]
+    KernelHistogram,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -84,6 +87,7 @@ async fn main() -> ExitCode {
         Command::CalibrateWorker(arguments) => {
             calibrate_worker::work(arguments).map(|()| End::Complete)
         }
+        Command::KernelHistogram => kernel_histogram::run().map(|()| End::Complete),
     };
     match result {
         Ok(end) => end.into(),

@@ -6,7 +6,7 @@ use runlog::analysis::Analysis;
 use runlog::calibration::CalibrationReport;
 use runlog::manifest::Manifest;
 use runlog::summary::LoadSummary;
-use runlog::trace::Trace;
+use runlog::trace::{Interval, Trace};
 use runlog::truth::Truth;
 use runlog::{Result, json};
 
@@ -33,5 +33,9 @@ fn main() -> Result<()> {
         &schemars::schema_for!(LoadSummary),
     )?;
     json::write(&folder.join("trace.json"), &schemars::schema_for!(Trace))?;
+    json::write(
+        &folder.join("trace-interval.json"),
+        &schemars::schema_for!(Interval),
+    )?;
     json::write(&folder.join("truth.json"), &schemars::schema_for!(Truth))
 }

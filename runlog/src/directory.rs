@@ -65,6 +65,12 @@ impl RunDirectory {
         self.root.join("truth.json")
     }
 
+    /// What a trace with records saw: [`crate::trace::Trace`].
+    #[must_use]
+    pub fn trace(&self) -> PathBuf {
+        self.root.join("trace.json")
+    }
+
     /// The load generator's summary: [`crate::summary::LoadSummary`].
     #[must_use]
     pub fn load_summary(&self) -> PathBuf {
@@ -89,6 +95,12 @@ impl RunDirectory {
         self.root.join("connections-server.npy")
     }
 
+    /// One row a connection that a traced server closed: [`crate::record::ServerClose`].
+    #[must_use]
+    pub fn server_closes(&self) -> PathBuf {
+        self.root.join("closes-server.npy")
+    }
+
     /// One row a hooked read: [`crate::record::ReadSpan`].
     #[must_use]
     pub fn reads(&self) -> PathBuf {
@@ -99,6 +111,18 @@ impl RunDirectory {
     #[must_use]
     pub fn writes(&self) -> PathBuf {
         self.root.join("spans-write.npy")
+    }
+
+    /// One row a `read(2)` of a traced process: [`crate::record::ReadSyscallSpan`].
+    #[must_use]
+    pub fn read_syscalls(&self) -> PathBuf {
+        self.root.join("spans-read-syscall.npy")
+    }
+
+    /// One row a call of the traced function: [`crate::record::FunctionSpan`].
+    #[must_use]
+    pub fn functions(&self) -> PathBuf {
+        self.root.join("spans-function.npy")
     }
 
     /// One row a joined request: [`crate::record::JoinedRequest`].

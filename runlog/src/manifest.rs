@@ -132,6 +132,10 @@ pub struct Probes {
     pub site_offset_reason: String,
     /// Size of the ring buffer in bytes.
     pub ring_bytes: u32,
+    /// Kernel memory that the histograms take: arms × kinds of span × CPUs × size of a histogram.
+    pub histogram_bytes: u64,
+    /// CPUs that the machine can have; each has histograms of its own.
+    pub possible_cpus: usize,
     /// How often the probes were attached and detached.
     pub attaches: u32,
 }

@@ -154,6 +154,23 @@ pub struct ServerConnection {
     pub accepted_ns: u64,
 }
 
+/// The end of a connection, as the hook in the server saw it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, AutoSerialize)]
+pub struct ServerClose {
+    /// The hook's identity of the connection.
+    pub connection: u64,
+    /// Index of the arm in the manifest.
+    pub arm: u16,
+    /// Number of the attach (observed block) in the run.
+    pub attach: u32,
+    /// The server's descriptor.
+    pub fd: i32,
+    /// Before `close` was called.
+    pub closed_ns: u64,
+    /// Bytes that were read from it; `u64::MAX` when the connection is older than the attach.
+    pub received_bytes: u64,
+}
+
 /// One call of the hooked `read` on a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, AutoSerialize)]
 pub struct ReadSpan {
@@ -219,6 +236,44 @@ pub struct WriteSpan {
     /// Entered in the kernel.
     pub enter_ns: u64,
     /// Left in the kernel.
+    pub exit_ns: u64,
+}
+
+/// One call of `read(2)` in a traced process, hooked or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, AutoSerialize)]
+pub struct ReadSyscallSpan {
+    /// Index of the arm in the manifest; 0 in a trace.
+    pub arm: u16,
+    /// Number of the attach in the run.
+    pub attach: u32,
+    /// Process, as the root PID namespace numbers it.
+    pub tgid: u32,
+    /// Thread, likewise.
+    pub tid: u32,
+    /// The descriptor.
+    pub fd: i32,
+    /// What the call returned.
+    pub returned: i64,
+    /// Entered in the kernel.
+    pub enter_ns: u64,
+    /// Left in the kernel.
+    pub exit_ns: u64,
+}
+
+/// One call of the function named by `--symbol`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, AutoSerialize)]
+pub struct FunctionSpan {
+    /// Index of the arm in the manifest; 0 in a trace.
+    pub arm: u16,
+    /// Number of the attach in the run.
+    pub attach: u32,
+    /// Process, as the root PID namespace numbers it.
+    pub tgid: u32,
+    /// Thread, likewise.
+    pub tid: u32,
+    /// Entered.
+    pub enter_ns: u64,
+    /// Returned.
     pub exit_ns: u64,
 }
 

@@ -13,7 +13,7 @@ use crate::manifest::Probes;
 pub const SCHEMA: &str = "hookprobe/trace/1";
 
 /// What was seen of the traced processes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Trace {
     /// [`SCHEMA`].
@@ -22,8 +22,10 @@ pub struct Trace {
     pub targets: Vec<TraceTarget>,
     /// How long the probes were attached, in seconds.
     pub duration_s: f64,
-    /// What ended the trace.
+    /// What ended the trace; `running` while it goes on.
     pub ended: String,
+    /// Whether that came before the end that was asked for. What was measured is kept.
+    pub cut_short: bool,
     /// The probes.
     pub probes: Probes,
     /// What the probes add on this machine; null if not asked for.
@@ -32,6 +34,41 @@ pub struct Trace {
     pub spans: BTreeMap<String, SpanSummary>,
     /// Where every probe hit went.
     pub ledger: Ledger,
+    /// The records, or null when none were asked for (`--events`).
+    pub events: Option<Events>,
+}
+
+/// The records of a trace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Events {
+    /// The folder that has them.
+    pub folder: String,
+    /// Rows by file.
+    pub rows: BTreeMap<String, u64>,
+    /// Records that arrived and could not be written; `ended` says why.
+    pub not_written: u64,
+    /// How often the kernel woke the reader, as much was unread.
+    pub reader_woken: u64,
+}
+
+/// Version of the shape of [`Interval`].
+pub const INTERVAL_SCHEMA: &str = "hookprobe/trace-interval/1";
+
+/// One line of `probe-user trace --interval --json`: the spans that ended within a part of the trace.
+/// Histograms are read while spans are being added, so neighbouring intervals may each have a part of a
+/// span; all intervals together have all of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Interval {
+    /// [`INTERVAL_SCHEMA`].
+    pub schema: String,
+    /// Start, in seconds since the probes were attached.
+    pub from_s: f64,
+    /// End, likewise.
+    pub until_s: f64,
+    /// Spans by kind; only kinds that occurred.
+    pub spans: BTreeMap<String, SpanSummary>,
 }
 
 /// One traced process.

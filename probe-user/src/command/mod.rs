@@ -3,6 +3,9 @@
 pub mod bench;
 pub mod calibrate;
 pub mod correlate;
+pub mod events;
+pub mod kernel_histogram;
+pub mod live;
 pub mod options;
 pub mod trace;
 pub mod truth;

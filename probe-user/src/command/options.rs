@@ -16,6 +16,7 @@ use runlog::table::Rows;
 use stats::Trim;
 
 use crate::machine::{self, Policy};
+use crate::probes::ring::check_ring_bytes;
 use crate::probes::{KernelProbe, SiteChoice};
 use crate::run::arms::{self, ArmSpec, HookSpec, ServerSpec};
 use crate::run::experiment::{Experiment, ProbeOptions};
@@ -251,9 +252,7 @@ impl ExperimentOptions {
                  requests of a block"
             );
         }
-        if !ring_bytes.is_power_of_two() || *ring_bytes < 4_096 {
-            bail!("--ring-bytes {ring_bytes}: must be a power of two and at least 4096");
-        }
+        check_ring_bytes(*ring_bytes)?;
         if !path.starts_with('/') {
             bail!("--path {path}: must start with /");
         }
@@ -282,17 +281,7 @@ impl ExperimentOptions {
             Some(root) => root.clone(),
             None => RunDirectory::default_root(command),
         };
-        let missing = root
-            .ancestors()
-            .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
-        let made: Vec<PathBuf> = missing.map(Path::to_owned).collect();
-        let directory =
-            RunDirectory::create(&root).context("cannot write to the folder of the run (--out)")?;
-        for folder in &made {
-            give_to_caller(folder)?;
-        }
-        give_to_caller(&root)?;
-        Ok(NewRun { directory, made })
+        NewRun::create(&root).context("cannot write to the folder of the run (--out)")
     }
 }
 
@@ -307,6 +296,20 @@ pub struct NewRun {
 }
 
 impl NewRun {
+    /// Makes the folder, with its parents.
+    pub fn create(root: &Path) -> anyhow::Result<Self> {
+        let missing = root
+            .ancestors()
+            .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
+        let made: Vec<PathBuf> = missing.map(Path::to_owned).collect();
+        let directory = RunDirectory::create(root)?;
+        for folder in &made {
+            give_to_caller(folder)?;
+        }
+        give_to_caller(root)?;
+        Ok(Self { directory, made })
+    }
+
     /// Removes what a run that came to nothing has left, and the folders that were made for it. Does
     /// nothing once there are requests.
     pub fn discard_if_empty(&self) {
@@ -314,6 +317,11 @@ impl NewRun {
         if requests.is_ok_and(|mut requests| requests.next().is_some()) {
             return;
         }
+        self.discard();
+    }
+
+    /// Removes the files of the run, and the folders that were made for it.
+    pub fn discard(&self) {
         let entries = fs::read_dir(self.directory.root());
         for entry in entries.into_iter().flatten().flatten() {
             let _ = fs::remove_file(entry.path());

@@ -8,14 +8,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use hdrhistogram::Histogram;
 use probe_common::SpanKind;
 use runlog::calibration::Calibration;
 use runlog::trace::{SCHEMA, SpanSummary, Trace, TraceTarget};
 use stats::Trim;
-use tokio::time::sleep;
+use tokio::task::yield_now;
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use crate::analysis::correct::corrected_span;
 use crate::command::End;
+use crate::command::events::EventLog;
+use crate::command::live::Live;
 use crate::command::options::{CalibrationOptions, progress_bar};
 use crate::discover::elf::Elf;
 use crate::discover::mapped::find_library;
@@ -23,6 +27,7 @@ use crate::discover::processes::{self, Pid};
 use crate::discover::sites::{LoadedHook, loaded_hook};
 use crate::machine;
 use crate::probes::attach::{Function, Target};
+use crate::probes::ring::check_ring_bytes;
 use crate::probes::{KernelProbe, Options, Probes, SiteChoice};
 use crate::run::arms::HookSpec;
 use crate::run::calibration::first_instruction::FirstInstruction;
@@ -30,8 +35,9 @@ use crate::run::calibration::{Functions, Plan, calibrate_or_say_why};
 use crate::run::stop::Stop;
 use crate::show;
 
-/// How often targets are looked at, and the eBPF side's messages passed on.
-const TICK: Duration = Duration::from_millis(50);
+/// How often targets are looked at, what is in the ring buffer is taken out even if it is little, and
+/// the eBPF side's messages are passed on.
+const TICK: Duration = Duration::from_millis(100);
 
 /// Share of the calibration's values left out at each end: what interrupts add is no bias.
 const CALIBRATION_TRIM: f64 = 0.05;
@@ -65,6 +71,19 @@ pub struct TraceArguments {
     #[arg(long, value_name = "SECONDS")]
     duration: Option<f64>,
 
+    /// Write a record of each span to this folder, new or empty: read(2), hooked reads, writes on
+    /// hooked connections, accepts, closes, calls of --symbol
+    #[arg(long, value_name = "DIR")]
+    events: Option<PathBuf>,
+
+    /// Size of the ring buffer for records, a power of two
+    #[arg(long, default_value_t = 16 * 1024 * 1024, value_name = "BYTES", requires = "events")]
+    ring_bytes: u32,
+
+    /// Print summaries of each interval while tracing; with --json, a line each
+    #[arg(long, value_name = "SECONDS")]
+    interval: Option<f64>,
+
     /// What brackets read(2) in the kernel
     #[arg(long, value_enum, default_value_t = KernelProbe::Auto)]
     kernel_probe: KernelProbe,
@@ -87,65 +106,105 @@ pub struct TraceArguments {
 
 /// Traces.
 pub async fn trace(arguments: TraceArguments) -> anyhow::Result<End> {
-    let duration = match arguments.duration {
-        Some(seconds) if !(seconds > 0.0 && seconds <= 1e9) => {
-            bail!("--duration {seconds}: must be a number of seconds above 0")
-        }
-        seconds => seconds.map(Duration::from_secs_f64),
-    };
+    let duration = seconds("--duration", arguments.duration)?;
+    let interval = seconds("--interval", arguments.interval)?;
+    check_ring_bytes(arguments.ring_bytes)?;
     if !processes::in_root_pid_namespace() {
         bail!("{}", processes::OWN_PID_NAMESPACE);
     }
     let mut stop = Stop::listen()?;
     let targets = find_targets(&arguments)?;
-    let described = targets.iter().map(describe).collect();
     let pids: Vec<Pid> = targets.iter().map(|target| target.pid).collect();
-
-    let mut probes = Probes::load(Options {
-        kernel_probe: arguments.kernel_probe,
-        ring_bytes: None,
-        site: arguments.site,
-        program_stats: arguments.program_stats,
-        arms: 1,
-    })?;
-    let calibration = if arguments.calibration.calibration_rounds > 0 {
-        Some(tokio::select! {
-            calibration = calibrate(&arguments, &probes, &targets) => calibration?,
-            reason = stop.requested() => bail!("{reason} before the probes were attached"),
-        })
-    } else {
-        None
-    };
-    probes.set_targets(targets)?;
-    probes.attach()?;
-    let attached = Instant::now();
-    eprintln!("probe-user: attached to {}", show::list(&pids));
-    let ended = wait(&mut probes, &mut stop, &pids, duration).await;
-    let duration_s = attached.elapsed().as_secs_f64();
-    probes.detach()?;
-    // The eBPF side's last messages.
-    probes.drain(|_| Ok(()))?;
-
-    let trace = Trace {
+    let mut trace = Trace {
         schema: SCHEMA.to_owned(),
-        targets: described,
-        duration_s,
-        ended: ended?,
-        probes: probes.describe(),
-        spans: summarize(&probes, calibration.as_ref())?,
-        calibration,
-        ledger: probes.ledger()?,
+        targets: targets.iter().map(describe).collect(),
+        ended: "running".to_owned(),
+        ..Trace::default()
     };
-    if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&trace)?);
-    } else {
+    let mut events = arguments
+        .events
+        .as_deref()
+        .map(EventLog::create)
+        .transpose()?;
+    let probes = attach(&arguments, targets, &mut stop, &mut trace, events.as_mut());
+    let probes = match probes.await {
+        Ok(probes) => probes,
+        Err(error) => {
+            if let Some(events) = &events {
+                events.discard_unless_begun();
+            }
+            return Err(error);
+        }
+    };
+    let mut session = Session {
+        probes,
+        events,
+        pids,
+        attached: Instant::now(),
+    };
+    eprintln!("probe-user: attached to {}", show::list(&session.pids));
+    let live = interval.map(|every| {
+        let calibration = trace.calibration.clone();
+        Live::begin(every, arguments.json, session.attached, calibration)
+    });
+    let ended = session.wait(&mut stop, duration, live).await;
+    session.close(&mut trace, ended)?;
+    if !arguments.json {
         show::trace::print(&trace);
+    } else if interval.is_some() {
+        println!("{}", serde_json::to_string(&trace)?);
+    } else {
+        println!("{}", serde_json::to_string_pretty(&trace)?);
     }
-    Ok(if trace.ledger.balanced {
+    Ok(if trace.cut_short {
+        eprintln!("probe-user: cut short: {}", trace.ended);
+        End::CutShort
+    } else if trace.ledger.balanced {
         End::Complete
     } else {
         End::NotUsable
     })
+}
+
+/// A time given on the command line.
+fn seconds(option: &str, seconds: Option<f64>) -> anyhow::Result<Option<Duration>> {
+    match seconds {
+        Some(seconds) if !(1e-3..=1e9).contains(&seconds) => {
+            bail!("{option} {seconds}: must be a number of seconds from 0.001 to 1000000000")
+        }
+        seconds => Ok(seconds.map(Duration::from_secs_f64)),
+    }
+}
+
+/// Loads, calibrates and attaches the probes, and leaves the mark of a trace that has begun.
+async fn attach(
+    arguments: &TraceArguments,
+    targets: Vec<Target>,
+    stop: &mut Stop,
+    trace: &mut Trace,
+    events: Option<&mut EventLog>,
+) -> anyhow::Result<Probes> {
+    let mut probes = Probes::load(Options {
+        kernel_probe: arguments.kernel_probe,
+        ring_bytes: events.is_some().then_some(arguments.ring_bytes),
+        read_records: events.is_some(),
+        site: arguments.site,
+        program_stats: arguments.program_stats,
+        arms: 1,
+    })?;
+    if arguments.calibration.calibration_rounds > 0 {
+        trace.calibration = Some(tokio::select! {
+            calibration = calibrate(arguments, &probes, &targets) => calibration?,
+            reason = stop.requested() => bail!("{reason} before the probes were attached"),
+        });
+    }
+    probes.set_targets(targets)?;
+    probes.attach()?;
+    trace.probes = probes.describe();
+    if let Some(events) = events {
+        events.begin(trace)?;
+    }
+    Ok(probes)
 }
 
 /// Measures what the same probes add to calls that do nothing, on a process of ours with a copy of the same
@@ -206,25 +265,110 @@ fn begins_with(function: &Function) -> anyhow::Result<FirstInstruction> {
     Ok(FirstInstruction::of(&code[..length]))
 }
 
-async fn wait(
-    probes: &mut Probes,
-    stop: &mut Stop,
-    pids: &[Pid],
-    duration: Option<Duration>,
-) -> anyhow::Result<String> {
-    let end = duration.map(|duration| Instant::now() + duration);
-    loop {
-        tokio::select! {
-            reason = stop.requested() => return Ok(reason.to_owned()),
-            () = sleep(TICK) => {}
+/// How a trace ended.
+enum Ended {
+    /// As it was to end.
+    AsAsked(String),
+    /// Before.
+    CutShort(String),
+}
+
+/// Everything that is open while tracing.
+struct Session {
+    probes: Probes,
+    events: Option<EventLog>,
+    pids: Vec<Pid>,
+    attached: Instant,
+}
+
+impl Session {
+    /// Traces until something ends it.
+    async fn wait(
+        &mut self,
+        stop: &mut Stop,
+        duration: Option<Duration>,
+        mut live: Option<Live>,
+    ) -> anyhow::Result<Ended> {
+        let end = duration.map(|duration| self.attached + duration);
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_behind = false;
+        loop {
+            let due = live.as_ref().map(Live::due);
+            tokio::select! {
+                reason = stop.requested() => return Ok(match end {
+                    None => Ended::AsAsked(reason.to_owned()),
+                    Some(_) => Ended::CutShort(reason.to_owned()),
+                }),
+                () = at(end) => return Ok(Ended::AsAsked("the duration is over".to_owned())),
+                () = at(due) => if let Some(live) = &mut live {
+                    live.print(&self.probes)?;
+                },
+                _ = tick.tick() => {
+                    if let Some(events) = &mut self.events {
+                        events.flush();
+                    }
+                    if self.pids.iter().all(|pid| processes::by_pid(*pid).is_err()) {
+                        return Ok(Ended::AsAsked("the processes have ended".to_owned()));
+                    }
+                }
+                woken = self.probes.readable() => woken?,
+                () = yield_now(), if is_behind => {}
+            }
+            let events = &mut self.events;
+            is_behind = !self.probes.drain_some(|record| {
+                if let Some(events) = events {
+                    events.push(record);
+                }
+                Ok(())
+            })?;
+            if let Some(trouble) = self.events.as_ref().and_then(EventLog::trouble) {
+                return Ok(Ended::CutShort(trouble.to_owned()));
+            }
         }
-        probes.drain(|_| Ok(()))?;
-        if end.is_some_and(|end| Instant::now() >= end) {
-            return Ok("the duration is over".to_owned());
+    }
+
+    /// Detaches, takes the last records, and writes down what was seen.
+    fn close(mut self, trace: &mut Trace, ended: anyhow::Result<Ended>) -> anyhow::Result<()> {
+        trace.duration_s = self.attached.elapsed().as_secs_f64();
+        let detached = self.probes.detach();
+        // And the eBPF side's last messages.
+        let drained = self.probes.drain(|record| {
+            if let Some(events) = &mut self.events {
+                events.push(record);
+            }
+            Ok(())
+        });
+        let woken = self.probes.reader_woken();
+        let finished = self.events.map(|events| events.finish(woken));
+        let trouble = finished
+            .as_ref()
+            .and_then(|finished| finished.trouble.clone());
+        (trace.ended, trace.cut_short) = match (ended, trouble) {
+            (Ok(Ended::CutShort(reason)), _) | (Ok(Ended::AsAsked(_)), Some(reason)) => {
+                (reason, true)
+            }
+            (Ok(Ended::AsAsked(reason)), None) => (reason, false),
+            (Err(error), _) => (format!("{error:#}"), true),
+        };
+        detached?;
+        drained?;
+        trace.probes = self.probes.describe();
+        trace.spans = summarize(&self.probes, trace.calibration.as_ref())?;
+        trace.ledger = self.probes.ledger()?;
+        if let Some(finished) = finished {
+            trace.events = Some(finished.events.clone());
+            finished.complete(trace)?;
         }
-        if pids.iter().all(|pid| processes::by_pid(*pid).is_err()) {
-            return Ok("the processes have ended".to_owned());
-        }
+        Ok(())
+    }
+}
+
+/// Waits until then; without an instant, for ever.
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant.into()).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -307,23 +451,34 @@ fn summarize(
         if histogram.is_empty() {
             continue;
         }
-        let summary = SpanSummary {
-            count: histogram.len(),
-            mean_ns: probes.sum_ns(0, kind)? as f64 / histogram.len() as f64,
-            p50_ns: histogram.value_at_quantile(0.5),
-            p90_ns: histogram.value_at_quantile(0.9),
-            p99_ns: histogram.value_at_quantile(0.99),
-            p999_ns: histogram.value_at_quantile(0.999),
-            max_ns: histogram.max(),
-            corrected: None,
-        };
-        let summary = SpanSummary {
-            corrected: calibration
-                .and_then(|calibration| calibration.of(kind.name()))
-                .map(|calibrated| corrected_span(&summary, calibrated)),
-            ..summary
-        };
+        let sum_ns = probes.sum_ns(0, kind)?;
+        let summary = summary(kind, &histogram, sum_ns, calibration);
         spans.insert(kind.name().to_owned(), summary);
     }
     Ok(spans)
+}
+
+/// The durations in a histogram, whose exact sum is known.
+pub(super) fn summary(
+    kind: SpanKind,
+    histogram: &Histogram<u64>,
+    sum_ns: u64,
+    calibration: Option<&Calibration>,
+) -> SpanSummary {
+    let summary = SpanSummary {
+        count: histogram.len(),
+        mean_ns: sum_ns as f64 / histogram.len() as f64,
+        p50_ns: histogram.value_at_quantile(0.5),
+        p90_ns: histogram.value_at_quantile(0.9),
+        p99_ns: histogram.value_at_quantile(0.99),
+        p999_ns: histogram.value_at_quantile(0.999),
+        max_ns: histogram.max(),
+        corrected: None,
+    };
+    SpanSummary {
+        corrected: calibration
+            .and_then(|calibration| calibration.of(kind.name()))
+            .map(|calibrated| corrected_span(&summary, calibrated)),
+        ..summary
+    }
 }

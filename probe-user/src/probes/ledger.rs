@@ -59,10 +59,10 @@ impl InHistograms {
     fn missing(self, counters: &Counters) -> u64 {
         use Counter as C;
         let expected = |of: &[Counter]| -> u64 { of.iter().map(|c| counters.get(*c)).sum() };
-        expected(&[C::ReadRecorded]).abs_diff(self.reads)
+        expected(&[C::ReadRecorded, C::ReadRingFull]).abs_diff(self.reads)
             + expected(&[C::SiteRecorded, C::SiteRingFull]).abs_diff(self.hooked_reads)
             + expected(&[C::WriteRecorded, C::WriteRingFull]).abs_diff(self.writes)
-            + expected(&[C::FunctionRecorded]).abs_diff(self.calls)
+            + expected(&[C::FunctionRecorded, C::FunctionRingFull]).abs_diff(self.calls)
     }
 }
 
@@ -121,7 +121,7 @@ pub fn ledger(counted: &Counted, in_flight: InFlight, received: Received) -> Led
             row(
                 C::ReadHits,
                 C::ReadRecorded,
-                &[],
+                &[C::ReadRingFull],
                 &[C::ReadExitAlone, C::ReadEntryAlone, C::ReadThreadEnded],
                 in_flight.reads,
             ),
@@ -171,7 +171,7 @@ pub fn ledger(counted: &Counted, in_flight: InFlight, received: Received) -> Led
             row(
                 C::FunctionHits,
                 C::FunctionRecorded,
-                &[],
+                &[C::FunctionRingFull],
                 &[C::FunctionReturnAlone, C::FunctionEntryAlone],
                 in_flight.calls,
             ),
@@ -221,6 +221,7 @@ fn causes(
         ("read_entered_twice", counters.get(C::ReadEntryAlone)),
         ("read_thread_ended", counters.get(C::ReadThreadEnded)),
         ("read_thread_table_full", counters.get(C::ReadTableFull)),
+        ("read_ring_full", counters.get(C::ReadRingFull)),
         ("site_ring_full", counters.get(C::SiteRingFull)),
         ("site_without_syscall", counters.get(C::SiteUnpaired)),
         (
@@ -240,6 +241,7 @@ fn causes(
             counters.get(C::AcceptedTableFull),
         ),
         ("closed_ring_full", counters.get(C::ClosedRingFull)),
+        ("function_ring_full", counters.get(C::FunctionRingFull)),
         (
             "function_entered_before_attach",
             before_attach(C::FunctionReturnAlone, C::FunctionTableFull),

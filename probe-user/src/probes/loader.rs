@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use anyhow::Context as _;
-use aya::maps::{Array, HashMap, MapData, RingBuf};
+use aya::maps::{Array, HashMap, MapError};
 use aya::programs::UProbe;
 use aya::sys::{Stats, enable_stats};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
@@ -19,17 +19,22 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use crate::probes::attach::{Attached, FUNCTION_PROGRAMS, SITE_PROGRAMS, Target, attach};
 use crate::probes::kernel_info;
 use crate::probes::ledger::{InFlight, Received, counted, ledger};
+use crate::probes::memory::{HistogramMemory, mebibytes};
 use crate::probes::pair::{self, Choice, KernelProbe, program};
 use crate::probes::perf::wait_for_running_programs;
 use crate::probes::records::{Record, parse};
+use crate::probes::ring::{Ring, WakeUps};
 use crate::probes::site_offset::{SiteChoice, SiteOffset};
 use crate::probes::spans;
 
 /// The programs, as built by `build.rs`.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/probe-ebpf"));
+pub(super) static OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/probe-ebpf"));
 
 /// The smallest ring buffer: one page.
 const NO_RING_BYTES: u32 = 4_096;
+/// What [`Probes::drain_some`] takes at most: milliseconds of work.
+const SOME_BYTES: usize = 1 << 20;
 
 /// How the probes are to work.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +43,8 @@ pub struct Options {
     pub kernel_probe: KernelProbe,
     /// Size of the ring buffer for records, a power of two; `None` for histograms alone.
     pub ring_bytes: Option<u32>,
+    /// Whether there are to be records of every `read(2)` too, and not only of hooked ones.
+    pub read_records: bool,
     /// Where in a site to attach.
     pub site: SiteChoice,
     /// Whether the kernel is to count and time the programs' runs, which costs time itself.
@@ -55,6 +62,24 @@ pub enum LoadError {
          CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_SYS_ADMIN"
     )]
     NotPermitted(String),
+    /// There is not enough memory for the maps, or they are not allowed so much.
+    #[error(
+        "the kernel has no room for the eBPF maps ({reason}): the histograms take {histograms} ({arms} \
+         arms on {cpus} possible CPUs), the ring buffer {ring}; raise the memory limit of this cgroup, \
+         or ask for a smaller --ring-bytes"
+    )]
+    NoRoom {
+        /// What the kernel said.
+        reason: String,
+        /// What the histograms take.
+        histograms: String,
+        /// Arms.
+        arms: u32,
+        /// CPUs that the machine can have.
+        cpus: usize,
+        /// What the ring buffer takes.
+        ring: String,
+    },
     /// It cannot.
     #[error("this kernel cannot run the eBPF programs: {0}")]
     NotSupported(String),
@@ -68,7 +93,7 @@ pub struct Probes {
     ebpf: Ebpf,
     /// Carries the eBPF side's rare messages to the log.
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
-    ring: Option<RingBuf<MapData>>,
+    ring: Option<Ring>,
     choice: Choice,
     site_offset: SiteOffset,
     options: Options,
@@ -97,21 +122,30 @@ impl Probes {
 
         let want_records = u8::from(options.ring_bytes.is_some());
         let have_pair = u8::from(options.kernel_probe != KernelProbe::None);
+        let want_read_records = u8::from(options.read_records);
+        let ring_bytes = options.ring_bytes.unwrap_or(NO_RING_BYTES);
+        let memory = HistogramMemory::here(options.arms);
+        let wake_ups = WakeUps::of(ring_bytes, memory.cpus);
         let spans = options.arms * SpanKind::COUNT;
         let mut ebpf = EbpfLoader::new()
             .verifier_log_level(VerifierLogLevel::default())
             .override_global("WANT_RECORDS", &want_records, true)
+            .override_global("WANT_READ_RECORDS", &want_read_records, true)
+            .override_global("WAKE_AT_BYTES", &wake_ups.at_bytes, true)
+            .override_global("LOOK_MASK", &wake_ups.look_mask, true)
             .override_global("HAVE_KERNEL_PAIR", &have_pair, true)
             .map_max_entries("HISTOGRAMS", spans)
             .map_max_entries("SUMS_NS", spans)
-            .map_max_entries("RECORDS", options.ring_bytes.unwrap_or(NO_RING_BYTES))
+            .map_max_entries("RECORDS", ring_bytes)
             .load(OBJECT)
-            .map_err(|error| classify(&error))?;
+            .map_err(|error| {
+                no_room(&error, memory, ring_bytes).unwrap_or_else(|| classify(&error))
+            })?;
         let logger = EbpfLogger::init(&mut ebpf).ok();
         let ring = match options.ring_bytes {
             Some(_) => {
                 let map = ebpf.take_map("RECORDS").context("no map RECORDS")?;
-                Some(RingBuf::try_from(map).context("RECORDS is no ring buffer")?)
+                Some(Ring::open(map)?)
             }
             None => None,
         };
@@ -248,25 +282,58 @@ impl Probes {
         Ok(())
     }
 
-    /// Takes the records out of the ring buffer, and passes the eBPF side's messages on.
-    pub fn drain(
+    /// Waits until enough records are unread for the kernel to say so; without records, for ever.
+    /// Cancel-safe.
+    pub async fn readable(&mut self) -> anyhow::Result<()> {
+        match &mut self.ring {
+            Some(ring) => ring.readable().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// How often the kernel has woken the reader of records.
+    pub fn reader_woken(&self) -> u64 {
+        self.ring.as_ref().map_or(0, Ring::woken)
+    }
+
+    /// Takes all records out of the ring buffer that there are now, and passes the eBPF side's messages
+    /// on.
+    pub fn drain(&mut self, take: impl FnMut(Record) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        // Behind as many bytes as the ring has, there are only records that came meanwhile.
+        let all = self.options.ring_bytes.unwrap_or(0);
+        self.take_records(usize::try_from(all).unwrap_or(usize::MAX), take)?;
+        Ok(())
+    }
+
+    /// As [`Probes::drain`], but soon ends even when records come as fast as they are taken. Says
+    /// whether none is left.
+    pub fn drain_some(
         &mut self,
+        take: impl FnMut(Record) -> anyhow::Result<()>,
+    ) -> anyhow::Result<bool> {
+        self.take_records(SOME_BYTES, take)
+    }
+
+    fn take_records(
+        &mut self,
+        at_most: usize,
         mut take: impl FnMut(Record) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<bool> {
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }
         let Some(ring) = &mut self.ring else {
-            return Ok(());
+            return Ok(true);
         };
-        while let Some(bytes) = ring.next() {
-            self.received.records += 1;
-            match parse(&bytes) {
+        let received = &mut self.received;
+        ring.take(at_most, |bytes| {
+            received.records += 1;
+            match parse(bytes) {
                 Some(record) => take(record)?,
-                None => self.received.unknown += 1,
+                None => received.unknown += 1,
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// The ledger up to now. It balances when the probes are detached and the ring is drained.
@@ -316,15 +383,41 @@ impl Probes {
 
     /// What the manifest says about the probes.
     pub fn describe(&self) -> runlog::manifest::Probes {
+        let memory = HistogramMemory::here(self.options.arms);
         runlog::manifest::Probes {
             kernel_probe: self.choice.probe.name().to_owned(),
             passed_over: self.choice.passed_over.clone(),
             site_offset: self.site_offset.bytes,
             site_offset_reason: self.site_offset.reason.clone(),
             ring_bytes: self.options.ring_bytes.unwrap_or(0),
+            histogram_bytes: memory.bytes(),
+            possible_cpus: memory.cpus,
             attaches: self.attaches,
         }
     }
+}
+
+/// Whether maps were not created for want of memory. Kernels charge them to the memory cgroup of who
+/// creates them; per-CPU values may also be too large for the kernel's per-CPU allocator.
+fn no_room(
+    error: &(dyn std::error::Error + 'static),
+    memory: HistogramMemory,
+    ring_bytes: u32,
+) -> Option<LoadError> {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    let (name, cause) = chain
+        .filter_map(|error| error.downcast_ref::<MapError>())
+        .find_map(|error| match error {
+            MapError::CreateError { name, io_error } => Some((name, io_error)),
+            _ => None,
+        })?;
+    matches!(cause.raw_os_error(), Some(libc::ENOMEM | libc::E2BIG)).then(|| LoadError::NoRoom {
+        reason: format!("map {name}: {cause}"),
+        histograms: mebibytes(memory.bytes()),
+        arms: memory.arms,
+        cpus: memory.cpus,
+        ring: mebibytes(u64::from(ring_bytes)),
+    })
 }
 
 /// Tells "may not" from "cannot".
@@ -343,5 +436,37 @@ fn classify(error: &(dyn std::error::Error + 'static)) -> LoadError {
     match errno {
         Some(libc::EPERM | libc::EACCES) => LoadError::NotPermitted(text),
         _ => LoadError::NotSupported(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_without_room_is_told_with_its_size() {
+        let of = |errno| MapError::CreateError {
+            name: "HISTOGRAMS".to_owned(),
+            io_error: io::Error::from_raw_os_error(errno),
+        };
+        let memory = HistogramMemory {
+            arms: 16,
+            cpus: 128,
+        };
+        for errno in [libc::ENOMEM, libc::E2BIG] {
+            let error = aya::EbpfError::from(of(errno));
+            let text = no_room(&error, memory, 1 << 24).unwrap().to_string();
+            for part in [
+                "HISTOGRAMS",
+                "360.0 MiB",
+                "128 possible CPUs",
+                "16.0 MiB",
+                "cgroup",
+            ] {
+                assert!(text.contains(part), "{text}");
+            }
+        }
+        let not_permitted = aya::EbpfError::from(of(libc::EPERM));
+        assert!(no_room(&not_permitted, memory, 1 << 24).is_none());
     }
 }

@@ -4,9 +4,12 @@ pub mod attach;
 pub mod kernel_info;
 pub mod ledger;
 pub mod loader;
+pub mod memory;
 pub mod pair;
 pub mod perf;
 pub mod records;
+pub mod ring;
+pub mod self_test;
 pub mod site_offset;
 pub mod spans;
 

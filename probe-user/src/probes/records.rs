@@ -5,8 +5,8 @@
 )]
 
 use probe_common::{
-    Accepted, Closed, EVENT_ACCEPTED, EVENT_CLOSED, EVENT_HOOKED_READ, EVENT_WRITE, HookedRead,
-    Write,
+    Accepted, Closed, EVENT_ACCEPTED, EVENT_CLOSED, EVENT_FUNCTION_CALL, EVENT_HOOKED_READ,
+    EVENT_READ_SYSCALL, EVENT_WRITE, FunctionCall, HookedRead, ReadSyscall, Write,
 };
 
 /// A record.
@@ -20,6 +20,10 @@ pub enum Record {
     Accepted(Accepted),
     /// A connection was closed.
     Closed(Closed),
+    /// A call of `read(2)`.
+    ReadSyscall(ReadSyscall),
+    /// A call of the function named by `--symbol`.
+    FunctionCall(FunctionCall),
 }
 
 /// The record in `bytes`; `None` when they are none that this version knows.
@@ -30,6 +34,8 @@ pub fn parse(bytes: &[u8]) -> Option<Record> {
         EVENT_WRITE => read_as(bytes).map(Record::Write),
         EVENT_ACCEPTED => read_as(bytes).map(Record::Accepted),
         EVENT_CLOSED => read_as(bytes).map(Record::Closed),
+        EVENT_READ_SYSCALL => read_as(bytes).map(Record::ReadSyscall),
+        EVENT_FUNCTION_CALL => read_as(bytes).map(Record::FunctionCall),
         _ => None,
     }
 }
@@ -40,6 +46,8 @@ impl Plain for HookedRead {}
 impl Plain for Write {}
 impl Plain for Accepted {}
 impl Plain for Closed {}
+impl Plain for ReadSyscall {}
+impl Plain for FunctionCall {}
 
 fn read_as<T: Plain>(bytes: &[u8]) -> Option<T> {
     if bytes.len() != size_of::<T>() {

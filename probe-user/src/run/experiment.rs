@@ -196,6 +196,7 @@ impl Experiment {
                 site,
                 program_stats,
                 ring_bytes: Some(ring_bytes),
+                read_records: false,
                 arms: u32::try_from(arms.len()).unwrap_or(u32::MAX),
             })?;
             let mut targets = Vec::new();

@@ -1,6 +1,8 @@
 //! The table of `probe-user trace`.
 
-use runlog::trace::Trace;
+use std::collections::BTreeMap;
+
+use runlog::trace::{Interval, SpanSummary, Trace};
 
 use crate::show::{heading, ledger, ns, table};
 
@@ -24,26 +26,46 @@ pub fn print(trace: &Trace) {
         );
     }
     heading("spans");
-    if trace.spans.is_empty() {
-        println!("none: the processes made no call that is probed");
-    } else {
-        let header = ["kind", "count", "mean", "p50", "p90", "p99", "p99.9", "max"];
-        let mut table = table(&header, 1);
-        for (kind, span) in &trace.spans {
-            let durations = [
-                span.p50_ns,
-                span.p90_ns,
-                span.p99_ns,
-                span.p999_ns,
-                span.max_ns,
-            ];
-            table.add_row(
-                [kind.clone(), span.count.to_string(), ns(span.mean_ns)]
-                    .into_iter()
-                    .chain(durations.map(|duration| ns(duration as f64))),
-            );
-        }
-        println!("{table}");
-    }
+    println!("{}", spans(&trace.spans));
     ledger(&trace.ledger);
+    if let Some(events) = &trace.events {
+        println!(
+            "{} records in {}",
+            trace.ledger.records_received, events.folder
+        );
+    }
+}
+
+/// The text of an interval.
+pub fn interval(interval: &Interval) -> String {
+    let Interval {
+        from_s, until_s, ..
+    } = interval;
+    format!(
+        "from {from_s:.3} to {until_s:.3} s\n{}\n",
+        spans(&interval.spans)
+    )
+}
+
+fn spans(spans: &BTreeMap<String, SpanSummary>) -> String {
+    if spans.is_empty() {
+        return "none: the processes made no call that is probed".to_owned();
+    }
+    let header = ["kind", "count", "mean", "p50", "p90", "p99", "p99.9", "max"];
+    let mut table = table(&header, 1);
+    for (kind, span) in spans {
+        let durations = [
+            span.p50_ns,
+            span.p90_ns,
+            span.p99_ns,
+            span.p999_ns,
+            span.max_ns,
+        ];
+        table.add_row(
+            [kind.clone(), span.count.to_string(), ns(span.mean_ns)]
+                .into_iter()
+                .chain(durations.map(|duration| ns(duration as f64))),
+        );
+    }
+    table.to_string()
 }

@@ -280,6 +280,7 @@ fn load(plan: &Plan, kernel_probe: KernelProbe, target: Target) -> anyhow::Resul
     let mut probes = Probes::load(Options {
         kernel_probe,
         ring_bytes: None,
+        read_records: false,
         site: plan.site,
         program_stats: false,
         arms: 1,

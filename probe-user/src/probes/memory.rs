@@ -1,0 +1,48 @@
+//! What the histograms take of the kernel's memory.
+
+use probe_common::SpanKind;
+use probe_common::layout::Buckets;
+
+/// Kernel memory of the histograms. It is taken when they are created, for each CPU that the machine can
+/// have, and does not grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistogramMemory {
+    /// Arms.
+    pub arms: u32,
+    /// CPUs that the machine can have, offline ones too: `/sys/devices/system/cpu/possible`.
+    pub cpus: usize,
+}
+
+impl HistogramMemory {
+    /// Of this many arms on this machine.
+    pub fn here(arms: u32) -> Self {
+        Self {
+            arms,
+            cpus: aya::util::nr_cpus().unwrap_or(1),
+        }
+    }
+
+    /// Bytes: arms × kinds of span × CPUs × size of a histogram.
+    pub fn bytes(self) -> u64 {
+        let histograms = u64::from(self.arms) * u64::from(SpanKind::COUNT) * self.cpus as u64;
+        histograms * size_of::<Buckets>() as u64
+    }
+}
+
+/// Bytes in a message.
+pub fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn histograms_of_a_large_machine() {
+        // Three arms, six kinds, 64 CPUs, 3,840 buckets of 8 bytes.
+        let memory = HistogramMemory { arms: 3, cpus: 64 };
+        assert_eq!(memory.bytes(), 3 * 6 * 64 * 3_840 * 8);
+        assert_eq!(mebibytes(memory.bytes()), "33.8 MiB");
+    }
+}

@@ -1,0 +1,62 @@
+//! The kernel's histogram of values that somebody gives, without any probe.
+
+use anyhow::{Context as _, ensure};
+use aya::maps::PerCpuArray;
+use aya::programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _};
+use aya::{Ebpf, EbpfLoader};
+use probe_common::layout::{BUCKETS, Buckets};
+use probe_common::{SELF_TEST_VALUES, SpanKind};
+
+use crate::probes::loader::OBJECT;
+use crate::probes::pair::program;
+use crate::probes::spans;
+
+/// What became of the values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelHistogram {
+    /// How many values are in each bucket.
+    pub buckets: Vec<u64>,
+    /// Their sum, modulo 2^64.
+    pub sum: u64,
+}
+
+/// Passes values through the function that adds spans to histograms, in the kernel.
+pub fn kernel_histogram(values: &[u64]) -> anyhow::Result<KernelHistogram> {
+    ensure!(
+        values.len().is_multiple_of(SELF_TEST_VALUES),
+        "{} values: must be a multiple of {SELF_TEST_VALUES}",
+        values.len()
+    );
+    let mut ebpf = EbpfLoader::new()
+        .map_max_entries("HISTOGRAMS", SpanKind::COUNT)
+        .map_max_entries("SUMS_NS", SpanKind::COUNT)
+        .load(OBJECT)
+        .context("cannot load the eBPF object")?;
+    let program: &mut RawTracePoint = program(&mut ebpf, "self_test_spans")?;
+    program.load().context("cannot load the program")?;
+    let (batches, _) = values.as_chunks::<SELF_TEST_VALUES>();
+    for batch in batches {
+        let mut options = RawTracePointRunOptions::new();
+        options.args = *batch;
+        program
+            .test_run(options)
+            .context("cannot run the program (BPF_PROG_TEST_RUN; Linux 5.10)")?;
+    }
+    Ok(KernelHistogram {
+        buckets: buckets(&ebpf)?,
+        sum: spans::sum_ns(&ebpf, 0, SpanKind::Function)?,
+    })
+}
+
+/// The raw buckets, over all CPUs.
+fn buckets(ebpf: &Ebpf) -> anyhow::Result<Vec<u64>> {
+    let map = ebpf.map("HISTOGRAMS").context("no map HISTOGRAMS")?;
+    let map: PerCpuArray<_, Buckets> = map.try_into()?;
+    let mut sum = vec![0; BUCKETS];
+    for Buckets(buckets) in map.get(&SpanKind::Function.index(0), 0)?.iter() {
+        for (sum, count) in sum.iter_mut().zip(buckets) {
+            *sum += count;
+        }
+    }
+    Ok(sum)
+}
