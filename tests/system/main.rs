@@ -7,9 +7,13 @@
 mod bad_input;
 mod bench;
 mod calibration;
+mod events;
+mod histograms;
 mod hook;
 mod kit;
+mod leaks;
 mod loadgen;
+mod reader;
 mod skips;
 mod sut;
 mod trace;
@@ -60,6 +64,9 @@ fn main() -> ExitCode {
         bench::TESTS,
         calibration::TESTS,
         trace::TESTS,
+        events::TESTS,
+        histograms::TESTS,
+        leaks::TESTS,
     ];
     let kit: &'static Kit = match Kit::install(&arguments.programs) {
         Ok(kit) => Box::leak(Box::new(kit)),
