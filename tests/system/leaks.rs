@@ -1,1 +1,195 @@
-pub const TESTS: &[crate::Test] = &[];
+//! Attaching and detaching over and over, in one agent.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use runlog::RunDirectory;
+use runlog::manifest::Manifest;
+
+use crate::Test;
+use crate::kit::{Kit, Running, is_alive, wait_for};
+use crate::skips::Need;
+
+pub const TESTS: &[Test] = &[Test {
+    name: "leaks::a_hundred_attaches_and_detaches_leak_nothing",
+    needs: &[Need::Root],
+    run: cycles,
+}];
+
+/// eBPF objects, by the kernel's numbers, which it does not soon give to others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Objects {
+    programs: BTreeSet<u32>,
+    maps: BTreeSet<u32>,
+    links: BTreeSet<u32>,
+}
+
+impl Objects {
+    fn add(&mut self, other: &Self) {
+        self.programs.extend(&other.programs);
+        self.maps.extend(&other.maps);
+        self.links.extend(&other.links);
+    }
+
+    /// Those that the kernel still has.
+    fn remaining(&self) -> anyhow::Result<Self> {
+        let programs = aya::programs::loaded_programs()
+            .flatten()
+            .map(|program| program.id());
+        let maps = aya::maps::loaded_maps().flatten().map(|map| map.id());
+        let links = aya::programs::loaded_links()
+            .flatten()
+            .map(|link| link.id());
+        let of = |ours: &BTreeSet<u32>, all: BTreeSet<u32>| ours & &all;
+        Ok(Self {
+            programs: of(&self.programs, programs.collect()),
+            maps: of(&self.maps, maps.collect()),
+            links: of(&self.links, links.collect()),
+        })
+    }
+}
+
+/// What an agent holds at one moment.
+#[derive(Clone, Debug, Default)]
+struct Held {
+    descriptors: usize,
+    uprobes: usize,
+    objects: Objects,
+    /// Kernel memory of its maps and programs.
+    locked_bytes: u64,
+    /// Its own memory, but for what is backed by files and devices.
+    anonymous_kib: u64,
+}
+
+/// Looks at an agent. What is closed meanwhile may be missing.
+fn look(pid: u32) -> anyhow::Result<Held> {
+    let mut held = Held::default();
+    for descriptor in fs::read_dir(format!("/proc/{pid}/fd"))?.flatten() {
+        held.descriptors += 1;
+        let Ok(target) = fs::read_link(descriptor.path()) else {
+            continue;
+        };
+        if target.as_os_str() == "anon_inode:[perf_event]" {
+            held.uprobes += 1;
+        }
+        let name = descriptor.file_name();
+        let info = format!("/proc/{pid}/fdinfo/{}", name.to_string_lossy());
+        let info = fs::read_to_string(info).unwrap_or_default();
+        let number = |key: &str| -> Option<u64> {
+            let line = info.lines().find_map(|line| line.strip_prefix(key))?;
+            line.trim_start_matches(':').trim().parse().ok()
+        };
+        let id = |key| number(key).and_then(|id| u32::try_from(id).ok());
+        // A link tells its program's number too.
+        if let Some(link) = id("link_id") {
+            held.objects.links.insert(link);
+        } else {
+            held.objects.programs.extend(id("prog_id"));
+            held.objects.maps.extend(id("map_id"));
+            held.locked_bytes += number("memlock").unwrap_or(0);
+        }
+    }
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let anonymous = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
+    let anonymous = anonymous.and_then(|text| text.split_whitespace().next());
+    held.anonymous_kib = anonymous.context("no RssAnon")?.parse()?;
+    Ok(held)
+}
+
+fn cycles(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let out = folder.path().join("run");
+    let mut command = kit.command("probe-user");
+    // In each of 140 rounds the probes are attached for one half. Two such halves in a row are one attach:
+    // the seed makes it more than a hundred.
+    command.args([
+        "bench",
+        "--json",
+        "--requests=280",
+        "--blocks=140",
+        "--seed=1",
+    ]);
+    command.args(["--warmup=1", "--block-warmup=1", "--micro-calls=2", "--out"]);
+    command.arg(&out);
+    let agent = Running::start_piped(&mut command)?;
+    let pid = agent.pid();
+    let mut all = Objects::default();
+    let mut samples = Vec::new();
+    while is_alive(pid) {
+        if let Ok(held) = look(pid) {
+            all.add(&held.objects);
+            // From the first attach until everything is closed.
+            let has_begun = !samples.is_empty() || held.uprobes > 0;
+            if has_begun && !held.objects.programs.is_empty() {
+                samples.push(held);
+            }
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    // How the result is to be judged does not matter with two requests a block.
+    let output = agent.output()?;
+    let manifest: Manifest = runlog::json::read(&RunDirectory::existing(&out).manifest())
+        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+    ensure!(manifest.ended == "complete", "{}", manifest.ended);
+    let probes = manifest.probes.context("no probes")?;
+    ensure!(probes.attaches >= 100, "{} attaches", probes.attaches);
+
+    // Early and late: without the load of the programs, and without the end.
+    ensure!(samples.len() > 100, "{} samples", samples.len());
+    let tenth = samples.len() / 10;
+    let early = &samples[tenth..3 * tenth];
+    let late = &samples[7 * tenth..samples.len() - tenth];
+    let least = |of: &[Held], what: fn(&Held) -> u64| of.iter().map(what).min().unwrap_or(0);
+    let most = |of: &[Held], what: fn(&Held) -> u64| of.iter().map(what).max().unwrap_or(0);
+    let descriptors = |held: &Held| held.descriptors as u64;
+    let links = |held: &Held| held.objects.links.len() as u64;
+    let locked = |held: &Held| held.locked_bytes;
+    let anonymous = |held: &Held| held.anonymous_kib;
+    println!(
+        "{} attaches; early and late: {} and {} descriptors, {} and {} links, {} and {} bytes locked, {} \
+         and {} KiB",
+        probes.attaches,
+        least(early, descriptors),
+        least(late, descriptors),
+        most(early, links),
+        most(late, links),
+        most(early, locked),
+        most(late, locked),
+        most(early, anonymous),
+        most(late, anonymous)
+    );
+    ensure!(
+        most(early, |held| held.uprobes as u64) > 0,
+        "no uprobe was seen attached"
+    );
+    ensure!(least(late, descriptors) == least(early, descriptors));
+    ensure!(most(late, links) <= most(early, links));
+    ensure!(most(late, locked) == most(early, locked));
+    ensure!(most(late, anonymous) < most(early, anonymous) + 1_024);
+    // The programs and maps are those of the start: nothing was loaded again.
+    let objects = |of: &[Held]| {
+        let mut all = Objects::default();
+        of.iter().for_each(|held| all.add(&held.objects));
+        (all.programs, all.maps)
+    };
+    ensure!(
+        objects(early) == objects(late),
+        "{:?}, {:?}",
+        objects(early),
+        objects(late)
+    );
+
+    ensure!(
+        all.links.len() >= 100,
+        "{} links were seen",
+        all.links.len()
+    );
+    wait_for("the kernel to free what the agent held", || {
+        Ok(all.remaining()? == Objects::default())
+    })
+}
