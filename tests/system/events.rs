@@ -303,13 +303,9 @@ fn sigkill(kit: &Kit) -> anyhow::Result<()> {
     check_schema(&trace, "trace")?;
     ensure!(trace["ended"] == "running" && trace["ledger"]["balanced"] == false);
     let mut rows = Rows::<ReadSpan>::open(run.reads())?;
-    let mut offset = 0;
-    for row in rows.by_ref() {
-        ensure!(
-            row?.first_byte == offset,
-            "a row is wrong or missing at {offset}"
-        );
-        offset += 1;
+    for (number, row) in (0..).zip(rows.by_ref()) {
+        let first_byte = row?.first_byte;
+        ensure!(first_byte == number, "row {number} is of byte {first_byte}");
     }
     ensure!(rows.was_cut_short());
     Ok(())

@@ -172,23 +172,20 @@ fn compare(kind: &str, mut durations: Vec<u64>, summary: &SpanSummary) -> anyhow
     );
     let layout = reference()?;
     let quantiles = [
-        (0.5, summary.p50_ns),
-        (0.9, summary.p90_ns),
-        (0.99, summary.p99_ns),
-        (0.999, summary.p999_ns),
-        (1.0, summary.max_ns),
+        (500, summary.p50_ns),
+        (900, summary.p90_ns),
+        (990, summary.p99_ns),
+        (999, summary.p999_ns),
+        (1_000, summary.max_ns),
     ];
-    for (quantile, ns) in quantiles {
+    for (per_mille, ns) in quantiles {
         // The smallest value that at least this share of all values do not exceed.
-        let rank = (quantile * count as f64).ceil() as usize;
+        let rank = (per_mille * count).div_ceil(1_000);
         let exact = durations[rank - 1];
-        println!(
-            "{kind} p{:<5} {exact:>9} ns by records, {ns:>9} ns by histogram",
-            100.0 * quantile
-        );
+        println!("{kind} {per_mille} ‰: {exact} ns by records, {ns} ns by histogram");
         ensure!(
             layout.equivalent(exact, ns),
-            "{kind}, quantile {quantile}: {exact} ns by records, {ns} ns by histogram"
+            "{kind}, {per_mille} ‰: {exact} ns by records, {ns} ns by histogram"
         );
         ensure!(
             ns.abs_diff(exact) as f64 <= 0.008 * exact as f64,
