@@ -110,7 +110,7 @@ fn endless_bench(kit: &Kit, out: &Path) -> Command {
 
 /// Names of our programs that the kernel has loaded.
 fn loaded_programs() -> Vec<String> {
-    const OURS: [&str; 28] = [
+    const OURS: [&str; 29] = [
         "read_done",
         "accepted",
         "closed",
@@ -139,6 +139,7 @@ fn loaded_programs() -> Vec<String> {
         "kprobe_write_en",
         "kprobe_write_ex",
         "thread_exit",
+        "self_test_spans",
     ];
     aya::programs::loaded_programs()
         .flatten()

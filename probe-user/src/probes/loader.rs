@@ -19,6 +19,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use crate::probes::attach::{Attached, FUNCTION_PROGRAMS, SITE_PROGRAMS, Target, attach};
 use crate::probes::kernel_info;
 use crate::probes::ledger::{InFlight, Received, counted, ledger};
+use crate::probes::load::load;
 use crate::probes::memory::{HistogramMemory, mebibytes};
 use crate::probes::pair::{self, Choice, KernelProbe, program};
 use crate::probes::perf::wait_for_running_programs;
@@ -151,7 +152,7 @@ impl Probes {
         };
         for name in SITE_PROGRAMS.into_iter().chain(FUNCTION_PROGRAMS) {
             let program: &mut UProbe = program(&mut ebpf, name)?;
-            program.load().map_err(|error| classify(&error))?;
+            load(|| Ok(program.load()?)).map_err(|error| classify(error.as_ref()))?;
         }
         let choice = pair::choose(&mut ebpf, options.kernel_probe)?;
         if choice.probe == KernelProbe::None && options.kernel_probe == KernelProbe::Auto {

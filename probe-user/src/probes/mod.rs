@@ -3,6 +3,7 @@
 pub mod attach;
 pub mod kernel_info;
 pub mod ledger;
+pub mod load;
 pub mod loader;
 pub mod memory;
 pub mod pair;

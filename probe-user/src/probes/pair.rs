@@ -8,6 +8,8 @@ use aya::programs::Program;
 use aya::{Btf, Ebpf};
 use runlog::manifest::PassedOver;
 
+use crate::probes::load;
+
 /// Which kernel probe to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum KernelProbe {
@@ -191,16 +193,18 @@ fn load(ebpf: &mut Ebpf, part: &Part, btf: Option<&Btf>) -> anyhow::Result<()> {
         return Ok(());
     }
     let btf = || btf.context("the kernel has no BTF");
-    match program {
-        Program::BtfTracePoint(program) => program.load(&part.place, btf()?)?,
-        Program::FEntry(program) => program.load(&part.place, btf()?)?,
-        Program::FExit(program) => program.load(&part.place, btf()?)?,
-        Program::RawTracePoint(program) => program.load()?,
-        Program::TracePoint(program) => program.load()?,
-        Program::KProbe(program) => program.load()?,
-        other => anyhow::bail!("a program of type {:?} is in no pair", other.prog_type()),
-    }
-    Ok(())
+    load::load(|| {
+        match &mut *program {
+            Program::BtfTracePoint(program) => program.load(&part.place, btf()?)?,
+            Program::FEntry(program) => program.load(&part.place, btf()?)?,
+            Program::FExit(program) => program.load(&part.place, btf()?)?,
+            Program::RawTracePoint(program) => program.load()?,
+            Program::TracePoint(program) => program.load()?,
+            Program::KProbe(program) => program.load()?,
+            other => anyhow::bail!("a program of type {:?} is in no pair", other.prog_type()),
+        }
+        Ok(())
+    })
 }
 
 /// Attaches the loaded programs of a kernel probe.

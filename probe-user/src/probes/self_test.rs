@@ -7,6 +7,7 @@ use aya::{Ebpf, EbpfLoader};
 use probe_common::layout::{BUCKETS, Buckets};
 use probe_common::{SELF_TEST_VALUES, SpanKind};
 
+use crate::probes::load::load;
 use crate::probes::loader::OBJECT;
 use crate::probes::pair::program;
 use crate::probes::spans;
@@ -33,7 +34,7 @@ pub fn kernel_histogram(values: &[u64]) -> anyhow::Result<KernelHistogram> {
         .load(OBJECT)
         .context("cannot load the eBPF object")?;
     let program: &mut RawTracePoint = program(&mut ebpf, "self_test_spans")?;
-    program.load().context("cannot load the program")?;
+    load(|| Ok(program.load()?)).context("cannot load the program")?;
     let (batches, _) = values.as_chunks::<SELF_TEST_VALUES>();
     for batch in batches {
         let mut options = RawTracePointRunOptions::new();

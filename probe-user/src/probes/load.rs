@@ -1,0 +1,65 @@
+//! Loading a program in spite of signals.
+
+use anyhow::Context as _;
+use aya::programs::ProgramError;
+
+/// How often to try.
+const TRIES: u32 = 20;
+
+/// Loads a program by `load`, and once more for each time that a signal came in between: the kernel then
+/// gives up verifying and answers EAGAIN. A child that ends is signal enough.
+pub fn load(mut load: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    for _ in 1..TRIES {
+        match load() {
+            Err(error) if was_interrupted(&error) => {}
+            result => return result,
+        }
+    }
+    load().with_context(|| format!("interrupted {TRIES} times"))
+}
+
+fn was_interrupted(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(ProgramError::LoadError { io_error, .. })
+            if io_error.raw_os_error() == Some(libc::EAGAIN)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    fn fails_with(errno: i32) -> anyhow::Result<()> {
+        Err(ProgramError::LoadError {
+            io_error: io::Error::from_raw_os_error(errno),
+            verifier_log: aya_obj::VerifierLog::new(String::new()),
+        }
+        .into())
+    }
+
+    #[test]
+    fn an_interrupted_load_is_done_again_and_no_other() {
+        let mut tries = 0;
+        let loaded = load(|| {
+            tries += 1;
+            if tries < 3 {
+                fails_with(libc::EAGAIN)
+            } else {
+                Ok(())
+            }
+        });
+        assert!(loaded.is_ok());
+        assert_eq!(tries, 3);
+
+        let mut tries = 0;
+        let refused = load(|| {
+            tries += 1;
+            fails_with(libc::EINVAL)
+        });
+        assert!(refused.is_err());
+        assert_eq!(tries, 1);
+    }
+}
