@@ -65,9 +65,9 @@ pub enum LoadError {
     NotPermitted(String),
     /// There is not enough memory for the maps, or they are not allowed so much.
     #[error(
-        "the kernel has no room for the eBPF maps ({reason}): the histograms take {histograms} ({arms} \
-         arms on {cpus} possible CPUs), the ring buffer {ring}; raise the memory limit of this cgroup, \
-         or ask for a smaller --ring-bytes"
+        "the kernel has no room for the eBPF maps ({reason}): the histograms take {histograms} (arms: \
+         {arms}, possible CPUs: {cpus}), the ring buffer {ring}; raise the memory limit of this cgroup, or \
+         ask for a smaller --ring-bytes"
     )]
     NoRoom {
         /// What the kernel said.
@@ -460,7 +460,7 @@ mod tests {
             for part in [
                 "HISTOGRAMS",
                 "360.0 MiB",
-                "128 possible CPUs",
+                "possible CPUs: 128",
                 "16.0 MiB",
                 "cgroup",
             ] {
