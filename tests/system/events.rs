@@ -57,7 +57,7 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "events::refuses_what_cannot_be",
-        needs: &[Need::Root],
+        needs: &[Need::Root, Need::Program("sh")],
         run: refuses,
     },
 ];
@@ -66,7 +66,8 @@ pub const TESTS: &[Test] = &[
 pub fn trace_with_events(kit: &Kit, pid: u32, out: &Path, options: &[&str]) -> Command {
     let mut command = kit.command("probe-user");
     command
-        .args(["trace", "--json", "--pid", &pid.to_string(), "--events"])
+        .args(["trace", "--json", "--calibration-rounds=0", "--pid"])
+        .args([&pid.to_string(), "--events"])
         .arg(out)
         .args(options);
     command
@@ -344,7 +345,13 @@ fn intervals(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
     let mut reader = Reader::start(kit, folder.path(), 1, Until::Seconds(2))?;
     let mut command = kit.command("probe-user");
-    command.args(["trace", "--json", "--interval=0.25", "--pid"]);
+    command.args([
+        "trace",
+        "--json",
+        "--calibration-rounds=0",
+        "--interval=0.25",
+        "--pid",
+    ]);
     command.arg(reader.pid().to_string());
     let mut trace = Running::start_piped(&mut command)?;
     trace.wait_for_stderr("attached to")?;

@@ -120,7 +120,13 @@ fn cycles(kit: &Kit) -> anyhow::Result<()> {
         "--blocks=140",
         "--seed=1",
     ]);
-    command.args(["--warmup=1", "--block-warmup=1", "--micro-calls=2", "--out"]);
+    command.args([
+        "--warmup=1",
+        "--block-warmup=1",
+        "--micro-calls=2",
+        "--calibration-rounds=0",
+        "--out",
+    ]);
     command.arg(&out);
     let agent = Running::start_piped(&mut command)?;
     let pid = agent.pid();
