@@ -47,7 +47,7 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "bench::a_server_behind_a_script_is_found_and_ended",
-        needs: &[Need::Root],
+        needs: &[Need::Root, Need::Program("sh")],
         run: server_behind_script,
     },
     Test {

@@ -51,7 +51,7 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "trace::the_site_is_optimised_where_the_kernel_can",
-        needs: &[Need::Root],
+        needs: &[Need::Root, Need::Architecture("x86_64")],
         run: optimised_site,
     },
     Test {
