@@ -1,8 +1,9 @@
 //! What differs between the architectures of guests.
 
 use std::path::PathBuf;
+use std::process::Command;
 
-use crate::command::{release, target};
+use crate::command::{cargo, release, target};
 
 /// The architecture of a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,27 @@ impl Architecture {
             Self::X86_64 => "cc",
             Self::Aarch64 => "aarch64-linux-gnu-gcc",
         }
+    }
+
+    /// The program that takes symbols out of a program.
+    pub fn strip(self) -> &'static str {
+        match self {
+            Self::X86_64 => "strip",
+            Self::Aarch64 => "aarch64-linux-gnu-strip",
+        }
+    }
+
+    /// cargo with a task, for a Rust target; `None` is the host's own.
+    pub fn cargo(self, task: &str, rust_target: Option<&str>) -> Command {
+        let mut cargo = cargo();
+        cargo.arg(task);
+        if let Some(name) = rust_target {
+            let linker = name.to_uppercase().replace('-', "_");
+            cargo
+                .args(["--target", name])
+                .env(format!("CARGO_TARGET_{linker}_LINKER"), self.c_compiler());
+        }
+        cargo
     }
 
     /// The emulator.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use crate::command::{cargo, command, is_installed, output, run, target};
+use crate::command::{command, is_installed, output, run, target};
 use crate::setup;
 use crate::vm::architecture::Architecture;
 use crate::vm::initramfs::{self, Contents};
@@ -15,10 +15,11 @@ use crate::vm::qemu::{Boot, Ended};
 /// The programs that every guest has in `/bin`, and the hook.
 const PROGRAMS: [&str; 4] = ["probe-user", "loadgen", "sut", "readhook.so"];
 
-/// A command that runs in a guest. [`prepare`] comes first.
+/// A command that runs in a guest. [`install_tools`] and [`build_init`] come
+/// first.
 #[derive(Clone, Copy, Debug)]
 pub struct Guest<'g> {
-    /// Names the folder that keeps the initramfs and the console: `target/vm/NAME`.
+    /// Names the folder that keeps the initramfs and the console: `target/vm/guests/NAME`.
     pub name: &'g str,
     /// The kernel.
     pub kernel: Kernel,
@@ -37,7 +38,7 @@ impl Guest<'_> {
         let built = architecture.programs_folder();
         let mut programs: Vec<PathBuf> = PROGRAMS.map(|name| built.join(name)).into();
         programs.extend_from_slice(self.programs);
-        let folder = target().join("vm").join(self.name);
+        let folder = target().join("vm/guests").join(self.name);
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let initramfs = folder.join("initramfs.cpio");
         let contents = Contents {
@@ -56,37 +57,33 @@ impl Guest<'_> {
     }
 }
 
-/// Installs the emulator, where that can be done, and builds the init of guests.
-pub fn prepare(architecture: Architecture) -> anyhow::Result<()> {
-    install_tools(architecture)?;
-    let name = architecture.init_target();
-    add_rust_target(name)?;
-    let mut build = cargo();
-    build.args(["build", "--release", "--package", "guest-init"]);
-    build.args(["--target", name]);
-    build.env(linker_variable(name), architecture.c_compiler());
-    run(&mut build)
+/// Installs the emulator and what building for an architecture takes, where that can be done.
+pub fn install_tools(architecture: Architecture) -> anyhow::Result<()> {
+    let needed = [architecture.qemu(), architecture.c_compiler()];
+    if !needed.iter().all(|program| is_installed(program)) {
+        let packages = architecture.debian_packages();
+        setup::install_packages(packages);
+        if let Some(missing) = needed.iter().find(|program| !is_installed(program)) {
+            bail!(
+                "{missing} is not installed, and could not be (Debian packages {})",
+                packages.join(", ")
+            );
+        }
+    }
+    add_rust_target(architecture.init_target())?;
+    architecture
+        .programs_target()
+        .map_or(Ok(()), add_rust_target)
 }
 
-/// Installs the emulator and the cross-compiler.
-fn install_tools(architecture: Architecture) -> anyhow::Result<()> {
-    let needed = [architecture.qemu(), architecture.c_compiler()];
-    let packages = architecture.debian_packages();
-    if needed.iter().all(|program| is_installed(program)) {
-        return Ok(());
-    }
-    setup::install_packages(packages);
-    match needed.iter().find(|program| !is_installed(program)) {
-        Some(missing) => bail!(
-            "{missing} is not installed, and could not be (Debian packages {})",
-            packages.join(", ")
-        ),
-        None => Ok(()),
-    }
+/// Builds the init of guests, linked statically.
+pub fn build_init(architecture: Architecture) -> anyhow::Result<()> {
+    let mut build = architecture.cargo("build", Some(architecture.init_target()));
+    run(build.args(["--release", "--package", "guest-init"]))
 }
 
 /// Has rustup install the standard library of a target.
-pub fn add_rust_target(name: &str) -> anyhow::Result<()> {
+fn add_rust_target(name: &str) -> anyhow::Result<()> {
     let libraries = output(command("rustc").args(["--print", "target-libdir", "--target", name]))?;
     let libraries = String::from_utf8(libraries.stdout)?;
     if !Path::new(libraries.trim()).is_dir() {
@@ -94,12 +91,6 @@ pub fn add_rust_target(name: &str) -> anyhow::Result<()> {
         run(command("rustup").args(["target", "add", name]))?;
     }
     Ok(())
-}
-
-/// The variable by which cargo takes the linker of a target.
-pub fn linker_variable(target: &str) -> String {
-    let target = target.to_uppercase().replace('-', "_");
-    format!("CARGO_TARGET_{target}_LINKER")
 }
 
 fn init_path(architecture: Architecture) -> PathBuf {

@@ -67,6 +67,14 @@ pub const KERNELS: [Kernel; 5] = [
     },
 ];
 
+/// The kernels with these names; all of them when none is named.
+pub fn select(names: &[String]) -> anyhow::Result<Vec<Kernel>> {
+    if names.is_empty() {
+        return Ok(KERNELS.to_vec());
+    }
+    names.iter().map(|name| by_name(name)).collect()
+}
+
 /// The kernel of a name.
 pub fn by_name(name: &str) -> anyhow::Result<Kernel> {
     let found = KERNELS.iter().find(|kernel| kernel.name == name);

@@ -17,8 +17,13 @@ const LAYERS: [&str; 3] = [
 /// `probe-user bench --kernel-probe kprobe` from end to end on a Debian 6.1 kernel.
 pub fn kprobe_bench(stages: &mut Stages) -> anyhow::Result<()> {
     let kernel = kernels::by_name("6.1")?;
-    stages.run("guest's tools", || guest::prepare(kernel.architecture))?;
-    stages.run("kernel", || kernel.image())?;
+    stages.run("kernel 6.1", || {
+        guest::install_tools(kernel.architecture)?;
+        kernel.image()
+    })?;
+    stages.run("init of the guest", || {
+        guest::build_init(kernel.architecture)
+    })?;
     // Emulated instruction by instruction, so little must do. A kernel probe that is asked for by
     // name is taken or there is none: with syscall spans in the result, it was this one.
     let bench = [
