@@ -18,7 +18,7 @@ pub fn raise_loopback() -> io::Result<()> {
     // SAFETY: all-zero bytes are a valid ifreq.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
-        *to = from.cast_signed();
+        *to = libc::c_char::from_ne_bytes([*from]);
     }
     let flags = i16::try_from(libc::IFF_UP | libc::IFF_RUNNING).unwrap_or(0);
     request.ifr_ifru.ifru_flags = flags;

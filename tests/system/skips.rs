@@ -11,6 +11,8 @@ pub enum Need {
     Root,
     /// A program on the PATH.
     Program(&'static str),
+    /// Servers that outrun the agent, which those of an emulated machine do not.
+    Speed,
     /// Machine code of this architecture.
     Architecture(&'static str),
 }
@@ -25,12 +27,14 @@ impl Need {
                 let found = std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
                 (!found).then(|| format!("needs {name}"))
             }
+            // Every machine that the tests are built on has it.
+            Self::Speed => None,
             Self::Architecture(name) => (name != ARCH).then(|| format!("is about {name}")),
         }
     }
 }
 
-/// Whether a test attaches probes, and needs nothing for it but root and our own programs: what a virtual
+/// Whether a test attaches probes, and needs nothing for it but root and our own programs: what an emulated
 /// machine that has only these can run.
 pub fn probes_alone(test: &Test) -> bool {
     let is_met_there =
