@@ -8,15 +8,12 @@
 mod machine;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 use std::thread;
 
 use rustix::mount::{MountFlags, mount};
-
-/// Stands alone on the line before what the program printed.
-const STDOUT_MARK: &str = "guest: stdout";
 
 const MOUNTS: [(&str, &str); 6] = [
     ("proc", "/proc"),
@@ -59,22 +56,14 @@ fn run() -> std::io::Result<u8> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
-    let stderr = child.stderr.take().map(|stderr| {
-        thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                println!("stderr: {line}");
-            }
-        })
-    });
-    let mut stdout = String::new();
-    if let Some(mut pipe) = child.stdout.take() {
-        pipe.read_to_string(&mut stdout)?;
-    }
+    let copiers = [
+        child.stdout.take().map(|pipe| copy(pipe, "stdout")),
+        child.stderr.take().map(|pipe| copy(pipe, "stderr")),
+    ];
     let status = child.wait()?;
-    if let Some(copier) = stderr {
+    for copier in copiers.into_iter().flatten() {
         let _ = copier.join();
     }
-    println!("{STDOUT_MARK}\n{stdout}");
     if let Some(signal) = status.signal() {
         println!("guest: killed by signal {signal}");
     }
@@ -82,4 +71,14 @@ fn run() -> std::io::Result<u8> {
         .code()
         .and_then(|code| u8::try_from(code).ok())
         .unwrap_or(98))
+}
+
+/// Copies lines to the console as they come, each with its stream's name before it: the kernel writes
+/// there too.
+fn copy(pipe: impl Read + Send + 'static, stream: &'static str) -> thread::JoinHandle<()> {
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+            println!("{stream}: {}", String::from_utf8_lossy(&line));
+        }
+    })
 }

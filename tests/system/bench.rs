@@ -16,7 +16,10 @@ use runlog::table::read_all;
 use rustix::process::Signal;
 
 use crate::Test;
-use crate::kit::{Kit, Running, check_schema, is_alive, json, output, succeed, wait_for};
+use crate::kit::{
+    Kit, Running, check_schema, exact_kernel_probe, is_alive, json, output, recursion_misses,
+    succeed, wait_for,
+};
 use crate::skips::Need;
 
 pub const TESTS: &[Test] = &[
@@ -42,12 +45,12 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "bench::a_small_ring_drops_and_counts",
-        needs: &[Need::Root],
+        needs: &[Need::Root, Need::Speed],
         run: small_ring,
     },
     Test {
         name: "bench::a_server_behind_a_script_is_found_and_ended",
-        needs: &[Need::Root],
+        needs: &[Need::Root, Need::Program("sh")],
         run: server_behind_script,
     },
     Test {
@@ -93,16 +96,18 @@ fn short_bench(kit: &Kit, out: &Path) -> Command {
         "--warmup=200",
         "--calibration-rounds=2",
     ]);
+    command.args(exact_kernel_probe());
     command
         .args(["--block-warmup=20", "--micro-calls=300", "--out"])
         .arg(out);
     command
 }
 
-/// A bench that would take hours.
+/// A bench that would take a quarter of an hour, and far longer in an emulated machine. Its blocks are
+/// short, as each ends with all of its records in the files.
 fn endless_bench(kit: &Kit, out: &Path) -> Command {
     let mut command = kit.command("probe-user");
-    command.args(["bench", "--json", "--requests=100000000", "--blocks=100000"]);
+    command.args(["bench", "--json", "--requests=2500000", "--blocks=10000"]);
     command.args(["--micro-calls=2", "--calibration-rounds=0", "--out"]);
     command.arg(out);
     command
@@ -383,8 +388,18 @@ fn kernel_probes(kit: &Kit) -> anyhow::Result<()> {
         let folder = kit.scratch()?;
         let out = folder.path().join("run");
         let mut command = short_bench(kit, &out);
-        command.args(["--requests=600", "--warmup=10", "--kernel-probe", name]);
-        let analysis = json(&succeed(&mut command).context(name)?)?;
+        command.args(["--requests=300", "--blocks=3", "--warmup=10"]);
+        command.args(["--micro-calls=50", "--kernel-probe", name]);
+        let output = output(&mut command)?;
+        let analysis = json(&output).context(name)?;
+        // Where the kernel passes hits over it says how many, and the result is not usable.
+        let passed_over = recursion_misses(&analysis["ledger"]);
+        let code = output.status.code();
+        ensure!(
+            code == Some(0) || (code == Some(4) && passed_over > 0),
+            "{name}: {code:?}: {}",
+            analysis["not_usable"]
+        );
         let in_situ = &analysis["in_situ"];
         if in_situ["missing"].is_null() {
             worked.push(name);
@@ -393,9 +408,10 @@ fn kernel_probes(kit: &Kit) -> anyhow::Result<()> {
                 "{name}: {}",
                 analysis["ledger"]
             );
+            let matched = analysis["join"]["matched"].as_u64().unwrap_or(0);
             ensure!(
-                analysis["join"]["matched"] == 600,
-                "{name}: {}",
+                (300 - passed_over.min(300)..=300).contains(&matched),
+                "{name}: {passed_over} passed over, {}",
                 analysis["join"]
             );
             ensure!(
@@ -495,7 +511,7 @@ fn start_endless(kit: &Kit, out: &Path) -> anyhow::Result<Running> {
     let running = Running::start_piped(&mut endless_bench(kit, out))?;
     wait_for("records to be written", || {
         let reads = fs::metadata(RunDirectory::existing(out).reads());
-        Ok(reads.is_ok_and(|file| file.len() > 1_000_000))
+        Ok(reads.is_ok_and(|file| file.len() > 40_000))
     })?;
     // What `nothing_left` looks for can be found while it is there.
     ensure!(our_processes(kit)?.len() >= 5, "{:?}", our_processes(kit)?);
@@ -612,7 +628,7 @@ fn sigkill(kit: &Kit) -> anyhow::Result<()> {
     ensure!(
         json(&output)?["matched"]
             .as_u64()
-            .is_some_and(|matched| matched > 1_000)
+            .is_some_and(|matched| matched > 200)
     );
     Ok(())
 }

@@ -20,12 +20,12 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "calibration::a_hook_that_does_nothing_costs_nothing",
-        needs: &[Need::Root],
+        needs: &[Need::Root, Need::Speed],
         run: empty_hook,
     },
     Test {
         name: "calibration::every_kind_of_probe_is_calibrated_or_said_why_not",
-        needs: &[Need::Root],
+        needs: &[Need::Root, Need::Speed],
         run: all_kinds,
     },
     Test {

@@ -2,8 +2,10 @@
 //! them.
 //!
 //! Tests that attach probes need root. Without it they are skipped by name, and so are tests whose
-//! peer (a Java compiler, redis) is not installed; `--deny-skips` makes a skip a failure.
+//! peer (a Java compiler, redis) is not installed; `--deny-skips` makes a skip a failure. `--probing` takes
+//! those alone that probe and need no peer, which is what `cargo xtask vm` runs on other kernels.
 
+mod attach_types;
 mod bad_input;
 mod bench;
 mod calibration;
@@ -50,6 +52,10 @@ struct Options {
     #[arg(long)]
     deny_skips: bool,
 
+    /// Run the tests that attach probes and need no program but ours
+    #[arg(long)]
+    probing: bool,
+
     #[command(flatten)]
     harness: libtest_mimic::Arguments,
 }
@@ -69,6 +75,7 @@ fn main() -> ExitCode {
         events::TESTS,
         histograms::TESTS,
         leaks::TESTS,
+        attach_types::TESTS,
     ];
     let kit: &'static Kit = match Kit::install(&arguments.programs) {
         Ok(kit) => Box::leak(Box::new(kit)),
@@ -81,6 +88,7 @@ fn main() -> ExitCode {
     let trials = tests
         .into_iter()
         .flatten()
+        .filter(|test| !arguments.probing || skips::probes_alone(test))
         .map(|test| {
             let skipped = skips.check(test);
             let run = test.run;

@@ -1,5 +1,7 @@
 //! What tests need that a machine may not have.
 
+use std::env::consts::ARCH;
+
 use crate::Test;
 
 /// Something that a test cannot do without.
@@ -9,6 +11,10 @@ pub enum Need {
     Root,
     /// A program on the PATH.
     Program(&'static str),
+    /// Servers that outrun the agent, which those of an emulated machine do not.
+    Speed,
+    /// Machine code of this architecture.
+    Architecture(&'static str),
 }
 
 impl Need {
@@ -21,8 +27,19 @@ impl Need {
                 let found = std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
                 (!found).then(|| format!("needs {name}"))
             }
+            // Every machine that the tests are built on has it.
+            Self::Speed => None,
+            Self::Architecture(name) => (name != ARCH).then(|| format!("is about {name}")),
         }
     }
+}
+
+/// Whether a test attaches probes, and needs nothing for it but root and our own programs: what an emulated
+/// machine that has only these can run.
+pub fn probes_alone(test: &Test) -> bool {
+    let is_met_there =
+        |need: &Need| matches!(need, Need::Root) || *need == Need::Architecture(ARCH);
+    test.needs.contains(&Need::Root) && test.needs.iter().all(is_met_there)
 }
 
 /// The tests that are skipped, with the reason.

@@ -1,6 +1,8 @@
 //! Building.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::Context as _;
 
@@ -14,15 +16,21 @@ pub fn prepare(stages: &mut Stages) -> anyhow::Result<()> {
 }
 
 fn build() -> anyhow::Result<()> {
+    programs(cargo().arg("build"), &release())
+}
+
+/// Builds the programs and the hook, optimised, with a `cargo build` that puts them into a folder.
+pub fn programs(cargo_build: &mut Command, folder: &Path) -> anyhow::Result<()> {
     let programs = ["readhook", "sut", "loadgen", "probe-user"];
-    run(cargo()
-        .args(["build", "--release"])
+    run(cargo_build
+        .arg("--release")
         .args(programs.iter().flat_map(|package| ["--package", package])))?;
     // Cargo names libraries lib*.so; the hook is known as readhook.so.
-    let named = release().join("readhook.so");
+    let built = folder.join("libreadhook.so");
+    let named = folder.join("readhook.so");
     let _ = fs::remove_file(&named);
-    fs::hard_link(release().join("libreadhook.so"), &named)
-        .or_else(|_| fs::copy(release().join("libreadhook.so"), &named).map(|_| ()))
+    fs::hard_link(&built, &named)
+        .or_else(|_| fs::copy(&built, &named).map(|_| ()))
         .with_context(|| format!("cannot make {}", named.display()))
 }
 

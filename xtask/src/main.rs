@@ -16,6 +16,7 @@ mod vm;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::command::Stages;
@@ -46,6 +47,17 @@ Once built, `target/release/probe-user bench --help` lists the options.")]
         after_help = "Once built, `target/release/probe-user truth --help` lists the options."
     )]
     Truth(Words),
+    /// Run the tests that attach probes on other kernels, in virtual machines (QEMU), and show which attach
+    /// type works on which
+    Vm {
+        /// Kernels by name, as 6.1; without any, all of them
+        #[arg(value_name = "KERNEL")]
+        kernels: Vec<String>,
+
+        /// Fail where a kernel or QEMU cannot be had, rather than skip the kernel [default in CI]
+        #[arg(long, env = "CI", value_parser = FalseyValueParser::new())]
+        must_run: bool,
+    },
     /// Run a long proof by name; without a name, list them
     Prove {
         /// Its name
@@ -113,6 +125,7 @@ fn run(task: Task, stages: &mut Stages) -> anyhow::Result<ExitCode> {
             build::prepare(stages)?;
             stages.run("truth", || prove::truth(&words))
         }
+        Task::Vm { kernels, must_run } => vm::run_tests(&kernels, must_run, stages),
         Task::Prove { name } => prove::run(name.as_deref(), stages),
         Task::Setup => stages.run("setup", setup::all).map(|()| ExitCode::SUCCESS),
         Task::Build => build::prepare(stages).map(|()| ExitCode::SUCCESS),

@@ -51,7 +51,9 @@ const MUTATIONS: &[Mutation] = &[
 
 /// Applies each mutation in turn, builds, and runs its test.
 pub fn prove(stages: &mut Stages) -> anyhow::Result<()> {
-    let tests = stages.run("build of the system tests", build_system_tests)?;
+    let tests = stages.run("build of the system tests", || {
+        build_system_tests(cargo().arg("test"))
+    })?;
     stages.run("the tests pass on sound sources", || {
         MUTATIONS.iter().try_for_each(|mutation| {
             let passed = passes(&tests, mutation.test, &release())?;

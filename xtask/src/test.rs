@@ -1,7 +1,7 @@
 //! The everyday tests: lints, unit tests, and the system tests on real processes.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, bail};
 
@@ -63,14 +63,15 @@ pub fn everyday(stages: &mut Stages) -> anyhow::Result<ExitCode> {
         setup::test_peers();
         Ok(())
     })?;
-    let program = stages.run("build of the system tests", build_system_tests)?;
+    let program = stages.run("build of the system tests", || {
+        build_system_tests(cargo().arg("test"))
+    })?;
     stages.run("system tests", || system_tests(&program, privilege()))
 }
 
-/// Builds the system tests; returns the program.
-pub fn build_system_tests() -> anyhow::Result<PathBuf> {
-    let built = output(cargo().args([
-        "test",
+/// Builds the system tests with a `cargo test`; returns the path of the program.
+pub fn build_system_tests(cargo_test: &mut Command) -> anyhow::Result<PathBuf> {
+    let built = output(cargo_test.args([
         "--quiet",
         "--package",
         "system-tests",

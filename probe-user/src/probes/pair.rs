@@ -1,11 +1,13 @@
 //! The kernel pair: what brackets `read(2)` and the write family inside the kernel.
 
+use std::cell::LazyCell;
 use std::collections::BTreeSet;
 use std::fmt::Debug;
+use std::io;
 
-use anyhow::Context as _;
-use aya::programs::Program;
-use aya::{Btf, Ebpf};
+use anyhow::{Context as _, anyhow};
+use aya::programs::{Program, ProgramError};
+use aya::{Btf, BtfError, Ebpf};
 use runlog::manifest::PassedOver;
 
 use crate::probes::load;
@@ -209,10 +211,11 @@ fn load(ebpf: &mut Ebpf, part: &Part, btf: Option<&Btf>) -> anyhow::Result<()> {
 
 /// Attaches the loaded programs of a kernel probe.
 pub fn attach(ebpf: &mut Ebpf, probe: KernelProbe) -> anyhow::Result<AttachedPair> {
+    let btf = LazyCell::new(Btf::from_sys_fs as fn() -> _);
     let links = parts(probe)
         .iter()
         .map(|part| {
-            attach_part(ebpf, part)
+            attach_part(ebpf, part, &btf)
                 .with_context(|| format!("cannot attach {} to {}", part.program, part.place))
         })
         .collect::<anyhow::Result<_>>()?;
@@ -228,7 +231,14 @@ pub fn program_ids(ebpf: &mut Ebpf, probe: KernelProbe) -> anyhow::Result<BTreeS
     ids.collect()
 }
 
-fn attach_part(ebpf: &mut Ebpf, part: &Part) -> anyhow::Result<Box<dyn Debug + Send>> {
+/// The kernel's types, read when they are first needed.
+type LazyBtf = LazyCell<Result<Btf, BtfError>>;
+
+fn attach_part(
+    ebpf: &mut Ebpf,
+    part: &Part,
+    btf: &LazyBtf,
+) -> anyhow::Result<Box<dyn Debug + Send>> {
     /// Attaches, and takes the link out of the program, so that it is ours to drop.
     macro_rules! attach {
         ($program:ident $(, $place:expr)*) => {{
@@ -236,15 +246,40 @@ fn attach_part(ebpf: &mut Ebpf, part: &Part) -> anyhow::Result<Box<dyn Debug + S
             Box::new($program.take_link(link)?)
         }};
     }
+    /// As above. A kernel before 5.13 attaches a program of fentry or fexit once; to be attached again,
+    /// it must be loaded again.
+    macro_rules! attach_or_reload {
+        ($program:ident) => {{
+            let link = match $program.attach() {
+                Err(error) if is_spent(&error) => {
+                    let btf = LazyCell::force(btf);
+                    let btf = btf.as_ref().map_err(|error| anyhow!("{error}"))?;
+                    $program.unload()?;
+                    $program.load(&part.place, btf)?;
+                    $program.attach()?
+                }
+                result => result?,
+            };
+            Box::new($program.take_link(link)?)
+        }};
+    }
     Ok(match any_program(ebpf, &part.program)? {
         Program::BtfTracePoint(program) => attach!(program),
-        Program::FEntry(program) => attach!(program),
-        Program::FExit(program) => attach!(program),
+        Program::FEntry(program) => attach_or_reload!(program),
+        Program::FExit(program) => attach_or_reload!(program),
         Program::RawTracePoint(program) => attach!(program, &part.place),
         Program::TracePoint(program) => attach!(program, "syscalls", &part.place),
         Program::KProbe(program) => attach!(program, &part.place, 0),
         other => anyhow::bail!("a program of type {:?} is in no pair", other.prog_type()),
     })
+}
+
+/// Whether the kernel refused to attach a program that was attached before.
+fn is_spent(error: &ProgramError) -> bool {
+    match error {
+        ProgramError::SyscallError(error) => error.io_error.kind() == io::ErrorKind::NotFound,
+        _ => false,
+    }
 }
 
 fn any_program<'e>(ebpf: &'e mut Ebpf, name: &str) -> anyhow::Result<&'e mut Program> {
@@ -255,7 +290,7 @@ fn any_program<'e>(ebpf: &'e mut Ebpf, name: &str) -> anyhow::Result<&'e mut Pro
 /// A program of the object, by name and type.
 pub fn program<'e, P>(ebpf: &'e mut Ebpf, name: &str) -> anyhow::Result<&'e mut P>
 where
-    &'e mut P: TryFrom<&'e mut Program, Error = aya::programs::ProgramError>,
+    &'e mut P: TryFrom<&'e mut Program, Error = ProgramError>,
 {
     Ok(any_program(ebpf, name)?.try_into()?)
 }

@@ -1,0 +1,98 @@
+//! What differs between the architectures of guests.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::command::{cargo, release, target};
+
+/// The architecture of a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Architecture {
+    /// That of the machines that hookprobe runs on.
+    X86_64,
+    /// arm64, for which programs are cross-compiled.
+    Aarch64,
+}
+
+impl Architecture {
+    /// Debian's name for it.
+    pub fn debian(self) -> &'static str {
+        match self {
+            Self::X86_64 => "amd64",
+            Self::Aarch64 => "arm64",
+        }
+    }
+
+    /// The Rust target of the guests' init, which is linked statically.
+    pub fn init_target(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64-unknown-linux-musl",
+            Self::Aarch64 => "aarch64-unknown-linux-musl",
+        }
+    }
+
+    /// The Rust target of the programs; `None` where they are the host's own.
+    pub fn programs_target(self) -> Option<&'static str> {
+        match self {
+            Self::X86_64 => None,
+            Self::Aarch64 => Some("aarch64-unknown-linux-gnu"),
+        }
+    }
+
+    /// Where the built programs are.
+    pub fn programs_folder(self) -> PathBuf {
+        match self.programs_target() {
+            None => release(),
+            Some(name) => target().join(name).join("release"),
+        }
+    }
+
+    /// The C compiler, which links and knows where libraries are.
+    pub fn c_compiler(self) -> &'static str {
+        match self {
+            Self::X86_64 => "cc",
+            Self::Aarch64 => "aarch64-linux-gnu-gcc",
+        }
+    }
+
+    /// The program that takes symbols out of a program.
+    pub fn strip(self) -> &'static str {
+        match self {
+            Self::X86_64 => "strip",
+            Self::Aarch64 => "aarch64-linux-gnu-strip",
+        }
+    }
+
+    /// cargo with a task, for a Rust target; `None` is the host's own.
+    pub fn cargo(self, task: &str, rust_target: Option<&str>) -> Command {
+        let mut cargo = cargo();
+        cargo.arg(task);
+        if let Some(name) = rust_target {
+            let linker = name.to_uppercase().replace('-', "_");
+            cargo
+                .args(["--target", name])
+                .env(format!("CARGO_TARGET_{linker}_LINKER"), self.c_compiler());
+        }
+        cargo
+    }
+
+    /// The emulator.
+    pub fn qemu(self) -> &'static str {
+        match self {
+            Self::X86_64 => "qemu-system-x86_64",
+            Self::Aarch64 => "qemu-system-aarch64",
+        }
+    }
+
+    /// The Debian packages with the emulator, and with what cross-compiling takes.
+    pub fn debian_packages(self) -> &'static [&'static str] {
+        match self {
+            Self::X86_64 => &["qemu-system-x86"],
+            Self::Aarch64 => &[
+                "qemu-system-arm",
+                "gcc-aarch64-linux-gnu",
+                "libc6-dev-arm64-cross",
+            ],
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! A command in a guest with a kernel of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+
+use crate::command::{command, is_installed, output, run, target};
+use crate::setup;
+use crate::vm::architecture::Architecture;
+use crate::vm::initramfs::{self, Contents};
+use crate::vm::kernels::Kernel;
+use crate::vm::qemu::{Boot, Ended};
+
+/// The programs that every guest has in `/bin`, and the hook.
+const PROGRAMS: [&str; 4] = ["probe-user", "loadgen", "sut", "readhook.so"];
+
+/// A command that runs in a guest. [`install_tools`] and [`build_init`] come
+/// first.
+#[derive(Clone, Copy, Debug)]
+pub struct Guest<'g> {
+    /// Names the folder that keeps the initramfs and the console: `target/vm/guests/NAME`.
+    pub name: &'g str,
+    /// The kernel.
+    pub kernel: Kernel,
+    /// Programs for `/bin`, beside our own.
+    pub programs: &'g [PathBuf],
+    /// The command: a path in the guest, and arguments.
+    pub command: &'g [&'g str],
+    /// See [`Boot::counts_instructions`].
+    pub counts_instructions: bool,
+}
+
+impl Guest<'_> {
+    /// Boots, runs the command and waits for its end. An error says that there was no boot.
+    pub fn run(&self) -> anyhow::Result<Ended> {
+        let architecture = self.kernel.architecture;
+        let built = architecture.programs_folder();
+        let mut programs: Vec<PathBuf> = PROGRAMS.map(|name| built.join(name)).into();
+        programs.extend_from_slice(self.programs);
+        let folder = target().join("vm/guests").join(self.name);
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let initramfs = folder.join("initramfs.cpio");
+        let contents = Contents {
+            init: &init_path(architecture),
+            programs: &programs,
+            command: self.command,
+        };
+        initramfs::write(&initramfs, architecture, &contents)?;
+        let boot = Boot {
+            architecture,
+            kernel: &self.kernel.image()?,
+            initramfs: &initramfs,
+            counts_instructions: self.counts_instructions,
+        };
+        boot.run()
+    }
+}
+
+/// Installs the emulator and what building for an architecture takes, where that can be done.
+pub fn install_tools(architecture: Architecture) -> anyhow::Result<()> {
+    let needed = [architecture.qemu(), architecture.c_compiler()];
+    if !needed.iter().all(|program| is_installed(program)) {
+        let packages = architecture.debian_packages();
+        setup::install_packages(packages);
+        if let Some(missing) = needed.iter().find(|program| !is_installed(program)) {
+            bail!(
+                "{missing} is not installed, and could not be (Debian packages {})",
+                packages.join(", ")
+            );
+        }
+    }
+    add_rust_target(architecture.init_target())?;
+    architecture
+        .programs_target()
+        .map_or(Ok(()), add_rust_target)
+}
+
+/// Builds the init of guests, linked statically.
+pub fn build_init(architecture: Architecture) -> anyhow::Result<()> {
+    let mut build = architecture.cargo("build", Some(architecture.init_target()));
+    run(build.args(["--release", "--package", "guest-init"]))
+}
+
+/// Has rustup install the standard library of a target.
+fn add_rust_target(name: &str) -> anyhow::Result<()> {
+    let libraries = output(command("rustc").args(["--print", "target-libdir", "--target", name]))?;
+    let libraries = String::from_utf8(libraries.stdout)?;
+    if !Path::new(libraries.trim()).is_dir() {
+        eprintln!("installing the Rust target {name}");
+        run(command("rustup").args(["target", "add", name]))?;
+    }
+    Ok(())
+}
+
+fn init_path(architecture: Architecture) -> PathBuf {
+    target()
+        .join(architecture.init_target())
+        .join("release/guest-init")
+}
