@@ -41,6 +41,13 @@ const MUTATIONS: &[Mutation] = &[
         test: "bench::a_small_ring_drops_and_counts",
     },
     Mutation {
+        name: "histograms: values next to a bucket's end fall into the next bucket",
+        file: "probe-ebpf/src/maps.rs",
+        sound: "bucket_of(span_ns)",
+        broken: "bucket_of(span_ns + (span_ns >> 11))",
+        test: "histograms::the_kernels_buckets_are_those_of_hdrhistogram",
+    },
+    Mutation {
         name: "calibration sign: what probing adds is added once more",
         file: "probe-user/src/analysis/correct.rs",
         sound: "quantile_ns as f64 - shift_ns",
