@@ -18,13 +18,16 @@ const HALF: u32 = 1 << (SUB_BUCKET_BITS - 1);
 /// Buckets of a histogram, the one that holds [`MAX_VALUE_NS`] being in the last doubling.
 pub const BUCKETS: usize = ((doublings() + 2) * HALF) as usize;
 
-/// One histogram of one CPU. It fits the kernel's limit of 32 KiB for a per-CPU value.
-pub type Histogram = [u64; BUCKETS];
-
-/// A histogram as a map value.
+/// The spans of one arm and kind on one CPU, a map value. It fits the kernel's limit of 32 KiB for a
+/// per-CPU value.
 #[derive(Clone, Copy, Debug)]
-#[repr(transparent)]
-pub struct Buckets(pub Histogram);
+#[repr(C)]
+pub struct Spans {
+    /// How many fell into each bucket.
+    pub buckets: [u64; BUCKETS],
+    /// Their exact sum, in ns: means come from here, not from buckets.
+    pub sum_ns: u64,
+}
 
 /// How often the range of the first 256 values must be doubled to hold [`MAX_VALUE_NS`].
 const fn doublings() -> u32 {
@@ -66,7 +69,7 @@ pub const fn lowest_of(bucket: usize) -> u64 {
     ((bucket % half + half) as u64) << doubling
 }
 
-const _: () = assert!(size_of::<Histogram>() <= 32 * 1024);
+const _: () = assert!(size_of::<Spans>() <= 32 * 1024);
 
 #[cfg(test)]
 mod tests {

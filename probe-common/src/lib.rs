@@ -93,5 +93,5 @@ mod user {
     // SAFETY: as above.
     unsafe impl aya::Pod for super::OpenCalls {}
     // SAFETY: as above.
-    unsafe impl aya::Pod for super::layout::Buckets {}
+    unsafe impl aya::Pod for super::layout::Spans {}
 }

@@ -9,7 +9,7 @@ use core::arch::asm;
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
-use probe_common::layout::{BUCKETS, Buckets, bucket_of};
+use probe_common::layout::{BUCKETS, Spans, bucket_of};
 use probe_common::{
     Connection, ConnectionKey, Counter, Counters, MAX_ARMS, MAX_THREADS, OpenCalls, SpanKind,
     Thread,
@@ -43,12 +43,8 @@ static NO_CALLS: Array<OpenCalls> = Array::with_max_entries(1, 0);
 
 /// One histogram per CPU for each arm and kind. The loader sets the number of entries.
 #[map]
-static HISTOGRAMS: PerCpuArray<Buckets> =
+static HISTOGRAMS: PerCpuArray<Spans> =
     PerCpuArray::with_max_entries(MAX_ARMS * SpanKind::COUNT, 0);
-
-/// The exact sum of the spans of each arm and kind, in ns: means come from here, not from buckets.
-#[map]
-static SUMS_NS: PerCpuArray<u64> = PerCpuArray::with_max_entries(MAX_ARMS * SpanKind::COUNT, 0);
 
 /// The ledger, one set of counters an arm.
 #[map]
@@ -239,18 +235,16 @@ pub fn count_hit_of_other() {
 /// Adds a span to the histogram and the sum of its arm and kind.
 #[inline(always)]
 pub fn add_span(arm: u32, kind: SpanKind, span_ns: u64) {
-    let index = kind.index(arm);
-    if let Some(histogram) = HISTOGRAMS.get_ptr_mut(index) {
-        let bucket = bucket_of(span_ns);
-        if bucket < BUCKETS {
-            // SAFETY: as in `count`.
-            add(unsafe { &mut (*histogram).0[bucket] }, 1);
-        }
-    }
-    if let Some(sum_ns) = SUMS_NS.get_ptr_mut(index) {
+    let Some(spans) = HISTOGRAMS.get_ptr_mut(kind.index(arm)) else {
+        return;
+    };
+    let bucket = bucket_of(span_ns);
+    if bucket < BUCKETS {
         // SAFETY: as in `count`.
-        add(unsafe { &mut *sum_ns }, span_ns);
+        add(unsafe { &mut (*spans).buckets[bucket] }, 1);
     }
+    // SAFETY: as in `count`.
+    add(unsafe { &mut (*spans).sum_ns }, span_ns);
 }
 
 /// What became of a record.

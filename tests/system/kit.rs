@@ -360,11 +360,19 @@ pub fn json(output: &Output) -> anyhow::Result<serde_json::Value> {
 }
 
 /// The published schemas, by name. Built in, as the tests run on other machines too.
-const SCHEMAS: [(&str, &str); 5] = [
+const SCHEMAS: [(&str, &str); 7] = [
     ("analysis", include_str!("../../docs/schema/analysis.json")),
+    (
+        "calibration",
+        include_str!("../../docs/schema/calibration.json"),
+    ),
     ("load", include_str!("../../docs/schema/load.json")),
     ("manifest", include_str!("../../docs/schema/manifest.json")),
     ("trace", include_str!("../../docs/schema/trace.json")),
+    (
+        "trace-interval",
+        include_str!("../../docs/schema/trace-interval.json"),
+    ),
     ("truth", include_str!("../../docs/schema/truth.json")),
 ];
 

@@ -141,7 +141,6 @@ impl Probes {
             .override_global("LOOK_MASK", &wake_ups.look_mask, true)
             .override_global("HAVE_KERNEL_PAIR", &have_pair, true)
             .map_max_entries("HISTOGRAMS", spans)
-            .map_max_entries("SUMS_NS", spans)
             .map_max_entries("OPEN_CALLS", options.function_threads.max(1))
             .map_max_entries("RECORDS", ring_bytes)
             .load(OBJECT)

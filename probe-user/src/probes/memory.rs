@@ -1,7 +1,7 @@
 //! What the histograms take of the kernel's memory.
 
 use probe_common::SpanKind;
-use probe_common::layout::Buckets;
+use probe_common::layout::Spans;
 
 /// Kernel memory of the histograms. It is taken when they are created, for each CPU that the machine can
 /// have, and does not grow.
@@ -25,7 +25,7 @@ impl HistogramMemory {
     /// Bytes: arms × kinds of span × CPUs × size of a histogram.
     pub fn bytes(self) -> u64 {
         let histograms = u64::from(self.arms) * u64::from(SpanKind::COUNT) * self.cpus as u64;
-        histograms * size_of::<Buckets>() as u64
+        histograms * size_of::<Spans>() as u64
     }
 }
 
@@ -40,9 +40,9 @@ mod tests {
 
     #[test]
     fn histograms_of_a_large_machine() {
-        // Three arms, six kinds, 64 CPUs, 3,840 buckets of 8 bytes.
+        // Three arms, six kinds, 64 CPUs, 3,840 buckets and a sum of 8 bytes each.
         let memory = HistogramMemory { arms: 3, cpus: 64 };
-        assert_eq!(memory.bytes(), 3 * 6 * 64 * 3_840 * 8);
+        assert_eq!(memory.bytes(), 3 * 6 * 64 * 3_841 * 8);
         assert_eq!(mebibytes(memory.bytes()), "33.8 MiB");
     }
 }

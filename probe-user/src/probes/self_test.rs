@@ -1,10 +1,9 @@
 //! The kernel's histogram of values that somebody gives, without any probe.
 
 use anyhow::{Context as _, ensure};
-use aya::maps::PerCpuArray;
 use aya::programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _};
 use aya::{Ebpf, EbpfLoader};
-use probe_common::layout::{BUCKETS, Buckets};
+use probe_common::layout::{BUCKETS, Spans};
 use probe_common::{SELF_TEST_VALUES, SpanKind};
 
 use crate::probes::load::load;
@@ -30,7 +29,6 @@ pub fn kernel_histogram(values: &[u64]) -> anyhow::Result<KernelHistogram> {
     );
     let mut ebpf = EbpfLoader::new()
         .map_max_entries("HISTOGRAMS", SpanKind::COUNT)
-        .map_max_entries("SUMS_NS", SpanKind::COUNT)
         .load(OBJECT)
         .context("cannot load the eBPF object")?;
     let program: &mut RawTracePoint = program(&mut ebpf, "self_test_spans")?;
@@ -51,10 +49,8 @@ pub fn kernel_histogram(values: &[u64]) -> anyhow::Result<KernelHistogram> {
 
 /// The raw buckets, over all CPUs.
 fn buckets(ebpf: &Ebpf) -> anyhow::Result<Vec<u64>> {
-    let map = ebpf.map("HISTOGRAMS").context("no map HISTOGRAMS")?;
-    let map: PerCpuArray<_, Buckets> = map.try_into()?;
     let mut sum = vec![0; BUCKETS];
-    for Buckets(buckets) in map.get(&SpanKind::Function.index(0), 0)?.iter() {
+    for Spans { buckets, .. } in spans::per_cpu(ebpf, 0, SpanKind::Function)?.iter() {
         for (sum, count) in sum.iter_mut().zip(buckets) {
             *sum += count;
         }

@@ -2,19 +2,16 @@
 
 use anyhow::Context as _;
 use aya::Ebpf;
-use aya::maps::PerCpuArray;
+use aya::maps::{PerCpuArray, PerCpuValues};
 use hdrhistogram::Histogram;
 use probe_common::SpanKind;
-use probe_common::layout::{self, Buckets};
+use probe_common::layout::{self, Spans};
 use runlog::interval_log::new_histogram;
 
 /// The histogram of an arm's spans of one kind, over all CPUs.
 pub fn histogram(ebpf: &Ebpf, arm: u32, kind: SpanKind) -> anyhow::Result<Histogram<u64>> {
-    let map = ebpf.map("HISTOGRAMS").context("no map HISTOGRAMS")?;
-    let map: PerCpuArray<_, Buckets> = map.try_into()?;
-    let per_cpu = map.get(&kind.index(arm), 0)?;
     let mut histogram = new_histogram();
-    for Buckets(buckets) in per_cpu.iter() {
+    for Spans { buckets, .. } in per_cpu(ebpf, arm, kind)?.iter() {
         for (bucket, count) in buckets.iter().enumerate().filter(|(_, count)| **count > 0) {
             // Both layouts have the same buckets, so nothing moves.
             histogram.saturating_record_n(layout::lowest_of(bucket), *count);
@@ -25,9 +22,15 @@ pub fn histogram(ebpf: &Ebpf, arm: u32, kind: SpanKind) -> anyhow::Result<Histog
 
 /// The exact sum of an arm's spans of one kind, over all CPUs, in nanoseconds.
 pub fn sum_ns(ebpf: &Ebpf, arm: u32, kind: SpanKind) -> anyhow::Result<u64> {
-    let map = ebpf.map("SUMS_NS").context("no map SUMS_NS")?;
-    let map: PerCpuArray<_, u64> = map.try_into()?;
-    Ok(map.get(&kind.index(arm), 0)?.iter().sum())
+    let per_cpu = per_cpu(ebpf, arm, kind)?;
+    Ok(per_cpu.iter().map(|spans| spans.sum_ns).sum())
+}
+
+/// An arm's spans of one kind, as each CPU has them.
+pub fn per_cpu(ebpf: &Ebpf, arm: u32, kind: SpanKind) -> anyhow::Result<PerCpuValues<Spans>> {
+    let map = ebpf.map("HISTOGRAMS").context("no map HISTOGRAMS")?;
+    let map: PerCpuArray<_, Spans> = map.try_into()?;
+    Ok(map.get(&kind.index(arm), 0)?)
 }
 
 #[cfg(test)]
