@@ -17,7 +17,7 @@ pub use records::{
     Accepted, Closed, EVENT_ACCEPTED, EVENT_CLOSED, EVENT_FUNCTION_CALL, EVENT_HOOKED_READ,
     EVENT_READ_SYSCALL, EVENT_WRITE, FunctionCall, HookedRead, ReadSyscall, UNKNOWN_OFFSET, Write,
 };
-pub use threads::{Connection, ConnectionKey, MAX_THREADS, Thread};
+pub use threads::{Connection, ConnectionKey, ConnectionSlot, MAX_THREADS, Target, Thread};
 
 /// What a histogram holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +88,10 @@ mod user {
     unsafe impl aya::Pod for super::Thread {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::Connection {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::ConnectionSlot {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::Target {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::ConnectionKey {}
     // SAFETY: as above.

@@ -1,7 +1,44 @@
-//! What the eBPF programs remember between probe hits.
+//! What the eBPF programs remember between probe hits: of processes, threads and connections.
+//!
+//! Each table has slots, found by the low bits of a number without a hash: in a program, a look into an
+//! array is two instructions, and into a hash table a call. What finds its slot taken by another is in a
+//! hash table behind.
 
-/// Threads that can be followed at once.
+/// Threads that can be followed at once, besides those in slots.
 pub const MAX_THREADS: u32 = 1 << 14;
+/// Slots of threads.
+pub const THREAD_SLOTS: u32 = 1 << 14;
+/// Processes that can be traced.
+pub const MAX_TARGETS: u32 = 1 << 10;
+/// Slots of traced processes.
+pub const TARGET_SLOTS: u32 = 1 << 12;
+/// Connections that can be followed at once, besides those in slots.
+pub const MAX_CONNECTIONS: u32 = 1 << 16;
+/// Slots of connections.
+pub const CONNECTION_SLOTS: u32 = 1 << 14;
+
+/// A slot of traced processes. An empty one has the number 0, which no process has that makes system
+/// calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Target {
+    /// The process.
+    pub tgid: u32,
+    /// Its arm.
+    pub arm: u32,
+    /// Whether other processes would have had this slot too; they are in the hash table.
+    pub is_shared: u32,
+}
+
+impl Target {
+    /// The slot of a process.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "eBPF programs are one function each")]
+    #[must_use]
+    pub const fn slot_of(tgid: u32) -> u32 {
+        tgid & (TARGET_SLOTS - 1)
+    }
+}
 
 /// [`Thread::state`]: nothing is going on.
 pub const IDLE: u32 = 0;
@@ -16,14 +53,18 @@ pub const IN_WRITE: u32 = 3;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Thread {
+    /// The thread; 0 in an empty slot.
+    pub tid: u32,
+    /// Process: the number of a thread that has ended may be given to one of another process.
+    pub tgid: u32,
     /// One of the constants above.
     pub state: u32,
     /// Arm of the process.
     pub arm: u32,
     /// Descriptor of the syscall.
     pub fd: i32,
-    /// Process: the number of a thread that has ended may be given to one of another process.
-    pub tgid: u32,
+    /// Padding.
+    pub reserved: u32,
     /// Syscall entered.
     pub enter_ns: u64,
     /// Syscall left.
@@ -42,16 +83,37 @@ impl Thread {
     pub const fn is_busy(&self) -> bool {
         matches!(self.state, IN_READ | IN_WRITE)
     }
+
+    /// The slot of a thread.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "eBPF programs are one function each")]
+    #[must_use]
+    pub const fn slot_of(tid: u32) -> u32 {
+        tid & (THREAD_SLOTS - 1)
+    }
 }
 
 /// A descriptor of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct ConnectionKey {
-    /// Process.
+    /// Process; 0 in an empty slot.
     pub tgid: u32,
     /// Descriptor.
     pub fd: i32,
+}
+
+impl ConnectionKey {
+    /// The slot of a connection. Processes are apart by more than they have descriptors as a rule.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "eBPF programs are one function each")]
+    #[must_use]
+    pub const fn slot(self) -> u32 {
+        self.tgid
+            .wrapping_mul(509)
+            .wrapping_add(self.fd.cast_unsigned())
+            & (CONNECTION_SLOTS - 1)
+    }
 }
 
 /// An open connection.
@@ -62,4 +124,41 @@ pub struct Connection {
     pub identity: u64,
     /// Bytes that reads have returned so far, or [`crate::UNKNOWN_OFFSET`].
     pub received: u64,
+}
+
+/// A slot of connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct ConnectionSlot {
+    /// Whose it is.
+    pub key: ConnectionKey,
+    /// Whether others would have had this slot too; they are in the hash table.
+    pub is_shared: u64,
+    /// The connection.
+    pub connection: Connection,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_has_a_slot() {
+        for number in [0, 1, 4_095, 4_096, 4_194_304, u32::MAX] {
+            assert!(Target::slot_of(number) < TARGET_SLOTS);
+            assert!(Thread::slot_of(number) < THREAD_SLOTS);
+            for fd in [0, 1_023, i32::MAX, -1] {
+                let key = ConnectionKey { tgid: number, fd };
+                assert!(key.slot() < CONNECTION_SLOTS);
+            }
+        }
+    }
+
+    #[test]
+    fn descriptors_of_a_process_have_slots_of_their_own() {
+        let slot = |fd| ConnectionKey { tgid: 4_242, fd }.slot();
+        let mut slots: [u32; 1_024] = core::array::from_fn(|fd| slot(i32::try_from(fd).unwrap()));
+        slots.sort_unstable();
+        assert!(slots.windows(2).all(|pair| pair[0] != pair[1]));
+    }
 }

@@ -13,9 +13,10 @@ use probe_common::{Counter, EVENT_FUNCTION_CALL, FunctionCall, OpenCalls, SpanKi
 
 use crate::clock::now_ns;
 use crate::maps::{
-    Current, Recorded, add_span, arm_of, count, count_hit_of_other, count_many, current,
-    follow_calls, forget_calls, open_calls, record,
+    Recorded, add_span, count, count_hit_of_other, count_many, follow_calls, forget_calls,
+    open_calls, record,
 };
+use crate::targets::{Current, arm_of, current};
 
 /// What differs between architectures: where a call leaves its return address, and what the kernel
 /// puts in its place.

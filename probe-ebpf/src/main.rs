@@ -22,12 +22,15 @@
 )]
 
 mod clock;
+mod connections;
 mod function;
 mod maps;
 mod self_test;
 mod sites;
 mod spans;
 mod syscalls;
+mod targets;
+mod threads;
 
 /// The loader looks at this: some helpers are only for programs under a GPL-compatible licence.
 #[unsafe(link_section = "license")]

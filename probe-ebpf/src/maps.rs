@@ -6,31 +6,12 @@
 
 use core::arch::asm;
 
-use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
 use probe_common::layout::{BUCKETS, Spans, bucket_of};
-use probe_common::{
-    Connection, ConnectionKey, Counter, Counters, MAX_ARMS, MAX_THREADS, OpenCalls, SpanKind,
-    Thread,
-};
+use probe_common::{Counter, Counters, MAX_ARMS, OpenCalls, SpanKind};
 
-/// Whether new spans are to be observed: 1 from when all probes are attached until the first is
-/// detached. So each span that is begun has both of its ends watched.
-#[map]
-static OBSERVING: Array<u32> = Array::with_max_entries(1, 0);
-
-/// Traced processes and the arm of each.
-#[map]
-static TARGETS: HashMap<u32, u32> = HashMap::with_max_entries(1_024, 0);
-
-/// What traced threads are doing.
-#[map]
-static THREADS: HashMap<u32, Thread> = HashMap::with_max_entries(MAX_THREADS, 0);
-
-/// Open connections of traced processes.
-#[map]
-static CONNECTIONS: HashMap<ConnectionKey, Connection> = HashMap::with_max_entries(1 << 16, 0);
+use crate::targets::{Current, is_observing};
 
 /// Open calls of the function that is timed, by thread. The loader sets the number of entries: each
 /// takes a kilobyte from the start, as old kernels warn of entries that a probe allocates.
@@ -82,25 +63,10 @@ static LOOK_MASK: u64 = 31;
 static HAVE_KERNEL_PAIR: u8 = 0;
 
 // Of include/uapi/linux/bpf.h.
+pub const BPF_NOEXIST: u64 = 1;
 const BPF_RB_NO_WAKEUP: u64 = 1;
 const BPF_RB_FORCE_WAKEUP: u64 = 2;
 const BPF_RB_AVAIL_DATA: u64 = 0;
-
-/// The thread that runs.
-#[derive(Clone, Copy)]
-pub struct Current {
-    pub tgid: u32,
-    pub tid: u32,
-}
-
-#[inline(always)]
-pub fn current() -> Current {
-    let pid_tgid = bpf_get_current_pid_tgid();
-    Current {
-        tgid: (pid_tgid >> 32) as u32,
-        tid: pid_tgid as u32,
-    }
-}
 
 /// Adds to a per-CPU value. Programs of uprobes can be preempted by others on the same CPU, so this
 /// takes an atomic instruction. `core` has none for the instruction set that every kernel knows.
@@ -110,67 +76,6 @@ fn add(value: &mut u64, amount: u64) {
     unsafe {
         asm!("lock *(u64 *)({value} + 0) += {amount}", value = in(reg) value, amount = in(reg) amount);
     }
-}
-
-/// Whether new spans are observed.
-#[inline(always)]
-fn is_observing() -> bool {
-    OBSERVING.get(0).is_some_and(|observing| *observing != 0)
-}
-
-/// The arm of a process; `None` when it is not traced, or nothing is observed now.
-#[inline(always)]
-pub fn arm_of(tgid: u32) -> Option<u32> {
-    if !is_observing() {
-        return None;
-    }
-    // SAFETY: entries are written by the agent before the probes are attached and not changed
-    // while they are.
-    unsafe { TARGETS.get(tgid) }.copied()
-}
-
-/// What a thread is doing; `None` when it was never followed.
-#[inline(always)]
-pub fn thread(tid: u32) -> Option<&'static mut Thread> {
-    let thread = THREADS.get_ptr_mut(tid)?;
-    // SAFETY: only the thread itself writes its entry while the probes are attached, and its entry
-    // is removed only when it ends.
-    Some(unsafe { &mut *thread })
-}
-
-/// Starts to follow a thread. False when the table is full.
-#[inline(always)]
-pub fn insert_thread(tid: u32, thread: Thread) -> bool {
-    THREADS.insert(tid, thread, 0).is_ok()
-}
-
-/// Stops following a thread.
-#[inline(always)]
-pub fn remove_thread(tid: u32) {
-    let _ = THREADS.remove(tid);
-}
-
-/// An open connection.
-///
-/// An entry that another thread removes meanwhile may already be that of another connection: who
-/// reads from a descriptor while it is being closed gets what it may. Writers check the identity.
-#[inline(always)]
-pub fn connection(key: ConnectionKey) -> Option<&'static mut Connection> {
-    let connection = CONNECTIONS.get_ptr_mut(key)?;
-    // SAFETY: entries are preallocated, so the memory stays an entry of this map.
-    Some(unsafe { &mut *connection })
-}
-
-/// Notes an open connection. False when the table is full.
-#[inline(always)]
-pub fn insert_connection(key: ConnectionKey, connection: Connection) -> bool {
-    CONNECTIONS.insert(key, connection, 0).is_ok()
-}
-
-/// Forgets a connection.
-#[inline(always)]
-pub fn remove_connection(key: ConnectionKey) {
-    let _ = CONNECTIONS.remove(key);
 }
 
 /// The open calls of a thread; `None` when it has not called the function yet.

@@ -11,10 +11,10 @@ use probe_common::{
 };
 
 use crate::clock::now_ns;
-use crate::maps::{
-    Current, Recorded, add_span, arm_of, connection, count, count_hit_of_other, current,
-    have_kernel_pair, insert_connection, record, remove_connection, thread,
-};
+use crate::connections::{self, connection};
+use crate::maps::{Recorded, add_span, count, count_hit_of_other, have_kernel_pair, record};
+use crate::targets::{Current, arm_of, current};
+use crate::threads::thread;
 
 /// `readhook:read_done`: a hooked read is about to return.
 #[uprobe]
@@ -99,7 +99,7 @@ fn advance(read: &HookedRead) -> u64 {
                 identity: read.connection,
                 received: UNKNOWN_OFFSET,
             };
-            if !insert_connection(key, connection) {
+            if !connections::insert(key, connection) {
                 count(read.arm, Counter::SiteTableFull);
             }
             UNKNOWN_OFFSET
@@ -161,7 +161,7 @@ fn on_accepted(ctx: &ProbeContext) -> Option<()> {
         identity: accepted.connection,
         received: 0,
     };
-    let outcome = if !insert_connection(key, connection) {
+    let outcome = if !connections::insert(key, connection) {
         if count(arm, Counter::AcceptedTableFull) {
             warn!(
                 ctx,
@@ -197,7 +197,7 @@ fn on_closed(ctx: &ProbeContext) -> Option<()> {
         Some(connection) if connection.identity == identity => connection.received,
         _ => UNKNOWN_OFFSET,
     };
-    remove_connection(key);
+    connections::remove(key);
     let closed = Closed {
         kind: EVENT_CLOSED,
         arm,

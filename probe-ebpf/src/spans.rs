@@ -7,10 +7,11 @@ use probe_common::{
     ConnectionKey, Counter, EVENT_READ_SYSCALL, EVENT_WRITE, ReadSyscall, SpanKind, Thread, Write,
 };
 
-use crate::maps::{
-    Current, Recorded, add_span, arm_of, connection, count, current, insert_thread, record,
-    remove_thread, thread, want_read_records,
-};
+use crate::clock::now_ns;
+use crate::connections::connection;
+use crate::maps::{Recorded, add_span, count, record, want_read_records};
+use crate::targets::{Current, arm_of, current, is_observing, target};
+use crate::threads::{follow, forget, thread};
 
 /// The counters of a syscall.
 struct Syscall {
@@ -33,16 +34,16 @@ const WRITE: Syscall = Syscall {
 
 /// A thread enters `read(2)`.
 #[inline(always)]
-pub fn read_enter(fd: i32, now_ns: u64) {
+pub fn read_enter(fd: i32) {
     let current = current();
     if let Some(arm) = arm_of(current.tgid) {
-        enter(&READ, current, arm, fd, 0, now_ns);
+        enter(&READ, current, arm, fd, 0);
     }
 }
 
 /// A thread enters a syscall of the write family.
 #[inline(always)]
-pub fn write_enter(fd: i32, now_ns: u64) {
+pub fn write_enter(fd: i32) {
     let current = current();
     let Some(arm) = arm_of(current.tgid) else {
         return;
@@ -52,23 +53,13 @@ pub fn write_enter(fd: i32, now_ns: u64) {
         fd,
     };
     if let Some(connection) = connection(key) {
-        enter(&WRITE, current, arm, fd, connection.identity, now_ns);
+        enter(&WRITE, current, arm, fd, connection.identity);
     }
 }
 
 #[inline(always)]
-fn enter(syscall: &Syscall, current: Current, arm: u32, fd: i32, connection: u64, now_ns: u64) {
-    let begun = Thread {
-        state: syscall.state,
-        arm,
-        fd,
-        tgid: current.tgid,
-        enter_ns: now_ns,
-        exit_ns: 0,
-        returned: 0,
-        connection,
-    };
-    match thread(current.tid) {
+fn enter(syscall: &Syscall, current: Current, arm: u32, fd: i32, connection: u64) {
+    let thread = match thread(current.tid) {
         Some(thread) => {
             if thread.is_busy() {
                 // The exit was not seen: the thread entered again.
@@ -79,31 +70,44 @@ fn enter(syscall: &Syscall, current: Current, arm: u32, fd: i32, connection: u64
                 };
                 count(thread.arm, entry_alone);
             }
-            *thread = begun;
+            thread
         }
-        None => {
-            if !insert_thread(current.tid, begun) {
+        None => match follow(current) {
+            Some(thread) => thread,
+            None => {
                 count(arm, syscall.table_full);
-                if syscall.state == IN_READ {
-                    return; // its exit will be counted, as one without entry
-                }
+                if syscall.state == IN_WRITE {
+                    count(arm, syscall.hits);
+                } // the exit of a read will be counted, as one without entry
+                return;
             }
-        }
-    }
+        },
+    };
     count(arm, syscall.hits);
+    thread.tgid = current.tgid;
+    thread.state = syscall.state;
+    thread.arm = arm;
+    thread.fd = fd;
+    thread.connection = connection;
+    // Last of all, so that the span is the syscall's.
+    thread.enter_ns = now_ns();
 }
 
 /// A thread leaves `read(2)`.
 #[inline(always)]
-pub fn read_exit(returned: i64, now_ns: u64) {
+pub fn read_exit(returned: i64) {
     let current = current();
+    // First of all for a traced process, and not at all for others: their system calls come here too.
+    let Some(arm) = target(current.tgid) else {
+        return;
+    };
+    let now_ns = now_ns();
     match thread(current.tid) {
         Some(thread) if thread.state == IN_READ && thread.tgid == current.tgid => {
             thread.state = READ_DONE;
             thread.exit_ns = now_ns;
             thread.returned = returned;
-            let (arm, enter_ns) = (thread.arm, thread.enter_ns);
-            add_span(arm, SpanKind::ReadSyscall, now_ns - enter_ns);
+            add_span(arm, SpanKind::ReadSyscall, now_ns - thread.enter_ns);
             let outcome = match record_read(current, thread) {
                 Recorded::Yes => Counter::ReadRecorded,
                 Recorded::RingFull => Counter::ReadRingFull,
@@ -111,7 +115,7 @@ pub fn read_exit(returned: i64, now_ns: u64) {
             count(arm, outcome);
         }
         _ => {
-            if let Some(arm) = arm_of(current.tgid) {
+            if is_observing() {
                 count(arm, Counter::ReadHits);
                 count(arm, Counter::ReadExitAlone);
             }
@@ -142,8 +146,12 @@ fn record_read(current: Current, read: &Thread) -> Recorded {
 /// A thread leaves a syscall of the write family. Exits that belong to no timed entry are those of
 /// writes elsewhere than to tracked connections.
 #[inline(always)]
-pub fn write_exit<C: EbpfContext>(ctx: &C, returned: i64, now_ns: u64) {
+pub fn write_exit<C: EbpfContext>(ctx: &C, returned: i64) {
     let current = current();
+    let Some(arm) = target(current.tgid) else {
+        return;
+    };
+    let now_ns = now_ns();
     let Some(thread) = thread(current.tid) else {
         return;
     };
@@ -151,7 +159,7 @@ pub fn write_exit<C: EbpfContext>(ctx: &C, returned: i64, now_ns: u64) {
         return;
     }
     thread.state = IDLE;
-    let (arm, enter_ns) = (thread.arm, thread.enter_ns);
+    let enter_ns = thread.enter_ns;
     let write = Write {
         kind: EVENT_WRITE,
         arm,
@@ -190,5 +198,5 @@ pub fn thread_end() {
     if let Some(counter) = open {
         count(thread.arm, counter);
     }
-    remove_thread(current.tid);
+    forget(thread);
 }

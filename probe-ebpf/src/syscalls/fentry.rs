@@ -6,7 +6,6 @@ use aya_ebpf::macros::{fentry, fexit};
 use aya_ebpf::programs::{FEntryContext, FExitContext};
 
 use super::{Family, enter, exit, probed_word, typed_word};
-use crate::clock::now_ns;
 
 /// Where the caller's registers, the function's only argument, keep the descriptor on entry.
 #[cfg(bpf_target_arch = "x86_64")]
@@ -40,9 +39,8 @@ macro_rules! pair {
 
         #[fexit]
         pub fn $exit(ctx: FExitContext) -> i32 {
-            let now_ns = now_ns();
             // What was returned stands behind the arguments.
-            exit(&ctx, $family, ctx.arg(1), now_ns);
+            exit(&ctx, $family, ctx.arg(1));
             0
         }
     };

@@ -5,7 +5,6 @@ use aya_ebpf::macros::{btf_tracepoint, raw_tracepoint};
 use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
 
 use super::{abi, enter, exit, family, probed_word, typed_word};
-use crate::clock::now_ns;
 
 /// Syscall numbers are 32 bits wide in both register sets' words.
 #[inline(always)]
@@ -37,9 +36,8 @@ pub fn btf_sys_enter(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sys_exit")]
 pub fn btf_sys_exit(ctx: BtfTracePointContext) -> i32 {
     // TP_PROTO(struct pt_regs *regs, long ret)
-    let now_ns = now_ns();
     if let Some(family) = family(typed_number(ctx.arg(0))) {
-        exit(&ctx, family, ctx.arg(1), now_ns);
+        exit(&ctx, family, ctx.arg(1));
     }
     0
 }
@@ -56,11 +54,10 @@ pub fn raw_sys_enter(ctx: RawTracePointContext) -> i32 {
 
 #[raw_tracepoint(tracepoint = "sys_exit")]
 pub fn raw_sys_exit(ctx: RawTracePointContext) -> i32 {
-    let now_ns = now_ns();
     if let Some(number) = probed_word(ctx.arg(0), abi::NUMBER_WORD)
         && let Some(family) = family(as_number(number))
     {
-        exit(&ctx, family, ctx.arg(1), now_ns);
+        exit(&ctx, family, ctx.arg(1));
     }
     0
 }

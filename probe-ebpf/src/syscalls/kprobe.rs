@@ -5,7 +5,6 @@ use aya_ebpf::macros::{kprobe, kretprobe};
 use aya_ebpf::programs::{ProbeContext, RetProbeContext};
 
 use super::{Family, enter, exit, probed_word};
-use crate::clock::now_ns;
 
 /// The descriptor that `__x64_sys_*` or `__arm64_sys_*` was called with: its only argument points
 /// at the user's registers. On entry `di` or `x0` still hold it.
@@ -29,7 +28,7 @@ pub fn kprobe_read_enter(ctx: ProbeContext) -> u32 {
 
 #[kretprobe]
 pub fn kprobe_read_exit(ctx: RetProbeContext) -> u32 {
-    exit(&ctx, Family::Read, ctx.ret(), now_ns());
+    exit(&ctx, Family::Read, ctx.ret());
     0
 }
 
@@ -43,6 +42,6 @@ pub fn kprobe_write_enter(ctx: ProbeContext) -> u32 {
 
 #[kretprobe]
 pub fn kprobe_write_exit(ctx: RetProbeContext) -> u32 {
-    exit(&ctx, Family::Write, ctx.ret(), now_ns());
+    exit(&ctx, Family::Write, ctx.ret());
     0
 }

@@ -19,7 +19,6 @@ use aya_ebpf::helpers::bpf_probe_read_kernel;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 
-use crate::clock::now_ns;
 use crate::spans::{read_enter, read_exit, thread_end, write_enter, write_exit};
 
 /// Numbers of the syscalls, and where the kernel keeps number and first argument: `struct pt_regs`
@@ -67,22 +66,21 @@ fn family(number: i64) -> Option<Family> {
     }
 }
 
-/// A syscall is entered. Takes the time last of all, so that the span is the syscall's.
+/// A syscall is entered.
 #[inline(always)]
 fn enter(family: Family, fd: i32) {
-    let now_ns = now_ns();
     match family {
-        Family::Read => read_enter(fd, now_ns),
-        Family::Write => write_enter(fd, now_ns),
+        Family::Read => read_enter(fd),
+        Family::Write => write_enter(fd),
     }
 }
 
-/// A syscall is left; the time was taken first of all.
+/// A syscall is left.
 #[inline(always)]
-fn exit<C: EbpfContext>(ctx: &C, family: Family, returned: i64, now_ns: u64) {
+fn exit<C: EbpfContext>(ctx: &C, family: Family, returned: i64) {
     match family {
-        Family::Read => read_exit(returned, now_ns),
-        Family::Write => write_exit(ctx, returned, now_ns),
+        Family::Read => read_exit(returned),
+        Family::Write => write_exit(ctx, returned),
     }
 }
 

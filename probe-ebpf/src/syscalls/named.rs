@@ -7,7 +7,6 @@ use aya_ebpf::macros::tracepoint;
 use aya_ebpf::programs::TracePointContext;
 
 use super::{Family, enter, exit};
-use crate::clock::now_ns;
 
 const FIRST_FIELD: usize = 16;
 
@@ -27,9 +26,8 @@ fn on_enter(ctx: &TracePointContext, family: Family) -> u32 {
 
 #[inline(always)]
 fn on_exit(ctx: &TracePointContext, family: Family) -> u32 {
-    let now_ns = now_ns();
     if let Some(returned) = first_field(ctx) {
-        exit(ctx, family, returned, now_ns);
+        exit(ctx, family, returned);
     }
     0
 }

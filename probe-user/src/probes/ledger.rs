@@ -21,6 +21,15 @@ pub struct InFlight {
     pub calls: u64,
 }
 
+impl InFlight {
+    /// Adds what another detach found.
+    pub fn add(&mut self, other: Self) {
+        self.reads += other.reads;
+        self.writes += other.writes;
+        self.calls += other.calls;
+    }
+}
+
 /// What the agent counted itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Received {

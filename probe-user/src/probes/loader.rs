@@ -5,14 +5,13 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use anyhow::Context as _;
-use aya::maps::{Array, HashMap, MapError};
+use aya::maps::{Array, MapError};
 use aya::programs::{RawTracePoint, UProbe};
 use aya::sys::{Stats, enable_stats};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
 use hdrhistogram::Histogram;
-use probe_common::threads::{IN_READ, IN_WRITE};
-use probe_common::{Connection, ConnectionKey, MAX_ARMS, OpenCalls, SpanKind, Thread};
+use probe_common::{MAX_ARMS, SpanKind};
 use runlog::analysis::{Ledger, ProgramRuns};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
@@ -28,7 +27,7 @@ use crate::probes::perf::wait_for_running_programs;
 use crate::probes::records::{Record, parse};
 use crate::probes::ring::{Ring, WakeUps};
 use crate::probes::site_offset::{SiteChoice, SiteOffset};
-use crate::probes::spans;
+use crate::probes::{spans, tables};
 
 /// The programs, as built by `build.rs`.
 pub(super) static OBJECT: &[u8] =
@@ -203,11 +202,7 @@ impl Probes {
 
     /// Names the processes to trace. To be called before the first attach.
     pub fn set_targets(&mut self, targets: Vec<Target>) -> anyhow::Result<()> {
-        let map = self.ebpf.map_mut("TARGETS").context("no map TARGETS")?;
-        let mut map: HashMap<_, u32, u32> = map.try_into()?;
-        for target in &targets {
-            map.insert(target.pid.cast_unsigned(), target.arm, 0)?;
-        }
+        tables::set_targets(&mut self.ebpf, &targets)?;
         self.targets = targets;
         Ok(())
     }
@@ -244,7 +239,7 @@ impl Probes {
             self.attached = None;
             stopped.and(misses)?;
             wait_for_running_programs();
-            self.settle()?;
+            self.in_flight.add(tables::settle(&mut self.ebpf)?);
         }
         Ok(())
     }
@@ -255,42 +250,6 @@ impl Probes {
             let programs = pair::program_ids(&mut self.ebpf, self.choice.probe)?;
             self.kprobe_misses += kernel_info::kprobe_misses(&programs)
                 .context("cannot read what kprobes have missed")?;
-        }
-        Ok(())
-    }
-
-    /// Counts what was in flight and forgets what threads and connections were doing: by the next
-    /// attach it will be out of date.
-    fn settle(&mut self) -> anyhow::Result<()> {
-        let map = self.ebpf.map_mut("THREADS").context("no map THREADS")?;
-        let mut threads: HashMap<_, u32, Thread> = map.try_into()?;
-        let keys: Vec<u32> = threads.keys().collect::<Result<_, _>>()?;
-        for tid in keys {
-            match threads.get(&tid, 0)?.state {
-                IN_READ => self.in_flight.reads += 1,
-                IN_WRITE => self.in_flight.writes += 1,
-                _ => {}
-            }
-            threads.remove(&tid)?;
-        }
-        let map = self
-            .ebpf
-            .map_mut("OPEN_CALLS")
-            .context("no map OPEN_CALLS")?;
-        let mut open_calls: HashMap<_, u32, OpenCalls> = map.try_into()?;
-        let keys: Vec<u32> = open_calls.keys().collect::<Result<_, _>>()?;
-        for tid in keys {
-            self.in_flight.calls += open_calls.get(&tid, 0)?.depth();
-            open_calls.remove(&tid)?;
-        }
-        let map = self
-            .ebpf
-            .map_mut("CONNECTIONS")
-            .context("no map CONNECTIONS")?;
-        let mut connections: HashMap<_, ConnectionKey, Connection> = map.try_into()?;
-        let keys: Vec<ConnectionKey> = connections.keys().collect::<Result<_, _>>()?;
-        for key in keys {
-            connections.remove(&key)?;
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ pub mod ring;
 pub mod self_test;
 pub mod site_offset;
 pub mod spans;
+mod tables;
 
 pub use loader::{LoadError, Options, Probes};
 pub use pair::KernelProbe;

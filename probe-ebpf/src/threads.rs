@@ -1,0 +1,79 @@
+//! What traced threads are doing.
+#![allow(
+    unsafe_code,
+    reason = "map values are reached through raw pointers that the kernel's verifier checks"
+)]
+
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap};
+use probe_common::Thread;
+use probe_common::threads::{MAX_THREADS, THREAD_SLOTS};
+
+use crate::maps::BPF_NOEXIST;
+use crate::targets::Current;
+
+/// Slots of threads.
+#[map]
+static THREADS: Array<Thread> = Array::with_max_entries(THREAD_SLOTS, 0);
+
+/// The thread that has a slot. Its insertion is what decides who gets it: old kernels have no other
+/// compare-and-exchange for programs.
+#[map]
+static THREAD_SLOT_OWNERS: HashMap<u32, u32> = HashMap::with_max_entries(THREAD_SLOTS, 0);
+
+/// Threads whose slot another has.
+#[map]
+static MORE_THREADS: HashMap<u32, Thread> = HashMap::with_max_entries(MAX_THREADS, 0);
+
+/// What a thread is doing; `None` when it is not followed.
+#[inline(always)]
+pub fn thread(tid: u32) -> Option<&'static mut Thread> {
+    let slot = THREADS.get_ptr_mut(Thread::slot_of(tid))?;
+    // SAFETY: as below.
+    let slot = unsafe { &mut *slot };
+    if slot.tid == tid {
+        return Some(slot);
+    }
+    let thread = MORE_THREADS.get_ptr_mut(tid)?;
+    // SAFETY: only the thread itself writes its entry while the probes are attached, and its entry
+    // is removed only when it ends.
+    Some(unsafe { &mut *thread })
+}
+
+/// Starts to follow a thread that is not followed. `None` when the table is full.
+#[inline(always)]
+pub fn follow(current: Current) -> Option<&'static mut Thread> {
+    let slot = Thread::slot_of(current.tid);
+    if THREAD_SLOT_OWNERS
+        .insert(slot, current.tid, BPF_NOEXIST)
+        .is_ok()
+    {
+        let thread = THREADS.get_ptr_mut(slot)?;
+        // SAFETY: the slot is ours from now on.
+        let thread = unsafe { &mut *thread };
+        thread.tid = current.tid;
+        return Some(thread);
+    }
+    let thread = Thread {
+        tid: current.tid,
+        ..Thread::default()
+    };
+    MORE_THREADS.insert(current.tid, thread, 0).ok()?;
+    let thread = MORE_THREADS.get_ptr_mut(current.tid)?;
+    // SAFETY: as in `thread`.
+    Some(unsafe { &mut *thread })
+}
+
+/// Stops following a thread.
+#[inline(always)]
+pub fn forget(thread: &mut Thread) {
+    let tid = thread.tid;
+    let slot = Thread::slot_of(tid);
+    // SAFETY: owners change only with this slot, which is its thread's until the next two lines.
+    if unsafe { THREAD_SLOT_OWNERS.get(slot) }.copied() == Some(tid) {
+        *thread = Thread::default();
+        let _ = THREAD_SLOT_OWNERS.remove(slot);
+    } else {
+        let _ = MORE_THREADS.remove(tid);
+    }
+}

@@ -1,0 +1,80 @@
+//! The tables that the programs keep between hits, from the agent's side: it names the traced processes,
+//! and after a detach it counts what was open and empties the rest.
+//!
+//! Where each number has its slot is in [`probe_common::threads`].
+
+use anyhow::Context as _;
+use aya::maps::{Array, HashMap, Map, MapData};
+use aya::{Ebpf, Pod};
+use probe_common::threads::{IN_READ, IN_WRITE};
+use probe_common::{Connection, ConnectionKey, ConnectionSlot, OpenCalls, Thread};
+
+use crate::probes::attach::Target;
+use crate::probes::ledger::InFlight;
+
+/// Names the processes to trace.
+pub fn set_targets(ebpf: &mut Ebpf, targets: &[Target]) -> anyhow::Result<()> {
+    for target in targets {
+        let tgid = target.pid.cast_unsigned();
+        let slot = probe_common::Target::slot_of(tgid);
+        let mut slots: Array<_, probe_common::Target> = map(ebpf, "TARGETS")?.try_into()?;
+        let mut entry = slots.get(&slot, 0)?;
+        if entry.tgid == 0 || entry.tgid == tgid {
+            entry.tgid = tgid;
+            entry.arm = target.arm;
+            slots.set(slot, entry, 0)?;
+        } else {
+            entry.is_shared = 1;
+            slots.set(slot, entry, 0)?;
+            let mut more: HashMap<_, u32, u32> = map(ebpf, "MORE_TARGETS")?.try_into()?;
+            more.insert(tgid, target.arm, 0)?;
+        }
+    }
+    Ok(())
+}
+
+/// Counts what was in flight and forgets what threads and connections were doing: by the next attach it
+/// will be out of date.
+pub fn settle(ebpf: &mut Ebpf) -> anyhow::Result<InFlight> {
+    let mut in_flight = InFlight::default();
+    for (slot, _) in take_all::<u32, u32>(ebpf, "THREAD_SLOT_OWNERS")? {
+        let mut slots: Array<_, Thread> = map(ebpf, "THREADS")?.try_into()?;
+        count_syscall(&mut in_flight, &slots.get(&slot, 0)?);
+        slots.set(slot, Thread::default(), 0)?;
+    }
+    for (_, thread) in take_all::<u32, Thread>(ebpf, "MORE_THREADS")? {
+        count_syscall(&mut in_flight, &thread);
+    }
+    for (_, calls) in take_all::<u32, OpenCalls>(ebpf, "OPEN_CALLS")? {
+        in_flight.calls += calls.depth();
+    }
+    for (slot, _) in take_all::<u32, ConnectionKey>(ebpf, "CONNECTION_SLOT_OWNERS")? {
+        let mut slots: Array<_, ConnectionSlot> = map(ebpf, "CONNECTIONS")?.try_into()?;
+        slots.set(slot, ConnectionSlot::default(), 0)?;
+    }
+    take_all::<ConnectionKey, Connection>(ebpf, "MORE_CONNECTIONS")?;
+    Ok(in_flight)
+}
+
+fn count_syscall(in_flight: &mut InFlight, thread: &Thread) {
+    match thread.state {
+        IN_READ => in_flight.reads += 1,
+        IN_WRITE => in_flight.writes += 1,
+        _ => {}
+    }
+}
+
+/// Takes all entries out of a hash table. Nothing else changes it: no program runs.
+fn take_all<K: Pod, V: Pod>(ebpf: &mut Ebpf, name: &str) -> anyhow::Result<Vec<(K, V)>> {
+    let mut table: HashMap<&mut MapData, K, V> = map(ebpf, name)?.try_into()?;
+    let entries: Vec<(K, V)> = table.iter().collect::<Result<_, _>>()?;
+    for (key, _) in &entries {
+        table.remove(key)?;
+    }
+    Ok(entries)
+}
+
+fn map<'e>(ebpf: &'e mut Ebpf, name: &str) -> anyhow::Result<&'e mut Map> {
+    ebpf.map_mut(name)
+        .with_context(|| format!("the eBPF object has no map {name}"))
+}
