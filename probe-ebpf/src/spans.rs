@@ -59,29 +59,24 @@ pub fn write_enter(fd: i32) {
 
 #[inline(always)]
 fn enter(syscall: &Syscall, current: Current, arm: u32, fd: i32, connection: u64) {
-    let thread = match thread(current.tid) {
-        Some(thread) => {
-            if thread.is_busy() {
-                // The exit was not seen: the thread entered again.
-                let entry_alone = if thread.state == IN_READ {
-                    Counter::ReadEntryAlone
-                } else {
-                    Counter::WriteEntryAlone
-                };
-                count(thread.arm, entry_alone);
-            }
-            thread
-        }
-        None => match follow(current) {
-            Some(thread) => thread,
-            None => {
-                count(arm, syscall.table_full);
-                if syscall.state == IN_WRITE {
-                    count(arm, syscall.hits);
-                } // the exit of a read will be counted, as one without entry
-                return;
-            }
-        },
+    let followed = thread(current.tid);
+    if let Some(thread) = &followed
+        && thread.is_busy()
+    {
+        // The exit was not seen: the thread entered again.
+        let entry_alone = if thread.state == IN_READ {
+            Counter::ReadEntryAlone
+        } else {
+            Counter::WriteEntryAlone
+        };
+        count(thread.arm, entry_alone);
+    }
+    let Some(thread) = followed.or_else(|| follow(current)) else {
+        count(arm, syscall.table_full);
+        if syscall.state == IN_WRITE {
+            count(arm, syscall.hits);
+        } // the exit of a read will be counted, as one without entry
+        return;
     };
     count(arm, syscall.hits);
     thread.tgid = current.tgid;

@@ -430,7 +430,7 @@ mod tests {
             let text = no_room(&error, memory, 1 << 24).unwrap().to_string();
             for part in [
                 "HISTOGRAMS",
-                "360.0 MiB",
+                "360.1 MiB",
                 "possible CPUs: 128",
                 "16.0 MiB",
                 "cgroup",
