@@ -319,10 +319,9 @@ pub fn wait_for(what: &str, mut is_so: impl FnMut() -> anyhow::Result<bool>) -> 
 
 /// Options of `probe-user` by which it sees every call on this kernel.
 ///
-/// Since 7.0 kernels preempt the programs of raw and BTF tracepoints of syscalls, and of fentry, and pass a
-/// hit over while the same program is preempted on that CPU. `probe-user` counts these, and where a program
-/// takes as long as in an emulated machine there are many. The programs of a syscall's own tracepoints are
-/// not preempted.
+/// 7.3 preempts the programs of tracepoints and of fentry, and passes a hit over while the same program is
+/// preempted on that CPU. The ledger counts these, and where a program takes as long as in an emulated
+/// machine there are many. kprobes are not preempted.
 pub fn exact_kernel_probe() -> &'static [&'static str] {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let major = release
@@ -330,7 +329,7 @@ pub fn exact_kernel_probe() -> &'static [&'static str] {
         .next()
         .and_then(|major| major.parse().ok());
     if major.is_some_and(|major: u32| major >= 7) {
-        &["--kernel-probe=tracepoint"]
+        &["--kernel-probe=kprobe"]
     } else {
         &[]
     }

@@ -420,11 +420,22 @@ fn optimised_site(kit: &Kit) -> anyhow::Result<()> {
         during[offset..].starts_with(expected),
         "at +{offset}: {during:02x?}"
     );
-    // Detached, the site is as it was, and the semaphore down: the next read fires nothing.
-    ensure!(site_bytes(kit, server.pid())? == before);
-    load(kit, &server, 100, folder.path())?;
-    ensure!(site_bytes(kit, server.pid())? == before);
+    // Detached, the site does nothing, and the semaphore is down: the next read fires nothing.
+    for _ in 0..2 {
+        let after = site_bytes(kit, server.pid())?;
+        ensure!(
+            is_at_rest(after, before),
+            "{after:02x?} after, {before:02x?} before"
+        );
+        load(kit, &server, 100, folder.path())?;
+    }
     Ok(())
+}
+
+/// Whether a site does what it did before. 7.3 leaves the call's address in the last five bytes of the
+/// 10-byte NOP, which do not matter to it.
+fn is_at_rest(now: [u8; 17], before: [u8; 17]) -> bool {
+    now[..6] == before[..6] && now[11..] == before[11..]
 }
 
 /// Probes are attached and detached one after the other while calls go on. What begins in between
