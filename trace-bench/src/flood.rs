@@ -21,7 +21,7 @@ pub fn run(observer: &Observer, traced: &mut Subject, cpus: usize) -> anyhow::Re
     let mut floods = Vec::new();
     for threads in 1..=cpus {
         for pause_ns in PAUSES_NS {
-            eprint!("\rrecords: {threads} threads, pauses of {pause_ns} ns          ");
+            eprintln!("records: threads {threads}, pause {pause_ns} ns");
             let flood = once(observer, traced, threads, pause_ns)?;
             floods.push(flood);
             if flood.dropped == 0 {
@@ -29,7 +29,6 @@ pub fn run(observer: &Observer, traced: &mut Subject, cpus: usize) -> anyhow::Re
             }
         }
     }
-    eprintln!();
     Ok(floods)
 }
 

@@ -8,6 +8,7 @@
 mod calls;
 mod flood;
 mod observer;
+mod others;
 mod result;
 mod rounds;
 mod running;
@@ -38,11 +39,11 @@ struct Arguments {
     rounds: u32,
 
     /// Batches of each call that a state is measured by, in a round
-    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 400, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batches: u32,
 
-    /// Calls in a batch
-    #[arg(long, default_value_t = 1_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    /// Calls in a batch: few, so that few batches are interrupted
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     calls: u32,
 
     /// Measure just the observers whose name contains one of these words

@@ -189,7 +189,7 @@ pub fn peers(places: Places<'_>) -> anyhow::Result<Vec<Observer>> {
                 "funclatency",
                 "-p",
                 &pid,
-                &format!("{executable}:{PUSHED_SYMBOL}"),
+                &format!(":{PUSHED_SYMBOL}"),
             ]
             .map(OsString::from)
             .into(),

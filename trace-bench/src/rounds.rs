@@ -8,7 +8,8 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
 use crate::observer::{Observer, Owner, Proof};
-use crate::result::{Figure, Missing, Report, State};
+use crate::others;
+use crate::result::{Missing, Report, State};
 use crate::running::Running;
 use crate::subject::Subject;
 use crate::workload::Call;
@@ -34,6 +35,9 @@ pub struct Subjects {
     /// Has no hook, and is not.
     pub bystander: Subject,
 }
+
+/// How often a state is tried in a round when other tracers disturb it.
+const ATTEMPTS: u32 = 5;
 
 /// A state, and what has been found in it.
 struct Column {
@@ -63,19 +67,11 @@ pub fn run(
     let mut order: Vec<usize> = (0..columns.len()).collect();
     for round in 1..=plan.rounds {
         order.shuffle(&mut random);
-        for (position, index) in order.iter().enumerate() {
-            let column = &mut columns[*index];
-            eprint!(
-                "\rround {round} of {}, state {} of {}: {:<40}",
-                plan.rounds,
-                position + 1,
-                order.len(),
-                column.observer.name
-            );
-            column.measure(plan, subjects)?;
+        eprintln!("round {round} of {}", plan.rounds);
+        for index in &order {
+            columns[*index].measure(plan, subjects)?;
         }
     }
-    eprintln!();
     let mut report = Report {
         rounds: plan.rounds,
         ..Report::default()
@@ -90,10 +86,33 @@ pub fn run(
 }
 
 impl Column {
+    /// Measures the state once. While others trace on this machine it is tried again, and in the end
+    /// the round is without it.
     fn measure(&mut self, plan: Plan, subjects: &mut Subjects) -> anyhow::Result<()> {
-        if self.missing.is_some() {
-            return Ok(());
+        let mut took = [None; 3];
+        for _ in 0..ATTEMPTS {
+            if self.missing.is_some() {
+                return Ok(());
+            }
+            let attempt = self.attempt(plan, subjects)?;
+            if attempt.is_some() {
+                took = attempt.map(|took| took.map(Some)).unwrap_or_default();
+                break;
+            }
         }
+        let figures = [
+            &mut self.state.traced_read,
+            &mut self.state.function_call,
+            &mut self.state.untraced_read,
+        ];
+        for (figure, took_ns) in figures.into_iter().zip(took) {
+            figure.took_ns.push(took_ns);
+        }
+        Ok(())
+    }
+
+    /// What the calls took; `None` when that is worth nothing.
+    fn attempt(&mut self, plan: Plan, subjects: &mut Subjects) -> anyhow::Result<Option<[f64; 3]>> {
         let running = if self.observer.command.is_empty() {
             None
         } else {
@@ -101,20 +120,19 @@ impl Column {
                 Ok(running) => Some(running),
                 Err(error) => {
                     self.fail(&error);
-                    return Ok(());
+                    return Ok(None);
                 }
             }
         };
-        let State {
-            traced_read,
-            function_call,
-            untraced_read,
-            ..
-        } = &mut self.state;
+        let us = std::process::id();
+        let mut is_disturbed = others::are_tracing(us);
         let Subjects { traced, bystander } = subjects;
-        take(traced_read, traced, Call::ConnectionRead, plan)?;
-        take(function_call, traced, Call::Function, plan)?;
-        take(untraced_read, bystander, Call::ZeroRead, plan)?;
+        let took = [
+            take(traced, Call::ConnectionRead, plan)?,
+            take(traced, Call::Function, plan)?,
+            take(bystander, Call::ZeroRead, plan)?,
+        ];
+        is_disturbed |= others::are_tracing(us);
         let observed = running.map_or(Ok(()), |running| {
             let stdout = running.stop()?;
             check_observed(&self.observer, &stdout, plan)
@@ -122,7 +140,7 @@ impl Column {
         if let Err(error) = observed {
             self.fail(&error);
         }
-        Ok(())
+        Ok((!is_disturbed).then_some(took))
     }
 
     fn fail(&mut self, error: &anyhow::Error) {
@@ -140,12 +158,10 @@ fn is_refusal(reason: &str) -> bool {
     reason.contains("does not work here")
 }
 
-/// Warms up, measures, and notes what a call took.
-fn take(figure: &mut Figure, subject: &mut Subject, call: Call, plan: Plan) -> anyhow::Result<()> {
+/// Warms up, measures, and returns what a call took, in ns.
+fn take(subject: &mut Subject, call: Call, plan: Plan) -> anyhow::Result<f64> {
     subject.ns_per_call(call, plan.batches.div_ceil(4), plan.calls)?;
-    let took_ns = subject.ns_per_call(call, plan.batches, plan.calls)?;
-    figure.took_ns.push(Some(took_ns));
-    Ok(())
+    subject.ns_per_call(call, plan.batches, plan.calls)
 }
 
 /// An observer that saw nothing has cost nothing: its figure would be worthless.
