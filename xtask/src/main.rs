@@ -3,6 +3,7 @@
 //! Two of them do all the set-up on a fresh machine: `cargo xtask bench` runs the main job,
 //! `cargo xtask test` the tests.
 
+mod bench_trace;
 mod build;
 mod command;
 mod interrupt;
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 use clap::builder::FalseyValueParser;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+use crate::bench_trace::BenchTraceArguments;
 use crate::command::Stages;
 
 /// The commands of the hookprobe workspace. Without a command, lists them.
@@ -58,6 +60,8 @@ Once built, `target/release/probe-user bench --help` lists the options.")]
         #[arg(long, env = "CI", value_parser = FalseyValueParser::new())]
         must_run: bool,
     },
+    /// Measure what tracing adds to a read: our probes and other tools, in rounds (5 minutes)
+    BenchTrace(BenchTraceArguments),
     /// Run a long proof by name; without a name, list them
     Prove {
         /// Its name
@@ -126,6 +130,7 @@ fn run(task: Task, stages: &mut Stages) -> anyhow::Result<ExitCode> {
             stages.run("truth", || prove::truth(&words))
         }
         Task::Vm { kernels, must_run } => vm::run_tests(&kernels, must_run, stages),
+        Task::BenchTrace(arguments) => bench_trace::bench_trace(&arguments, stages),
         Task::Prove { name } => prove::run(name.as_deref(), stages),
         Task::Setup => stages.run("setup", setup::all).map(|()| ExitCode::SUCCESS),
         Task::Build => build::prepare(stages).map(|()| ExitCode::SUCCESS),
