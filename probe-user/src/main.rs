@@ -24,9 +24,7 @@ use crate::command::calibrate::CalibrateArguments;
 use crate::command::correlate::CorrelateArguments;
 use crate::command::trace::TraceArguments;
 use crate::command::truth::TruthArguments;
-use crate::command::{
-    End, bare_pair, bench, calibrate, correlate, kernel_histogram, trace, truth,
-};
+use crate::command::{End, bare_pair, bench, calibrate, correlate, kernel_histogram, trace, truth};
 use crate::run::calibration::worker as calibrate_worker;
 use crate::run::micro_worker::{self, WorkerArguments};
 

@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::command::End;
 use crate::discover::elf::Elf;
+use crate::discover::function::FunctionName;
 use crate::discover::processes::Pid;
 use crate::probes::bare_pair::BarePair;
 use crate::run::stop::Stop;
@@ -26,7 +27,8 @@ pub struct BarePairArguments {
 pub async fn bare_pair(arguments: BarePairArguments) -> anyhow::Result<End> {
     let mut stop = Stop::listen()?;
     let executable = PathBuf::from(format!("/proc/{}/exe", arguments.pid));
-    let offset = Elf::open(&executable)?.function_offset(&arguments.symbol)?;
+    let offset =
+        Elf::open(&executable)?.function_offset(&FunctionName::parse(&arguments.symbol))?;
     let pair = BarePair::attach(&executable, offset)?;
     eprintln!("probe-user: attached to {}", arguments.pid);
     stop.requested().await;
