@@ -8,16 +8,16 @@ use std::process::{Command, Output};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use runlog::RunDirectory;
 use runlog::manifest::Manifest;
 use runlog::record::{JoinedRequest, ReadSpan, Request};
 use runlog::table::read_all;
-use rustix::process::Signal;
+use rustix::process::{Signal, kill_process};
 
 use crate::Test;
 use crate::kit::{
-    Kit, Running, check_schema, exact_kernel_probe, is_alive, json, output, recursion_misses,
+    Kit, Running, check_schema, exact_kernel_probe, is_alive, json, output, pid, recursion_misses,
     succeed, wait_for,
 };
 use crate::skips::Need;
@@ -438,15 +438,21 @@ fn small_ring(kit: &Kit) -> anyhow::Result<()> {
     let mut command = short_bench(kit, &out);
     command.arg("--ring-bytes=4096");
     let agent = Running::start_piped(&mut command)?;
+    let pid = pid(agent.pid())?;
     // The kernel wakes an agent before even so small a ring is full. One that stands still half of the
     // time comes too late.
-    while is_alive(agent.pid()) {
-        for signal in [Signal::STOP, Signal::CONT] {
-            agent.signal(signal)?;
-            thread::sleep(Duration::from_millis(4));
+    let output = thread::scope(|scope| {
+        let output = scope.spawn(|| agent.output());
+        while !output.is_finished() {
+            for signal in [Signal::STOP, Signal::CONT] {
+                let _ = kill_process(pid, signal);
+                thread::sleep(Duration::from_millis(4));
+            }
         }
-    }
-    let output = agent.output()?;
+        output
+            .join()
+            .unwrap_or_else(|_| bail!("reading the output panicked"))
+    })?;
     ensure!(
         output.status.code() == Some(4),
         "a result with so many records lost is not usable: {}",
@@ -599,7 +605,7 @@ fn server_dies(kit: &Kit) -> anyhow::Result<()> {
     let out = folder.path().join("run");
     let running = start_endless(kit, &out)?;
     let hooked = servers(&out)?[2];
-    rustix::process::kill_process(crate::kit::pid(hooked)?, Signal::KILL)?;
+    kill_process(pid(hooked)?, Signal::KILL)?;
     check_cut_short(&running.output()?, &out, "arm hooked")?;
     nothing_left(kit)
 }

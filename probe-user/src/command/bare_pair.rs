@@ -27,8 +27,8 @@ pub struct BarePairArguments {
 pub async fn bare_pair(arguments: BarePairArguments) -> anyhow::Result<End> {
     let mut stop = Stop::listen()?;
     let executable = PathBuf::from(format!("/proc/{}/exe", arguments.pid));
-    let offset =
-        Elf::open(&executable)?.function_offset(&FunctionName::parse(&arguments.symbol))?;
+    let function = FunctionName::Symbol(arguments.symbol);
+    let offset = Elf::open(&executable)?.function_offset(&function)?;
     let pair = BarePair::attach(&executable, offset)?;
     eprintln!("probe-user: attached to {}", arguments.pid);
     stop.requested().await;
