@@ -49,6 +49,8 @@ pub struct Observer {
     pub proof: Proof,
     /// The command; none where nothing observes.
     pub command: Vec<OsString>,
+    /// The folder that it writes to, and that it wants empty.
+    pub folder: Option<PathBuf>,
     /// What it prints once it is attached.
     pub says_when_attached: &'static str,
 }
@@ -83,6 +85,7 @@ pub fn ours(places: Places<'_>) -> Vec<Observer> {
         owner: Owner::Ours,
         proof: Proof::None,
         command: Vec::new(),
+        folder: None,
         says_when_attached: "",
     };
     let of_kind = |kind: &&str| {
@@ -118,7 +121,11 @@ pub fn ours(places: Places<'_>) -> Vec<Observer> {
 /// The cheapest pair that the kernel has, with records.
 pub fn everything(places: Places<'_>) -> Observer {
     let records = ["--events".into(), places.records.into()];
-    probe_user(places, EVERYTHING, Proof::Spans("hook"), "trace", records)
+    let observer = probe_user(places, EVERYTHING, Proof::Spans("hook"), "trace", records);
+    Observer {
+        folder: Some(places.records.to_owned()),
+        ..observer
+    }
 }
 
 fn probe_user<const N: usize>(
@@ -139,6 +146,7 @@ fn probe_user<const N: usize>(
         owner: Owner::Ours,
         proof,
         command,
+        folder: None,
         says_when_attached: "attached to",
     }
 }
@@ -168,6 +176,7 @@ pub fn peers(places: Places<'_>) -> anyhow::Result<Vec<Observer>> {
         command: ["bpftrace", "-B", "line", "-p", &pid, "-e", &script]
             .map(OsString::from)
             .into(),
+        folder: None,
         says_when_attached: "attached",
     };
     let site = format!(
@@ -193,6 +202,7 @@ pub fn peers(places: Places<'_>) -> anyhow::Result<Vec<Observer>> {
             ]
             .map(OsString::from)
             .into(),
+            folder: None,
             says_when_attached: "Tracing",
         },
     ])

@@ -201,6 +201,7 @@ mod tests {
             owner,
             proof,
             command: Vec::new(),
+            folder: None,
             says_when_attached: "",
         }
     }

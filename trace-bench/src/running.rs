@@ -1,6 +1,8 @@
 //! An observer that runs.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, sleep};
@@ -36,6 +38,9 @@ impl Running {
     /// Starts an observer, and waits until it has attached.
     pub fn start(observer: &Observer) -> anyhow::Result<Self> {
         let (program, arguments) = observer.command.split_first().context("no command")?;
+        if let Some(folder) = &observer.folder {
+            empty(folder)?;
+        }
         let mut child = Command::new(program)
             .args(arguments)
             .stdin(Stdio::null())
@@ -127,6 +132,13 @@ impl Drop for Running {
     }
 }
 
+/// Removes a folder with all that is in it, and makes it anew.
+fn empty(folder: &Path) -> anyhow::Result<()> {
+    fs::remove_dir_all(folder)
+        .and_then(|()| fs::create_dir(folder))
+        .with_context(|| format!("cannot empty {}", folder.display()))
+}
+
 /// Passes lines on as they come. The channel ends when all of the child's streams have.
 fn forward(
     stream: Option<impl Read + Send + 'static>,
@@ -157,8 +169,25 @@ mod tests {
             owner: Owner::Peer,
             proof: Proof::None,
             command: ["sh", "-c", script].map(Into::into).into(),
+            folder: None,
             says_when_attached: "attached",
         }
+    }
+
+    #[test]
+    fn an_observer_finds_its_folder_empty() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("records");
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("old"), "").unwrap();
+        let script = format!(
+            "trap 'exit 0' INT; echo attached; ls {}; while :; do sleep 0.01; done",
+            folder.display()
+        );
+        let mut observer = shell(&script);
+        observer.folder = Some(folder);
+        let running = Running::start(&observer).unwrap();
+        assert_eq!(running.stop().unwrap(), "attached\n");
     }
 
     #[test]
