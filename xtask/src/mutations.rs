@@ -41,7 +41,21 @@ const MUTATIONS: &[Mutation] = &[
         test: "bench::a_small_ring_drops_and_counts",
     },
     Mutation {
-        name: "histograms: values next to a bucket's end fall into the next bucket",
+        name: "pairing: calls of a function that were left by longjmp stay open",
+        file: "probe-common/src/open_calls.rs",
+        sound: "Some(call) if call.stack_pointer < stack_pointer => self.depth -= 1,",
+        broken: "Some(call) if call.stack_pointer > stack_pointer => self.depth -= 1,",
+        test: "function::calls_left_by_longjmp_are_counted",
+    },
+    Mutation {
+        name: "bucket function: the first doubling begins at 512 ns instead of 256",
+        file: "probe-common/src/layout.rs",
+        sound: "64 - (value | 0xff).leading_zeros()",
+        broken: "64 - (value | 0x1ff).leading_zeros()",
+        test: "histograms::the_kernels_buckets_are_those_of_hdrhistogram",
+    },
+    Mutation {
+        name: "bucket function: values next to a bucket's end fall into the next bucket",
         file: "probe-ebpf/src/maps.rs",
         sound: "bucket_of(span_ns)",
         broken: "bucket_of(span_ns + (span_ns >> 11))",
