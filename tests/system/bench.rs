@@ -439,6 +439,10 @@ fn small_ring(kit: &Kit) -> anyhow::Result<()> {
     command.arg("--ring-bytes=4096");
     let agent = Running::start_piped(&mut command)?;
     let pid = pid(agent.pid())?;
+    // Before that the agent loads programs, which it cannot do while signals come all the time.
+    wait_for("the probes to be loaded", || {
+        Ok(out.join("manifest.json").is_file())
+    })?;
     // The kernel wakes an agent before even so small a ring is full. One that stands still half of the
     // time comes too late.
     let output = thread::scope(|scope| {

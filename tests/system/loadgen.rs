@@ -210,7 +210,11 @@ fn arm_dies(kit: &Kit) -> anyhow::Result<()> {
     let requests: Vec<Request> = read_all(RunDirectory::existing(&out).requests())?;
     ensure!(requests.len() > 100, "{}", requests.len());
     let failed = requests.iter().filter(|request| !request.is_ok()).count();
-    ensure!(failed == 1, "the request under way failed, {failed} did");
+    // A dying server may be connected to once more: its listener can outlive its connections.
+    ensure!(
+        (1..=2).contains(&failed),
+        "the request under way failed, {failed} did"
+    );
     Ok(())
 }
 

@@ -18,6 +18,21 @@ pub fn load(mut load: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<()> 
     load().with_context(|| format!("interrupted {TRIES} times"))
 }
 
+/// Lines of the verifier's log that a message keeps: why it refuses stands at its end.
+const LAST_LINES: usize = 3;
+
+/// A message without all but the last lines of the verifier's log, which may be thousands.
+pub fn brief(message: &str) -> String {
+    let lines: Vec<&str> = message.lines().collect();
+    match lines.as_slice() {
+        [first, others @ ..] if others.len() > LAST_LINES => {
+            let last = &others[others.len() - LAST_LINES..];
+            format!("{first} […] {}", last.join(" "))
+        }
+        _ => message.to_owned(),
+    }
+}
+
 fn was_interrupted(error: &anyhow::Error) -> bool {
     matches!(
         error.downcast_ref(),
@@ -38,6 +53,20 @@ mod tests {
             verifier_log: aya_obj::VerifierLog::new(String::new()),
         }
         .into())
+    }
+
+    #[test]
+    fn a_message_keeps_the_end_of_the_verifiers_log() {
+        let log: Vec<String> = (0..1_000)
+            .map(|line| format!("{line}: (bf) r9 = r1"))
+            .collect();
+        let message = format!(
+            "refused. Verifier output: {}\nR9 is bad\ntime 1\ninsns 2",
+            log.join("\n")
+        );
+        let expected = "refused. Verifier output: 0: (bf) r9 = r1 […] R9 is bad time 1 insns 2";
+        assert_eq!(brief(&message), expected);
+        assert_eq!(brief("two\nlines"), "two\nlines");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::probes::attach::{
 };
 use crate::probes::kernel_info;
 use crate::probes::ledger::{InFlight, Received, counted, ledger};
-use crate::probes::load::load;
+use crate::probes::load::{brief, load};
 use crate::probes::memory::{HistogramMemory, mebibytes};
 use crate::probes::pair::{self, Choice, KernelProbe, program};
 use crate::probes::perf::wait_for_running_programs;
@@ -154,11 +154,13 @@ impl Probes {
             }
             None => None,
         };
-        for name in SITE_PROGRAMS.into_iter().chain(FUNCTION_PROGRAMS) {
+        let times_functions = options.function_threads > 0;
+        let of_functions = FUNCTION_PROGRAMS.into_iter().filter(|_| times_functions);
+        for name in SITE_PROGRAMS.into_iter().chain(of_functions) {
             let program: &mut UProbe = program(&mut ebpf, name)?;
             load(|| Ok(program.load()?)).map_err(|error| classify(error.as_ref()))?;
         }
-        for (name, _) in FUNCTION_ENDS {
+        for (name, _) in FUNCTION_ENDS.into_iter().filter(|_| times_functions) {
             let program: &mut RawTracePoint = program(&mut ebpf, name)?;
             load(|| Ok(program.load()?)).map_err(|error| classify(error.as_ref()))?;
         }
@@ -404,7 +406,7 @@ fn classify(error: &(dyn std::error::Error + 'static)) -> LoadError {
         chain.push(error.to_string());
         next = error.source();
     }
-    let text = chain.join(": ");
+    let text = brief(&chain.join(": "));
     match errno {
         Some(libc::EPERM | libc::EACCES) => LoadError::NotPermitted(text),
         _ => LoadError::NotSupported(text),

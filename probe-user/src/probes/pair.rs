@@ -10,6 +10,8 @@ use aya::programs::{Program, ProgramError};
 use aya::{Btf, BtfError, Ebpf};
 use runlog::manifest::PassedOver;
 
+use crate::probes::load::brief;
+
 use crate::probes::load;
 
 /// Which kernel probe to use.
@@ -157,7 +159,7 @@ pub fn choose(ebpf: &mut Ebpf, wanted: KernelProbe) -> anyhow::Result<Choice> {
                     Ok(()) => return Ok(Choice { probe, passed_over }),
                     Err(error) => passed_over.push(PassedOver {
                         kernel_probe: probe.name().to_owned(),
-                        reason: format!("{error:#}"),
+                        reason: brief(&format!("{error:#}")),
                     }),
                 }
             }
