@@ -16,6 +16,7 @@ use crate::maps::{
     Recorded, add_span, count, count_hit_of_other, count_many, follow_calls, forget_calls,
     open_calls, record,
 };
+use crate::own_stack::keep_to_own_stack;
 use crate::targets::{Current, arm_of, current};
 
 /// What differs between architectures: where a call leaves its return address, and what the kernel
@@ -108,6 +109,7 @@ fn calls_of(current: Current, arm: u32) -> Option<&'static mut OpenCalls> {
 
 #[uprobe]
 pub fn function_entry(ctx: ProbeContext) -> u32 {
+    keep_to_own_stack(&ctx);
     let current = current();
     let Some(arm) = arm_of(current.tgid) else {
         count_hit_of_other();
@@ -133,6 +135,7 @@ pub fn function_entry(ctx: ProbeContext) -> u32 {
 #[uretprobe]
 pub fn function_return(ctx: RetProbeContext) -> u32 {
     let now_ns = now_ns();
+    keep_to_own_stack(&ctx);
     let current = current();
     if let Some(calls) = open_calls(current.tid)
         && calls.tgid == current.tgid

@@ -26,6 +26,7 @@ mod clock;
 mod connections;
 mod function;
 mod maps;
+mod own_stack;
 mod self_test;
 mod sites;
 mod spans;

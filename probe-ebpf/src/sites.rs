@@ -13,12 +13,14 @@ use probe_common::{
 use crate::clock::now_ns;
 use crate::connections::{self, connection};
 use crate::maps::{Recorded, add_span, count, count_hit_of_other, have_kernel_pair, record};
+use crate::own_stack::keep_to_own_stack;
 use crate::targets::{Current, arm_of, current};
 use crate::threads::thread;
 
 /// `readhook:read_done`: a hooked read is about to return.
 #[uprobe]
 pub fn read_done(ctx: ProbeContext) -> u32 {
+    keep_to_own_stack(&ctx);
     let _ = on_read_done(&ctx);
     0
 }
@@ -134,6 +136,7 @@ fn pair(read: &mut HookedRead) -> bool {
 /// `readhook:accepted`: a connection was accepted and marked.
 #[uprobe]
 pub fn accepted(ctx: ProbeContext) -> u32 {
+    keep_to_own_stack(&ctx);
     let _ = on_accepted(&ctx);
     0
 }
@@ -181,6 +184,7 @@ fn on_accepted(ctx: &ProbeContext) -> Option<()> {
 /// `readhook:closed`: a connection is being closed.
 #[uprobe]
 pub fn closed(ctx: ProbeContext) -> u32 {
+    keep_to_own_stack(&ctx);
     let _ = on_closed(&ctx);
     0
 }
