@@ -7,6 +7,7 @@
 
 mod calls;
 mod flood;
+mod interruptible;
 mod observer;
 mod others;
 mod result;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::interruptible::interruptible;
 use crate::observer::Observer;
 
 /// How long an observer may take to attach, and to end.
@@ -41,7 +42,7 @@ impl Running {
         if let Some(folder) = &observer.folder {
             empty(folder)?;
         }
-        let mut child = Command::new(program)
+        let mut child = interruptible(&mut Command::new(program))
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
