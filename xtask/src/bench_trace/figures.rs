@@ -50,6 +50,10 @@ impl Figures {
             *figure = (*figure * 10.0).round() / 10.0;
         }
         let text = serde_json::to_string_pretty(&rounded)?;
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)
+                .with_context(|| format!("cannot make {}", folder.display()))?;
+        }
         fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
     }
 
