@@ -25,7 +25,8 @@ pub const BUCKETS: usize = ((doublings() + 2) * HALF) as usize;
 pub struct Spans {
     /// How many fell into each bucket.
     pub buckets: [u64; BUCKETS],
-    /// Their exact sum, in ns: means come from here, not from buckets.
+    /// Their exact sum, in ns: means come from here, not from buckets. It is behind them, so that a copy
+    /// taken meanwhile has it last.
     pub sum_ns: u64,
 }
 

@@ -64,7 +64,7 @@ impl SpanKind {
         }
     }
 
-    /// Index in the histogram and sum maps of this kind of an arm.
+    /// Index in the map of histograms of this kind of an arm.
     #[must_use]
     pub const fn index(self, arm: u32) -> u32 {
         arm * Self::COUNT + self as u32

@@ -6,13 +6,13 @@ use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use hdrhistogram::Histogram;
 use probe_common::SpanKind;
 use runlog::calibration::Calibration;
 use runlog::trace::{INTERVAL_SCHEMA, Interval};
 
 use crate::command::trace::summary;
 use crate::probes::Probes;
+use crate::probes::spans::Durations;
 use crate::show;
 
 /// Prints what each interval has added.
@@ -23,8 +23,8 @@ pub struct Live {
     attached: Instant,
     calibration: Option<Calibration>,
     printed_until_s: f64,
-    /// What has been printed, by kind: histogram and sum.
-    printed: BTreeMap<&'static str, (Histogram<u64>, u64)>,
+    /// What has been printed, by kind.
+    printed: BTreeMap<&'static str, Durations>,
 }
 
 impl Live {
@@ -56,19 +56,20 @@ impl Live {
         let mut spans = BTreeMap::new();
         for kind in SpanKind::ALL {
             let name = kind.name();
-            // The sum last, so that it has every span that the histogram has.
-            let histogram = probes.histogram(0, kind)?;
-            let sum_ns = probes.sum_ns(0, kind)?;
-            let mut added = histogram.clone();
-            let mut added_ns = sum_ns;
-            if let Some((printed, printed_ns)) = self.printed.get(name) {
-                added.subtract(printed).context("a histogram has shrunk")?;
-                added_ns -= printed_ns;
+            let durations = probes.durations(0, kind)?;
+            let mut added = durations.clone();
+            if let Some(printed) = self.printed.get(name) {
+                let shrunk = "a histogram has shrunk";
+                added
+                    .histogram
+                    .subtract(&printed.histogram)
+                    .context(shrunk)?;
+                added.sum_ns -= printed.sum_ns;
             }
-            if !added.is_empty() {
-                let summary = summary(kind, &added, added_ns, self.calibration.as_ref());
+            if !added.histogram.is_empty() {
+                let summary = summary(kind, &added, self.calibration.as_ref());
                 spans.insert(name.to_owned(), summary);
-                self.printed.insert(name, (histogram, sum_ns));
+                self.printed.insert(name, durations);
             }
         }
         let interval = Interval {

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use hdrhistogram::Histogram;
 use probe_common::SpanKind;
 use runlog::calibration::Calibration;
 use runlog::trace::{SCHEMA, SpanSummary, Trace, TraceTarget};
@@ -28,6 +27,7 @@ use crate::discover::sites::{LoadedHook, loaded_hook};
 use crate::machine;
 use crate::probes::attach::{Function, Target};
 use crate::probes::ring::check_ring_bytes;
+use crate::probes::spans::Durations;
 use crate::probes::{KernelProbe, Options, Probes, SiteChoice};
 use crate::run::arms::HookSpec;
 use crate::run::calibration::first_instruction::FirstInstruction;
@@ -423,27 +423,25 @@ fn summarize(
 ) -> anyhow::Result<BTreeMap<String, SpanSummary>> {
     let mut spans = BTreeMap::new();
     for kind in SpanKind::ALL {
-        let histogram = probes.histogram(0, kind)?;
-        if histogram.is_empty() {
-            continue;
+        let durations = probes.durations(0, kind)?;
+        if !durations.histogram.is_empty() {
+            let summary = summary(kind, &durations, calibration);
+            spans.insert(kind.name().to_owned(), summary);
         }
-        let sum_ns = probes.sum_ns(0, kind)?;
-        let summary = summary(kind, &histogram, sum_ns, calibration);
-        spans.insert(kind.name().to_owned(), summary);
     }
     Ok(spans)
 }
 
-/// The durations in a histogram, whose exact sum is known.
+/// Sums durations of one kind up.
 pub(super) fn summary(
     kind: SpanKind,
-    histogram: &Histogram<u64>,
-    sum_ns: u64,
+    durations: &Durations,
     calibration: Option<&Calibration>,
 ) -> SpanSummary {
+    let Durations { histogram, sum_ns } = durations;
     let summary = SpanSummary {
         count: histogram.len(),
-        mean_ns: sum_ns as f64 / histogram.len() as f64,
+        mean_ns: *sum_ns as f64 / histogram.len() as f64,
         p50_ns: histogram.value_at_quantile(0.5),
         p90_ns: histogram.value_at_quantile(0.9),
         p99_ns: histogram.value_at_quantile(0.99),

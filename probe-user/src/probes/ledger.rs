@@ -91,7 +91,7 @@ pub fn counted(ebpf: &Ebpf, arms: u32) -> anyhow::Result<Counted> {
     let others: PerCpuArray<_, u64> = others.try_into()?;
     let in_histograms = |kind| -> anyhow::Result<u64> {
         (0..arms)
-            .map(|arm| Ok(spans::histogram(ebpf, arm, kind)?.len()))
+            .map(|arm| Ok(spans::durations(ebpf, arm, kind)?.histogram.len()))
             .sum()
     };
     Ok(Counted {

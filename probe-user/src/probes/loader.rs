@@ -10,7 +10,6 @@ use aya::programs::{RawTracePoint, UProbe};
 use aya::sys::{Stats, enable_stats};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
-use hdrhistogram::Histogram;
 use probe_common::{MAX_ARMS, SpanKind};
 use runlog::analysis::{Ledger, ProgramRuns};
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -27,7 +26,8 @@ use crate::probes::perf::wait_for_running_programs;
 use crate::probes::records::{Record, parse};
 use crate::probes::ring::{Ring, WakeUps};
 use crate::probes::site_offset::{SiteChoice, SiteOffset};
-use crate::probes::{spans, tables};
+use crate::probes::spans::{self, Durations};
+use crate::probes::tables;
 
 /// The programs, as built by `build.rs`.
 pub(super) static OBJECT: &[u8] =
@@ -345,14 +345,9 @@ impl Probes {
         Ok(runs)
     }
 
-    /// The histogram of an arm's spans of one kind.
-    pub fn histogram(&self, arm: u32, kind: SpanKind) -> anyhow::Result<Histogram<u64>> {
-        spans::histogram(&self.ebpf, arm, kind)
-    }
-
-    /// The exact sum of an arm's spans of one kind, in nanoseconds.
-    pub fn sum_ns(&self, arm: u32, kind: SpanKind) -> anyhow::Result<u64> {
-        spans::sum_ns(&self.ebpf, arm, kind)
+    /// The durations of an arm's spans of one kind, up to now.
+    pub fn durations(&self, arm: u32, kind: SpanKind) -> anyhow::Result<Durations> {
+        spans::durations(&self.ebpf, arm, kind)
     }
 
     /// What the manifest says about the probes.

@@ -1,9 +1,8 @@
 //! The kernel's histogram of values that somebody gives, without any probe.
 
 use anyhow::{Context as _, ensure};
+use aya::EbpfLoader;
 use aya::programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _};
-use aya::{Ebpf, EbpfLoader};
-use probe_common::layout::{BUCKETS, Spans};
 use probe_common::{SELF_TEST_VALUES, SpanKind};
 
 use crate::probes::load::load;
@@ -41,19 +40,9 @@ pub fn kernel_histogram(values: &[u64]) -> anyhow::Result<KernelHistogram> {
             .test_run(options)
             .context("cannot run the program (BPF_PROG_TEST_RUN; Linux 5.10)")?;
     }
+    let total = spans::over_all_cpus(&ebpf, 0, SpanKind::Function)?;
     Ok(KernelHistogram {
-        buckets: buckets(&ebpf)?,
-        sum: spans::sum_ns(&ebpf, 0, SpanKind::Function)?,
+        buckets: total.buckets.to_vec(),
+        sum: total.sum_ns,
     })
-}
-
-/// The raw buckets, over all CPUs.
-fn buckets(ebpf: &Ebpf) -> anyhow::Result<Vec<u64>> {
-    let mut sum = vec![0; BUCKETS];
-    for Spans { buckets, .. } in spans::per_cpu(ebpf, 0, SpanKind::Function)?.iter() {
-        for (sum, count) in sum.iter_mut().zip(buckets) {
-            *sum += count;
-        }
-    }
-    Ok(sum)
 }

@@ -2,35 +2,47 @@
 
 use anyhow::Context as _;
 use aya::Ebpf;
-use aya::maps::{PerCpuArray, PerCpuValues};
+use aya::maps::PerCpuArray;
 use hdrhistogram::Histogram;
 use probe_common::SpanKind;
-use probe_common::layout::{self, Spans};
+use probe_common::layout::{self, BUCKETS, Spans};
 use runlog::interval_log::new_histogram;
 
-/// The histogram of an arm's spans of one kind, over all CPUs.
-pub fn histogram(ebpf: &Ebpf, arm: u32, kind: SpanKind) -> anyhow::Result<Histogram<u64>> {
+/// Durations of spans.
+#[derive(Clone, Debug)]
+pub struct Durations {
+    /// Their histogram.
+    pub histogram: Histogram<u64>,
+    /// Their exact sum, in nanoseconds.
+    pub sum_ns: u64,
+}
+
+/// The durations of an arm's spans of one kind.
+pub fn durations(ebpf: &Ebpf, arm: u32, kind: SpanKind) -> anyhow::Result<Durations> {
+    let Spans { buckets, sum_ns } = over_all_cpus(ebpf, arm, kind)?;
     let mut histogram = new_histogram();
-    for Spans { buckets, .. } in per_cpu(ebpf, arm, kind)?.iter() {
-        for (bucket, count) in buckets.iter().enumerate().filter(|(_, count)| **count > 0) {
-            // Both layouts have the same buckets, so nothing moves.
-            histogram.saturating_record_n(layout::lowest_of(bucket), *count);
-        }
+    for (bucket, count) in buckets.iter().enumerate().filter(|(_, count)| **count > 0) {
+        // Both layouts have the same buckets, so nothing moves.
+        histogram.saturating_record_n(layout::lowest_of(bucket), *count);
     }
-    Ok(histogram)
+    Ok(Durations { histogram, sum_ns })
 }
 
-/// The exact sum of an arm's spans of one kind, over all CPUs, in nanoseconds.
-pub fn sum_ns(ebpf: &Ebpf, arm: u32, kind: SpanKind) -> anyhow::Result<u64> {
-    let per_cpu = per_cpu(ebpf, arm, kind)?;
-    Ok(per_cpu.iter().map(|spans| spans.sum_ns).sum())
-}
-
-/// An arm's spans of one kind, as each CPU has them.
-pub fn per_cpu(ebpf: &Ebpf, arm: u32, kind: SpanKind) -> anyhow::Result<PerCpuValues<Spans>> {
+/// An arm's spans of one kind as the kernel has them, added up.
+pub fn over_all_cpus(ebpf: &Ebpf, arm: u32, kind: SpanKind) -> anyhow::Result<Spans> {
     let map = ebpf.map("HISTOGRAMS").context("no map HISTOGRAMS")?;
     let map: PerCpuArray<_, Spans> = map.try_into()?;
-    Ok(map.get(&kind.index(arm), 0)?)
+    let mut total = Spans {
+        buckets: [0; BUCKETS],
+        sum_ns: 0,
+    };
+    for of_cpu in map.get(&kind.index(arm), 0)?.iter() {
+        for (total, count) in total.buckets.iter_mut().zip(&of_cpu.buckets) {
+            *total += count;
+        }
+        total.sum_ns = total.sum_ns.wrapping_add(of_cpu.sum_ns);
+    }
+    Ok(total)
 }
 
 #[cfg(test)]

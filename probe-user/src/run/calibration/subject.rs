@@ -141,9 +141,9 @@ impl Subject {
         kind: SpanKind,
         order: Order,
     ) -> anyhow::Result<(Answer, Vec<grouped::Group>)> {
-        let before = self.probes.histogram(0, kind)?;
+        let before = self.probes.durations(0, kind)?.histogram;
         let answer = worker.make(order).await?;
-        let mut seen = self.probes.histogram(0, kind)?;
+        let mut seen = self.probes.durations(0, kind)?.histogram;
         seen.subtract(&before)?;
         ensure!(
             seen.len() == u64::from(order.calls),
