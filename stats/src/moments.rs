@@ -21,7 +21,10 @@ impl Moments {
         if count < 2 {
             return None;
         }
-        let mean = mean(values)?;
+        // A second look takes the rounding of the sum out of the mean: differences of means count, and
+        // may be small beside them.
+        let rough = mean(values)?;
+        let mean = rough + values.iter().map(|value| value - rough).sum::<f64>() / count as f64;
         // The second sum is 0 but for rounding, and takes the rounding of the mean out of the first.
         let (squares, rest) = values.iter().fold((0.0, 0.0), |(squares, rest), value| {
             let deviation: f64 = value - mean;
