@@ -1,7 +1,7 @@
 //! The probes: loading, attaching, draining, and the ledger of where every hit went.
 
 pub mod attach;
-pub mod bare_pair;
+pub mod bare;
 pub mod kernel_info;
 pub mod ledger;
 pub mod load;
