@@ -3,6 +3,7 @@
 pub mod attach;
 pub mod bare;
 pub mod kernel_info;
+mod lanes;
 pub mod ledger;
 pub mod load;
 pub mod loader;
