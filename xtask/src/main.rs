@@ -5,6 +5,7 @@
 
 mod bench_trace;
 mod build;
+mod check_hook;
 mod command;
 mod interrupt;
 mod mutations;
@@ -15,6 +16,7 @@ mod test;
 mod vm;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::FalseyValueParser;
@@ -62,6 +64,12 @@ Once built, `target/release/probe-user bench --help` lists the options.")]
     },
     /// Measure what tracing adds to a read: our probes and other tools, in rounds (5 minutes)
     BenchTrace(BenchTraceArguments),
+    /// Read the built hook's file, and say whether it loads under every C library and keeps what it must
+    CheckHook {
+        /// The file [default: target/release/readhook.so, which is built first]
+        #[arg(value_name = "FILE")]
+        hook: Option<PathBuf>,
+    },
     /// Run a long proof by name; without a name, list them
     Prove {
         /// Its name
@@ -131,6 +139,13 @@ fn run(task: Task, stages: &mut Stages) -> anyhow::Result<ExitCode> {
         }
         Task::Vm { kernels, must_run } => vm::run_tests(&kernels, must_run, stages),
         Task::BenchTrace(arguments) => bench_trace::bench_trace(&arguments, stages),
+        Task::CheckHook { hook } => {
+            let hook = match hook {
+                Some(hook) => hook,
+                None => build::hook(stages)?,
+            };
+            check_hook::check(&hook).map(|()| ExitCode::SUCCESS)
+        }
         Task::Prove { name } => prove::run(name.as_deref(), stages),
         Task::Setup => stages.run("setup", setup::all).map(|()| ExitCode::SUCCESS),
         Task::Build => build::prepare(stages).map(|()| ExitCode::SUCCESS),
