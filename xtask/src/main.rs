@@ -3,11 +3,13 @@
 //! Two of them do all the set-up on a fresh machine: `cargo xtask bench` runs the main job,
 //! `cargo xtask test` the tests.
 
+mod apt;
 mod bench_trace;
 mod build;
 mod check_hook;
 mod command;
 mod interrupt;
+mod libcs;
 mod mutations;
 mod privilege;
 mod prove;
