@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use anyhow::Context as _;
-use aya::maps::{Array, MapError};
+use aya::maps::MapError;
 use aya::programs::RawTracePoint;
 use aya::sys::{Stats, enable_stats};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
@@ -236,9 +236,7 @@ impl Probes {
 
     /// Lets the programs begin new spans, or not.
     fn observe(&mut self, observe: bool) -> anyhow::Result<()> {
-        let map = self.ebpf.map_mut("OBSERVING").context("no map OBSERVING")?;
-        let mut map: Array<_, u32> = map.try_into()?;
-        Ok(map.set(0, u32::from(observe), 0)?)
+        tables::set_table(&mut self.ebpf, "observing", &u32::from(observe))
     }
 
     /// Detaches, waits until no program runs any more, and notes which spans were open.
