@@ -248,6 +248,7 @@ pub struct Join {
 mod tests {
     use super::*;
     use crate::calibration::CalibrationReport;
+    use crate::comparison::{Comparisons, Settings};
     use crate::estimate::Unit;
     use crate::manifest::Manifest;
     use crate::summary::LoadSummary;
@@ -337,6 +338,8 @@ mod tests {
             ("manifest", schemars::schema_for!(Manifest)),
             ("calibration", schemars::schema_for!(CalibrationReport)),
             ("load", schemars::schema_for!(LoadSummary)),
+            ("comparison", schemars::schema_for!(Comparisons)),
+            ("settings", schemars::schema_for!(Settings)),
             ("trace", schemars::schema_for!(Trace)),
             ("truth", schemars::schema_for!(Truth)),
         ];
