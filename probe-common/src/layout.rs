@@ -18,8 +18,8 @@ const HALF: u32 = 1 << (SUB_BUCKET_BITS - 1);
 /// Buckets of a histogram, the one that holds [`MAX_VALUE_NS`] being in the last doubling.
 pub const BUCKETS: usize = ((doublings() + 2) * HALF) as usize;
 
-/// The spans of one arm and kind on one CPU, a map value. It fits the kernel's limit of 32 KiB for a
-/// per-CPU value.
+/// The spans of one arm and kind, in one lane or on one CPU. It fits the kernel's limit of 32 KiB for a
+/// per-CPU map value.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Spans {

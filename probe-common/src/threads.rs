@@ -63,8 +63,8 @@ pub struct Thread {
     pub arm: u32,
     /// Descriptor of the syscall.
     pub fd: i32,
-    /// Padding.
-    pub reserved: u32,
+    /// Its lane plus one; 0 when it has none.
+    pub lane: u32,
     /// Syscall entered.
     pub enter_ns: u64,
     /// Syscall left.

@@ -31,6 +31,7 @@ mod self_test;
 mod sites;
 mod spans;
 mod syscalls;
+mod tally;
 mod targets;
 mod threads;
 

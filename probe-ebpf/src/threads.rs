@@ -10,6 +10,7 @@ use probe_common::Thread;
 use probe_common::threads::{MAX_THREADS, THREAD_SLOTS};
 
 use crate::maps::BPF_NOEXIST;
+use crate::tally::{give_lane_back, take_lane};
 use crate::targets::Current;
 
 /// Slots of threads.
@@ -42,7 +43,29 @@ pub fn thread(tid: u32) -> Option<&'static mut Thread> {
 
 /// Starts to follow a thread that is not followed. `None` when the table is full.
 #[inline(always)]
-pub fn follow(current: Current) -> Option<&'static mut Thread> {
+pub fn follow(current: Current, arm: u32) -> Option<&'static mut Thread> {
+    let thread = insert(current)?;
+    begin(thread, current, arm);
+    Some(thread)
+}
+
+/// Starts to follow a thread of a process where a thread of the same number was followed in another,
+/// and its end was not seen.
+#[inline(always)]
+pub fn follow_anew(thread: &mut Thread, current: Current, arm: u32) {
+    give_lane_back(thread);
+    begin(thread, current, arm);
+}
+
+#[inline(always)]
+fn begin(thread: &mut Thread, current: Current, arm: u32) {
+    thread.tgid = current.tgid;
+    thread.arm = arm;
+    take_lane(thread);
+}
+
+#[inline(always)]
+fn insert(current: Current) -> Option<&'static mut Thread> {
     let slot = Thread::slot_of(current.tid);
     if THREAD_SLOT_OWNERS
         .insert(slot, current.tid, BPF_NOEXIST)
@@ -67,6 +90,7 @@ pub fn follow(current: Current) -> Option<&'static mut Thread> {
 /// Stops following a thread.
 #[inline(always)]
 pub fn forget(thread: &mut Thread) {
+    give_lane_back(thread);
     let tid = thread.tid;
     let slot = Thread::slot_of(tid);
     // SAFETY: owners change only with this slot, which is its thread's until the next two lines.

@@ -18,13 +18,13 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use log::LevelFilter;
 
-use crate::command::bare_pair::BarePairArguments;
+use crate::command::bare::BareArguments;
 use crate::command::bench::BenchArguments;
 use crate::command::calibrate::CalibrateArguments;
 use crate::command::correlate::CorrelateArguments;
 use crate::command::trace::TraceArguments;
 use crate::command::truth::TruthArguments;
-use crate::command::{End, bare_pair, bench, calibrate, correlate, kernel_histogram, trace, truth};
+use crate::command::{End, bare, bench, calibrate, correlate, kernel_histogram, trace, truth};
 use crate::run::calibration::worker as calibrate_worker;
 use crate::run::micro_worker::{self, WorkerArguments};
 
@@ -63,9 +63,9 @@ enum Command {
     /// The measured process of the micro layer
     #[command(hide = true)]
     MicroWorker(WorkerArguments),
-    /// A uprobe and uretprobe that do nothing, for `cargo xtask bench-trace`
+    /// Probes that do nothing, for `cargo xtask bench-trace`
     #[command(hide = true)]
-    BarePair(BarePairArguments),
+    Bare(BareArguments),
     /// The process that probes are calibrated on
     #[command(hide = true)]
     CalibrateWorker(calibrate_worker::WorkerArguments),
@@ -88,7 +88,7 @@ async fn main() -> ExitCode {
         Command::Calibrate(arguments) => calibrate::calibrate_all(arguments).await,
         Command::Correlate(arguments) => correlate::correlate(&arguments),
         Command::MicroWorker(arguments) => micro_worker::work(&arguments).map(|()| End::Complete),
-        Command::BarePair(arguments) => bare_pair::bare_pair(arguments).await,
+        Command::Bare(arguments) => bare::bare(arguments).await,
         Command::CalibrateWorker(arguments) => {
             calibrate_worker::work(arguments).map(|()| End::Complete)
         }

@@ -87,7 +87,8 @@ fn mounts() {
 }
 
 /// Programs that tests run beside ours, and the Debian packages that have them.
-const TEST_PEERS: [(&str, &str); 6] = [
+const TEST_PEERS: [(&str, &str); 7] = [
+    ("c++", "g++"),
     ("cc", "gcc"),
     ("curl", "curl"),
     ("javac", "default-jdk-headless"),

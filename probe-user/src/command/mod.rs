@@ -1,6 +1,6 @@
 //! The commands.
 
-pub mod bare_pair;
+pub mod bare;
 pub mod bench;
 pub mod calibrate;
 pub mod correlate;

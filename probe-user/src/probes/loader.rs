@@ -130,7 +130,9 @@ impl Probes {
         let want_read_records = u8::from(options.read_records);
         let ring_bytes = options.ring_bytes.unwrap_or(NO_RING_BYTES);
         let memory = HistogramMemory::here(options.arms);
-        let wake_ups = WakeUps::of(ring_bytes, memory.cpus);
+        let lanes = memory.lanes();
+        let writers = memory.cpus + usize::try_from(lanes).unwrap_or(0);
+        let wake_ups = WakeUps::of(ring_bytes, writers);
         let spans = options.arms * SpanKind::COUNT;
         let mut ebpf = EbpfLoader::new()
             .verifier_log_level(VerifierLogLevel::default())
@@ -139,6 +141,9 @@ impl Probes {
             .override_global("WAKE_AT_BYTES", &wake_ups.at_bytes, true)
             .override_global("LOOK_MASK", &wake_ups.look_mask, true)
             .override_global("HAVE_KERNEL_PAIR", &have_pair, true)
+            .override_global("LANES_PER_ARM", &memory.lanes_per_arm(), true)
+            .map_max_entries("LANES", lanes)
+            .map_max_entries("LANE_OWNERS", lanes)
             .map_max_entries("HISTOGRAMS", spans)
             .map_max_entries("OPEN_CALLS", options.function_threads.max(1))
             .map_max_entries("RECORDS", ring_bytes)

@@ -1,8 +1,9 @@
 //! The probes: loading, attaching, draining, and the ledger of where every hit went.
 
 pub mod attach;
-pub mod bare_pair;
+pub mod bare;
 pub mod kernel_info;
+mod lanes;
 pub mod ledger;
 pub mod load;
 pub mod loader;

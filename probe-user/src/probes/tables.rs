@@ -53,6 +53,8 @@ pub fn settle(ebpf: &mut Ebpf) -> anyhow::Result<InFlight> {
         slots.set(slot, ConnectionSlot::default(), 0)?;
     }
     take_all::<ConnectionKey, Connection>(ebpf, "MORE_CONNECTIONS")?;
+    // What lanes hold stays: it is part of the result.
+    take_all::<u32, u32>(ebpf, "LANE_OWNERS")?;
     Ok(in_flight)
 }
 
