@@ -5,6 +5,7 @@ pub mod budget;
 pub mod correct;
 pub mod in_situ;
 pub mod layers;
+pub mod logs;
 pub mod recorded;
 
 use runlog::estimate::{Estimate, Unit};
