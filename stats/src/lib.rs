@@ -8,6 +8,8 @@
 pub mod grouped;
 pub mod interval;
 pub mod trim;
+pub mod unpaired;
 
 pub use interval::{Interval, mean_interval, paired_difference};
 pub use trim::{Trim, mean};
+pub use unpaired::unpaired_difference;

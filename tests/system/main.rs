@@ -16,6 +16,7 @@ mod hook;
 mod kit;
 mod leaks;
 mod loadgen;
+mod orders;
 mod reader;
 mod skips;
 mod sut;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
         bad_input::TESTS,
         unprivileged::TESTS,
         bench::TESTS,
+        orders::TESTS,
         calibration::TESTS,
         trace::TESTS,
         function::TESTS,
