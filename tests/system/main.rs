@@ -17,6 +17,7 @@ mod hook;
 mod kit;
 mod leaks;
 mod loadgen;
+mod orders;
 mod reader;
 mod skips;
 mod sut;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         bad_input::TESTS,
         unprivileged::TESTS,
         bench::TESTS,
+        orders::TESTS,
         calibration::TESTS,
         trace::TESTS,
         function::TESTS,

@@ -9,7 +9,7 @@ use runlog::RunDirectory;
 use runlog::analysis::Join;
 use runlog::clock::Clock;
 use runlog::json;
-use runlog::manifest::{Manifest, Schedule};
+use runlog::manifest::Manifest;
 use runlog::record::JoinedRequest;
 use runlog::summary::LoadSummary;
 use runlog::table::TableWriter;
@@ -43,8 +43,8 @@ pub fn read_logs(
     trim: Trim,
     mut table: Option<TableWriter<JoinedRequest>>,
 ) -> anyhow::Result<Logged> {
-    let blocks = BlockMeans::read(run, trim, requests_per_block(&manifest.schedule))
-        .context("cannot read the request log")?;
+    let blocks =
+        BlockMeans::read(run, trim, &manifest.schedule).context("cannot read the request log")?;
     let calibration = manifest.calibration.as_ref();
     let bias_ns = calibration
         .and_then(|calibration| calibration.of(SpanKind::HookOverhead.name()))
@@ -114,9 +114,4 @@ impl Logged {
 pub fn one_clock(servers: Option<&Clock>, load: &RunDirectory) -> Option<bool> {
     let summary: LoadSummary = json::read(&load.load_summary()).ok()?;
     Some(*servers? == summary.clock?)
-}
-
-/// The fewest requests that a complete block has.
-fn requests_per_block(schedule: &Schedule) -> u64 {
-    schedule.requests_per_cell / u64::from(schedule.blocks_per_cell.max(1))
 }
