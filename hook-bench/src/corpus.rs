@@ -58,38 +58,45 @@ pub fn messages(name: &str, without_words: bool) -> anyhow::Result<Vec<Vec<u8>>>
 /// Changes the last byte of each word of the list that occurs, until none does. Everything else, and so
 /// everything that nearly matches, stays.
 fn spoil_words(message: &mut [u8]) {
-    while let Some(last) = end_of_a_word(message) {
-        let byte = &mut message[last];
+    // A changed byte may be part of another word.
+    while words().any(|word| spoil(message, word)) {}
+}
+
+/// Changes the last byte of a word wherever it occurs. Returns whether it has.
+fn spoil(message: &mut [u8], word: &[u8]) -> bool {
+    let ends: Vec<usize> = (word.len()..=message.len())
+        .filter(|end| message[..*end].ends_with(word))
+        .collect();
+    for end in &ends {
+        let byte = &mut message[end - 1];
         *byte = if byte.is_ascii_alphabetic() {
             *byte ^ 0x20
         } else {
             byte.wrapping_add(1)
         };
     }
+    !ends.is_empty()
 }
 
-/// Where the last byte of the first word of the list is that occurs.
-fn end_of_a_word(message: &[u8]) -> Option<usize> {
-    let mut words = WORDS.lines().map(str::as_bytes).filter(|w| !w.is_empty());
-    words.find_map(|word| {
-        let start = message.windows(word.len()).position(|w| w == word)?;
-        Some(start + word.len() - 1)
-    })
+fn words() -> impl Iterator<Item = &'static [u8]> {
+    let words = WORDS.lines().map(str::as_bytes);
+    words.filter(|word| !word.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn has_a_word(bytes: &[u8]) -> bool {
+        words().any(|word| bytes.windows(word.len()).any(|window| window == word))
+    }
+
     #[test]
     fn every_message_matches_as_it_is_and_not_without_words() {
         for (name, bytes) in KEPT {
-            assert!(
-                end_of_a_word(bytes).is_some() || name == "curl-json-1",
-                "{name}"
-            );
+            assert!(has_a_word(bytes), "{name}");
             let spoilt = &messages(name, true).unwrap()[0];
-            assert_eq!(end_of_a_word(spoilt), None, "{name}");
+            assert!(!has_a_word(spoilt), "{name}");
             assert_eq!(spoilt.len(), bytes.len());
             let changed = spoilt.iter().zip(bytes).filter(|(a, b)| a != b).count();
             assert!(changed * 5 < bytes.len(), "{name}: {changed} bytes changed");

@@ -30,7 +30,7 @@ use crate::workload::WorkerArguments;
 
 /// Measures what the hook adds to a read, beside no hook and beside the paper's.
 #[derive(Debug, Parser)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "\
 Examples:
   hook-bench --peer target/peers/paper_hook.so --only '160 B' --rounds 10
@@ -66,8 +66,8 @@ struct Arguments {
     hook: Option<PathBuf>,
 
     /// The paper's hook
-    #[arg(long, value_name = "LIBRARY")]
-    peer: PathBuf,
+    #[arg(long, value_name = "LIBRARY", required = true)]
+    peer: Option<PathBuf>,
 
     /// Count instructions by callgrind, instead of nanoseconds
     #[arg(long, requires = "without_sites")]
@@ -108,7 +108,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let logs = tempfile::tempdir()?;
     let files = Files {
         hook: given_or_beside_us(arguments.hook.as_deref(), "readhook.so")?,
-        peer: given_or_beside_us(Some(&arguments.peer), "")?,
+        peer: given_or_beside_us(arguments.peer.as_deref(), "paper_hook.so")?,
         logs: logs.path().to_owned(),
     };
     let wanted = |case: &&Case| {
