@@ -7,6 +7,7 @@ mod bench_hook;
 mod bench_trace;
 mod build;
 mod command;
+mod fuzz;
 mod interrupt;
 mod mutations;
 mod privilege;
@@ -70,6 +71,10 @@ Once built, `target/release/probe-user bench --help` lists the options.")]
     Prove {
         /// Its name
         name: Option<String>,
+
+        /// How long to fuzz
+        #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+        minutes: u64,
     },
     /// Install what is missing to build: rust-src, bpf-linker
     Setup,
@@ -136,7 +141,7 @@ fn run(task: Task, stages: &mut Stages) -> anyhow::Result<ExitCode> {
         Task::Vm { kernels, must_run } => vm::run_tests(&kernels, must_run, stages),
         Task::BenchTrace(arguments) => bench_trace::bench_trace(&arguments, stages),
         Task::BenchHook(arguments) => bench_hook::bench_hook(&arguments, stages),
-        Task::Prove { name } => prove::run(name.as_deref(), stages),
+        Task::Prove { name, minutes } => prove::run(name.as_deref(), minutes, stages),
         Task::Setup => stages.run("setup", setup::all).map(|()| ExitCode::SUCCESS),
         Task::Build => build::prepare(stages).map(|()| ExitCode::SUCCESS),
         Task::Lint => {
