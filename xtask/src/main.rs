@@ -4,10 +4,12 @@
 //! `cargo xtask test` the tests.
 
 mod apt;
+mod bench_hook;
 mod bench_trace;
 mod build;
 mod check_hook;
 mod command;
+mod fuzz;
 mod interrupt;
 mod libcs;
 mod mutations;
@@ -24,6 +26,7 @@ use std::process::ExitCode;
 use clap::builder::FalseyValueParser;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+use crate::bench_hook::BenchHookArguments;
 use crate::bench_trace::BenchTraceArguments;
 use crate::command::Stages;
 
@@ -66,6 +69,8 @@ Once built, `target/release/probe-user bench --help` lists the options.")]
     },
     /// Measure what tracing adds to a read: our probes and other tools, in rounds (5 minutes)
     BenchTrace(BenchTraceArguments),
+    /// Measure what the hook adds to a read, beside no hook and beside the paper's, in rounds (3 minutes)
+    BenchHook(BenchHookArguments),
     /// Read the built hook's file, and say whether it loads under every C library and keeps what it must
     CheckHook {
         /// The file [default: target/release/readhook.so, which is built first]
@@ -76,6 +81,10 @@ Once built, `target/release/probe-user bench --help` lists the options.")]
     Prove {
         /// Its name
         name: Option<String>,
+
+        /// How long to fuzz
+        #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+        minutes: u64,
     },
     /// Install what is missing to build: rust-src, bpf-linker
     Setup,
@@ -141,6 +150,8 @@ fn run(task: Task, stages: &mut Stages) -> anyhow::Result<ExitCode> {
         }
         Task::Vm { kernels, must_run } => vm::run_tests(&kernels, must_run, stages),
         Task::BenchTrace(arguments) => bench_trace::bench_trace(&arguments, stages),
+        Task::BenchHook(arguments) => bench_hook::bench_hook(&arguments, stages),
+        Task::Prove { name, minutes } => prove::run(name.as_deref(), minutes, stages),
         Task::CheckHook { hook } => {
             let hook = match hook {
                 Some(hook) => hook,
@@ -148,7 +159,6 @@ fn run(task: Task, stages: &mut Stages) -> anyhow::Result<ExitCode> {
             };
             check_hook::check(&hook).map(|()| ExitCode::SUCCESS)
         }
-        Task::Prove { name } => prove::run(name.as_deref(), stages),
         Task::Setup => stages.run("setup", setup::all).map(|()| ExitCode::SUCCESS),
         Task::Build => build::prepare(stages).map(|()| ExitCode::SUCCESS),
         Task::Lint => {
