@@ -74,7 +74,7 @@ fn get(server: &Server, head: &str) -> anyhow::Result<String> {
 }
 
 /// The words that a log of the hook names, in order.
-fn words(log: &str) -> Vec<&str> {
+pub fn words(log: &str) -> Vec<&str> {
     log.lines()
         .filter_map(|line| line.split_once("word="))
         .map(|(_, word)| word)
@@ -203,7 +203,7 @@ fn keeps_the_c_contract(kit: &Kit) -> anyhow::Result<()> {
 const CONNECTIONS: &str = include_str!("c/connections.c");
 
 /// Compiles a program of [`CONNECTIONS`] and `source`.
-fn compile_with_connections(
+pub fn compile_with_connections(
     folder: &Path,
     source: &str,
     options: &[&str],

@@ -10,6 +10,7 @@ mod bad_input;
 mod bench;
 mod calibration;
 mod events;
+mod family;
 mod function;
 mod header;
 mod histograms;
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
     let arguments = Options::parse();
     let tests = [
         hook::TESTS,
+        family::TESTS,
         portable::TESTS,
         sut::TESTS,
         loadgen::TESTS,
