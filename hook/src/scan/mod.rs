@@ -13,7 +13,7 @@ mod list;
 
 use classes::Classes;
 use list::{Bucket, Word, home};
-pub use list::{Prepared, Problem};
+pub use list::{MAX_WORD, Prepared, Problem};
 
 /// How positions are asked whether a word may start there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
