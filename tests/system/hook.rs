@@ -74,7 +74,7 @@ fn get(server: &Server, head: &str) -> anyhow::Result<String> {
 }
 
 /// The words that a log of the hook names, in order.
-fn words(log: &str) -> Vec<&str> {
+pub fn words(log: &str) -> Vec<&str> {
     log.lines()
         .filter_map(|line| line.split_once("word="))
         .map(|(_, word)| word)
@@ -173,7 +173,7 @@ fn changes_nothing(kit: &Kit) -> anyhow::Result<()> {
 }
 
 /// What POSIX promises of accept, read and close, asked for in ways that an interposer gets wrong.
-const CONTRACT: &str = include_str!("c/contract.c");
+pub const CONTRACT: &str = include_str!("c/contract.c");
 
 fn keeps_the_c_contract(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
@@ -203,7 +203,7 @@ fn keeps_the_c_contract(kit: &Kit) -> anyhow::Result<()> {
 const CONNECTIONS: &str = include_str!("c/connections.c");
 
 /// Compiles a program of [`CONNECTIONS`] and `source`.
-fn compile_with_connections(
+pub fn compile_with_connections(
     folder: &Path,
     source: &str,
     options: &[&str],

@@ -20,6 +20,7 @@ mod loadgen;
 mod orders;
 mod portable;
 mod reader;
+mod safety;
 mod skips;
 mod sut;
 mod trace;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
     let tests = [
         hook::TESTS,
         portable::TESTS,
+        safety::TESTS,
         sut::TESTS,
         loadgen::TESTS,
         bad_input::TESTS,
