@@ -21,6 +21,7 @@ mod loadgen;
 mod orders;
 mod portable;
 mod reader;
+mod safety;
 mod skips;
 mod sut;
 mod trace;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         hook::TESTS,
         family::TESTS,
         portable::TESTS,
+        safety::TESTS,
         sut::TESTS,
         loadgen::TESTS,
         bad_input::TESTS,

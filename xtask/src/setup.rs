@@ -100,7 +100,7 @@ fn mounts() {
 }
 
 /// Programs that tests run beside ours, and the Debian packages that have them.
-const TEST_PEERS: [(&str, &str); 7] = [
+const TEST_PEERS: [(&str, &str); 8] = [
     ("c++", "g++"),
     ("cc", "gcc"),
     ("curl", "curl"),
@@ -108,6 +108,7 @@ const TEST_PEERS: [(&str, &str); 7] = [
     ("redis-server", "redis-server"),
     ("redis-benchmark", "redis-tools"),
     ("strace", "strace"),
+    ("valgrind", "valgrind"),
 ];
 
 /// Installs the programs that the tests run beside ours, where that can be done. What is missing
