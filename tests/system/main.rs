@@ -17,6 +17,7 @@ mod hook;
 mod kit;
 mod leaks;
 mod loadgen;
+mod programs;
 mod reader;
 mod skips;
 mod sut;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
     let arguments = Options::parse();
     let tests = [
         hook::TESTS,
+        programs::TESTS,
         sut::TESTS,
         loadgen::TESTS,
         bad_input::TESTS,
