@@ -17,6 +17,7 @@ mod hook;
 mod kit;
 mod leaks;
 mod loadgen;
+mod orders;
 mod programs;
 mod reader;
 mod skips;
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
         bad_input::TESTS,
         unprivileged::TESTS,
         bench::TESTS,
+        orders::TESTS,
         calibration::TESTS,
         trace::TESTS,
         function::TESTS,
