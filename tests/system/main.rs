@@ -20,6 +20,7 @@ mod leaks;
 mod loadgen;
 mod orders;
 mod portable;
+mod programs;
 mod reader;
 mod safety;
 mod skips;
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
         family::TESTS,
         portable::TESTS,
         safety::TESTS,
+        programs::TESTS,
         sut::TESTS,
         loadgen::TESTS,
         bad_input::TESTS,
