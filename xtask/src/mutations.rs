@@ -50,8 +50,8 @@ const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "bucket function: the first doubling begins at 512 ns instead of 256",
         file: "probe-common/src/layout.rs",
-        sound: ".halved_above(SUB_BUCKET_BITS, 1)",
-        broken: ".halved_above(SUB_BUCKET_BITS + 1, 1)",
+        sound: "upper.leading_zeros()",
+        broken: "(upper >> 1).leading_zeros()",
         test: "histograms::the_kernels_buckets_are_those_of_hdrhistogram",
     },
     Mutation {
