@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use anyhow::bail;
 
 use crate::build;
-use crate::command::Stages;
+use crate::command::{self, Stages};
 use crate::mutations;
 use crate::privilege::probe_user;
 use crate::vm;
 
 /// Name and purpose of each proof.
-const PROOFS: [(&str, &str); 3] = [
+const PROOFS: [(&str, &str); 4] = [
     (
         "truth",
         "delays of 1, 10 and 100 µs that the hook injects are found in situ and end to end",
@@ -20,6 +20,10 @@ const PROOFS: [(&str, &str); 3] = [
     (
         "kprobe-guest",
         "the bench with kprobe and kretprobe, from end to end, in a guest with a Debian 6.1 kernel",
+    ),
+    (
+        "statistics",
+        "how often intervals hold and alarms are false on simulated runs; the table of the bootstrap's coverage",
     ),
     (
         "mutations",
@@ -44,12 +48,31 @@ pub fn run(name: Option<&str>, stages: &mut Stages) -> anyhow::Result<ExitCode> 
             build::prepare(stages)?;
             vm::kprobe_bench(stages).map(|()| ExitCode::SUCCESS)
         }
+        Some("statistics") => stages
+            .run("statistics", statistics)
+            .map(|()| ExitCode::SUCCESS),
         Some("mutations") => {
             build::prepare(stages)?;
             mutations::prove(stages).map(|()| ExitCode::SUCCESS)
         }
         Some(other) => bail!("there is no proof \"{other}\"; `cargo xtask prove` lists them"),
     }
+}
+
+fn statistics() -> anyhow::Result<()> {
+    command::run(command::cargo().args([
+        "test",
+        "--quiet",
+        "--release",
+        "--package",
+        "stats",
+        "--test",
+        "simulation",
+        "--",
+        "--include-ignored",
+        "--nocapture",
+        "--test-threads=1",
+    ]))
 }
 
 /// Short blocks keep the arms close in time, so that what else the machine does falls on all alike.

@@ -2,8 +2,8 @@
 
 use runlog::comparison::Test;
 use runlog::estimate::{Estimate, Unit};
-use stats::t_test::{TTest, student};
 use stats::Moments;
+use stats::t_test::{TTest, student};
 
 /// Names the test.
 pub const STUDENT: &str = "Student's t over requests, equal variances";
