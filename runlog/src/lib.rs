@@ -10,6 +10,7 @@
 
 pub mod analysis;
 pub mod calibration;
+pub mod clock;
 pub mod comparison;
 pub mod directory;
 pub mod error;

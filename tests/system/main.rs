@@ -18,6 +18,7 @@ mod hook;
 mod kit;
 mod leaks;
 mod loadgen;
+mod orders;
 mod reader;
 mod skips;
 mod sut;
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
         analyze::TESTS,
         unprivileged::TESTS,
         bench::TESTS,
+        orders::TESTS,
         calibration::TESTS,
         trace::TESTS,
         function::TESTS,
