@@ -5,6 +5,7 @@
 //! peer (a Java compiler, redis) is not installed; `--deny-skips` makes a skip a failure. `--probing` takes
 //! those alone that probe and need no peer, which is what `cargo xtask vm` runs on other kernels.
 
+mod analyze;
 mod attach_types;
 mod bad_input;
 mod bench;
@@ -77,6 +78,7 @@ fn main() -> ExitCode {
         sut::TESTS,
         loadgen::TESTS,
         bad_input::TESTS,
+        analyze::TESTS,
         unprivileged::TESTS,
         bench::TESTS,
         orders::TESTS,
