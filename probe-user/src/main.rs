@@ -22,11 +22,14 @@ use crate::command::bare_pair::BarePairArguments;
 use crate::command::bench::BenchArguments;
 use crate::command::calibrate::CalibrateArguments;
 use crate::command::correlate::CorrelateArguments;
+use crate::command::micro::MicroArguments;
 use crate::command::trace::TraceArguments;
 use crate::command::truth::TruthArguments;
-use crate::command::{End, bare_pair, bench, calibrate, correlate, kernel_histogram, trace, truth};
+use crate::command::{
+    End, bare_pair, bench, calibrate, correlate, kernel_histogram, micro, trace, truth,
+};
 use crate::run::calibration::worker as calibrate_worker;
-use crate::run::micro_worker::{self, WorkerArguments};
+use crate::run::micro::worker as micro_worker;
 
 /// Measures what a function hook costs: alone, inside the running system, and end to end.
 #[derive(Debug, Parser)]
@@ -39,6 +42,7 @@ Examples:
   probe-user bench --no-probes                    without root: micro and macro only
   sudo probe-user bench -- java Server.java {port}    on a server of yours
   sudo probe-user trace --port 6379 --duration 10
+  probe-user micro                                rung by rung, hot and with caches evicted
   sudo probe-user truth                           does it find delays that it did not make?
 
 Exit codes: 0 complete, 1 error, 2 usage, 3 cut short (what was measured is kept), 4 not usable"
@@ -56,13 +60,15 @@ enum Command {
     Trace(TraceArguments),
     /// Hold delays injected by the hook against what is measured
     Truth(TruthArguments),
+    /// Measure what a hook adds to one read in isolation, rung by rung, hot and cold
+    Micro(MicroArguments),
     /// Measure what each kind of probe adds on this machine
     Calibrate(CalibrateArguments),
     /// Join the records of a finished run to its requests
     Correlate(CorrelateArguments),
     /// The measured process of the micro layer
     #[command(hide = true)]
-    MicroWorker(WorkerArguments),
+    MicroWorker,
     /// A uprobe and uretprobe that do nothing, for `cargo xtask bench-trace`
     #[command(hide = true)]
     BarePair(BarePairArguments),
@@ -87,7 +93,8 @@ async fn main() -> ExitCode {
         Command::Truth(arguments) => truth::truth(arguments).await,
         Command::Calibrate(arguments) => calibrate::calibrate_all(arguments).await,
         Command::Correlate(arguments) => correlate::correlate(&arguments),
-        Command::MicroWorker(arguments) => micro_worker::work(&arguments).map(|()| End::Complete),
+        Command::Micro(arguments) => micro::micro(arguments).await,
+        Command::MicroWorker => micro_worker::work().map(|()| End::Complete),
         Command::BarePair(arguments) => bare_pair::bare_pair(arguments).await,
         Command::CalibrateWorker(arguments) => {
             calibrate_worker::work(arguments).map(|()| End::Complete)

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use runlog::analysis::Analysis;
 use runlog::calibration::CalibrationReport;
 use runlog::manifest::Manifest;
+use runlog::micro::MicroReport;
 use runlog::summary::LoadSummary;
 use runlog::trace::{Interval, Trace};
 use runlog::truth::Truth;
@@ -31,6 +32,10 @@ fn main() -> Result<()> {
     json::write(
         &folder.join("load.json"),
         &schemars::schema_for!(LoadSummary),
+    )?;
+    json::write(
+        &folder.join("micro.json"),
+        &schemars::schema_for!(MicroReport),
     )?;
     json::write(&folder.join("trace.json"), &schemars::schema_for!(Trace))?;
     json::write(

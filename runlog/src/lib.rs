@@ -19,6 +19,7 @@ pub mod groups;
 pub mod interval_log;
 pub mod json;
 pub mod manifest;
+pub mod micro;
 pub mod paper_csv;
 pub mod record;
 pub mod summary;

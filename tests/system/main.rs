@@ -16,6 +16,7 @@ mod hook;
 mod kit;
 mod leaks;
 mod loadgen;
+mod micro;
 mod orders;
 mod reader;
 mod skips;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         unprivileged::TESTS,
         bench::TESTS,
         orders::TESTS,
+        micro::TESTS,
         calibration::TESTS,
         trace::TESTS,
         function::TESTS,

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use probe_common::SpanKind;
 use runlog::RunDirectory;
-use runlog::analysis::{
-    self, Agreement, Analysis, InSitu, Join, Ledger, Macro, Micro, Requests, Verdict,
-};
+use runlog::analysis::{self, Agreement, Analysis, InSitu, Join, Ledger, Macro, Requests, Verdict};
 use runlog::calibration::Calibration;
 use runlog::estimate::{Estimate, Unit};
 use runlog::manifest::Manifest;
@@ -19,10 +17,10 @@ use crate::analysis::budget::BudgetCollector;
 use crate::analysis::correct::corrected;
 use crate::analysis::in_situ::{CallMeans, InSituCollector};
 use crate::analysis::order::Order;
-use crate::analysis::{UNPAIRED, estimate};
+use crate::analysis::{UNPAIRED, estimate, micro};
 use crate::join::{JoinOutput, join_run};
 use crate::run::experiment::Outcome;
-use crate::run::micro_worker::MicroBlock;
+use crate::run::micro::Measured;
 
 /// Which arm plays which part, by index.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +98,7 @@ pub fn analyze(
     mut logged: Logged,
     roles: Roles,
     outcome: Outcome,
-    micro: Result<Vec<MicroBlock>, String>,
+    micro_blocks: Result<Measured, String>,
     trim: Trim,
 ) -> Analysis {
     let Outcome {
@@ -151,7 +149,7 @@ pub fn analyze(
             .into_iter()
             .collect(),
         trim_each_end: trim.fraction_each_end(),
-        micro: micro_layer(micro),
+        micro: micro::layer(micro_blocks),
         in_situ,
         macro_,
         probe_effect,
@@ -217,36 +215,6 @@ fn reasons_not_to_use(
         }
     }
     reasons
-}
-
-/// The micro layer out of its blocks.
-fn micro_layer(blocks: Result<Vec<MicroBlock>, String>) -> Micro {
-    match blocks {
-        Ok(blocks) => {
-            let differences: Vec<f64> = blocks
-                .iter()
-                .map(|block| block.hooked_ns - block.bare_ns)
-                .collect();
-            let hook_overhead = mean_interval(&differences).map(|interval| {
-                estimate(
-                    interval,
-                    Unit::Ns,
-                    "difference of means of one read of a request, through the hook and past it",
-                    "Student's t on differences of block means; both reads in turn in each block",
-                )
-            });
-            Micro {
-                missing: hook_overhead
-                    .is_none()
-                    .then(|| "fewer than two blocks".to_owned()),
-                hook_overhead,
-            }
-        }
-        Err(reason) => Micro {
-            hook_overhead: None,
-            missing: Some(reason),
-        },
-    }
 }
 
 struct Layers<'l> {

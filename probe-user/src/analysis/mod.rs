@@ -5,6 +5,7 @@ pub mod budget;
 pub mod correct;
 pub mod in_situ;
 pub mod layers;
+pub mod micro;
 pub mod order;
 
 use runlog::estimate::{Estimate, Unit};

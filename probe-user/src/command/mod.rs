@@ -8,6 +8,7 @@ pub mod events;
 mod function;
 pub mod kernel_histogram;
 pub mod live;
+pub mod micro;
 pub mod options;
 pub mod trace;
 pub mod truth;

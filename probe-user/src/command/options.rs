@@ -174,27 +174,7 @@ impl ExperimentOptions {
 
     /// The hook and its settings: those of our own environment, then those of `--hook-env`.
     pub fn hook(&self) -> anyhow::Result<HookSpec> {
-        let path = match &self.hook {
-            Some(path) => path.clone(),
-            None => programs::hook()?,
-        };
-        let mut environment: Vec<(String, String)> = env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
-            .filter(|(name, _)| name.starts_with("READHOOK_"))
-            .map(|(name, value)| match value.into_string() {
-                Ok(value) => Ok((name, value)),
-                Err(_) => bail!("{name}: its value is not UTF-8"),
-            })
-            .collect::<Result<_, _>>()?;
-        environment.sort();
-        for setting in &self.hook_env {
-            let (name, value) = setting
-                .split_once('=')
-                .with_context(|| format!("--hook-env {setting}: expected NAME=VALUE"))?;
-            environment.retain(|(other, _)| other != name);
-            environment.push((name.to_owned(), value.to_owned()));
-        }
-        Ok(HookSpec { path, environment })
+        hook_spec(self.hook.as_deref(), &self.hook_env)
     }
 
     /// Puts an experiment together, after checking everything that can be checked.
@@ -313,6 +293,32 @@ impl ExperimentOptions {
         };
         NewRun::create(&root).context("cannot write to the folder of the run (--out)")
     }
+}
+
+/// A hook, ours if no path is given, and its settings: those of our own environment, then `settings`, as
+/// `NAME=VALUE` of `--hook-env`.
+pub fn hook_spec(path: Option<&Path>, settings: &[String]) -> anyhow::Result<HookSpec> {
+    let path = match path {
+        Some(path) => path.to_owned(),
+        None => programs::hook()?,
+    };
+    let mut environment: Vec<(String, String)> = env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+        .filter(|(name, _)| name.starts_with("READHOOK_"))
+        .map(|(name, value)| match value.into_string() {
+            Ok(value) => Ok((name, value)),
+            Err(_) => bail!("{name}: its value is not UTF-8"),
+        })
+        .collect::<Result<_, _>>()?;
+    environment.sort();
+    for setting in settings {
+        let (name, value) = setting
+            .split_once('=')
+            .with_context(|| format!("--hook-env {setting}: expected NAME=VALUE"))?;
+        environment.retain(|(other, _)| other != name);
+        environment.push((name.to_owned(), value.to_owned()));
+    }
+    Ok(HookSpec { path, environment })
 }
 
 /// The folder of a run that has just begun. When this value goes, however the run ended, the files

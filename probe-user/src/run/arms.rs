@@ -114,26 +114,7 @@ pub fn check(server: &ServerSpec, specs: &[ArmSpec]) -> anyhow::Result<()> {
     }
     for spec in specs {
         let Some(hook) = &spec.hook else { continue };
-        if hook
-            .path
-            .as_os_str()
-            .as_bytes()
-            .iter()
-            .any(|byte| matches!(byte, b' ' | b':'))
-        {
-            bail!(
-                "{}: LD_PRELOAD takes spaces and colons for separators; give the hook (--hook) a path \
-                 without",
-                hook.path.display()
-            );
-        }
-        let elf = Elf::open(&hook.path).context("the hook (--hook) cannot be used")?;
-        if !elf.defines("read")? {
-            bail!(
-                "{}: defines no function \"read\", so it hooks nothing",
-                hook.path.display()
-            );
-        }
+        check_hook_file(&hook.path)?;
     }
     if let Some(first) = server.port {
         for offset in 0..u16::try_from(specs.len()).unwrap_or(u16::MAX) {
@@ -143,6 +124,30 @@ pub fn check(server: &ServerSpec, specs: &[ArmSpec]) -> anyhow::Result<()> {
             TcpListener::bind((Ipv4Addr::LOCALHOST, port))
                 .with_context(|| format!("port {port} cannot be used; choose another --port"))?;
         }
+    }
+    Ok(())
+}
+
+/// Checks that a library can be preloaded and hooks `read`.
+pub fn check_hook_file(path: &Path) -> anyhow::Result<()> {
+    if path
+        .as_os_str()
+        .as_bytes()
+        .iter()
+        .any(|byte| matches!(byte, b' ' | b':'))
+    {
+        bail!(
+            "{}: LD_PRELOAD takes spaces and colons for separators; give the hook (--hook) a path \
+                 without",
+            path.display()
+        );
+    }
+    let elf = Elf::open(path).context("the hook (--hook) cannot be used")?;
+    if !elf.defines("read")? {
+        bail!(
+            "{}: defines no function \"read\", so it hooks nothing",
+            path.display()
+        );
     }
     Ok(())
 }
