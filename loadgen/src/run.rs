@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use runlog::clock::Clock;
 use runlog::gate::Event;
 use runlog::manifest::Schedule;
 use runlog::summary::{self, LoadSummary};
@@ -154,6 +155,7 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<bool> {
         schedule: schedule(arguments, seed),
         started_unix_ns: start.unix_ns,
         started_monotonic_ns: start.monotonic_ns,
+        clock: Clock::of_this_process(),
         arms: Vec::new(),
     };
     for (index, arm) in (0..).zip(&arguments.arms) {

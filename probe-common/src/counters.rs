@@ -1,4 +1,4 @@
-//! The ledger's counters, one set an arm and CPU. Every probe hit raises one hit counter and, sooner
+//! The ledger's counters, one set for each arm and CPU, and one for each lane. Every probe hit raises one hit counter and, sooner
 //! or later, one outcome counter of the same probe; what is in between is in flight, and is found
 //! in the table of threads when the probes are detached.
 

@@ -6,12 +6,14 @@
 #![no_std]
 
 pub mod counters;
+pub mod lane;
 pub mod layout;
 pub mod open_calls;
 pub mod records;
 pub mod threads;
 
 pub use counters::{Counter, Counters};
+pub use lane::Lane;
 pub use open_calls::{MAX_OPEN_CALLS, OpenCalls};
 pub use records::{
     Accepted, Closed, EVENT_ACCEPTED, EVENT_CLOSED, EVENT_FUNCTION_CALL, EVENT_HOOKED_READ,
@@ -84,6 +86,8 @@ mod user {
 
     // SAFETY: these are repr(C), made of integers only, without padding, and valid for any bytes.
     unsafe impl aya::Pod for super::Counters {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::Lane {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::Thread {}
     // SAFETY: as above.

@@ -1,8 +1,8 @@
-//! A pair of uprobes that do nothing: what any uprobe and uretprobe cost, which `cargo xtask bench-trace`
+//! Programs that do nothing: what it costs to have any at all in each place, which `cargo xtask bench-trace`
 //! holds the others against.
 
-use aya_ebpf::macros::{uprobe, uretprobe};
-use aya_ebpf::programs::{ProbeContext, RetProbeContext};
+use aya_ebpf::macros::{btf_tracepoint, uprobe, uretprobe};
+use aya_ebpf::programs::{BtfTracePointContext, ProbeContext, RetProbeContext};
 
 #[uprobe]
 pub fn bare_entry(_ctx: ProbeContext) -> u32 {
@@ -11,5 +11,15 @@ pub fn bare_entry(_ctx: ProbeContext) -> u32 {
 
 #[uretprobe]
 pub fn bare_return(_ctx: RetProbeContext) -> u32 {
+    0
+}
+
+#[btf_tracepoint(function = "sys_enter")]
+pub fn bare_sys_enter(_ctx: BtfTracePointContext) -> i32 {
+    0
+}
+
+#[btf_tracepoint(function = "sys_exit")]
+pub fn bare_sys_exit(_ctx: BtfTracePointContext) -> i32 {
     0
 }

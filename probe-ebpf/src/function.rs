@@ -17,6 +17,7 @@ use crate::maps::{
     open_calls, record,
 };
 use crate::own_stack::keep_to_own_stack;
+use crate::tally::Tally;
 use crate::targets::{Current, arm_of, current};
 
 /// What differs between architectures: where a call leaves its return address, and what the kernel
@@ -154,7 +155,7 @@ pub fn function_return(ctx: RetProbeContext) -> u32 {
                 enter_ns: call.enter_ns,
                 exit_ns: now_ns,
             };
-            let outcome = match record(arm, call) {
+            let outcome = match record(&mut Tally::of_cpu(arm), call) {
                 Recorded::Yes => Counter::FunctionRecorded,
                 Recorded::RingFull => Counter::FunctionRingFull,
             };

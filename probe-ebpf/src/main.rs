@@ -29,8 +29,10 @@ mod maps;
 mod own_stack;
 mod self_test;
 mod sites;
+mod slots;
 mod spans;
 mod syscalls;
+mod tally;
 mod targets;
 mod threads;
 

@@ -11,6 +11,7 @@ use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
 use probe_common::layout::{BUCKETS, Spans, bucket_of};
 use probe_common::{Counter, Counters, MAX_ARMS, OpenCalls, SpanKind};
 
+use crate::tally::Tally;
 use crate::targets::{Current, is_observing};
 
 /// Open calls of the function that is timed, by thread. The loader sets the number of entries: each
@@ -53,7 +54,7 @@ static WANT_READ_RECORDS: u8 = 0;
 #[unsafe(no_mangle)]
 static WAKE_AT_BYTES: u64 = u64::MAX;
 
-/// Records of an arm and CPU from one look at the unread bytes to the next, less one: a mask. Looking
+/// Records of a lane, or of an arm and CPU, from one look at the unread bytes to the next, less one: a mask. Looking
 /// at each record would have all CPUs and the reader pass one cache line around.
 #[unsafe(no_mangle)]
 static LOOK_MASK: u64 = 31;
@@ -102,17 +103,17 @@ pub fn forget_calls(tid: u32) {
     let _ = OPEN_CALLS.remove(tid);
 }
 
-/// Raises a counter of an arm. Returns whether it was the first time on this CPU.
+/// Raises a counter of an arm. Returns what it was on this CPU.
 #[inline(always)]
-pub fn count(arm: u32, counter: Counter) -> bool {
+pub fn count(arm: u32, counter: Counter) -> u64 {
     let Some(counters) = COUNTERS.get_ptr_mut(arm) else {
-        return false;
+        return 0;
     };
     // SAFETY: the verifier has seen the null check; other writers use atomic instructions too.
     let cell = unsafe { (*counters).cell(counter) };
-    let is_first = *cell == 0;
+    let before = *cell;
     add(cell, 1);
-    is_first
+    before
 }
 
 /// Raises a counter of an arm by more than one.
@@ -137,13 +138,19 @@ pub fn count_hit_of_other() {
     }
 }
 
+/// Where a span has its place in a histogram.
+#[inline(always)]
+pub fn bucket(span_ns: u64) -> usize {
+    bucket_of(span_ns)
+}
+
 /// Adds a span to the histogram and the sum of its arm and kind.
 #[inline(always)]
 pub fn add_span(arm: u32, kind: SpanKind, span_ns: u64) {
     let Some(spans) = HISTOGRAMS.get_ptr_mut(kind.index(arm)) else {
         return;
     };
-    let bucket = bucket_of(span_ns);
+    let bucket = bucket(span_ns);
     if bucket < BUCKETS {
         // SAFETY: as in `count`.
         add(unsafe { &mut (*spans).buckets[bucket] }, 1);
@@ -163,15 +170,14 @@ pub enum Recorded {
 
 /// Writes a record if records are asked for.
 #[inline(always)]
-pub fn record<T: Copy + 'static>(arm: u32, record: T) -> Recorded {
+pub fn record<T: Copy + 'static>(tally: &mut Tally, record: T) -> Recorded {
     if setting(&raw const WANT_RECORDS) == 0 {
         return Recorded::Yes;
     }
     match RECORDS.reserve::<T>(0) {
         Some(mut entry) => {
             entry.write(record);
-            entry.submit(wake_up(arm));
-            count(arm, Counter::RecordsWritten);
+            entry.submit(wake_up(tally.count(Counter::RecordsWritten)));
             Recorded::Yes
         }
         None => Recorded::RingFull,
@@ -182,12 +188,7 @@ pub fn record<T: Copy + 'static>(arm: u32, record: T) -> Recorded {
 /// when enough is unread, which is looked at now and then. What stays below that, the reader finds
 /// by its own clock.
 #[inline(always)]
-fn wake_up(arm: u32) -> u64 {
-    let Some(counters) = COUNTERS.get_ptr_mut(arm) else {
-        return BPF_RB_NO_WAKEUP;
-    };
-    // SAFETY: as in `count`.
-    let written = unsafe { *(*counters).cell(Counter::RecordsWritten) };
+fn wake_up(written: u64) -> u64 {
     if written & setting(&raw const LOOK_MASK) == 0
         && RECORDS.query(BPF_RB_AVAIL_DATA) >= setting(&raw const WAKE_AT_BYTES)
     {
@@ -199,7 +200,7 @@ fn wake_up(arm: u32) -> u64 {
 
 /// What the loader has set a static to, before the program was loaded.
 #[inline(always)]
-fn setting<T: Copy>(of: *const T) -> T {
+pub fn setting<T: Copy>(of: *const T) -> T {
     // SAFETY: callers pass one of the statics above. Volatile, so that the compiler does not take its
     // initial value for granted.
     unsafe { core::ptr::read_volatile(of) }

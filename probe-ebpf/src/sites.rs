@@ -7,13 +7,14 @@ use aya_log_ebpf::warn;
 use probe_common::threads::{IDLE, READ_DONE};
 use probe_common::{
     Accepted, Closed, Connection, ConnectionKey, Counter, EVENT_ACCEPTED, EVENT_CLOSED,
-    EVENT_HOOKED_READ, HookedRead, SpanKind, UNKNOWN_OFFSET,
+    EVENT_HOOKED_READ, HookedRead, SpanKind, Thread, UNKNOWN_OFFSET,
 };
 
 use crate::clock::now_ns;
 use crate::connections::{self, connection};
-use crate::maps::{Recorded, add_span, count, count_hit_of_other, have_kernel_pair, record};
+use crate::maps::{Recorded, count_hit_of_other, have_kernel_pair, record};
 use crate::own_stack::keep_to_own_stack;
+use crate::tally::Tally;
 use crate::targets::{Current, arm_of, current};
 use crate::threads::thread;
 
@@ -32,7 +33,9 @@ fn on_read_done(ctx: &ProbeContext) -> Option<()> {
         count_hit_of_other();
         return None;
     };
-    count(arm, Counter::SiteHits);
+    let mut thread = followed(current);
+    let mut tally = tally(arm, thread.as_deref());
+    tally.count(Counter::SiteHits);
     let mut read = HookedRead {
         kind: EVENT_HOOKED_READ,
         arm,
@@ -47,17 +50,17 @@ fn on_read_done(ctx: &ProbeContext) -> Option<()> {
         ..HookedRead::default()
     };
     // Before anything that can fail: offsets stay right when records are lost.
-    read.first_byte = advance(&read);
-    if have_kernel_pair() && !pair(&mut read) {
-        count(arm, Counter::SiteUnpaired);
+    read.first_byte = advance(&mut tally, &read);
+    if have_kernel_pair() && !pair(&mut read, thread.as_deref_mut()) {
+        tally.count(Counter::SiteUnpaired);
         return None;
     }
-    add_spans(&read);
-    let outcome = match record(arm, read) {
+    add_spans(&mut tally, &read);
+    let outcome = match record(&mut tally, read) {
         Recorded::Yes => Counter::SiteRecorded,
         Recorded::RingFull => Counter::SiteRingFull,
     };
-    if count(arm, outcome) && outcome == Counter::SiteRingFull {
+    if tally.count(outcome) == 0 && outcome == Counter::SiteRingFull {
         warn!(
             ctx,
             "ring buffer full: records of hooked reads of arm {} are being dropped", arm
@@ -66,22 +69,36 @@ fn on_read_done(ctx: &ProbeContext) -> Option<()> {
     Some(())
 }
 
+/// What is known of the thread that runs; `None` when it is not followed.
 #[inline(always)]
-fn add_spans(read: &HookedRead) {
+fn followed(current: Current) -> Option<&'static mut Thread> {
+    thread(current.tid).filter(|thread| thread.tgid == current.tgid)
+}
+
+#[inline(always)]
+fn tally(arm: u32, thread: Option<&Thread>) -> Tally {
+    match thread {
+        Some(thread) => Tally::of(arm, thread),
+        None => Tally::of_cpu(arm),
+    }
+}
+
+#[inline(always)]
+fn add_spans(tally: &mut Tally, read: &HookedRead) {
     let hook_ns = read.exit_ns.wrapping_sub(read.enter_ns);
-    add_span(read.arm, SpanKind::HookSpan, hook_ns);
+    tally.add_span(SpanKind::HookSpan, hook_ns);
     let overhead_ns = read.exit_ns.wrapping_sub(read.inner_exit_ns);
-    add_span(read.arm, SpanKind::HookOverhead, overhead_ns);
+    tally.add_span(SpanKind::HookOverhead, overhead_ns);
     if read.syscall_exit_ns != 0 {
         let syscall_ns = read.syscall_exit_ns.wrapping_sub(read.syscall_enter_ns);
-        add_span(read.arm, SpanKind::HookedReadSyscall, syscall_ns);
+        tally.add_span(SpanKind::HookedReadSyscall, syscall_ns);
     }
 }
 
 /// The offset in its connection of the first byte that this read returned; moves the connection on
 /// behind the last.
 #[inline(always)]
-fn advance(read: &HookedRead) -> u64 {
+fn advance(tally: &mut Tally, read: &HookedRead) -> u64 {
     let key = ConnectionKey {
         tgid: read.tgid,
         fd: read.call_word as i32,
@@ -96,13 +113,13 @@ fn advance(read: &HookedRead) -> u64 {
         }
         _ => {
             // Accepted before the probes were attached, or when the table was full.
-            count(read.arm, Counter::SiteConnectionUnknown);
+            tally.count(Counter::SiteConnectionUnknown);
             let connection = Connection {
                 identity: read.connection,
                 received: UNKNOWN_OFFSET,
             };
             if !connections::insert(key, connection) {
-                count(read.arm, Counter::SiteTableFull);
+                tally.count(Counter::SiteTableFull);
             }
             UNKNOWN_OFFSET
         }
@@ -112,8 +129,8 @@ fn advance(read: &HookedRead) -> u64 {
 /// Completes a read with the syscall span of its thread. The span must be of the same descriptor
 /// and result, and lie within what the hook timed.
 #[inline(always)]
-fn pair(read: &mut HookedRead) -> bool {
-    let Some(span) = thread(read.tid) else {
+fn pair(read: &mut HookedRead, thread: Option<&mut Thread>) -> bool {
+    let Some(span) = thread else {
         return false;
     };
     if span.state != READ_DONE {
@@ -143,9 +160,11 @@ pub fn accepted(ctx: ProbeContext) -> u32 {
 
 #[inline(always)]
 fn on_accepted(ctx: &ProbeContext) -> Option<()> {
-    let Current { tgid, .. } = current();
+    let current = current();
+    let tgid = current.tgid;
     let arm = arm_of(tgid)?;
-    count(arm, Counter::AcceptedHits);
+    let mut tally = tally(arm, followed(current).as_deref());
+    tally.count(Counter::AcceptedHits);
     let accepted = Accepted {
         kind: EVENT_ACCEPTED,
         arm,
@@ -165,19 +184,19 @@ fn on_accepted(ctx: &ProbeContext) -> Option<()> {
         received: 0,
     };
     let outcome = if !connections::insert(key, connection) {
-        if count(arm, Counter::AcceptedTableFull) {
+        if tally.count(Counter::AcceptedTableFull) == 0 {
             warn!(
                 ctx,
                 "table of connections full: arm {} has reads of unknown offset", arm
             );
         }
         return None;
-    } else if record(arm, accepted) == Recorded::Yes {
+    } else if record(&mut tally, accepted) == Recorded::Yes {
         Counter::AcceptedRecorded
     } else {
         Counter::AcceptedRingFull
     };
-    count(arm, outcome);
+    tally.count(outcome);
     Some(())
 }
 
@@ -191,9 +210,11 @@ pub fn closed(ctx: ProbeContext) -> u32 {
 
 #[inline(always)]
 fn on_closed(ctx: &ProbeContext) -> Option<()> {
-    let Current { tgid, .. } = current();
+    let current = current();
+    let tgid = current.tgid;
     let arm = arm_of(tgid)?;
-    count(arm, Counter::ClosedHits);
+    let mut tally = tally(arm, followed(current).as_deref());
+    tally.count(Counter::ClosedHits);
     let fd = ctx.arg(0)?;
     let key = ConnectionKey { tgid, fd };
     let identity = ctx.arg(1)?;
@@ -211,11 +232,11 @@ fn on_closed(ctx: &ProbeContext) -> Option<()> {
         closed_ns: now_ns(),
         received,
     };
-    let outcome = if record(arm, closed) == Recorded::Yes {
+    let outcome = if record(&mut tally, closed) == Recorded::Yes {
         Counter::ClosedRecorded
     } else {
         Counter::ClosedRingFull
     };
-    count(arm, outcome);
+    tally.count(outcome);
     Some(())
 }

@@ -9,9 +9,10 @@ use probe_common::{
 
 use crate::clock::now_ns;
 use crate::connections::connection;
-use crate::maps::{Recorded, add_span, count, record, want_read_records};
+use crate::maps::{Recorded, count, record, want_read_records};
+use crate::tally::Tally;
 use crate::targets::{Current, arm_of, current, is_observing, target};
-use crate::threads::{follow, forget, thread};
+use crate::threads::{follow, follow_anew, forget, thread};
 
 /// The counters of a syscall.
 struct Syscall {
@@ -69,19 +70,20 @@ fn enter(syscall: &Syscall, current: Current, arm: u32, fd: i32, connection: u64
         } else {
             Counter::WriteEntryAlone
         };
-        count(thread.arm, entry_alone);
+        Tally::of(thread.arm, thread).count(entry_alone);
     }
-    let Some(thread) = followed.or_else(|| follow(current)) else {
+    let Some(thread) = followed.or_else(|| follow(current, arm)) else {
         count(arm, syscall.table_full);
         if syscall.state == IN_WRITE {
             count(arm, syscall.hits);
         } // the exit of a read will be counted, as one without entry
         return;
     };
-    count(arm, syscall.hits);
-    thread.tgid = current.tgid;
+    if thread.tgid != current.tgid {
+        follow_anew(thread, current, arm);
+    }
+    Tally::of(arm, thread).count(syscall.hits);
     thread.state = syscall.state;
-    thread.arm = arm;
     thread.fd = fd;
     thread.connection = connection;
     // Last of all, so that the span is the syscall's.
@@ -102,12 +104,13 @@ pub fn read_exit(returned: i64) {
             thread.state = READ_DONE;
             thread.exit_ns = now_ns;
             thread.returned = returned;
-            add_span(arm, SpanKind::ReadSyscall, now_ns - thread.enter_ns);
-            let outcome = match record_read(current, thread) {
+            let mut tally = Tally::of(arm, thread);
+            tally.add_span(SpanKind::ReadSyscall, now_ns - thread.enter_ns);
+            let outcome = match record_read(&mut tally, current, thread) {
                 Recorded::Yes => Counter::ReadRecorded,
                 Recorded::RingFull => Counter::ReadRingFull,
             };
-            count(arm, outcome);
+            tally.count(outcome);
         }
         _ => {
             if is_observing() {
@@ -120,7 +123,7 @@ pub fn read_exit(returned: i64) {
 
 /// Writes a record of a `read(2)` that has ended, if such are asked for.
 #[inline(always)]
-fn record_read(current: Current, read: &Thread) -> Recorded {
+fn record_read(tally: &mut Tally, current: Current, read: &Thread) -> Recorded {
     if !want_read_records() {
         return Recorded::Yes;
     }
@@ -135,7 +138,7 @@ fn record_read(current: Current, read: &Thread) -> Recorded {
         fd: read.fd,
         reserved: 0,
     };
-    record(read.arm, record_of_read)
+    record(tally, record_of_read)
 }
 
 /// A thread leaves a syscall of the write family. Exits that belong to no timed entry are those of
@@ -165,12 +168,13 @@ pub fn write_exit<C: EbpfContext>(ctx: &C, returned: i64) {
         enter_ns,
         exit_ns: now_ns,
     };
-    add_span(arm, SpanKind::WriteSyscall, now_ns - enter_ns);
-    let outcome = match record(arm, write) {
+    let mut tally = Tally::of(arm, thread);
+    tally.add_span(SpanKind::WriteSyscall, now_ns - enter_ns);
+    let outcome = match record(&mut tally, write) {
         Recorded::Yes => Counter::WriteRecorded,
         Recorded::RingFull => Counter::WriteRingFull,
     };
-    if count(arm, outcome) && outcome == Counter::WriteRingFull {
+    if tally.count(outcome) == 0 && outcome == Counter::WriteRingFull {
         warn!(
             ctx,
             "ring buffer full: records of writes of arm {} are being dropped", arm
@@ -191,7 +195,7 @@ pub fn thread_end() {
         _ => None,
     };
     if let Some(counter) = open {
-        count(thread.arm, counter);
+        Tally::of(thread.arm, thread).count(counter);
     }
     forget(thread);
 }

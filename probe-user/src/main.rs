@@ -18,15 +18,17 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use log::LevelFilter;
 
-use crate::command::bare_pair::BarePairArguments;
+use crate::command::analyze::AnalyzeArguments;
+use crate::command::bare::BareArguments;
 use crate::command::bench::BenchArguments;
 use crate::command::calibrate::CalibrateArguments;
+use crate::command::compare::CompareArguments;
 use crate::command::correlate::CorrelateArguments;
 use crate::command::micro::MicroArguments;
 use crate::command::trace::TraceArguments;
 use crate::command::truth::TruthArguments;
 use crate::command::{
-    End, bare_pair, bench, calibrate, correlate, kernel_histogram, micro, trace, truth,
+    End, analyze, bare, bench, calibrate, compare, correlate, kernel_histogram, micro, trace, truth,
 };
 use crate::run::calibration::worker as calibrate_worker;
 use crate::run::micro::worker as micro_worker;
@@ -44,6 +46,7 @@ Examples:
   sudo probe-user trace --port 6379 --duration 10
   probe-user micro                                rung by rung, hot and with caches evicted
   sudo probe-user truth                           does it find delays that it did not make?
+  probe-user analyze --arm without=a.csv --arm with=b.csv    compare what was recorded
 
 Exit codes: 0 complete, 1 error, 2 usage, 3 cut short (what was measured is kept), 4 not usable"
 )]
@@ -66,12 +69,16 @@ enum Command {
     Calibrate(CalibrateArguments),
     /// Join the records of a finished run to its requests
     Correlate(CorrelateArguments),
+    /// Compare recorded arms: a run's, or those of CSV files and HDR logs
+    Analyze(AnalyzeArguments),
+    /// Show the comparisons of several runs side by side
+    Compare(CompareArguments),
     /// The measured process of the micro layer
     #[command(hide = true)]
     MicroWorker,
-    /// A uprobe and uretprobe that do nothing, for `cargo xtask bench-trace`
+    /// Probes that do nothing, for `cargo xtask bench-trace`
     #[command(hide = true)]
-    BarePair(BarePairArguments),
+    Bare(BareArguments),
     /// The process that probes are calibrated on
     #[command(hide = true)]
     CalibrateWorker(calibrate_worker::WorkerArguments),
@@ -93,9 +100,11 @@ async fn main() -> ExitCode {
         Command::Truth(arguments) => truth::truth(arguments).await,
         Command::Calibrate(arguments) => calibrate::calibrate_all(arguments).await,
         Command::Correlate(arguments) => correlate::correlate(&arguments),
+        Command::Analyze(arguments) => analyze::analyze(&arguments),
+        Command::Compare(arguments) => compare::compare(&arguments),
         Command::Micro(arguments) => micro::micro(arguments).await,
         Command::MicroWorker => micro_worker::work().map(|()| End::Complete),
-        Command::BarePair(arguments) => bare_pair::bare_pair(arguments).await,
+        Command::Bare(arguments) => bare::bare(arguments).await,
         Command::CalibrateWorker(arguments) => {
             calibrate_worker::work(arguments).map(|()| End::Complete)
         }

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::calibration::Calibration;
+use crate::clock::Clock;
 
 /// Version of this shape.
 pub const SCHEMA: &str = "hookprobe/manifest/1";
@@ -22,6 +23,9 @@ pub struct Manifest {
     pub started_unix_ns: u64,
     /// `CLOCK_MONOTONIC` at the same instant.
     pub started_monotonic_ns: u64,
+    /// Which clock that is, and the instants of the span log; null where that was not found out.
+    #[serde(default)]
+    pub clock: Option<Clock>,
     /// `running`, `complete`, or why the run ended early.
     pub ended: String,
     /// The machine.

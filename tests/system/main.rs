@@ -11,6 +11,7 @@ mod bench;
 mod calibration;
 mod events;
 mod function;
+mod header;
 mod histograms;
 mod hook;
 mod kit;
@@ -77,6 +78,7 @@ fn main() -> ExitCode {
         trace::TESTS,
         function::TESTS,
         events::TESTS,
+        header::TESTS,
         histograms::TESTS,
         leaks::TESTS,
         attach_types::TESTS,

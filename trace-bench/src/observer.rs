@@ -1,6 +1,6 @@
 //! What observes: our probes by kind, and other tools on the same calls.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -13,6 +13,12 @@ pub const NOTHING: &str = "nothing";
 pub const EVERYTHING: &str = "hook sites + pair, with records";
 /// Name of the state with a pair of uprobes that do nothing.
 pub const BARE_PAIR: &str = "bare uprobe + uretprobe";
+/// Name of the state with a site whose program does nothing: what is left is the hook's clock and the
+/// kernel's way to a program and back.
+pub const BARE_SITE: &str = "bare site";
+/// Name of the state with the same, and tracepoints whose programs do nothing: the least that all of ours
+/// could add here.
+pub const BARE_EVERYTHING: &str = "bare site + tp-btf";
 /// Name of the state with a pair of uprobes and one histogram.
 pub const PEER_PAIR: &str = "bpftrace, function, one histogram";
 /// Name of the state with stock tools' way to time `read`.
@@ -93,54 +99,53 @@ pub fn ours(places: Places<'_>) -> Vec<Observer> {
             "none" => "hook sites alone".to_owned(),
             kind => format!("hook sites + {kind}"),
         };
-        let options = ["--kernel-probe".into(), (*kind).into()];
-        probe_user(places, &name, Proof::Spans("hook"), "trace", options)
+        let options = ["--kernel-probe", kind];
+        probe_user(places, &name, Proof::Spans("hook"), "trace", &options)
     };
     let mut observers = vec![nothing(NOTHING), nothing("nothing again (A/A)")];
     observers.extend(KERNEL_PROBES.iter().map(of_kind));
     observers.push(everything(places));
-    let function = ["--kernel-probe", "none", "--symbol", PUSHED_SYMBOL].map(OsString::from);
+    let function = ["--kernel-probe", "none", "--symbol", PUSHED_SYMBOL];
     observers.push(probe_user(
         places,
         "trace --symbol",
         Proof::Spans("function"),
         "trace",
-        function,
+        &function,
     ));
-    let symbol = ["--symbol", PUSHED_SYMBOL].map(OsString::from);
-    observers.push(probe_user(
-        places,
-        BARE_PAIR,
-        Proof::None,
-        "bare-pair",
-        symbol,
-    ));
+    let mut bare = |name: &str, options: &[&str]| {
+        let observer = probe_user(places, name, Proof::None, "bare", options);
+        observers.push(observer);
+    };
+    bare(BARE_PAIR, &["--symbol", PUSHED_SYMBOL]);
+    bare(BARE_SITE, &["--site"]);
+    bare(BARE_EVERYTHING, &["--site", "--tp-btf"]);
     observers
 }
 
 /// The cheapest pair that the kernel has, with records.
 pub fn everything(places: Places<'_>) -> Observer {
-    let records = ["--events".into(), places.records.into()];
-    let observer = probe_user(places, EVERYTHING, Proof::Spans("hook"), "trace", records);
+    let records = [OsStr::new("--events"), places.records.as_os_str()];
+    let observer = probe_user(places, EVERYTHING, Proof::Spans("hook"), "trace", &records);
     Observer {
         folder: Some(places.records.to_owned()),
         ..observer
     }
 }
 
-fn probe_user<const N: usize>(
+fn probe_user(
     places: Places<'_>,
     name: &str,
     proof: Proof,
     task: &str,
-    options: [OsString; N],
+    options: &[impl AsRef<OsStr>],
 ) -> Observer {
     let mut command = vec![places.probe_user.into(), task.into()];
     command.extend(["--pid".into(), places.pid.to_string().into()]);
     if task == "trace" {
         command.extend(["--json", "--calibration-rounds", "0"].map(OsString::from));
     }
-    command.extend(options);
+    command.extend(options.iter().map(|option| option.as_ref().to_owned()));
     Observer {
         name: name.to_owned(),
         owner: Owner::Ours,

@@ -3,9 +3,11 @@
 //! Two of them do all the set-up on a fresh machine: `cargo xtask bench` runs the main job,
 //! `cargo xtask test` the tests.
 
+mod bench_hook;
 mod bench_trace;
 mod build;
 mod command;
+mod fuzz;
 mod interrupt;
 mod mutations;
 mod privilege;
@@ -20,6 +22,7 @@ use std::process::ExitCode;
 use clap::builder::FalseyValueParser;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+use crate::bench_hook::BenchHookArguments;
 use crate::bench_trace::BenchTraceArguments;
 use crate::command::Stages;
 
@@ -62,10 +65,16 @@ Once built, `target/release/probe-user bench --help` lists the options.")]
     },
     /// Measure what tracing adds to a read: our probes and other tools, in rounds (5 minutes)
     BenchTrace(BenchTraceArguments),
+    /// Measure what the hook adds to a read, beside no hook and beside the paper's, in rounds (3 minutes)
+    BenchHook(BenchHookArguments),
     /// Run a long proof by name; without a name, list them
     Prove {
         /// Its name
         name: Option<String>,
+
+        /// How long to fuzz
+        #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+        minutes: u64,
     },
     /// Install what is missing to build: rust-src, bpf-linker
     Setup,
@@ -131,7 +140,8 @@ fn run(task: Task, stages: &mut Stages) -> anyhow::Result<ExitCode> {
         }
         Task::Vm { kernels, must_run } => vm::run_tests(&kernels, must_run, stages),
         Task::BenchTrace(arguments) => bench_trace::bench_trace(&arguments, stages),
-        Task::Prove { name } => prove::run(name.as_deref(), stages),
+        Task::BenchHook(arguments) => bench_hook::bench_hook(&arguments, stages),
+        Task::Prove { name, minutes } => prove::run(name.as_deref(), minutes, stages),
         Task::Setup => stages.run("setup", setup::all).map(|()| ExitCode::SUCCESS),
         Task::Build => build::prepare(stages).map(|()| ExitCode::SUCCESS),
         Task::Lint => {

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 
 use crate::command::{Stages, cargo, output, release, run, target};
 use crate::privilege::{Privilege, as_root, privilege};
-use crate::setup;
+use crate::{fuzz, setup};
 
 /// The tests inside the crates.
 fn unit_tests() -> anyhow::Result<()> {
@@ -63,6 +63,7 @@ pub fn everyday(stages: &mut Stages) -> anyhow::Result<ExitCode> {
         setup::test_peers();
         Ok(())
     })?;
+    fuzz::fuzz(fuzz::SHORT, stages)?;
     let program = stages.run("build of the system tests", || {
         build_system_tests(cargo().arg("test"))
     })?;

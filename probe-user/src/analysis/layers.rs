@@ -2,23 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context as _;
 use probe_common::SpanKind;
-use runlog::RunDirectory;
 use runlog::analysis::{self, Agreement, Analysis, InSitu, Join, Ledger, Macro, Requests, Verdict};
 use runlog::calibration::Calibration;
 use runlog::estimate::{Estimate, Unit};
 use runlog::manifest::Manifest;
-use runlog::table::TableWriter;
 use stats::{Trim, mean_interval};
 
 use crate::analysis::blocks::{BlockMeans, Cell};
-use crate::analysis::budget::BudgetCollector;
 use crate::analysis::correct::corrected;
-use crate::analysis::in_situ::{CallMeans, InSituCollector};
+use crate::analysis::in_situ::CallMeans;
+use crate::analysis::logs::Logged;
 use crate::analysis::order::Order;
 use crate::analysis::{UNPAIRED, estimate, micro};
-use crate::join::{JoinOutput, join_run};
 use crate::run::experiment::Outcome;
 use crate::run::micro::Measured;
 
@@ -31,66 +27,6 @@ pub struct Roles {
     pub baseline_2: u16,
     /// With the hook.
     pub hooked: u16,
-}
-
-/// The block means of every layer that was logged.
-#[derive(Debug)]
-pub struct Logged {
-    /// Response times.
-    pub blocks: BlockMeans,
-    /// Calls of hooked arms.
-    pub calls: InSituCollector,
-    /// The budget of each hooked arm.
-    pub budgets: BTreeMap<u16, BudgetCollector>,
-    /// The join; `None` without probes.
-    pub join: Option<Join>,
-}
-
-/// Reads the logs of a run back. Joins records to requests where there are records, and writes the
-/// joined requests down.
-pub fn read_logs(run: &RunDirectory, manifest: &Manifest, trim: Trim) -> anyhow::Result<Logged> {
-    let blocks =
-        BlockMeans::read(run, trim, &manifest.schedule).context("cannot read the request log")?;
-    let calibration = manifest.calibration.as_ref();
-    let bias_ns = calibration
-        .and_then(|calibration| calibration.of(SpanKind::HookOverhead.name()))
-        .map_or(manifest.environment.clock_read_ns, |calibrated| {
-            calibrated.bias_mean.estimate
-        });
-    let mut calls = InSituCollector::new(trim, bias_ns);
-    let mut budgets: BTreeMap<u16, BudgetCollector> = BTreeMap::new();
-    let mut join = None;
-    if manifest.probes.is_some() {
-        let is_hooked = |arm: u16| {
-            manifest
-                .arms
-                .get(usize::from(arm))
-                .is_some_and(|arm| arm.hook.is_some())
-        };
-        let mut table = TableWriter::create(run.joined())?;
-        let JoinOutput { join: counts, .. } = join_run(run, is_hooked, |block, joined| {
-            for request in &joined {
-                table.push(request)?;
-            }
-            calls.add(block, &joined, &blocks);
-            if let Some(first) = joined.first() {
-                budgets
-                    .entry(first.arm)
-                    .or_insert_with(|| BudgetCollector::new(trim))
-                    .add(&joined);
-            }
-            Ok(())
-        })
-        .context("cannot join records to requests")?;
-        table.finish()?;
-        join = Some(counts);
-    }
-    Ok(Logged {
-        blocks,
-        calls,
-        budgets,
-        join,
-    })
 }
 
 /// Draws the analysis up.
@@ -132,8 +68,8 @@ pub fn analyze(
         ledger.as_ref(),
         logged.join.as_ref(),
     );
-    if logged.blocks.cut_short {
-        not_usable.push("the request log was cut short".to_owned());
+    if logged.cut_short {
+        not_usable.push("a log was cut short".to_owned());
     }
     let hooked_name = manifest
         .arms

@@ -5,8 +5,10 @@ pub mod budget;
 pub mod correct;
 pub mod in_situ;
 pub mod layers;
+pub mod logs;
 pub mod micro;
 pub mod order;
+pub mod recorded;
 
 use runlog::estimate::{Estimate, Unit};
 use stats::Interval;

@@ -7,11 +7,12 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use runlog::estimate::{Estimate, Unit};
 use runlog::json;
+use runlog::table::TableWriter;
 use runlog::truth::{DelayFound, SCHEMA, Truth};
 
 use crate::analysis::blocks::Cell;
 use crate::analysis::estimate;
-use crate::analysis::layers::{Logged, read_logs};
+use crate::analysis::logs::{Logged, read_logs};
 use crate::analysis::order::Order;
 use crate::command::End;
 use crate::command::options::{ExperimentOptions, NewRun, Probing, progress_bar};
@@ -85,7 +86,9 @@ async fn run_in(
     let mut stop = Stop::listen()?;
     let bar = progress_bar();
     let outcome = experiment.run(directory, &mut stop, &bar).await?;
-    let logged = read_logs(directory, &outcome.manifest, arguments.options.trim()?)
+    let table = TableWriter::create(directory.joined())?;
+    let trim = arguments.options.trim()?;
+    let logged = read_logs(directory, &outcome.manifest, trim, Some(table))
         .context("cannot read the run back")?;
     let truth = compare(&arguments.delays, &logged, outcome);
     json::write(&directory.truth(), &truth)?;

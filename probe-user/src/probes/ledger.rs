@@ -8,7 +8,7 @@ use aya::maps::PerCpuArray;
 use probe_common::{Counter, Counters, SpanKind};
 use runlog::analysis::{Ledger, LedgerRow};
 
-use crate::probes::spans;
+use crate::probes::{lanes, spans};
 
 /// Spans that were open when the probes were detached, over all detaches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,7 +106,7 @@ pub fn counted(ebpf: &Ebpf, arms: u32) -> anyhow::Result<Counted> {
     })
 }
 
-/// Reads the counters of all arms and CPUs.
+/// Reads the counters of all arms, CPUs and lanes.
 fn counters(ebpf: &Ebpf, arms: u32) -> anyhow::Result<Counters> {
     let map = ebpf.map("COUNTERS").context("no map COUNTERS")?;
     let map: PerCpuArray<_, Counters> = map.try_into()?;
@@ -115,6 +115,7 @@ fn counters(ebpf: &Ebpf, arms: u32) -> anyhow::Result<Counters> {
         for counters in map.get(&arm, 0)?.iter() {
             sum.add(counters);
         }
+        lanes::each_of_arm(ebpf, arm, |lane| sum.add(&lane.counters))?;
     }
     Ok(sum)
 }

@@ -1,7 +1,8 @@
 //! What the histograms take of the kernel's memory.
 
-use probe_common::SpanKind;
+use probe_common::lane::lanes_per_arm;
 use probe_common::layout::Spans;
+use probe_common::{Lane, SpanKind};
 
 /// Kernel memory of the histograms. It is taken when they are created, for each CPU that the machine can
 /// have, and does not grow.
@@ -22,10 +23,20 @@ impl HistogramMemory {
         }
     }
 
-    /// Bytes: arms × kinds of span × CPUs × size of a histogram.
+    /// Lanes of an arm: those of its first threads.
+    pub fn lanes_per_arm(self) -> u32 {
+        lanes_per_arm(self.cpus)
+    }
+
+    /// Lanes of all arms.
+    pub fn lanes(self) -> u32 {
+        self.arms * self.lanes_per_arm()
+    }
+
+    /// Bytes: arms × kinds of span × CPUs × size of a histogram, and the lanes.
     pub fn bytes(self) -> u64 {
         let histograms = u64::from(self.arms) * u64::from(SpanKind::COUNT) * self.cpus as u64;
-        histograms * size_of::<Spans>() as u64
+        histograms * size_of::<Spans>() as u64 + u64::from(self.lanes()) * size_of::<Lane>() as u64
     }
 }
 
@@ -40,9 +51,12 @@ mod tests {
 
     #[test]
     fn histograms_of_a_large_machine() {
-        // Three arms, six kinds, 64 CPUs, 3,840 buckets and a sum of 8 bytes each.
+        // Three arms, six kinds, 64 CPUs, 3,840 buckets and a sum of 8 bytes each; and 32 lanes an arm,
+        // of five kinds and the counters.
         let memory = HistogramMemory { arms: 3, cpus: 64 };
-        assert_eq!(memory.bytes(), 3 * 6 * 64 * 3_841 * 8);
-        assert_eq!(mebibytes(memory.bytes()), "33.8 MiB");
+        let counters = size_of::<probe_common::Counters>() as u64;
+        let lane = 5 * 3_841 * 8 + counters;
+        assert_eq!(memory.bytes(), 3 * 6 * 64 * 3_841 * 8 + 3 * 32 * lane);
+        assert_eq!(mebibytes(memory.bytes()), "47.9 MiB");
     }
 }

@@ -1,8 +1,10 @@
 //! The probes: loading, attaching, draining, and the ledger of where every hit went.
 
 pub mod attach;
-pub mod bare_pair;
+pub mod bare;
+mod bpf;
 pub mod kernel_info;
+mod lanes;
 pub mod ledger;
 pub mod load;
 pub mod loader;
@@ -16,6 +18,7 @@ pub mod self_test;
 pub mod site_offset;
 pub mod spans;
 mod tables;
+mod uprobes;
 
 pub use loader::{LoadError, Options, Probes};
 pub use pair::KernelProbe;

@@ -34,16 +34,16 @@ pub fn check_ring_bytes(ring_bytes: u32) -> anyhow::Result<()> {
 pub struct WakeUps {
     /// Unread bytes from which on the reader is woken: a quarter of the ring.
     pub at_bytes: u64,
-    /// Records of an arm and CPU from one look at the unread bytes to the next, less one.
+    /// Records of a lane, or of an arm and CPU, from one look at the unread bytes to the next, less one.
     pub look_mask: u64,
 }
 
 impl WakeUps {
-    /// For a ring that this many CPUs write to. What they all write between two looks is a sixteenth
+    /// For a ring that this many CPUs and lanes write to. What they all write between two looks is a sixteenth
     /// of the ring, unless that would be a look for nearly every record.
-    pub fn of(ring_bytes: u32, cpus: usize) -> Self {
+    pub fn of(ring_bytes: u32, writers: usize) -> Self {
         let ring_bytes = u64::from(ring_bytes);
-        let records = ring_bytes / 16 / RECORD_BYTES / cpus.max(1) as u64;
+        let records = ring_bytes / 16 / RECORD_BYTES / writers.max(1) as u64;
         let look_every = records.clamp(8, 4_096).next_power_of_two();
         Self {
             at_bytes: ring_bytes / 4,
@@ -135,17 +135,17 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_never_fills_between_two_looks_of_all_cpus() {
-        for (bytes, cpus) in [(1 << 16, 2), (1 << 24, 2), (1 << 24, 256), (1 << 30, 64)] {
+    fn a_ring_never_fills_between_two_looks_of_all_writers() {
+        for (bytes, writers) in [(1 << 16, 18), (1 << 24, 18), (1 << 24, 352), (1 << 30, 160)] {
             let WakeUps {
                 at_bytes,
                 look_mask,
-            } = WakeUps::of(bytes, cpus);
+            } = WakeUps::of(bytes, writers);
             assert!((look_mask + 1).is_power_of_two(), "a mask");
-            let between_looks = (look_mask + 1) * 104 * cpus as u64;
+            let between_looks = (look_mask + 1) * 104 * writers as u64;
             assert!(
                 at_bytes + between_looks < u64::from(bytes),
-                "{bytes} bytes, {cpus} CPUs: {between_looks} bytes between looks"
+                "{bytes} bytes, {writers} writers: {between_looks} bytes between looks"
             );
         }
     }

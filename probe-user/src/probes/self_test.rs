@@ -40,7 +40,7 @@ pub fn kernel_histogram(values: &[u64]) -> anyhow::Result<KernelHistogram> {
             .test_run(options)
             .context("cannot run the program (BPF_PROG_TEST_RUN; Linux 5.10)")?;
     }
-    let total = spans::over_all_cpus(&ebpf, 0, SpanKind::Function)?;
+    let total = spans::over_all(&ebpf, 0, SpanKind::Function)?;
     Ok(KernelHistogram {
         buckets: total.buckets.to_vec(),
         sum: total.sum_ns,

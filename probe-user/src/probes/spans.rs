@@ -4,9 +4,11 @@ use anyhow::Context as _;
 use aya::Ebpf;
 use aya::maps::PerCpuArray;
 use hdrhistogram::Histogram;
-use probe_common::SpanKind;
 use probe_common::layout::{self, BUCKETS, Spans};
+use probe_common::{SpanKind, lane};
 use runlog::interval_log::new_histogram;
+
+use crate::probes::lanes;
 
 /// Durations of spans.
 #[derive(Clone, Debug)]
@@ -19,7 +21,7 @@ pub struct Durations {
 
 /// The durations of an arm's spans of one kind.
 pub fn durations(ebpf: &Ebpf, arm: u32, kind: SpanKind) -> anyhow::Result<Durations> {
-    let Spans { buckets, sum_ns } = over_all_cpus(ebpf, arm, kind)?;
+    let Spans { buckets, sum_ns } = over_all(ebpf, arm, kind)?;
     let mut histogram = new_histogram();
     for (bucket, count) in buckets.iter().enumerate().filter(|(_, count)| **count > 0) {
         // Both layouts have the same buckets, so nothing moves.
@@ -29,18 +31,27 @@ pub fn durations(ebpf: &Ebpf, arm: u32, kind: SpanKind) -> anyhow::Result<Durati
 }
 
 /// An arm's spans of one kind as the kernel has them, added up.
-pub fn over_all_cpus(ebpf: &Ebpf, arm: u32, kind: SpanKind) -> anyhow::Result<Spans> {
+pub fn over_all(ebpf: &Ebpf, arm: u32, kind: SpanKind) -> anyhow::Result<Spans> {
     let map = ebpf.map("HISTOGRAMS").context("no map HISTOGRAMS")?;
     let map: PerCpuArray<_, Spans> = map.try_into()?;
     let mut total = Spans {
         buckets: [0; BUCKETS],
         sum_ns: 0,
     };
-    for of_cpu in map.get(&kind.index(arm), 0)?.iter() {
-        for (total, count) in total.buckets.iter_mut().zip(&of_cpu.buckets) {
+    let mut add = |buckets: &[u64; BUCKETS], sum_ns: u64| {
+        for (total, count) in total.buckets.iter_mut().zip(buckets) {
             *total += count;
         }
-        total.sum_ns = total.sum_ns.wrapping_add(of_cpu.sum_ns);
+        total.sum_ns = total.sum_ns.wrapping_add(sum_ns);
+    };
+    for of_cpu in map.get(&kind.index(arm), 0)?.iter() {
+        add(&of_cpu.buckets, of_cpu.sum_ns);
+    }
+    if (kind as usize) < lane::KINDS {
+        let kind = kind as usize;
+        lanes::each_of_arm(ebpf, arm, |lane| {
+            add(&lane.buckets[kind], lane.sums_ns[kind])
+        })?;
     }
     Ok(total)
 }
@@ -57,7 +68,7 @@ mod tests {
         );
         assert_eq!(layout::MAX_VALUE_NS, runlog::interval_log::MAX_VALUE_NS);
         let mut histogram = new_histogram();
-        for bucket in 0..layout::BUCKETS {
+        for bucket in 0..BUCKETS {
             histogram.saturating_record(layout::lowest_of(bucket));
         }
         assert!(
@@ -65,6 +76,6 @@ mod tests {
                 .iter_recorded()
                 .all(|step| step.count_at_value() == 1)
         );
-        assert_eq!(histogram.len(), layout::BUCKETS as u64);
+        assert_eq!(histogram.len(), BUCKETS as u64);
     }
 }

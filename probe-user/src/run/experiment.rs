@@ -8,6 +8,7 @@ use indicatif::ProgressBar;
 use runlog::RunDirectory;
 use runlog::analysis::Ledger;
 use runlog::calibration::Calibration;
+use runlog::clock::Clock;
 use runlog::gate::Event;
 use runlog::manifest::{self, Manifest, Placement};
 use stats::Trim;
@@ -280,6 +281,7 @@ impl Experiment {
             command: self.command.clone(),
             started_unix_ns: unix_ns(),
             started_monotonic_ns: monotonic_ns(),
+            clock: Clock::of_this_process(),
             ended: "running".to_owned(),
             environment: machine::environment(),
             placement: self.placement.clone(),

@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn the_memory_of_a_library_holds_its_code_and_variables() {
         let maps = Process::myself().unwrap().maps().unwrap();
-        let code = libc::getpid as usize;
+        let code = libc::getpid as *const () as usize;
         let library = maps
             .into_iter()
             .find(|map| (map.address.0..map.address.1).contains(&(code as u64)))

@@ -1,0 +1,65 @@
+//! Lanes: what one thread adds to, and nobody else meanwhile.
+//!
+//! What all threads of a CPU add to takes an atomic instruction for each addition, as a program can be
+//! preempted by another. A traced read makes a dozen additions, and atomic ones were half of what our
+//! programs took. So the first threads of an arm each have a lane for as long as they are followed, and add
+//! plainly there. A lane keeps what is in it when it passes to the next thread: results are sums over all
+//! lanes and CPUs.
+
+use crate::layout::BUCKETS;
+use crate::{Counters, SpanKind};
+
+/// Kinds of span that are in lanes: those of reads and writes.
+pub const KINDS: usize = SpanKind::Function as usize;
+
+/// The counters and spans of one arm that one thread adds to.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Lane {
+    /// How many spans fell into each bucket, by kind: all but [`SpanKind::Function`].
+    pub buckets: [[u64; BUCKETS]; KINDS],
+    /// The exact sums of the spans, in ns, by kind. They are behind the buckets, so that a copy taken
+    /// meanwhile has them last, and side by side, so that a program finds them in the cache.
+    pub sums_ns: [u64; KINDS],
+    /// The ledger's counters.
+    pub counters: Counters,
+}
+
+/// Lanes of each arm on a machine with so many CPUs, a power of two. Threads beyond them add to what is
+/// the CPU's.
+#[must_use]
+pub const fn lanes_per_arm(cpus: usize) -> u32 {
+    if cpus <= 8 {
+        8
+    } else if cpus <= 16 {
+        16
+    } else {
+        32
+    }
+}
+
+/// The lane that a thread of an arm has, if it is free.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "eBPF programs are one function each")]
+#[must_use]
+pub const fn lane_of(arm: u32, tid: u32, lanes_per_arm: u32) -> u32 {
+    arm * lanes_per_arm + (tid & (lanes_per_arm - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arms_have_lanes_apart() {
+        for cpus in [1, 2, 9, 64, 1_024] {
+            let lanes = lanes_per_arm(cpus);
+            assert!(lanes.is_power_of_two(), "a mask");
+            for (arm, tid) in [(0, 0), (0, u32::MAX), (3, 0), (3, 4_242)] {
+                let lane = lane_of(arm, tid, lanes);
+                assert_eq!(lane / lanes, arm);
+            }
+            assert_ne!(lane_of(0, 700, lanes), lane_of(0, 701, lanes));
+        }
+    }
+}
