@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use log::LevelFilter;
 
+use crate::command::a_a::AaArguments;
 use crate::command::analyze::AnalyzeArguments;
 use crate::command::bare::BareArguments;
 use crate::command::bench::BenchArguments;
@@ -28,7 +29,8 @@ use crate::command::micro::MicroArguments;
 use crate::command::trace::TraceArguments;
 use crate::command::truth::TruthArguments;
 use crate::command::{
-    End, analyze, bare, bench, calibrate, compare, correlate, kernel_histogram, micro, trace, truth,
+    End, a_a, analyze, bare, bench, calibrate, compare, correlate, kernel_histogram, micro, trace,
+    truth,
 };
 use crate::run::calibration::worker as calibrate_worker;
 use crate::run::micro::worker as micro_worker;
@@ -65,6 +67,9 @@ enum Command {
     Truth(TruthArguments),
     /// Measure what a hook adds to one read in isolation, rung by rung, hot and cold
     Micro(MicroArguments),
+    /// Compare two equal servers again and again: how often is a difference found?
+    #[command(name = "a-a")]
+    Aa(AaArguments),
     /// Measure what each kind of probe adds on this machine
     Calibrate(CalibrateArguments),
     /// Join the records of a finished run to its requests
@@ -97,6 +102,7 @@ async fn main() -> ExitCode {
     let result = match command {
         Command::Bench(arguments) => bench::bench(arguments).await,
         Command::Trace(arguments) => trace::trace(arguments).await,
+        Command::Aa(arguments) => a_a::a_a(arguments).await,
         Command::Truth(arguments) => truth::truth(arguments).await,
         Command::Calibrate(arguments) => calibrate::calibrate_all(arguments).await,
         Command::Correlate(arguments) => correlate::correlate(&arguments),

@@ -8,6 +8,7 @@
 //! All times are nanoseconds on `CLOCK_MONOTONIC` of the machine that took them, unless a name says
 //! otherwise.
 
+pub mod a_a;
 pub mod analysis;
 pub mod calibration;
 pub mod clock;

@@ -43,6 +43,8 @@ pub struct BlockMeans {
     round_of_block: BTreeMap<u32, (usize, Option<u16>)>,
     /// What was sent to each arm, and what failed.
     pub requests: BTreeMap<u16, Requests>,
+    /// How long the blocks of each cell took, from the first request sent to the last response, in ns.
+    pub load_ns: BTreeMap<Cell, u64>,
     /// Whether the request log was cut short.
     pub cut_short: bool,
 }
@@ -116,6 +118,10 @@ impl BlockMeans {
                 },
                 beside,
             };
+            let sent_ns = requests.iter().map(|request| request.sent_ns).min();
+            let done_ns = requests.iter().map(|request| request.done_ns).max();
+            *self.load_ns.entry(seat.cell).or_default() +=
+                done_ns.unwrap_or(0).saturating_sub(sent_ns.unwrap_or(0));
             let mut times_ns: Vec<f64> = requests
                 .iter()
                 .filter(|request| request.is_ok() && !request.is_warmup())

@@ -47,6 +47,7 @@ pub async fn bench(arguments: BenchArguments) -> anyhow::Result<End> {
     let arm = |name: &str, hook| ArmSpec {
         name: name.to_owned(),
         hook,
+        sealed: Vec::new(),
     };
     let arms = vec![
         arm("baseline", None),

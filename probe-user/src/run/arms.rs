@@ -39,6 +39,9 @@ pub struct ArmSpec {
     pub name: String,
     /// Its hook, or none.
     pub hook: Option<HookSpec>,
+    /// Further settings of the hook, which no file of the run says: who reads the run is not to know
+    /// them.
+    pub sealed: Vec<(String, String)>,
 }
 
 /// How servers are started.
@@ -200,7 +203,8 @@ pub async fn start(
         let path = std::path::absolute(&hook.path)?;
         command
             .env("LD_PRELOAD", path)
-            .envs(hook.environment.iter().cloned());
+            .envs(hook.environment.iter().cloned())
+            .envs(spec.sealed.iter().cloned());
     }
     let spawn = Spawn {
         name: &name,

@@ -1,5 +1,6 @@
 //! Results for people: tables on stdout. Colour only where stdout is a terminal; anstream sees to it.
 
+pub mod a_a;
 pub mod bench;
 pub mod calibration;
 pub mod comparison;

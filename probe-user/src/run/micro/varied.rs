@@ -108,7 +108,9 @@ mod tests {
 
     #[test]
     fn no_two_functions_are_one() {
-        let addresses: BTreeSet<usize> = all().map(|function| function as *const () as usize).collect();
+        let addresses: BTreeSet<usize> = all()
+            .map(|function| function as *const () as usize)
+            .collect();
         assert_eq!(addresses.len(), 1024);
         // In more than 64 KiB, the largest L1 instruction caches of our time.
         let (first, last) = (addresses.first().unwrap(), addresses.last().unwrap());
