@@ -52,7 +52,7 @@ pub struct Truth {
     pub holds: bool,
     /// One entry a delay, in ascending order.
     pub delays: Vec<DelayFound>,
-    /// The smallest delay that the macro layer detects within 60 s of load, null if no interval was
+    /// The smallest delay that the macro layer of a run like this one detects; null if no interval was
     /// found.
     pub detectable: Option<Detectable>,
     /// Where every probe hit went.
@@ -92,7 +92,7 @@ pub struct DelayFound {
 pub struct Detectable {
     /// It, in nanoseconds.
     pub ns: f64,
-    /// Within how many seconds of load, both arms together.
+    /// Within how many seconds of load: what the blocks of the two arms took.
     pub load_seconds: f64,
     /// With which probability.
     pub power: f64,

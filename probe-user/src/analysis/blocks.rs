@@ -53,7 +53,7 @@ impl BlockMeans {
     /// Reads the request log. The schedule tells a block that did not come to its end: its mean is not of
     /// the same requests as the others'.
     pub fn read(run: &RunDirectory, trim: Trim, schedule: &Schedule) -> runlog::Result<Self> {
-        let is_duet = Order::of(schedule) == Order::Duet;
+        let is_duet = Order::of(schedule).is_duet();
         let requests_per_block =
             schedule.requests_per_cell / u64::from(schedule.blocks_per_cell.max(1));
         let mut result = Self::default();
@@ -270,6 +270,7 @@ mod tests {
             connections: 1,
             requests_per_cell: requests_per_block,
             blocks_per_cell: 1,
+            servers_per_arm: 1,
             warmup_requests: 0,
             block_warmup_requests: 0,
         }

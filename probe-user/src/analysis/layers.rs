@@ -179,7 +179,12 @@ impl Layers<'_> {
                 [(from, to), (to, from)].map(|(arm, other)| self.against(arm, other, false));
             let interval = self.order.difference(control, treatment)?;
             let estimand = format!("{what}{state}");
-            Some(estimate(interval, Unit::Ns, &estimand, self.order.method()))
+            Some(estimate(
+                interval,
+                Unit::Ns,
+                &estimand,
+                &self.order.method(),
+            ))
         };
         let response_time = (0..)
             .zip(&manifest.arms)
@@ -264,7 +269,7 @@ impl Layers<'_> {
             interval,
             Unit::Ns,
             "difference of mean response times of the hooked arm, probes attached minus detached",
-            self.order.method(),
+            &self.order.method(),
         ))
     }
 
@@ -303,7 +308,7 @@ impl Layers<'_> {
                 unexplained,
                 Unit::Ns,
                 "macro difference minus in-situ overhead per request",
-                self.order.method(),
+                &self.order.method(),
             ),
         })
     }

@@ -88,7 +88,7 @@ pub async fn a_a(arguments: AaArguments) -> anyhow::Result<End> {
                 interval,
                 Unit::Ns,
                 "difference of mean response times, second baseline minus first",
-                order.method(),
+                &order.method(),
             ),
             paper: paper_test(&run, *paper_warmup)?,
         });
@@ -108,7 +108,7 @@ pub async fn a_a(arguments: AaArguments) -> anyhow::Result<End> {
     };
     let false_alarms = count(|run| run.false_alarm);
     let allowed = binomial::quantile(u32::try_from(done.len()).unwrap_or(0), 0.05, 0.975);
-    let promises = Order::of(&manifest.schedule) != Order::Sequential;
+    let promises = !Order::of(&manifest.schedule).is_sequential();
     let report = AaReport {
         schema: SCHEMA.to_owned(),
         order: manifest.schedule.order.clone(),

@@ -46,6 +46,9 @@ impl Order {
     }
 }
 
+/// Servers of each arm, where they are ours and so start at once.
+const SERVERS: u32 = 8;
+
 /// Whether to probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Probing {
@@ -83,6 +86,12 @@ pub struct ExperimentOptions {
     /// Blocks that these requests are divided into
     #[arg(long, default_value_t = 100, value_name = "B")]
     pub blocks: u32,
+
+    /// Servers of each arm, which its blocks take in turn: two processes of one program differ, and several
+    /// of each arm show by how much [default: 8 of sut, 1 of a server of yours, and at most one for each
+    /// block, or two of a duet]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub servers: Option<u32>,
 
     /// Connections at a time
     #[arg(long, default_value_t = 1, value_name = "C")]
@@ -189,7 +198,7 @@ impl ExperimentOptions {
             port: self.port,
             path: self.path.clone(),
         };
-        arms::check(&server, &arms)?;
+        arms::check(&server, &arms, self.servers_per_arm())?;
         Ok(Experiment {
             arms,
             server,
@@ -230,6 +239,12 @@ impl ExperimentOptions {
         if *blocks < 2 || u64::from(*blocks) > *requests {
             bail!("--blocks {blocks}: must be from 2 to --requests ({requests})");
         }
+        if let Some(servers) = self.servers.filter(|servers| *servers > self.units()) {
+            bail!(
+                "--servers {servers}: each server of an arm needs a block (in a duet, two); there are {} of them",
+                self.units()
+            );
+        }
         if warmup >= requests {
             bail!("--warmup {warmup}: must be below --requests ({requests})");
         }
@@ -250,6 +265,19 @@ impl ExperimentOptions {
             bail!("--path {path}: must start with /");
         }
         self.trim().map(|_| ())
+    }
+
+    /// How many units of comparison there are: blocks, or two rounds of a duet.
+    fn units(&self) -> u32 {
+        match self.order {
+            Order::Duet => self.blocks / 2,
+            Order::Rmit | Order::Sequential => self.blocks,
+        }
+    }
+
+    fn servers_per_arm(&self) -> u32 {
+        let usual = if self.server.is_empty() { SERVERS } else { 1 };
+        self.servers.unwrap_or(usual.min(self.units()))
     }
 
     /// Chooses CPUs, as the order wants them.
@@ -280,6 +308,7 @@ impl ExperimentOptions {
             connections: self.connections,
             requests_per_cell: self.requests,
             blocks_per_cell: self.blocks,
+            servers_per_arm: self.servers_per_arm(),
             warmup_requests: self.warmup,
             block_warmup_requests: self.block_warmup,
         }

@@ -16,6 +16,7 @@ use runlog::truth::{
     BLIND_SCHEMA, Blind, BlindArm, COVERAGE_SCHEMA, Coverage, CoverageRun, DelayFound, Detectable,
     SCHEMA, Truth,
 };
+use stats::distribution::t_quantile;
 use stats::{binomial, power};
 
 use crate::analysis::blocks::{BlockMeans, Cell};
@@ -37,8 +38,6 @@ const TOLERANCE: f64 = 0.03;
 const IN_SITU_TOLERANCE_NS: f64 = 60.0;
 /// Least tolerance of the macro layer.
 const MACRO_TOLERANCE_NS: f64 = 300.0;
-/// Load for which the smallest detectable delay is told.
-const DETECTABLE_IN_SECONDS: f64 = 60.0;
 /// The setting that injects.
 const DELAY: &str = "READHOOK_DELAY_NS";
 
@@ -176,7 +175,7 @@ fn blind(logged: &Logged, outcome: &Outcome) -> Blind {
                     interval,
                     Unit::Ns,
                     "difference of mean in-situ hook overheads per call, the arm's minus the reference's",
-                    order.method(),
+                    &order.method(),
                 )
             });
         BlindArm {
@@ -206,17 +205,18 @@ fn macro_difference(blocks: &BlockMeans, order: Order, arm: u16) -> Option<Estim
         interval,
         Unit::Ns,
         "difference of mean response times, the arm's minus the reference's, probes detached",
-        order.method(),
+        &order.method(),
     ))
 }
 
 /// How long the load on an arm and the reference took.
 fn load_ns(blocks: &BlockMeans, order: Order, arm: u16) -> u64 {
     let of = |arm| blocks.load_ns.get(&detached(arm)).copied().unwrap_or(0);
-    match order {
-        // The reference runs beside each arm, at the same time.
-        Order::Duet => of(arm),
-        Order::Rounds | Order::Sequential => of(0) + of(arm),
+    // In a duet the reference runs beside each arm, at the same time.
+    if order.is_duet() {
+        of(arm)
+    } else {
+        of(0) + of(arm)
     }
 }
 
@@ -277,21 +277,20 @@ fn delay_found(arm: &BlindArm, injected_ns: u64) -> DelayFound {
     }
 }
 
-/// The smallest delay that would be detected, if an interval as wide as this one shrinks with the root of
-/// the load.
+/// The smallest delay that a run like this one would detect. It is not scaled to more load: blocks would be
+/// more, servers not.
 fn detectable(found: &Estimate, load_ns: u64) -> Option<Detectable> {
     let half_width_ns = (found.ci95[1] - found.ci95[0]) / 2.0;
-    let known = f64::INFINITY;
-    let errors = stats::distribution::t_quantile(0.975, (found.blocks.checked_sub(1)?) as f64)?;
-    let seconds = load_ns as f64 / 1e9;
-    let standard_error_ns = half_width_ns / errors * (seconds / DETECTABLE_IN_SECONDS).sqrt();
+    let degrees_of_freedom = found.blocks.checked_sub(1)? as f64;
+    let standard_error_ns = half_width_ns / t_quantile(0.975, degrees_of_freedom)?;
+    let in_errors = power::detectable_in_errors(degrees_of_freedom)?;
     Some(Detectable {
-        ns: power::detectable_in_errors(known)? * standard_error_ns,
-        load_seconds: DETECTABLE_IN_SECONDS,
+        ns: in_errors * standard_error_ns,
+        load_seconds: load_ns as f64 / 1e9,
         power: power::POWER,
         method: format!(
-            "(1.96 + 0.84) standard errors, scaled by the root of the load from the {seconds:.1} s of this \
-             run's two arms"
+            "{in_errors:.2} standard errors of the shortest delay's macro difference, Student's t with \
+             {degrees_of_freedom} degrees of freedom"
         ),
     })
 }
@@ -442,11 +441,10 @@ mod tests {
     }
 
     #[test]
-    fn four_times_the_load_halves_what_is_detectable() {
-        // With many blocks a half-width of 196 ns is a standard error of 100 ns.
-        let at = |seconds: u64| detectable(&found(0.0, 196.0), seconds * 1_000_000_000);
-        let sixty = at(60).unwrap();
-        assert!((sixty.ns - 280.0).abs() < 1.0, "{}", sixty.ns);
-        assert!((at(15).unwrap().ns - sixty.ns / 2.0).abs() < 1e-9);
+    fn what_is_detectable_goes_by_the_standard_error() {
+        // With many blocks a half-width of 196 ns is a standard error of 100 ns; 1.96 + 0.84 of them.
+        let found = detectable(&found(0.0, 196.0), 3_000_000_000).unwrap();
+        assert!((found.ns - 280.0).abs() < 1.0, "{}", found.ns);
+        assert!((found.load_seconds - 3.0).abs() < 1e-9);
     }
 }

@@ -66,7 +66,7 @@ pub fn print(truth: &Truth, run: &RunDirectory) {
     }
     if let Some(detectable) = &truth.detectable {
         println!(
-            "within {:.0} s of load it detects {} with a probability of {:.0} %: {}",
+            "within {:.1} s of load (of two arms) it detects {} with a probability of {:.0} %: {}",
             detectable.load_seconds,
             ns(detectable.ns),
             100.0 * detectable.power,
