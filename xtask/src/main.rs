@@ -6,6 +6,7 @@
 mod bench_hook;
 mod bench_trace;
 mod build;
+mod check_hook;
 mod command;
 mod fuzz;
 mod interrupt;
@@ -17,6 +18,7 @@ mod test;
 mod vm;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::FalseyValueParser;
@@ -67,6 +69,12 @@ Once built, `target/release/probe-user bench --help` lists the options.")]
     BenchTrace(BenchTraceArguments),
     /// Measure what the hook adds to a read, beside no hook and beside the paper's, in rounds (3 minutes)
     BenchHook(BenchHookArguments),
+    /// Read the built hook's file, and say whether it loads under every C library and keeps what it must
+    CheckHook {
+        /// The file [default: target/release/readhook.so, which is built first]
+        #[arg(value_name = "FILE")]
+        hook: Option<PathBuf>,
+    },
     /// Run a long proof by name; without a name, list them
     Prove {
         /// Its name
@@ -142,6 +150,13 @@ fn run(task: Task, stages: &mut Stages) -> anyhow::Result<ExitCode> {
         Task::BenchTrace(arguments) => bench_trace::bench_trace(&arguments, stages),
         Task::BenchHook(arguments) => bench_hook::bench_hook(&arguments, stages),
         Task::Prove { name, minutes } => prove::run(name.as_deref(), minutes, stages),
+        Task::CheckHook { hook } => {
+            let hook = match hook {
+                Some(hook) => hook,
+                None => build::hook(stages)?,
+            };
+            check_hook::check(&hook).map(|()| ExitCode::SUCCESS)
+        }
         Task::Setup => stages.run("setup", setup::all).map(|()| ExitCode::SUCCESS),
         Task::Build => build::prepare(stages).map(|()| ExitCode::SUCCESS),
         Task::Lint => {

@@ -5,6 +5,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, bail};
 
+use crate::check_hook;
 use crate::command::{Stages, cargo, output, release, run, target};
 use crate::privilege::{Privilege, as_root, privilege};
 use crate::{fuzz, setup};
@@ -59,6 +60,9 @@ pub fn lint(stages: &mut Stages) -> anyhow::Result<()> {
 pub fn everyday(stages: &mut Stages) -> anyhow::Result<ExitCode> {
     lint(stages)?;
     stages.run("unit tests", unit_tests)?;
+    stages.run("check of the hook's file", || {
+        check_hook::check(&release().join("readhook.so"))
+    })?;
     stages.run("test peers", || {
         setup::test_peers();
         Ok(())
