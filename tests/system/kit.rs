@@ -359,7 +359,7 @@ pub fn json(output: &Output) -> anyhow::Result<serde_json::Value> {
 }
 
 /// The published schemas, by name. Built in, as the tests run on other machines too.
-const SCHEMAS: [(&str, &str); 9] = [
+const SCHEMAS: [(&str, &str); 10] = [
     ("analysis", include_str!("../../docs/schema/analysis.json")),
     (
         "calibration",
@@ -372,6 +372,7 @@ const SCHEMAS: [(&str, &str); 9] = [
     ("settings", include_str!("../../docs/schema/settings.json")),
     ("load", include_str!("../../docs/schema/load.json")),
     ("manifest", include_str!("../../docs/schema/manifest.json")),
+    ("micro", include_str!("../../docs/schema/micro.json")),
     ("trace", include_str!("../../docs/schema/trace.json")),
     (
         "trace-interval",

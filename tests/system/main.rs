@@ -19,6 +19,7 @@ mod hook;
 mod kit;
 mod leaks;
 mod loadgen;
+mod micro;
 mod orders;
 mod portable;
 mod programs;
@@ -82,6 +83,7 @@ fn main() -> ExitCode {
         unprivileged::TESTS,
         bench::TESTS,
         orders::TESTS,
+        micro::TESTS,
         calibration::TESTS,
         trace::TESTS,
         function::TESTS,
