@@ -21,6 +21,8 @@ pub struct Analysis {
     pub cut_short: Option<String>,
     /// Reasons not to use the result; empty when it is usable.
     pub not_usable: Vec<String>,
+    /// What to beware of in reading the result, usable or not.
+    pub warnings: Vec<String>,
     /// Share of the sorted values that each block mean leaves out at each end. It is the same in
     /// every layer.
     pub trim_each_end: f64,
@@ -226,10 +228,10 @@ impl LedgerRow {
 }
 
 /// How hooked reads were joined to requests.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Join {
-    /// Requests to join: those to hooked arms in blocks with the probes attached.
+    /// Requests to join: those to hooked arms while the probes were attached.
     pub requests: u64,
     /// Requests whose every byte was found in records.
     pub matched: u64,
@@ -237,17 +239,73 @@ pub struct Join {
     pub unmatched: BTreeMap<String, u64>,
     /// Matched requests of which a read ended outside of [sent, done].
     pub outside_sent_done: u64,
-    /// Reads without bytes that ended after the response had arrived (the end of the stream, or
-    /// looking for the next request). They are in no figure of a request.
+    /// Matched requests of which a read returned bytes of another request too (pipelining).
+    pub shared: u64,
+    /// Matched requests that were sent while the server was waiting for them inside `read(2)`.
+    pub waited_for: u64,
+    /// Reads without bytes for which no client waited: the end of the stream, or looking for the next
+    /// request. They are in no figure of a request.
     pub reads_after_done: u64,
     /// Reads that returned bytes and belong to no logged request.
     pub reads_without_request: u64,
+    /// Requests that were sent before the probes were attached, or answered after they were detached.
+    /// They are not to be joined.
+    pub outside_attach: u64,
+    /// The client's connections, by what they were recognised by.
+    pub connections: JoinConnections,
+    /// The clocks of both sides; null when no request was matched.
+    pub clocks: Option<Clocks>,
+}
+
+/// How the client's connections found those of the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JoinConnections {
+    /// By the client's port, which both sides know.
+    pub by_port: u64,
+    /// By bytes and times: one connection alone had reads that fit all its requests, and the reads
+    /// fitted no other connection.
+    pub by_content: u64,
+    /// Not at all.
+    pub unmatched: u64,
+}
+
+/// The clocks that requests and records have their instants from.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Clocks {
+    /// Whether both are one clock.
+    pub relation: ClockRelation,
+    /// The server's clock minus the client's: 0 with one clock, else the middle of what all requests
+    /// allow.
+    pub offset_ns: f64,
+    /// The true offset is no farther from that, if the clocks went equally fast. With one clock: how far
+    /// off it could have been unnoticed.
+    pub bound_ns: f64,
+    /// By how much the offset changed during the run at the least; 0 if one offset fits all.
+    pub drift_ns: f64,
+}
+
+/// Whether requests and records have their instants from one clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClockRelation {
+    /// They do: same machine, same time namespace. Read exits within [sent, done] check the join.
+    One,
+    /// They do not. The offset is estimated from read exits and [sent, done], and what contradicts it is
+    /// counted as outside.
+    Two,
+    /// Nobody wrote down which clocks they are; the instants fit one clock.
+    AssumedOne,
+    /// Nobody wrote down which clocks they are; the instants do not fit one clock.
+    AssumedTwo,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::calibration::CalibrationReport;
+    use crate::comparison::{Comparisons, Settings};
     use crate::estimate::Unit;
     use crate::manifest::Manifest;
     use crate::summary::LoadSummary;
@@ -270,6 +328,7 @@ mod tests {
             schema: SCHEMA.into(),
             cut_short: None,
             not_usable: vec![],
+            warnings: vec![],
             trim_each_end: 0.01,
             micro: Micro {
                 hook_overhead: Some(estimate(Unit::Ns)),
@@ -337,6 +396,8 @@ mod tests {
             ("manifest", schemars::schema_for!(Manifest)),
             ("calibration", schemars::schema_for!(CalibrationReport)),
             ("load", schemars::schema_for!(LoadSummary)),
+            ("comparison", schemars::schema_for!(Comparisons)),
+            ("settings", schemars::schema_for!(Settings)),
             ("trace", schemars::schema_for!(Trace)),
             ("truth", schemars::schema_for!(Truth)),
         ];

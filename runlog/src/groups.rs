@@ -46,6 +46,40 @@ impl<T: Deserialize> Groups<T> {
         Ok(Some((number, group)))
     }
 
+    /// The number of the next row's group; `None` behind the last row.
+    #[must_use]
+    pub fn next_number(&self) -> Option<u32> {
+        self.next.as_ref().map(self.number_of)
+    }
+
+    /// The next row, which stays, if it is of the group with this number. Groups before it are passed
+    /// over. With [`Groups::next_of`] this goes through a group that does not fit into memory.
+    pub fn peek_of(&mut self, number: u32) -> Result<Option<&T>> {
+        while self.next_number().is_some_and(|next| next < number) {
+            self.next = self.rows.next().transpose()?;
+        }
+        let is_of = self.next_number() == Some(number);
+        Ok(self.next.as_ref().filter(|_| is_of))
+    }
+
+    /// Takes the next row if it is of the group with this number. Groups before it are passed over.
+    pub fn next_of(&mut self, number: u32) -> Result<Option<T>> {
+        if self.peek_of(number)?.is_none() {
+            return Ok(None);
+        }
+        let row = self.next.take();
+        self.next = self.rows.next().transpose()?;
+        Ok(row)
+    }
+
+    /// Passes the group with this number over, and those before it.
+    pub fn skip(&mut self, number: u32) -> Result<()> {
+        while self.next_number().is_some_and(|next| next <= number) {
+            self.next = self.rows.next().transpose()?;
+        }
+        Ok(())
+    }
+
     /// The group with this number, empty when there is none. Groups before it are passed over.
     pub fn take_group(&mut self, number: u32) -> Result<Vec<T>> {
         while let Some(row) = &self.next
@@ -98,6 +132,21 @@ mod tests {
         }
         assert_eq!(sizes, [(0, 2), (2, 1), (5, 3)]);
         assert!(!groups.was_cut_short());
+    }
+
+    #[test]
+    fn a_group_can_be_gone_through_row_by_row() {
+        let (_folder, mut groups) = log(&[0, 0, 2, 5, 5, 5]);
+        assert_eq!(groups.next_number(), Some(0));
+        assert!(groups.peek_of(1).unwrap().is_none(), "passes group 0 over");
+        assert_eq!(groups.next_number(), Some(2));
+        assert!(groups.next_of(2).unwrap().is_some());
+        assert!(groups.next_of(2).unwrap().is_none());
+        let mut rows = 0;
+        while groups.next_of(5).unwrap().is_some() {
+            rows += 1;
+        }
+        assert_eq!((rows, groups.next_number()), (3, None));
     }
 
     #[test]

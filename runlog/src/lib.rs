@@ -10,6 +10,8 @@
 
 pub mod analysis;
 pub mod calibration;
+pub mod clock;
+pub mod comparison;
 pub mod directory;
 pub mod error;
 pub mod estimate;

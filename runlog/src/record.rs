@@ -292,8 +292,12 @@ pub struct JoinedRequest {
     pub calls: u32,
     /// Hook overhead of all its calls.
     pub hook_overhead_ns: u64,
-    /// `read(2)` in the kernel, all its calls; 0 without a kernel probe.
+    /// `read(2)` in the kernel, all its calls, from the instant on at which the request was sent; 0
+    /// without a kernel probe.
     pub read_syscall_ns: u64,
+    /// How long a blocking server had been waiting inside `read(2)` when the request was sent. No part
+    /// of the response time; 0 without a kernel probe.
+    pub waited_ns: u64,
     /// From the last read's return to the response's first write; 0 when no write was seen.
     pub application_ns: u64,
     /// The response's first write in the kernel; 0 when no write was seen.

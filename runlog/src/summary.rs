@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Clock;
 use crate::manifest::Schedule;
 
 /// Version of this shape.
@@ -24,6 +25,9 @@ pub struct LoadSummary {
     pub started_unix_ns: u64,
     /// `CLOCK_MONOTONIC` at the same instant.
     pub started_monotonic_ns: u64,
+    /// Which clock the request log's instants are of; null where that was not found out.
+    #[serde(default)]
+    pub clock: Option<Clock>,
     /// One entry an arm, in the order of the command line.
     pub arms: Vec<ArmLoad>,
 }

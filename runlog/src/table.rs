@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use npyz::{AutoSerialize, Deserialize, NpyHeader, TypeRead as _, WriterBuilder as _};
 
-pub use npyz::Deserialize as Row;
+pub use npyz::{AutoSerialize as WritableRow, Deserialize as Row};
 
 use crate::error::{Error, Result};
 

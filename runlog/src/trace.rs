@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::analysis::Ledger;
 use crate::calibration::Calibration;
+use crate::clock::Clock;
 use crate::manifest::Probes;
 
 /// Version of this shape.
@@ -22,6 +23,15 @@ pub struct Trace {
     pub targets: Vec<TraceTarget>,
     /// How long the probes were attached, in seconds.
     pub duration_s: f64,
+    /// When the probes were attached, on `CLOCK_MONOTONIC`.
+    #[serde(default)]
+    pub attached_ns: u64,
+    /// When they were about to be detached; null while the trace goes on.
+    #[serde(default)]
+    pub detached_ns: Option<u64>,
+    /// Which clock that is, and the instants of the records.
+    #[serde(default)]
+    pub clock: Option<Clock>,
     /// What ended the trace; `running` while it goes on.
     pub ended: String,
     /// Whether that came before the end that was asked for. What was measured is kept.

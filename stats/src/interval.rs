@@ -1,7 +1,6 @@
 //! Confidence intervals: Student's t on block means.
 
-use statrs::distribution::{ContinuousCDF, StudentsT};
-
+use crate::distribution::t_quantile;
 use crate::trim::mean;
 
 /// A point estimate with its two-sided 95 % confidence interval.
@@ -66,8 +65,7 @@ pub fn mean_interval(block_means: &[f64]) -> Option<Interval> {
     let squares: f64 = block_means.iter().map(|x| (x - estimate).powi(2)).sum();
     let degrees_of_freedom = (count - 1) as f64;
     let standard_error = (squares / degrees_of_freedom / count as f64).sqrt();
-    let t = StudentsT::new(0.0, 1.0, degrees_of_freedom).ok()?;
-    let half_width = t.inverse_cdf(0.975) * standard_error;
+    let half_width = t_quantile(0.975, degrees_of_freedom)? * standard_error;
     Some(Interval {
         estimate,
         ci95: [estimate - half_width, estimate + half_width],

@@ -3,11 +3,28 @@
 //! Requests are not independent, so the unit of replication is the block: a run of consecutive
 //! requests to one arm. A block is summed up by a trimmed mean ([`trim`], [`grouped`] for histograms),
 //! and intervals are Student's t on those block means ([`interval`]), paired by round where arms are
-//! compared.
+//! compared. What is no mean, a quantile or Cliff's delta, gets its interval by drawing blocks again
+//! ([`bootstrap`]).
+//!
+//! Values must be finite: who reads them checks that.
 
+pub mod bootstrap;
+pub mod change_point;
+pub mod coverage;
+pub mod dependence;
+pub mod distribution;
 pub mod grouped;
 pub mod interval;
+pub mod moments;
+pub mod multiple;
+pub mod power;
+pub mod ranks;
+pub mod slope;
+pub mod t_test;
 pub mod trim;
+pub mod unpaired;
 
 pub use interval::{Interval, mean_interval, paired_difference};
+pub use moments::Moments;
 pub use trim::{Trim, mean};
+pub use unpaired::unpaired_difference;

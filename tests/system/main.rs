@@ -11,11 +11,13 @@ mod bench;
 mod calibration;
 mod events;
 mod function;
+mod header;
 mod histograms;
 mod hook;
 mod kit;
 mod leaks;
 mod loadgen;
+mod orders;
 mod reader;
 mod skips;
 mod sut;
@@ -69,10 +71,12 @@ fn main() -> ExitCode {
         bad_input::TESTS,
         unprivileged::TESTS,
         bench::TESTS,
+        orders::TESTS,
         calibration::TESTS,
         trace::TESTS,
         function::TESTS,
         events::TESTS,
+        header::TESTS,
         histograms::TESTS,
         leaks::TESTS,
         attach_types::TESTS,

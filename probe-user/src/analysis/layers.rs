@@ -2,24 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context as _;
 use probe_common::SpanKind;
-use runlog::RunDirectory;
 use runlog::analysis::{
     self, Agreement, Analysis, InSitu, Join, Ledger, Macro, Micro, Requests, Verdict,
 };
 use runlog::calibration::Calibration;
 use runlog::estimate::{Estimate, Unit};
-use runlog::manifest::{Manifest, Schedule};
-use runlog::table::TableWriter;
-use stats::{Trim, mean_interval, paired_difference};
+use runlog::manifest::Manifest;
+use stats::{Trim, mean_interval};
 
 use crate::analysis::blocks::{BlockMeans, Cell};
-use crate::analysis::budget::BudgetCollector;
 use crate::analysis::correct::corrected;
-use crate::analysis::in_situ::{CallMeans, InSituCollector};
-use crate::analysis::{PAIRED_BY_ROUND, UNPAIRED, estimate, paired};
-use crate::join::{JoinOutput, join_run};
+use crate::analysis::in_situ::CallMeans;
+use crate::analysis::logs::Logged;
+use crate::analysis::order::Order;
+use crate::analysis::{UNPAIRED, estimate};
 use crate::run::experiment::Outcome;
 use crate::run::micro_worker::MicroBlock;
 
@@ -32,71 +29,6 @@ pub struct Roles {
     pub baseline_2: u16,
     /// With the hook.
     pub hooked: u16,
-}
-
-/// The block means of every layer that was logged.
-#[derive(Debug)]
-pub struct Logged {
-    /// Response times.
-    pub blocks: BlockMeans,
-    /// Calls of hooked arms.
-    pub calls: InSituCollector,
-    /// The budget of each hooked arm.
-    pub budgets: BTreeMap<u16, BudgetCollector>,
-    /// The join; `None` without probes.
-    pub join: Option<Join>,
-}
-
-/// Reads the logs of a run back. Joins records to requests where there are records, and writes the
-/// joined requests down.
-pub fn read_logs(run: &RunDirectory, manifest: &Manifest, trim: Trim) -> anyhow::Result<Logged> {
-    let blocks = BlockMeans::read(run, trim, requests_per_block(&manifest.schedule))
-        .context("cannot read the request log")?;
-    let calibration = manifest.calibration.as_ref();
-    let bias_ns = calibration
-        .and_then(|calibration| calibration.of(SpanKind::HookOverhead.name()))
-        .map_or(manifest.environment.clock_read_ns, |calibrated| {
-            calibrated.bias_mean.estimate
-        });
-    let mut calls = InSituCollector::new(trim, bias_ns);
-    let mut budgets: BTreeMap<u16, BudgetCollector> = BTreeMap::new();
-    let mut join = None;
-    if manifest.probes.is_some() {
-        let is_hooked = |arm: u16| {
-            manifest
-                .arms
-                .get(usize::from(arm))
-                .is_some_and(|arm| arm.hook.is_some())
-        };
-        let mut table = TableWriter::create(run.joined())?;
-        let JoinOutput { join: counts, .. } = join_run(run, is_hooked, |block, joined| {
-            for request in &joined {
-                table.push(request)?;
-            }
-            calls.add(block, &joined, &blocks);
-            if let Some(first) = joined.first() {
-                budgets
-                    .entry(first.arm)
-                    .or_insert_with(|| BudgetCollector::new(trim))
-                    .add(&joined);
-            }
-            Ok(())
-        })
-        .context("cannot join records to requests")?;
-        table.finish()?;
-        join = Some(counts);
-    }
-    Ok(Logged {
-        blocks,
-        calls,
-        budgets,
-        join,
-    })
-}
-
-/// The fewest requests that a complete block has.
-fn requests_per_block(schedule: &Schedule) -> u64 {
-    schedule.requests_per_cell / u64::from(schedule.blocks_per_cell.max(1))
 }
 
 /// Draws the analysis up.
@@ -113,12 +45,12 @@ pub fn analyze(
         ledger,
         no_probes,
     } = outcome;
-    let calls = logged.calls.of(roles.hooked);
+    let calls = logged.calls.against(roles.hooked, roles.baseline);
     let layers = Layers {
         blocks: &logged.blocks,
         calls: &calls,
         roles,
-        paired: paired(&manifest.schedule),
+        order: Order::of(&manifest.schedule),
     };
     let macro_ = layers.macro_(&manifest, no_probes.is_none());
     let in_situ = layers.in_situ(no_probes, manifest.calibration.as_ref());
@@ -138,8 +70,8 @@ pub fn analyze(
         ledger.as_ref(),
         logged.join.as_ref(),
     );
-    if logged.blocks.cut_short {
-        not_usable.push("the request log was cut short".to_owned());
+    if logged.cut_short {
+        not_usable.push("a log was cut short".to_owned());
     }
     let hooked_name = manifest
         .arms
@@ -149,6 +81,11 @@ pub fn analyze(
         schema: analysis::SCHEMA.to_owned(),
         cut_short,
         not_usable,
+        warnings: Order::of(&manifest.schedule)
+            .warning()
+            .map(str::to_owned)
+            .into_iter()
+            .collect(),
         trim_each_end: trim.fraction_each_end(),
         micro: micro_layer(micro),
         in_situ,
@@ -252,13 +189,14 @@ struct Layers<'l> {
     blocks: &'l BlockMeans,
     calls: &'l CallMeans,
     roles: Roles,
-    /// How differences between arms are made.
-    paired: &'static str,
+    /// The order of the blocks, by which arms are compared.
+    order: Order,
 }
 
 impl Layers<'_> {
-    fn cell(&self, arm: u16, observed: bool) -> &[Option<f64>] {
-        self.blocks.of(Cell { arm, observed })
+    /// The block means of an arm, for a comparison with another.
+    fn against(&self, arm: u16, other: u16, observed: bool) -> &[Option<f64>] {
+        self.blocks.against(Cell { arm, observed }, other)
     }
 
     fn macro_(&self, manifest: &Manifest, probed: bool) -> Macro {
@@ -269,14 +207,20 @@ impl Layers<'_> {
         } = self.roles;
         let state = if probed { ", probes detached" } else { "" };
         let difference = |from, to, what: &str| {
-            paired_difference(self.cell(from, false), self.cell(to, false)).map(|interval| {
-                estimate(interval, Unit::Ns, &format!("{what}{state}"), self.paired)
-            })
+            let [control, treatment] =
+                [(from, to), (to, from)].map(|(arm, other)| self.against(arm, other, false));
+            let interval = self.order.difference(control, treatment)?;
+            let estimand = format!("{what}{state}");
+            Some(estimate(interval, Unit::Ns, &estimand, self.order.method()))
         };
         let response_time = (0..)
             .zip(&manifest.arms)
             .filter_map(|(index, arm)| {
-                let means: Vec<f64> = self.cell(index, false).iter().flatten().copied().collect();
+                let cell = Cell {
+                    arm: index,
+                    observed: false,
+                };
+                let means: Vec<f64> = self.blocks.of(cell).into_iter().flatten().collect();
                 let estimand = format!("mean response time{state}");
                 let interval = mean_interval(&means)?;
                 Some((
@@ -342,29 +286,33 @@ impl Layers<'_> {
     }
 
     fn probe_effect(&self) -> Option<Estimate> {
-        let hooked = self.roles.hooked;
-        paired_difference(self.cell(hooked, false), self.cell(hooked, true)).map(|interval| {
-            estimate(
-                interval,
-                Unit::Ns,
-                "difference of mean response times of the hooked arm, probes attached minus detached",
-                PAIRED_BY_ROUND,
-            )
-        })
+        let Roles {
+            baseline, hooked, ..
+        } = self.roles;
+        let [detached, attached] =
+            [false, true].map(|observed| self.against(hooked, baseline, observed));
+        let interval = self.order.difference(detached, attached)?;
+        Some(estimate(
+            interval,
+            Unit::Ns,
+            "difference of mean response times of the hooked arm, probes attached minus detached",
+            self.order.method(),
+        ))
     }
 
     /// Compares macro difference and in-situ overhead, round by round.
     fn agreement(&self) -> Option<Agreement> {
         let per_request = &self.calls.overhead_per_request_ns;
-        let macro_difference: Vec<Option<f64>> = self
-            .cell(self.roles.baseline, false)
-            .iter()
-            .zip(self.cell(self.roles.hooked, false))
-            .map(|(baseline, hooked)| Some((*hooked)? - (*baseline)?))
-            .collect();
         let known: Vec<f64> = per_request.iter().flatten().copied().collect();
         let in_situ = mean_interval(&known)?;
-        let unexplained = paired_difference(per_request, &macro_difference)?;
+        let Roles {
+            baseline, hooked, ..
+        } = self.roles;
+        let unexplained = self.order.difference_less(
+            self.against(baseline, hooked, false),
+            self.against(hooked, baseline, false),
+            per_request,
+        )?;
         let [low, high] = unexplained.ci95;
         let resolution_ns = (high - low) / 2.0;
         let verdict = if !unexplained.contains(0.0) {
@@ -387,7 +335,7 @@ impl Layers<'_> {
                 unexplained,
                 Unit::Ns,
                 "macro difference minus in-situ overhead per request",
-                self.paired,
+                self.order.method(),
             ),
         })
     }

@@ -2,8 +2,10 @@
 
 use clap::Args;
 use runlog::json;
+use runlog::table::TableWriter;
 
-use crate::analysis::layers::{Roles, analyze, read_logs};
+use crate::analysis::layers::{Roles, analyze};
+use crate::analysis::logs::read_logs;
 use crate::command::End;
 use crate::command::options::{ExperimentOptions, NewRun, Probing, progress_bar};
 use crate::run::arms::{ArmSpec, HookSpec};
@@ -79,7 +81,8 @@ async fn run_in(
     };
     let outcome = experiment.run(directory, &mut stop, &bar).await?;
     bar.set_message("joining and comparing");
-    let logged = read_logs(directory, &outcome.manifest, trim)?;
+    let table = TableWriter::create(directory.joined())?;
+    let logged = read_logs(directory, &outcome.manifest, trim, Some(table))?;
     let manifest = outcome.manifest.clone();
     let analysis = analyze(logged, ROLES, outcome, micro, trim);
     json::write(&directory.analysis(), &analysis)?;
@@ -116,7 +119,7 @@ async fn measure_micro(
         &message,
         options,
         &run.directory,
-        &experiment.placement,
+        &experiment.placement_of_one(),
     )
     .await
 }

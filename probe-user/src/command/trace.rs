@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use probe_common::SpanKind;
 use runlog::calibration::Calibration;
+use runlog::clock::Clock;
 use runlog::trace::{SCHEMA, SpanSummary, Trace, TraceTarget};
 use stats::Trim;
 use tokio::task::yield_now;
@@ -206,6 +207,8 @@ async fn attach(
     }
     probes.set_targets(targets)?;
     probes.attach()?;
+    trace.attached_ns = machine::monotonic_ns();
+    trace.clock = Clock::of_this_process();
     trace.probes = probes.describe();
     if let Some(events) = events {
         events.begin(trace)?;
@@ -341,6 +344,7 @@ impl Session {
     /// Detaches, takes the last records, and writes down what was seen.
     fn close(mut self, trace: &mut Trace, ended: anyhow::Result<Ended>) -> anyhow::Result<()> {
         trace.duration_s = self.attached.elapsed().as_secs_f64();
+        trace.detached_ns = Some(machine::monotonic_ns());
         let detached = self.probes.detach();
         // And the eBPF side's last messages.
         let drained = self.probes.drain(|record| {

@@ -26,6 +26,20 @@ pub enum Record {
     FunctionCall(FunctionCall),
 }
 
+impl Record {
+    /// Number of the arm whose process made it.
+    pub fn arm(&self) -> u32 {
+        match self {
+            Self::HookedRead(read) => read.arm,
+            Self::Write(write) => write.arm,
+            Self::Accepted(accepted) => accepted.arm,
+            Self::Closed(closed) => closed.arm,
+            Self::ReadSyscall(read) => read.arm,
+            Self::FunctionCall(call) => call.arm,
+        }
+    }
+}
+
 /// The record that `bytes` begin with, and the bytes behind it; `None` when it is none that this version
 /// knows.
 pub fn parse(bytes: &[u8]) -> Option<(Record, &[u8])> {

@@ -8,6 +8,7 @@ use indicatif::ProgressBar;
 use runlog::RunDirectory;
 use runlog::analysis::Ledger;
 use runlog::calibration::Calibration;
+use runlog::clock::Clock;
 use runlog::gate::Event;
 use runlog::manifest::{self, Manifest, Placement};
 use stats::Trim;
@@ -22,6 +23,7 @@ use crate::run::calibration;
 use crate::run::loadgen::{Load, LoadGenerator};
 use crate::run::span_log::SpanLog;
 use crate::run::stop::Stop;
+use crate::run::turn::Turn;
 
 /// How often servers are looked at, and the ring buffer is emptied even if little is in it. When much
 /// is, the kernel says so.
@@ -124,14 +126,16 @@ impl Experiment {
         if let Ok(reason) = timeout(Duration::from_millis(1), stop.requested()).await {
             anyhow::bail!("{reason} before the first request");
         }
-        let generator = LoadGenerator::start(&self.load, run, &self.placement)?;
+        let side_cpus = self.side_cpus();
+        let generator = LoadGenerator::start(&self.load, side_cpus, run, &self.placement)?;
         let log = probes.as_ref().map(|_| SpanLog::create(run)).transpose()?;
         let mut session = Session {
             arms,
             generator,
             probes,
             log,
-            attach: 0,
+            turn: Turn::default(),
+            side_cpus,
             in_block: false,
             blocks_done: 0,
         };
@@ -164,6 +168,26 @@ impl Experiment {
             ledger,
             no_probes,
         })
+    }
+
+    /// In a duet, the CPU of each side.
+    fn side_cpus(&self) -> Option<[usize; 2]> {
+        let is_duet = self.load.schedule.order == manifest::schedule::DUET;
+        let cpus = self.placement.sut_cpus.as_slice().try_into().ok();
+        cpus.filter(|_| is_duet)
+    }
+
+    /// The placement of what is measured by itself: in a duet, on the first side.
+    pub fn placement_of_one(&self) -> Placement {
+        let mut placement = self.placement.clone();
+        if let Some([first, second]) = self.side_cpus() {
+            placement.sut_cpus = vec![first];
+            placement.loadgen_cpus = vec![first];
+            if placement.agent_cpus.contains(&first) {
+                placement.agent_cpus = vec![second];
+            }
+        }
+        placement
     }
 
     async fn start_arms(&self, run: &RunDirectory) -> anyhow::Result<Vec<Arm>> {
@@ -245,7 +269,7 @@ impl Experiment {
             rounds: self.calibration_rounds,
             trim: self.trim,
             seed: self.load.schedule.seed,
-            placement: self.placement.clone(),
+            placement: self.placement_of_one(),
             log: run.process_log("calibration"),
         };
         calibration::calibrate_or_say_why(&plan, kernel_probe.name(), bar).await
@@ -258,6 +282,7 @@ impl Experiment {
             command: self.command.clone(),
             started_unix_ns: unix_ns(),
             started_monotonic_ns: monotonic_ns(),
+            clock: Clock::of_this_process(),
             ended: "running".to_owned(),
             environment: machine::environment(),
             placement: self.placement.clone(),
@@ -275,8 +300,10 @@ struct Session {
     generator: LoadGenerator,
     probes: Option<Probes>,
     log: Option<SpanLog>,
-    /// Number of the attach in force: that of its block.
-    attach: u32,
+    /// The blocks that run.
+    turn: Turn,
+    /// In a duet, the CPU of each side.
+    side_cpus: Option<[usize; 2]>,
     /// Whether the load generator is sending.
     in_block: bool,
     blocks_done: u32,
@@ -306,11 +333,12 @@ impl Session {
         loop {
             tokio::select! {
                 event = self.generator.next_event() => match event? {
-                    Some(Event::BlockPlanned { block, blocks, arm, observed }) => {
+                    Some(Event::BlockPlanned { block, blocks, arm, observed, beside }) => {
                         bar.set_length(u64::from(blocks));
-                        bar.set_message(self.describe_block(arm, observed));
+                        bar.set_message(self.describe_turn(arm, beside, observed));
                         if winding_up.is_none() {
-                            self.prepare(block, observed)?;
+                            self.take_sides(arm, beside)?;
+                            self.prepare(block, beside, observed)?;
                             self.generator.go().await?;
                             self.in_block = true;
                         }
@@ -359,21 +387,41 @@ impl Session {
         }
     }
 
-    fn describe_block(&self, arm: u16, observed: bool) -> String {
-        let name = self
-            .arms
-            .get(usize::from(arm))
-            .map_or("?", |arm| arm.spec.name.as_str());
+    fn describe_turn(&self, arm: u16, beside: Option<u16>, observed: bool) -> String {
+        let name = |arm: u16| {
+            let arm = self.arms.get(usize::from(arm));
+            arm.map_or("?", |arm| arm.spec.name.as_str())
+        };
         let probes = if observed {
             "probes attached"
         } else {
             "probes detached"
         };
-        format!("{name}, {probes}")
+        match beside {
+            None => format!("{}, {probes}", name(arm)),
+            Some(other) => format!("{} beside {}, {probes}", name(arm), name(other)),
+        }
+    }
+
+    /// In a duet, puts the servers of the two arms on their sides.
+    fn take_sides(&self, arm: u16, beside: Option<u16>) -> anyhow::Result<()> {
+        let (Some(cpus), Some(other)) = (self.side_cpus, beside) else {
+            return Ok(());
+        };
+        for (arm, cpu) in [arm, other].into_iter().zip(cpus) {
+            let arm = self
+                .arms
+                .get(usize::from(arm))
+                .context("the load generator named an arm that does not exist")?;
+            for server in &arm.servers {
+                machine::bind_process_to(server.pid, &[cpu])?;
+            }
+        }
+        Ok(())
     }
 
     /// Puts the probes into the state that a block wants.
-    fn prepare(&mut self, block: u32, observed: bool) -> anyhow::Result<()> {
+    fn prepare(&mut self, block: u32, beside: Option<u16>, observed: bool) -> anyhow::Result<()> {
         let Some(probes) = &mut self.probes else {
             return Ok(());
         };
@@ -384,14 +432,16 @@ impl Session {
         }
         // What was still under way belongs to the block before.
         self.drain()?;
-        self.attach = block;
+        if let Some(log) = &mut self.log {
+            self.turn.go_on(block, beside, log)?;
+        }
         Ok(())
     }
 
     fn drain(&mut self) -> anyhow::Result<()> {
         if let (Some(probes), Some(log)) = (&mut self.probes, &mut self.log) {
-            let attach = self.attach;
-            probes.drain(|record| Ok(log.push(attach, record)?))?;
+            let turn = &mut self.turn;
+            probes.drain(|record| Ok(turn.push(record, log)?))?;
         }
         Ok(())
     }
@@ -409,7 +459,11 @@ impl Session {
         };
         let drained = self.drain();
         let finished = match self.log.take() {
-            Some(log) => log.finish().map_err(anyhow::Error::from),
+            Some(mut log) => self
+                .turn
+                .write_later(&mut log)
+                .and_then(|()| log.finish())
+                .map_err(anyhow::Error::from),
             None => Ok(()),
         };
         self.generator.stop().await;

@@ -12,3 +12,4 @@ pub mod process;
 pub mod programs;
 pub mod span_log;
 pub mod stop;
+pub mod turn;

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod calibration;
+pub mod comparison;
 pub mod trace;
 pub mod truth;
 
@@ -10,7 +11,7 @@ use std::fmt::Display;
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, Table, presets};
-use runlog::analysis::{Join, Ledger, ProgramRuns};
+use runlog::analysis::{ClockRelation, Clocks, Join, Ledger, ProgramRuns};
 use runlog::estimate::{Estimate, Unit};
 
 /// Headings.
@@ -60,7 +61,8 @@ fn ns(value: f64) -> String {
 fn value(value: f64, unit: Unit) -> String {
     match unit {
         Unit::Ns => ns(value),
-        Unit::Calls => format!("{value:.3}"),
+        Unit::Ms => format!("{value:.4} ms"),
+        Unit::Calls | Unit::One => format!("{value:.3}"),
     }
 }
 
@@ -169,6 +171,65 @@ pub fn join(join: &Join) {
          {} ended after the response",
         join.outside_sent_done, join.reads_without_request, join.reads_after_done
     );
+    for (count, what) in [
+        (
+            join.outside_attach,
+            "requests were sent before the probes were attached, or answered after they were detached",
+        ),
+        (
+            join.shared,
+            "matched requests share a read with another (pipelining)",
+        ),
+        (
+            join.waited_for,
+            "matched requests found the server waiting inside read(2); the wait is no part of them",
+        ),
+        (
+            join.connections.by_content,
+            "connections were recognised by bytes and times, not by their port",
+        ),
+        (
+            join.connections.unmatched,
+            "connections were not recognised",
+        ),
+    ] {
+        if count > 0 {
+            println!("{count} {what}");
+        }
+    }
+    if let Some(clocks) = &join.clocks {
+        println!("{}", describe_clocks(clocks));
+    }
+}
+
+fn describe_clocks(clocks: &Clocks) -> String {
+    let Clocks {
+        relation,
+        offset_ns,
+        bound_ns,
+        drift_ns,
+    } = *clocks;
+    let bound = ns(bound_ns);
+    let mut text = match relation {
+        ClockRelation::One => format!("clocks: one; {bound} between them would go unnoticed"),
+        ClockRelation::AssumedOne => format!(
+            "clocks: not written down, and the same as far as can be told; {bound} between them would go \
+             unnoticed"
+        ),
+        ClockRelation::Two | ClockRelation::AssumedTwo => format!(
+            "clocks: two; the server's is {} {} the client's, ± {bound} (estimated)",
+            ns(offset_ns.abs()),
+            if offset_ns < 0.0 {
+                "behind"
+            } else {
+                "ahead of"
+            },
+        ),
+    };
+    if drift_ns > 0.0 {
+        text += &format!("; they drifted apart by {} at least", ns(drift_ns));
+    }
+    text
 }
 
 #[cfg(test)]

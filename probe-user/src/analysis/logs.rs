@@ -1,0 +1,117 @@
+//! Reading the logs of a run back: block means of every layer, out of joined requests where there are
+//! records.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use probe_common::SpanKind;
+use runlog::RunDirectory;
+use runlog::analysis::Join;
+use runlog::clock::Clock;
+use runlog::json;
+use runlog::manifest::Manifest;
+use runlog::record::JoinedRequest;
+use runlog::summary::LoadSummary;
+use runlog::table::TableWriter;
+use stats::Trim;
+
+use crate::analysis::blocks::BlockMeans;
+use crate::analysis::budget::BudgetCollector;
+use crate::analysis::in_situ::InSituCollector;
+use crate::join::{Grouping, JoinOutput, Source, Window, join};
+
+/// The block means of every layer that was logged.
+#[derive(Debug)]
+pub struct Logged {
+    /// Response times.
+    pub blocks: BlockMeans,
+    /// Calls of hooked arms.
+    pub calls: InSituCollector,
+    /// The budget of each hooked arm.
+    pub budgets: BTreeMap<u16, BudgetCollector>,
+    /// The join; `None` without probes.
+    pub join: Option<Join>,
+    /// Whether a log was cut short.
+    pub cut_short: bool,
+}
+
+/// Reads the logs of a run back. Joins records to requests where there are records; `table` takes the
+/// joined requests, if they are to be written down.
+pub fn read_logs(
+    run: &RunDirectory,
+    manifest: &Manifest,
+    trim: Trim,
+    mut table: Option<TableWriter<JoinedRequest>>,
+) -> anyhow::Result<Logged> {
+    let blocks =
+        BlockMeans::read(run, trim, &manifest.schedule).context("cannot read the request log")?;
+    let calibration = manifest.calibration.as_ref();
+    let bias_ns = calibration
+        .and_then(|calibration| calibration.of(SpanKind::HookOverhead.name()))
+        .map_or(manifest.environment.clock_read_ns, |calibrated| {
+            calibrated.bias_mean.estimate
+        });
+    let mut logged = Logged {
+        cut_short: blocks.cut_short,
+        blocks,
+        calls: InSituCollector::new(trim, bias_ns),
+        budgets: BTreeMap::new(),
+        join: None,
+    };
+    if manifest.probes.is_some() {
+        let is_hooked = |arm: u16| {
+            let arm = manifest.arms.get(usize::from(arm));
+            arm.is_some_and(|arm| arm.hook.is_some())
+        };
+        let source = Source {
+            load: run.clone(),
+            spans: run.clone(),
+            grouping: Grouping::Block,
+            wants: &|arm, observed| observed && is_hooked(arm),
+            window: Window::ALWAYS,
+            one_clock: one_clock(manifest.clock.as_ref(), run),
+        };
+        let mut block: Vec<JoinedRequest> = Vec::new();
+        let joined = join(&source, |request| {
+            if let Some(table) = &mut table {
+                table.push(request)?;
+            }
+            if block
+                .first()
+                .is_some_and(|first| first.block != request.block)
+            {
+                logged.add_block(&mut block, trim);
+            }
+            block.push(*request);
+            Ok(())
+        });
+        let JoinOutput { join, cut_short } = joined.context("cannot join records to requests")?;
+        logged.add_block(&mut block, trim);
+        logged.cut_short |= cut_short;
+        logged.join = Some(join);
+    }
+    if let Some(table) = table {
+        table.finish()?;
+    }
+    Ok(logged)
+}
+
+impl Logged {
+    /// Takes in the joined requests of a block, and empties it.
+    fn add_block(&mut self, block: &mut Vec<JoinedRequest>, trim: Trim) {
+        if let Some(first) = block.first() {
+            self.calls.add(first.block, block, &self.blocks);
+            let budget = self.budgets.entry(first.arm);
+            budget
+                .or_insert_with(|| BudgetCollector::new(trim))
+                .add(block);
+        }
+        block.clear();
+    }
+}
+
+/// Whether the load generator of the run in this folder had that clock too; `None` if nobody knows.
+pub fn one_clock(servers: Option<&Clock>, load: &RunDirectory) -> Option<bool> {
+    let summary: LoadSummary = json::read(&load.load_summary()).ok()?;
+    Some(*servers? == summary.clock?)
+}

@@ -1,0 +1,46 @@
+//! Which clock instants were taken from.
+//!
+//! `CLOCK_MONOTONIC` counts from the boot of a kernel, shifted by the offset of the process's time
+//! namespace. Two programs have the same clock if both are the same.
+
+use std::fs;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Tells one `CLOCK_MONOTONIC` from another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Clock {
+    /// The kernel's name for this boot of this machine. Containers share it.
+    pub boot_id: String,
+    /// The time namespace, as `/proc/self/ns/time` names it; empty on kernels without (before 5.6).
+    pub time_namespace: String,
+}
+
+impl Clock {
+    /// The clock of this process; `None` if the kernel does not say.
+    #[must_use]
+    pub fn of_this_process() -> Option<Self> {
+        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        let time_namespace = fs::read_link("/proc/self/ns/time")
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        Some(Self {
+            boot_id: boot_id.trim().to_owned(),
+            time_namespace,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_has_one_clock() {
+        let clock = Clock::of_this_process().unwrap();
+        assert_eq!(clock.boot_id.len(), 36, "{clock:?}");
+        assert_eq!(Some(clock), Clock::of_this_process());
+    }
+}

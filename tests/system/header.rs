@@ -1,0 +1,245 @@
+//! `hookprobe.h`: hooks that others write, in C and C++, measured as ours is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+
+use crate::Test;
+use crate::bench::nothing_left;
+use crate::kit::{Kit, check_schema, exact_kernel_probe, fail, json, output, succeed};
+use crate::skips::Need;
+
+pub const TESTS: &[Test] = &[
+    Test {
+        name: "header::a_c_hook_is_measured_at_three_layers",
+        needs: &[Need::Root, Need::Program("cc")],
+        run: three_layers,
+    },
+    Test {
+        name: "header::delays_of_a_c_hook_are_found",
+        needs: &[Need::Root, Need::Program("cc")],
+        run: delays_are_found,
+    },
+    Test {
+        name: "header::nonsense_stops_the_measurement",
+        needs: &[Need::Program("cc")],
+        run: nonsense,
+    },
+    Test {
+        name: "header::its_sites_are_those_of_our_hook",
+        needs: &[
+            Need::Program("cc"),
+            Need::Program("c++"),
+            Need::Program("readelf"),
+        ],
+        run: same_sites,
+    },
+];
+
+const HEADER: &str = include_str!("../../hook/include/hookprobe.h");
+const EXAMPLE: &str = include_str!("../../hook/examples/interposer.c");
+/// A source file that uses all of the header.
+const EVERYTHING: &str = r#"
+#define HOOKPROBE_IMPLEMENTATION
+#include "hookprobe.h"
+#include "hookprobe.h"
+ssize_t use(int fd) {
+    struct hookprobe_call call;
+    uint64_t connection = hookprobe_connection();
+    hookprobe_accepted(fd, connection);
+    hookprobe_enter(&call);
+    hookprobe_inner_exit(&call, 1);
+    hookprobe_read_done(&call, fd, connection, 1, HOOKPROBE_NO_MATCH, HOOKPROBE_READ);
+    hookprobe_closed(fd, connection);
+    return 1;
+}
+"#;
+
+/// Compiles a library that includes the header.
+fn library(folder: &Path, compiler: &[&str], file: &str, source: &str) -> anyhow::Result<PathBuf> {
+    fs::write(folder.join("hookprobe.h"), HEADER)?;
+    fs::write(folder.join(file), source)?;
+    let library = folder.join(file).with_extension("so");
+    let mut command = Command::new(compiler[0]);
+    command
+        .args(&compiler[1..])
+        .args(["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"])
+        .arg("-o")
+        .arg(&library)
+        .arg(folder.join(file))
+        .arg("-ldl");
+    succeed(&mut command)?;
+    Ok(library)
+}
+
+fn example(folder: &Path) -> anyhow::Result<PathBuf> {
+    library(folder, &["cc"], "interposer.c", EXAMPLE)
+}
+
+fn three_layers(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let hook = example(folder.path())?;
+    let out = folder.path().join("run");
+    let mut bench = kit.command("probe-user");
+    bench
+        .args(["bench", "--json", "--requests=2000", "--blocks=4"])
+        .args(["--warmup=200", "--block-warmup=20", "--micro-calls=300"])
+        .arg("--calibration-rounds=2")
+        .args(exact_kernel_probe())
+        .arg("--hook")
+        .arg(&hook)
+        .arg("--out")
+        .arg(&out);
+    let analysis = json(&succeed(&mut bench)?)?;
+    check_schema(&analysis, "analysis")?;
+    let at = |pointer: &str| analysis.pointer(pointer).context(pointer.to_owned());
+    for pointer in [
+        "/micro/hook_overhead",
+        "/in_situ/hook_overhead",
+        "/in_situ/hook_overhead_corrected",
+        "/in_situ/read_syscall",
+    ] {
+        let estimate = &at(pointer)?["estimate"];
+        ensure!(
+            estimate.as_f64().is_some_and(|ns| ns > 0.0),
+            "{pointer}: {estimate}"
+        );
+    }
+    for pointer in ["/macro/difference", "/macro/a_a_difference", "/agreement"] {
+        ensure!(!at(pointer)?.is_null(), "{pointer}");
+    }
+    ensure!(*at("/not_usable")? == serde_json::json!([]));
+    // One read a request, and one at the end of each of the four connections, as with our own hook.
+    let ledger = at("/ledger")?;
+    ensure!(ledger["balanced"] == true, "{ledger}");
+    for (probe, hits) in [
+        ("site_read_done", 2_000 + 4),
+        ("site_accepted", 4),
+        ("site_closed", 4),
+    ] {
+        ensure!(ledger["probes"][probe]["hits"] == hits, "{probe}: {ledger}");
+    }
+    let join = at("/join")?;
+    ensure!(
+        join["matched"] == 2_000 && join["outside_sent_done"] == 0,
+        "{join}"
+    );
+    nothing_left(kit)
+}
+
+fn delays_are_found(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let hook = example(folder.path())?;
+    let mut truth = kit.command("probe-user");
+    truth
+        .args(["truth", "--json", "--requests=600", "--blocks=6"])
+        .args(["--warmup=50", "--block-warmup=20", "--calibration-rounds=2"])
+        .arg("--delays=20000,200000")
+        .args(exact_kernel_probe())
+        .arg("--hook")
+        .arg(&hook)
+        .arg("--out")
+        .arg(folder.path().join("run"));
+    let output = output(&mut truth)?;
+    // 4 is the command's verdict on durations, which on a machine with other work is not ours to give.
+    ensure!(
+        matches!(output.status.code(), Some(0 | 4)),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let truth = json(&output)?;
+    check_schema(&truth, "truth")?;
+    ensure!(truth["ledger"]["balanced"] == true, "{}", truth["ledger"]);
+    let found = truth["delays"].as_array().context("no delays")?;
+    ensure!(found.len() == 2, "{truth}");
+    for delay in found {
+        let injected_ns = delay["injected_ns"].as_f64().context("not a number")?;
+        for layer in ["in_situ", "macro"] {
+            let measured_ns = delay[layer]["estimate"].as_f64().context("no estimate")?;
+            // A busy-wait can only be longer, whatever else the machine does; a factor guards the unit.
+            ensure!(
+                (0.9 * injected_ns..10.0 * injected_ns).contains(&measured_ns),
+                "{layer}: {delay}"
+            );
+        }
+    }
+    nothing_left(kit)
+}
+
+fn nonsense(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let hook = example(folder.path())?;
+    for nonsense in ["1e3", "-1", "60000000001", "99999999999999999999", "5 "] {
+        let mut cat = Command::new("cat");
+        cat.arg("/dev/null")
+            .env("LD_PRELOAD", &hook)
+            .env("READHOOK_DELAY_NS", nonsense);
+        let said = succeed(&mut cat)?.stderr;
+        let said = String::from_utf8_lossy(&said).into_owned();
+        ensure!(
+            said.starts_with("readhook: READHOOK_DELAY_NS must be a whole number"),
+            "{nonsense}: {said}"
+        );
+    }
+    let mut bench = kit.command("probe-user");
+    bench
+        .args([
+            "bench",
+            "--requests=100",
+            "--blocks=2",
+            "--warmup=10",
+            "--block-warmup=5",
+            "--hook",
+        ])
+        .arg(&hook)
+        .args(["--hook-env", "READHOOK_DELAY_NS=soon", "--out"])
+        .arg(folder.path().join("run"));
+    fail(&mut bench, 1, &["READHOOK_DELAY_NS must be a whole number"])
+}
+
+/// A site as readelf prints it: provider, name, arguments.
+fn sites(library: &Path) -> anyhow::Result<Vec<[String; 3]>> {
+    let notes = succeed(Command::new("readelf").arg("--notes").arg(library))?;
+    let notes = String::from_utf8(notes.stdout)?;
+    let field = |name: &str| -> Vec<String> {
+        let lines = notes
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix(name));
+        lines.map(|value| value.trim().to_owned()).collect()
+    };
+    let (providers, names, arguments) = (field("Provider:"), field("Name:"), field("Arguments:"));
+    let mut sites: Vec<[String; 3]> = providers
+        .into_iter()
+        .zip(names)
+        .zip(arguments)
+        .map(|((provider, name), arguments)| [provider, name, arguments])
+        .collect();
+    sites.sort();
+    Ok(sites)
+}
+
+fn same_sites(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let ours = sites(&kit.path("readhook.so"))?;
+    ensure!(ours.len() == 3, "{ours:?}");
+    for (compiler, file) in [
+        (
+            &["cc", "-std=c99", "-D_GNU_SOURCE", "-pedantic"][..],
+            "everything.c",
+        ),
+        (&["c++", "-std=c++11", "-pedantic"], "everything.cpp"),
+    ] {
+        let theirs = sites(&library(folder.path(), compiler, file, EVERYTHING)?)?;
+        ensure!(theirs == ours, "{compiler:?}: {theirs:?}, not {ours:?}");
+    }
+    let compiler = ["cc", "-D_GNU_SOURCE", "-DHOOKPROBE_PROVIDER=\"other\""];
+    let renamed = sites(&library(folder.path(), &compiler, "other.c", EVERYTHING)?)?;
+    let expected: Vec<_> = ours
+        .into_iter()
+        .map(|[_, name, arguments]| ["other".to_owned(), name, arguments])
+        .collect();
+    ensure!(renamed == expected, "{renamed:?}");
+    Ok(())
+}
