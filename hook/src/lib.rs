@@ -1,4 +1,5 @@
-//! `readhook.so`: an `LD_PRELOAD` interposer on `accept`, `accept4`, `read` and `close`.
+//! `readhook.so`: an `LD_PRELOAD` interposer on `accept`, `accept4`, `read` and `close`, and on request on
+//! `recv`, `recvfrom`, `recvmsg` and `readv`.
 //!
 //! It marks the descriptors of accepted IPv4 and IPv6 connections, scans what `read` returns on
 //! them for a list of keywords, and carries USDT probe sites so that a tracer can time it from
@@ -11,15 +12,15 @@
 //! count that was really read.
 //!
 //! One idea a module: [`entry`] holds the interposed symbols, [`rung`] what each mode does on a
-//! call, [`marks`] which descriptors are connections, [`owner`] whose they are, [`scan`] the keyword
+//! call, [`family`] the relatives of `read`, [`marks`] which descriptors are connections, [`owner`] whose they are, [`scan`] the keyword
 //! scanner, [`site`] the probe sites, [`settings`] the environment variables.
 //!
 //! # Limits
 //!
-//! The hook sees what goes through the dynamic symbols `accept`, `accept4`, `read` and `close`, and
-//! nothing else:
+//! The hook sees what goes through the dynamic symbols `accept`, `accept4`, `read` and `close`, through those
+//! of `recv`, `recvfrom`, `recvmsg` and `readv` that `READHOOK_FUNCTIONS` names, and nothing else:
 //!
-//! - Reads by `recv`, `recvfrom`, `recvmsg`, `readv`, `pread`, stdio, `__read_chk` (which
+//! - Reads by `pread`, `recvmmsg`, `splice`, stdio, `__read_chk`, `__recv_chk` and `__recvfrom_chk` (which
 //!   `_FORTIFY_SOURCE` makes of some reads), `io_uring` or a raw system call are not hooked, and a
 //!   program that is linked statically is not hooked at all.
 //! - Only the descriptor that `accept` or `accept4` returned is marked. One made from it by `dup`,
@@ -47,6 +48,7 @@ mod connection;
 mod cpu;
 mod entry;
 mod errno;
+mod family;
 mod line;
 mod marks;
 mod match_log;

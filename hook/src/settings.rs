@@ -5,6 +5,7 @@
 //! | `READHOOK_MODE` | the rung: `off`, `passthrough`, `lookup`, `scan` (default) or `log` |
 //! | `READHOOK_KEYWORDS` | a file with one word a line, instead of the paper's 200 |
 //! | `READHOOK_LOG` | where `log` appends |
+//! | `READHOOK_FUNCTIONS` | what is hooked, of `read` (default), `recv`, `recvfrom`, `recvmsg`, `readv`, with commas between |
 //! | `READHOOK_SCANNER` | `auto` (default): by vector instructions where the processor has them; `portable`: without |
 //! | `READHOOK_DELAY_NS` | busy-wait after each read of a connection, at most one minute |
 //!
@@ -19,6 +20,7 @@
 use core::ffi::CStr;
 use core::fmt::{self, Write as _};
 
+use crate::family::Functions;
 use crate::line::Line;
 use crate::rung::{self, Rung};
 use crate::scan::{Filter, Problem};
@@ -32,6 +34,7 @@ const MAX_DELAY_NS: u64 = 60_000_000_000;
 #[derive(Debug, PartialEq, Eq)]
 enum Refusal {
     Mode,
+    Functions,
     Scanner,
     Delay,
     Keywords(LoadError),
@@ -46,6 +49,10 @@ impl fmt::Display for Refusal {
                 f.write_str("READHOOK_MODE must be off, passthrough, lookup, scan or log")
             }
             Self::Scanner => f.write_str("READHOOK_SCANNER must be auto or portable"),
+            Self::Functions => f.write_str(
+                "READHOOK_FUNCTIONS must be read, recv, recvfrom, recvmsg, readv, or some of them \
+                 with commas between",
+            ),
             Self::Delay => write!(
                 f,
                 "READHOOK_DELAY_NS must be a whole number from 0 to {MAX_DELAY_NS}"
@@ -77,7 +84,7 @@ pub fn apply() {
     // SAFETY: has no preconditions.
     let is_privileged = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
     match chosen(is_privileged, variable) {
-        Ok((rung, delay_ns)) => rung::install(rung, delay_ns),
+        Ok((rung, functions, delay_ns)) => rung::install(rung, functions, delay_ns),
         Err(refusal) => {
             let mut line = Line::new();
             let _ = writeln!(
@@ -87,7 +94,7 @@ pub fn apply() {
             let bytes = line.as_bytes();
             // SAFETY: `bytes` is readable for its length.
             unsafe { libc::write(2, bytes.as_ptr().cast(), bytes.len()) };
-            rung::install(Rung::Off, 0);
+            rung::install(Rung::Off, Functions::READ, 0);
         }
     }
 }
@@ -97,9 +104,9 @@ pub fn apply() {
 fn chosen(
     is_privileged: bool,
     variable: impl Fn(&CStr) -> Option<&'static CStr>,
-) -> Result<(Rung, u64), Refusal> {
+) -> Result<(Rung, Functions, u64), Refusal> {
     if is_privileged {
-        return Ok((Rung::Off, 0));
+        return Ok((Rung::Off, Functions::READ, 0));
     }
     let rung = match variable(c"READHOOK_MODE") {
         None => Rung::Scan,
@@ -110,6 +117,10 @@ fn chosen(
         Some(b"portable") => {}
         Some(_) => return Err(Refusal::Scanner),
     }
+    let functions = match variable(c"READHOOK_FUNCTIONS") {
+        None => Functions::READ,
+        Some(list) => Functions::parse(list.to_bytes()).ok_or(Refusal::Functions)?,
+    };
     let delay_ns = match variable(c"READHOOK_DELAY_NS") {
         None => 0,
         Some(number) => parse_delay(number.to_bytes()).ok_or(Refusal::Delay)?,
@@ -123,7 +134,7 @@ fn chosen(
             return Err(Refusal::LogUnwritable);
         }
     }
-    Ok((rung, delay_ns))
+    Ok((rung, functions, delay_ns))
 }
 
 /// The value of a variable that is set and not empty.
@@ -161,10 +172,13 @@ mod tests {
     #[test]
     fn a_privileged_program_takes_no_orders_from_its_user() {
         let nonsense = |_: &CStr| Some(c"/nonexistent/nonsense");
-        assert_eq!(chosen(true, nonsense), Ok((Rung::Off, 0)));
-        assert_eq!(chosen(true, |_| None), Ok((Rung::Off, 0)));
+        assert_eq!(chosen(true, nonsense), Ok((Rung::Off, Functions::READ, 0)));
+        assert_eq!(chosen(true, |_| None), Ok((Rung::Off, Functions::READ, 0)));
         assert_eq!(chosen(false, nonsense), Err(Refusal::Mode));
-        assert_eq!(chosen(false, |_| None), Ok((Rung::Scan, 0)));
+        assert_eq!(
+            chosen(false, |_| None),
+            Ok((Rung::Scan, Functions::READ, 0))
+        );
     }
 
     #[test]

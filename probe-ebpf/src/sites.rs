@@ -51,7 +51,9 @@ fn on_read_done(ctx: &ProbeContext) -> Option<()> {
     };
     // Before anything that can fail: offsets stay right when records are lost.
     read.first_byte = advance(&mut tally, &read);
-    if have_kernel_pair() && !pair(&mut read, thread.as_deref_mut()) {
+    // The pair is on read(2): calls of read's relatives (bits 48-55) have no span of theirs.
+    let is_read = read.call_word >> 48 & 0xff == 0;
+    if is_read && have_kernel_pair() && !pair(&mut read, thread.as_deref_mut()) {
         tally.count(Counter::SiteUnpaired);
         return None;
     }

@@ -24,6 +24,11 @@ pub const TESTS: &[Test] = &[
         run: takes_a_list,
     },
     Test {
+        name: "hook::takes_the_relatives_of_read_on_request",
+        needs: &[Need::Program("cc")],
+        run: takes_the_relatives,
+    },
+    Test {
         name: "hook::passes_through_on_nonsense",
         needs: &[],
         run: passes_through_on_nonsense,
@@ -132,9 +137,48 @@ fn takes_a_list(kit: &Kit) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Calls of each function that reads.
+const FAMILY: &str = include_str!("c/family.c");
+
+fn takes_the_relatives(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let program = compile_with_connections(folder.path(), FAMILY, &[])?;
+    let list = folder.path().join("list");
+    fs::write(&list, "a-recv\nb-recvfrom\nc-recvmsg\nd-readv\ne-read\n")?;
+    // Without the hook first: the program itself must be right.
+    succeed(&mut Command::new(&program))?;
+    for (functions, expected) in [
+        ("", &["e-read"][..]),
+        ("read", &["e-read"]),
+        ("recv", &["a-recv"]),
+        ("recvfrom,readv", &["b-recvfrom", "d-readv"]),
+        (
+            "read,recv,recvfrom,recvmsg,readv",
+            &["a-recv", "b-recvfrom", "c-recvmsg", "d-readv", "e-read"],
+        ),
+    ] {
+        let log = folder.path().join("log");
+        let output = succeed(
+            Command::new(&program)
+                .env("LD_PRELOAD", kit.path("readhook.so"))
+                .env("READHOOK_MODE", "log")
+                .env("READHOOK_LOG", &log)
+                .env("READHOOK_KEYWORDS", &list)
+                .env("READHOOK_FUNCTIONS", functions),
+        )
+        .with_context(|| format!("functions {functions}"))?;
+        ensure!(output.stdout == b"the family holds\n");
+        let text = fs::read_to_string(&log)?;
+        ensure!(words(&text) == expected, "{functions}: {text}");
+        fs::remove_file(&log)?;
+    }
+    Ok(())
+}
+
 fn passes_through_on_nonsense(kit: &Kit) -> anyhow::Result<()> {
     for (name, value) in [
         ("READHOOK_MODE", "fast"),
+        ("READHOOK_FUNCTIONS", "read,write"),
         ("READHOOK_DELAY_NS", "1us"),
         ("READHOOK_KEYWORDS", "/nonexistent/list"),
         ("READHOOK_MODE", "log"),
