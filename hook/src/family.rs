@@ -1,108 +1,103 @@
-//! The relatives of `read`: `recv`, `recvfrom`, `recvmsg` and `readv`. They pass straight on unless
-//! `READHOOK_FUNCTIONS` names them; then they do with a connection what `read` does.
+//! `recv`, `recvfrom`, `recvmsg` and `readv`, which programs read connections by that do not call `read`.
+//! They are hooked when `READHOOK_FUNCTIONS` names them, and pass straight on otherwise.
 //!
-//! Calls that take nothing out of the stream of bytes pass straight on all the same: those with `MSG_PEEK`,
-//! whose bytes come again, with `MSG_OOB` or with `MSG_ERRQUEUE`. Where several buffers are filled, each is
-//! scanned for itself: as in two reads, a word that lies in two is not found.
+//! Calls that leave the stream as it is (`MSG_PEEK`), or read beside it (`MSG_OOB`, `MSG_ERRQUEUE`), pass
+//! on too: their bytes are scanned when they are taken, and count then.
 #![allow(
     unsafe_code,
-    reason = "these are the C functions that the dynamic linker binds programs to"
+    reason = "the rungs are C functions: they take raw pointers and call the next function"
 )]
 
 use core::ffi::{c_int, c_void};
 use core::slice;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicPtr, Ordering};
 
 use libc::{iovec, msghdr, size_t, sockaddr, socklen_t, ssize_t};
 
-use crate::rung::{self, Buffers};
-use crate::site::Function;
-use crate::{marks, next};
+use crate::call::{Function, connection_of, on_connection};
+use crate::next::{self, ReadVFn, RecvFn, RecvFromFn, RecvMsgFn};
+use crate::pieces;
+use crate::rung::{LOG, LOOKUP, PASSTHROUGH, Rung, SCAN};
+use crate::scan::{Filter, Scanner};
 
-/// The functions that are hooked, a bit each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Functions(u8);
+/// Flags of calls that take nothing from the stream.
+const BESIDE_THE_STREAM: c_int = libc::MSG_PEEK | libc::MSG_OOB | libc::MSG_ERRQUEUE;
 
-impl Functions {
-    /// `read` alone.
-    pub const READ: Self = Self(1 << Function::Read as u8);
-    /// None.
-    pub const NONE: Self = Self(0);
-
-    /// Reads a list of names with commas between them. `None` if it holds another name, or none.
-    pub fn parse(list: &[u8]) -> Option<Self> {
-        let mut functions = Self::NONE;
-        for name in list.split(|byte| *byte == b',') {
-            let function = Function::ALL
-                .iter()
-                .find(|function| function.name().as_bytes() == name)?;
-            functions.0 |= 1 << *function as u8;
+/// The rung of a function: the instance of a generic function, or the next function for none.
+macro_rules! on_rung {
+    ($rung:expr, $function:ident, $next:expr) => {
+        match $rung {
+            Rung::Off => $next,
+            Rung::Passthrough => $function::<PASSTHROUGH>,
+            Rung::Lookup => $function::<LOOKUP>,
+            Rung::Scan => $function::<SCAN>,
+            Rung::Log => $function::<LOG>,
         }
-        Some(functions)
-    }
+    };
+}
+pub(crate) use on_rung;
 
-    /// Whether a function is among them.
-    pub const fn contains(self, function: Function) -> bool {
-        self.0 >> function as u8 & 1 != 0
-    }
+static RECV: AtomicPtr<c_void> = AtomicPtr::new(recv_before_load as RecvFn as *mut c_void);
+static RECVFROM: AtomicPtr<c_void> =
+    AtomicPtr::new(recvfrom_before_load as RecvFromFn as *mut c_void);
+static RECVMSG: AtomicPtr<c_void> = AtomicPtr::new(recvmsg_before_load as RecvMsgFn as *mut c_void);
+static READV: AtomicPtr<c_void> = AtomicPtr::new(readv_before_load as ReadVFn as *mut c_void);
 
-    /// Has the relatives of `read` that are among them hooked for the life of the program.
-    pub fn put_in_use(self) {
-        IN_USE.store(self.0, Ordering::Release);
-    }
+/// Puts the rungs of these functions to work for the life of the program.
+pub fn install(rung_of: impl Fn(Function) -> Rung) {
+    let recv: RecvFn = on_rung!(rung_of(Function::Recv), recv_on, next::recv());
+    let recvfrom: RecvFromFn = on_rung!(rung_of(Function::RecvFrom), recvfrom_on, next::recvfrom());
+    let recvmsg: RecvMsgFn = on_rung!(rung_of(Function::RecvMsg), recvmsg_on, next::recvmsg());
+    let readv: ReadVFn = on_rung!(rung_of(Function::ReadV), readv_on, next::readv());
+    RECV.store(recv as *mut c_void, Ordering::Release);
+    RECVFROM.store(recvfrom as *mut c_void, Ordering::Release);
+    RECVMSG.store(recvmsg as *mut c_void, Ordering::Release);
+    READV.store(readv as *mut c_void, Ordering::Release);
 }
 
-static IN_USE: AtomicU8 = AtomicU8::new(0);
-
-/// The connection behind `fd`, if calls of `function` are hooked; else 0.
+/// The `recv` of the rung in use.
 #[inline]
-fn connection(function: Function, fd: c_int) -> u64 {
-    if Functions(IN_USE.load(Ordering::Relaxed)).contains(function) {
-        marks::get(fd)
-    } else {
-        0
-    }
+pub fn recv() -> RecvFn {
+    let recv = RECV.load(Ordering::Relaxed);
+    // SAFETY: only functions of this type are ever stored there.
+    unsafe { core::mem::transmute::<*mut c_void, RecvFn>(recv) }
 }
 
-/// Whether a call with these flags takes bytes out of the stream.
-fn takes(flags: c_int) -> bool {
-    flags & (libc::MSG_PEEK | libc::MSG_OOB | libc::MSG_ERRQUEUE) == 0
+/// The `recvfrom` of the rung in use.
+#[inline]
+pub fn recvfrom() -> RecvFromFn {
+    let recvfrom = RECVFROM.load(Ordering::Relaxed);
+    // SAFETY: as above.
+    unsafe { core::mem::transmute::<*mut c_void, RecvFromFn>(recvfrom) }
 }
 
-/// Whether it also puts them into the buffer, all that it counts. TCP throws them away with `MSG_TRUNC`.
-fn fills(flags: c_int) -> bool {
-    flags & libc::MSG_TRUNC == 0
+/// The `recvmsg` of the rung in use.
+#[inline]
+pub fn recvmsg() -> RecvMsgFn {
+    let recvmsg = RECVMSG.load(Ordering::Relaxed);
+    // SAFETY: as above.
+    unsafe { core::mem::transmute::<*mut c_void, RecvMsgFn>(recvmsg) }
 }
 
-/// `recv(2)`.
-///
-/// # Safety
-/// As the C library's.
-#[cfg_attr(not(test), unsafe(no_mangle))]
-pub unsafe extern "C" fn recv(
+/// The `readv` of the rung in use.
+#[inline]
+pub fn readv() -> ReadVFn {
+    let readv = READV.load(Ordering::Relaxed);
+    // SAFETY: as above.
+    unsafe { core::mem::transmute::<*mut c_void, ReadVFn>(readv) }
+}
+
+unsafe extern "C" fn recv_before_load(
     fd: c_int,
     buffer: *mut c_void,
     count: size_t,
     flags: c_int,
 ) -> ssize_t {
-    let connection = connection(Function::Recv, fd);
-    if connection == 0 || !takes(flags) {
-        // SAFETY: the caller's arguments, passed on.
-        return unsafe { next::recv()(fd, buffer, count, flags) };
-    }
-    let buffers = Buffers::One(fills(flags).then_some(buffer));
     // SAFETY: the caller's arguments, passed on.
-    let call = || unsafe { next::recv()(fd, buffer, count, flags) };
-    // SAFETY: the buffer is what the call fills.
-    unsafe { rung::hooked(Function::Recv, fd, connection, &buffers, call) }
+    unsafe { next::recv()(fd, buffer, count, flags) }
 }
 
-/// `recvfrom(2)`.
-///
-/// # Safety
-/// As the C library's.
-#[cfg_attr(not(test), unsafe(no_mangle))]
-pub unsafe extern "C" fn recvfrom(
+unsafe extern "C" fn recvfrom_before_load(
     fd: c_int,
     buffer: *mut c_void,
     count: size_t,
@@ -110,126 +105,157 @@ pub unsafe extern "C" fn recvfrom(
     address: *mut sockaddr,
     length: *mut socklen_t,
 ) -> ssize_t {
-    let connection = connection(Function::Recvfrom, fd);
-    if connection == 0 || !takes(flags) {
-        // SAFETY: the caller's arguments, passed on.
-        return unsafe { next::recvfrom()(fd, buffer, count, flags, address, length) };
-    }
-    let buffers = Buffers::One(fills(flags).then_some(buffer));
     // SAFETY: the caller's arguments, passed on.
-    let call = || unsafe { next::recvfrom()(fd, buffer, count, flags, address, length) };
-    // SAFETY: the buffer is what the call fills.
-    unsafe { rung::hooked(Function::Recvfrom, fd, connection, &buffers, call) }
+    unsafe { next::recvfrom()(fd, buffer, count, flags, address, length) }
 }
 
-/// `recvmsg(2)`.
-///
-/// # Safety
-/// As the C library's.
-#[cfg_attr(not(test), unsafe(no_mangle))]
-pub unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t {
-    let connection = connection(Function::Recvmsg, fd);
-    if connection == 0 || !takes(flags) {
-        // SAFETY: the caller's arguments, passed on.
-        return unsafe { next::recvmsg()(fd, message, flags) };
+unsafe extern "C" fn recvmsg_before_load(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t {
+    // SAFETY: the caller's arguments, passed on.
+    unsafe { next::recvmsg()(fd, message, flags) }
+}
+
+unsafe extern "C" fn readv_before_load(fd: c_int, buffers: *const iovec, count: c_int) -> ssize_t {
+    // SAFETY: the caller's arguments, passed on.
+    unsafe { next::readv()(fd, buffers, count) }
+}
+
+unsafe extern "C" fn recv_on<const RUNG: u8>(
+    fd: c_int,
+    buffer: *mut c_void,
+    count: size_t,
+    flags: c_int,
+) -> ssize_t {
+    // SAFETY: the caller's arguments, passed on.
+    let next = || unsafe { next::recv()(fd, buffer, count, flags) };
+    let connection = connection_of::<RUNG>(fd);
+    if connection == 0 || flags & BESIDE_THE_STREAM != 0 {
+        return next();
     }
-    let buffers = if fills(flags) {
-        Buffers::OfMessage(message)
-    } else {
-        Buffers::One(None)
+    on_connection::<RUNG>(Function::Recv, fd, connection, next, |scanner, length| {
+        // SAFETY: the kernel has just written what was read there.
+        unsafe { scan_flat(scanner, buffer, count, flags, length) }
+    })
+}
+
+unsafe extern "C" fn recvfrom_on<const RUNG: u8>(
+    fd: c_int,
+    buffer: *mut c_void,
+    count: size_t,
+    flags: c_int,
+    address: *mut sockaddr,
+    address_length: *mut socklen_t,
+) -> ssize_t {
+    let next = || {
+        let next = next::recvfrom();
+        // SAFETY: the caller's arguments, passed on.
+        unsafe { next(fd, buffer, count, flags, address, address_length) }
     };
+    let connection = connection_of::<RUNG>(fd);
+    if connection == 0 || flags & BESIDE_THE_STREAM != 0 {
+        return next();
+    }
+    on_connection::<RUNG>(
+        Function::RecvFrom,
+        fd,
+        connection,
+        next,
+        |scanner, length| {
+            // SAFETY: the kernel has just written what was read there.
+            unsafe { scan_flat(scanner, buffer, count, flags, length) }
+        },
+    )
+}
+
+unsafe extern "C" fn recvmsg_on<const RUNG: u8>(
+    fd: c_int,
+    message: *mut msghdr,
+    flags: c_int,
+) -> ssize_t {
     // SAFETY: the caller's arguments, passed on.
-    let call = || unsafe { next::recvmsg()(fd, message, flags) };
-    // SAFETY: the buffers are what the call fills.
-    unsafe { rung::hooked(Function::Recvmsg, fd, connection, &buffers, call) }
-}
-
-/// `readv(2)`.
-///
-/// # Safety
-/// As the C library's.
-#[cfg_attr(not(test), unsafe(no_mangle))]
-pub unsafe extern "C" fn readv(fd: c_int, vector: *const iovec, count: c_int) -> ssize_t {
-    let connection = connection(Function::Readv, fd);
-    if connection == 0 {
-        // SAFETY: the caller's arguments, passed on.
-        return unsafe { next::readv()(fd, vector, count) };
+    let next = || unsafe { next::recvmsg()(fd, message, flags) };
+    let connection = connection_of::<RUNG>(fd);
+    if connection == 0 || flags & BESIDE_THE_STREAM != 0 {
+        return next();
     }
-    let buffers = Buffers::Many(vector, count.cast_unsigned() as usize);
-    // SAFETY: the caller's arguments, passed on.
-    let call = || unsafe { next::readv()(fd, vector, count) };
-    // SAFETY: the buffers are what the call fills.
-    unsafe { rung::hooked(Function::Readv, fd, connection, &buffers, call) }
-}
-
-/// Calls `visit` with what each buffer of a vector got, when a call that filled them returned `length`.
-///
-/// # Safety
-/// The call must have succeeded with this vector, so that the kernel has read it.
-pub unsafe fn for_each_filled(
-    vector: *const iovec,
-    count: usize,
-    mut length: usize,
-    mut visit: impl FnMut(&[u8]),
-) {
-    for index in 0..count {
-        if length == 0 {
-            break;
-        }
-        // SAFETY: the kernel has read `count` elements.
-        let element = unsafe { vector.add(index) };
-        // SAFETY: as above.
-        let element = unsafe { element.read_unaligned() };
-        let filled = element.iov_len.min(length);
-        length -= filled;
-        if filled > 0 {
-            // SAFETY: the kernel has filled these bytes.
-            visit(unsafe { slice::from_raw_parts(element.iov_base.cast::<u8>(), filled) });
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lists_of_functions_are_read_exactly() {
-        let all = Functions::parse(b"read,recv,recvfrom,recvmsg,readv").unwrap();
-        assert!(Function::ALL.iter().all(|function| all.contains(*function)));
-        let some = Functions::parse(b"readv,recv").unwrap();
-        assert!(some.contains(Function::Recv) && some.contains(Function::Readv));
-        assert!(!some.contains(Function::Read) && !some.contains(Function::Recvmsg));
-        assert_eq!(Functions::parse(b"read"), Some(Functions::READ));
-        for nonsense in [b"".as_slice(), b"read,", b"read, recv", b"write", b"READ"] {
-            assert_eq!(Functions::parse(nonsense), None);
-        }
-    }
-
-    #[test]
-    fn bytes_are_found_in_the_buffers_that_got_them() {
-        let (mut first, mut second, mut third) = (*b"abc", *b"defg", *b"hi");
-        let vector =
-            [&mut first[..], &mut [], &mut second[..], &mut third[..]].map(|buffer| iovec {
-                iov_base: buffer.as_mut_ptr().cast(),
-                iov_len: buffer.len(),
-            });
-        let filled = |length| {
-            let mut seen = Vec::new();
-            // SAFETY: the vector is of live buffers.
-            unsafe {
-                for_each_filled(vector.as_ptr(), vector.len(), length, |bytes| {
-                    seen.push(bytes.to_vec());
-                });
+    on_connection::<RUNG>(
+        Function::RecvMsg,
+        fd,
+        connection,
+        next,
+        |scanner, length| {
+            if flags & libc::MSG_TRUNC != 0 {
+                return None;
             }
-            seen
-        };
-        assert_eq!(filled(0), Vec::<Vec<u8>>::new());
-        assert_eq!(filled(2), [b"ab".to_vec()]);
-        assert_eq!(filled(5), [b"abc".to_vec(), b"de".to_vec()]);
-        assert_eq!(
-            filled(9),
-            [b"abc".to_vec(), b"defg".to_vec(), b"hi".to_vec()]
-        );
+            // SAFETY: the kernel has just taken this message header for valid.
+            let message = unsafe { &*message };
+            // Of this word musl has an int and 32 bits that may hold anything; the kernel takes 1,024 at most.
+            let count = message.msg_iovlen & 0xffff_ffff;
+            // SAFETY: it has written what was read into these buffers.
+            unsafe { scan_pieces(scanner, message.msg_iov, count, length) }
+        },
+    )
+}
+
+unsafe extern "C" fn readv_on<const RUNG: u8>(
+    fd: c_int,
+    buffers: *const iovec,
+    count: c_int,
+) -> ssize_t {
+    // SAFETY: the caller's arguments, passed on.
+    let next = || unsafe { next::readv()(fd, buffers, count) };
+    let connection = connection_of::<RUNG>(fd);
+    if connection == 0 {
+        return next();
     }
+    on_connection::<RUNG>(Function::ReadV, fd, connection, next, |scanner, length| {
+        let count = usize::try_from(count).unwrap_or(0);
+        // SAFETY: the kernel has written what was read into these buffers, so there are so many.
+        unsafe { scan_pieces(scanner, buffers, count, length) }
+    })
+}
+
+/// Scans `length` bytes that were read into a buffer of `count`. With `MSG_TRUNC`, TCP throws them away
+/// (tcp(7)): there is nothing to be scanned.
+///
+/// # Safety
+/// Without that flag the first of them, as many as the buffer has, are there and initialised.
+unsafe fn scan_flat(
+    scanner: &Scanner<'_>,
+    buffer: *const c_void,
+    count: usize,
+    flags: c_int,
+    length: usize,
+) -> Option<u16> {
+    if flags & libc::MSG_TRUNC != 0 {
+        return None;
+    }
+    // SAFETY: as the caller has promised.
+    let bytes = unsafe { slice::from_raw_parts(buffer.cast::<u8>(), length.min(count)) };
+    scanner.first_of_list(bytes, Filter::in_use())
+}
+
+/// Scans `length` bytes that were read into buffers, one after the other.
+///
+/// # Safety
+/// There are so many buffers, and these bytes have been written to them.
+unsafe fn scan_pieces(
+    scanner: &Scanner<'_>,
+    buffers: *const iovec,
+    count: usize,
+    length: usize,
+) -> Option<u16> {
+    // SAFETY: as the caller has promised.
+    let buffers = unsafe { slice::from_raw_parts(buffers, count) };
+    let mut rest = length;
+    let pieces = buffers.iter().map_while(|buffer| {
+        let here = buffer.iov_len.min(rest);
+        rest -= here;
+        if here == 0 {
+            // It may have any address.
+            return (rest > 0).then_some(&[][..]);
+        }
+        // SAFETY: so many bytes were written there.
+        Some(unsafe { slice::from_raw_parts(buffer.iov_base.cast::<u8>(), here) })
+    });
+    pieces::first_of_list(scanner, Filter::in_use(), pieces)
 }

@@ -1,5 +1,4 @@
-//! `readhook.so`: an `LD_PRELOAD` interposer on `accept`, `accept4`, `read` and `close`, and on request on
-//! `recv`, `recvfrom`, `recvmsg` and `readv`.
+//! `readhook.so`: an `LD_PRELOAD` interposer on `accept`, `accept4`, `read` and `close`.
 //!
 //! It marks the descriptors of accepted IPv4 and IPv6 connections, scans what `read` returns on
 //! them for a list of keywords, and carries USDT probe sites so that a tracer can time it from
@@ -12,17 +11,18 @@
 //! count that was really read.
 //!
 //! One idea a module: [`entry`] holds the interposed symbols, [`rung`] what each mode does on a
-//! call, [`family`] the relatives of `read`, [`marks`] which descriptors are connections, [`owner`] whose they are, [`scan`] the keyword
+//! call, [`marks`] which descriptors are connections, [`owner`] whose they are, [`scan`] the keyword
 //! scanner, [`site`] the probe sites, [`settings`] the environment variables.
 //!
 //! # Limits
 //!
-//! The hook sees what goes through the dynamic symbols `accept`, `accept4`, `read` and `close`, through those
-//! of `recv`, `recvfrom`, `recvmsg` and `readv` that `READHOOK_FUNCTIONS` names, and nothing else:
+//! The hook sees what goes through the dynamic symbols `accept`, `accept4`, `read` and `close`, and
+//! nothing else:
 //!
-//! - Reads by `pread`, `recvmmsg`, `splice`, stdio, `__read_chk`, `__recv_chk` and `__recvfrom_chk` (which
-//!   `_FORTIFY_SOURCE` makes of some reads), `io_uring` or a raw system call are not hooked, and a
-//!   program that is linked statically is not hooked at all.
+//! - Reads by `recv`, `recvfrom`, `recvmsg` and `readv` are hooked where `READHOOK_FUNCTIONS` names them.
+//!   Reads by `pread`, `recvmmsg`, stdio, `__read_chk` and its like (which `_FORTIFY_SOURCE` makes of some
+//!   reads), `io_uring` or a raw system call are not hooked, and a program that is linked statically is not
+//!   hooked at all.
 //! - Only the descriptor that `accept` or `accept4` returned is marked. One made from it by `dup`,
 //!   `dup2` or `fcntl`, received from another process, inherited through `execve` or accepted by
 //!   `io_uring` is not.
@@ -42,6 +42,7 @@
     )
 )]
 
+mod call;
 mod clock;
 mod connection;
 #[cfg(target_arch = "x86_64")]
@@ -56,6 +57,7 @@ mod next;
 mod owner;
 #[cfg(not(test))]
 mod personality;
+mod pieces;
 mod raw;
 mod rung;
 mod scan;

@@ -23,7 +23,7 @@ pub type Accept4Fn = unsafe extern "C" fn(c_int, *mut sockaddr, *mut socklen_t, 
 /// `recv(2)`.
 pub type RecvFn = unsafe extern "C" fn(c_int, *mut c_void, size_t, c_int) -> ssize_t;
 /// `recvfrom(2)`.
-pub type RecvfromFn = unsafe extern "C" fn(
+pub type RecvFromFn = unsafe extern "C" fn(
     c_int,
     *mut c_void,
     size_t,
@@ -32,9 +32,9 @@ pub type RecvfromFn = unsafe extern "C" fn(
     *mut socklen_t,
 ) -> ssize_t;
 /// `recvmsg(2)`.
-pub type RecvmsgFn = unsafe extern "C" fn(c_int, *mut msghdr, c_int) -> ssize_t;
+pub type RecvMsgFn = unsafe extern "C" fn(c_int, *mut msghdr, c_int) -> ssize_t;
 /// `readv(2)`.
-pub type ReadvFn = unsafe extern "C" fn(c_int, *const iovec, c_int) -> ssize_t;
+pub type ReadVFn = unsafe extern "C" fn(c_int, *const iovec, c_int) -> ssize_t;
 
 /// A symbol that is looked up on first use. [`resolve_all`] does so at load time, so that no later
 /// call finds it unresolved: `dlsym` is not async-signal-safe.
@@ -135,23 +135,23 @@ pub fn recv() -> RecvFn {
 
 /// The next `recvfrom`.
 #[inline]
-pub fn recvfrom() -> RecvfromFn {
+pub fn recvfrom() -> RecvFromFn {
     // SAFETY: the symbol `recvfrom` has this type in every C library.
-    unsafe { mem::transmute::<*mut c_void, RecvfromFn>(RECVFROM.address()) }
+    unsafe { mem::transmute::<*mut c_void, RecvFromFn>(RECVFROM.address()) }
 }
 
 /// The next `recvmsg`.
 #[inline]
-pub fn recvmsg() -> RecvmsgFn {
+pub fn recvmsg() -> RecvMsgFn {
     // SAFETY: the symbol `recvmsg` has this type in every C library.
-    unsafe { mem::transmute::<*mut c_void, RecvmsgFn>(RECVMSG.address()) }
+    unsafe { mem::transmute::<*mut c_void, RecvMsgFn>(RECVMSG.address()) }
 }
 
 /// The next `readv`.
 #[inline]
-pub fn readv() -> ReadvFn {
+pub fn readv() -> ReadVFn {
     // SAFETY: the symbol `readv` has this type in every C library.
-    unsafe { mem::transmute::<*mut c_void, ReadvFn>(READV.address()) }
+    unsafe { mem::transmute::<*mut c_void, ReadVFn>(READV.address()) }
 }
 
 /// Stops the program.

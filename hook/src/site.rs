@@ -16,6 +16,7 @@
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicU16, Ordering};
 
+use crate::call::Function;
 use crate::connection::Peer;
 
 /// Counts the tracers of a site. The kernel writes it, in the memory of each traced process.
@@ -41,49 +42,11 @@ pub static ACCEPTED: Semaphore = Semaphore(AtomicU16::new(0));
 #[unsafe(link_section = ".probes")]
 pub static CLOSED: Semaphore = Semaphore(AtomicU16::new(0));
 
-/// A function that reads. Its number is the one in the call word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Function {
-    /// `read(2)`.
-    Read = 0,
-    /// `recv(2)`.
-    Recv = 1,
-    /// `recvfrom(2)`.
-    Recvfrom = 2,
-    /// `recvmsg(2)`.
-    Recvmsg = 3,
-    /// `readv(2)`.
-    Readv = 4,
-}
-
-impl Function {
-    /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::Read,
-        Self::Recv,
-        Self::Recvfrom,
-        Self::Recvmsg,
-        Self::Readv,
-    ];
-
-    /// Its name in C.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Recv => "recv",
-            Self::Recvfrom => "recvfrom",
-            Self::Recvmsg => "recvmsg",
-            Self::Readv => "readv",
-        }
-    }
-}
-
 /// The first argument of `read_done`: descriptor, matched word and function in one register, since
 /// a call has only six.
 ///
 /// Bits 0-31 hold the descriptor, bits 32-47 the rank of the matched word plus one (0: no match),
-/// bits 48-55 which [`Function`] was called.
+/// bits 48-55 which function was called: the number of its [`Function`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct CallWord(u64);
@@ -92,7 +55,7 @@ impl CallWord {
     /// Packs a call.
     pub fn new(function: Function, fd: i32, matched: Option<u16>) -> Self {
         let word = matched.map_or(0, |rank| u64::from(rank) + 1);
-        Self(u64::from(fd.cast_unsigned()) | word << 32 | (function as u64) << 48)
+        Self(u64::from(fd.cast_unsigned()) | word << 32 | u64::from(function as u8) << 48)
     }
 }
 
@@ -250,11 +213,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_call_word_keeps_descriptor_and_word_apart() {
-        assert_eq!(CallWord::new(Function::Read, 7, None).0, 7);
-        assert_eq!(CallWord::new(Function::Read, 7, Some(0)).0, 1 << 32 | 7);
+    fn the_call_word_keeps_function_descriptor_and_word_apart() {
+        let word = |function, fd, matched| CallWord::new(function, fd, matched).0;
+        assert_eq!(word(Function::Read, 7, None), 7);
+        assert_eq!(word(Function::Read, 7, Some(0)), 1 << 32 | 7);
         assert_eq!(
-            CallWord::new(Function::Readv, -1, Some(199)).0,
+            word(Function::ReadV, -1, Some(199)),
             4 << 48 | 200 << 32 | 0xffff_ffff
         );
     }

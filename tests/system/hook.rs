@@ -24,11 +24,6 @@ pub const TESTS: &[Test] = &[
         run: takes_a_list,
     },
     Test {
-        name: "hook::takes_the_relatives_of_read_on_request",
-        needs: &[Need::Program("cc")],
-        run: takes_the_relatives,
-    },
-    Test {
         name: "hook::passes_through_on_nonsense",
         needs: &[],
         run: passes_through_on_nonsense,
@@ -64,11 +59,6 @@ pub const TESTS: &[Test] = &[
         run: takes_no_orders,
     },
     Test {
-        name: "hook::links_to_the_c_library_alone",
-        needs: &[Need::Program("readelf")],
-        run: links_to_libc,
-    },
-    Test {
         name: "hook::delays_by_what_it_is_told",
         needs: &[],
         run: delays,
@@ -84,7 +74,7 @@ fn get(server: &Server, head: &str) -> anyhow::Result<String> {
 }
 
 /// The words that a log of the hook names, in order.
-fn words(log: &str) -> Vec<&str> {
+pub fn words(log: &str) -> Vec<&str> {
     log.lines()
         .filter_map(|line| line.split_once("word="))
         .map(|(_, word)| word)
@@ -137,48 +127,9 @@ fn takes_a_list(kit: &Kit) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Calls of each function that reads.
-const FAMILY: &str = include_str!("c/family.c");
-
-fn takes_the_relatives(kit: &Kit) -> anyhow::Result<()> {
-    let folder = kit.scratch()?;
-    let program = compile_with_connections(folder.path(), FAMILY, &[])?;
-    let list = folder.path().join("list");
-    fs::write(&list, "a-recv\nb-recvfrom\nc-recvmsg\nd-readv\ne-read\n")?;
-    // Without the hook first: the program itself must be right.
-    succeed(&mut Command::new(&program))?;
-    for (functions, expected) in [
-        ("", &["e-read"][..]),
-        ("read", &["e-read"]),
-        ("recv", &["a-recv"]),
-        ("recvfrom,readv", &["b-recvfrom", "d-readv"]),
-        (
-            "read,recv,recvfrom,recvmsg,readv",
-            &["a-recv", "b-recvfrom", "c-recvmsg", "d-readv", "e-read"],
-        ),
-    ] {
-        let log = folder.path().join("log");
-        let output = succeed(
-            Command::new(&program)
-                .env("LD_PRELOAD", kit.path("readhook.so"))
-                .env("READHOOK_MODE", "log")
-                .env("READHOOK_LOG", &log)
-                .env("READHOOK_KEYWORDS", &list)
-                .env("READHOOK_FUNCTIONS", functions),
-        )
-        .with_context(|| format!("functions {functions}"))?;
-        ensure!(output.stdout == b"the family holds\n");
-        let text = fs::read_to_string(&log)?;
-        ensure!(words(&text) == expected, "{functions}: {text}");
-        fs::remove_file(&log)?;
-    }
-    Ok(())
-}
-
 fn passes_through_on_nonsense(kit: &Kit) -> anyhow::Result<()> {
     for (name, value) in [
         ("READHOOK_MODE", "fast"),
-        ("READHOOK_FUNCTIONS", "read,write"),
         ("READHOOK_DELAY_NS", "1us"),
         ("READHOOK_KEYWORDS", "/nonexistent/list"),
         ("READHOOK_MODE", "log"),
@@ -222,7 +173,7 @@ fn changes_nothing(kit: &Kit) -> anyhow::Result<()> {
 }
 
 /// What POSIX promises of accept, read and close, asked for in ways that an interposer gets wrong.
-const CONTRACT: &str = include_str!("c/contract.c");
+pub const CONTRACT: &str = include_str!("c/contract.c");
 
 fn keeps_the_c_contract(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
@@ -252,7 +203,7 @@ fn keeps_the_c_contract(kit: &Kit) -> anyhow::Result<()> {
 const CONNECTIONS: &str = include_str!("c/connections.c");
 
 /// Compiles a program of [`CONNECTIONS`] and `source`.
-fn compile_with_connections(
+pub fn compile_with_connections(
     folder: &Path,
     source: &str,
     options: &[&str],
@@ -371,40 +322,6 @@ fn takes_no_orders(kit: &Kit) -> anyhow::Result<()> {
     ensure!(output.stdout == b"1\n", "set-uid has no effect here");
     ensure!(output.stderr.is_empty());
     ensure!(!log.exists(), "made {}", log.display());
-    Ok(())
-}
-
-/// Cargo gives the libc crate other features, and with them other libraries to link, depending on
-/// what is built along with the hook.
-fn links_to_libc(kit: &Kit) -> anyhow::Result<()> {
-    let hook = kit.path("readhook.so");
-    let dynamic = succeed(Command::new("readelf").arg("-dW").arg(&hook))?;
-    let dynamic = String::from_utf8(dynamic.stdout)?;
-    let needed: Vec<&str> = dynamic
-        .lines()
-        .filter(|line| line.contains("(NEEDED)"))
-        .filter_map(|line| line.split(['[', ']']).nth(1))
-        .collect();
-    ensure!(needed == ["libc.so.6"], "{needed:?}");
-
-    let symbols = succeed(
-        Command::new("readelf")
-            .args(["-W", "--dyn-syms"])
-            .arg(&hook),
-    )?;
-    let symbols = String::from_utf8(symbols.stdout)?;
-    // 2.17 is the oldest glibc on all machines; dlsym is bound to that of the machine that built it.
-    let too_new: Vec<&str> = symbols
-        .lines()
-        .filter_map(|line| line.split_once("@GLIBC_2."))
-        .filter(|(line, version)| {
-            let minor = version.split([' ', '.']).next().unwrap_or_default();
-            minor.parse().is_ok_and(|minor: u32| minor > 17) && !line.ends_with(" dlsym")
-        })
-        .map(|(line, _)| line)
-        .collect();
-    ensure!(symbols.contains("@GLIBC_2."), "{symbols}");
-    ensure!(too_new.is_empty(), "{too_new:?}");
     Ok(())
 }
 
