@@ -9,6 +9,7 @@ mod attach_types;
 mod bad_input;
 mod bench;
 mod calibration;
+mod coverage;
 mod events;
 mod function;
 mod header;
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
         orders::TESTS,
         calibration::TESTS,
         trace::TESTS,
+        coverage::TESTS,
         function::TESTS,
         events::TESTS,
         header::TESTS,
