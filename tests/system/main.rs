@@ -5,12 +5,14 @@
 //! peer (a Java compiler, redis) is not installed; `--deny-skips` makes a skip a failure. `--probing` takes
 //! those alone that probe and need no peer, which is what `cargo xtask vm` runs on other kernels.
 
+mod analyze;
 mod attach_types;
 mod bad_input;
 mod bench;
 mod calibration;
 mod coverage;
 mod events;
+mod family;
 mod function;
 mod header;
 mod histograms;
@@ -18,8 +20,10 @@ mod hook;
 mod kit;
 mod leaks;
 mod loadgen;
+mod micro;
 mod orders;
 mod portable;
+mod programs;
 mod reader;
 mod safety;
 mod skips;
@@ -69,14 +73,18 @@ fn main() -> ExitCode {
     let arguments = Options::parse();
     let tests = [
         hook::TESTS,
+        family::TESTS,
         portable::TESTS,
         safety::TESTS,
+        programs::TESTS,
         sut::TESTS,
         loadgen::TESTS,
         bad_input::TESTS,
+        analyze::TESTS,
         unprivileged::TESTS,
         bench::TESTS,
         orders::TESTS,
+        micro::TESTS,
         calibration::TESTS,
         trace::TESTS,
         coverage::TESTS,

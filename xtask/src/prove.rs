@@ -7,14 +7,14 @@ use std::time::Duration;
 use anyhow::bail;
 
 use crate::build;
-use crate::command::{Stages, cargo, command, release, run as run_program};
+use crate::command::{self, Stages, cargo, release};
 use crate::fuzz;
 use crate::mutations;
 use crate::privilege::probe_user;
 use crate::{test, vm};
 
 /// Name and purpose of each proof.
-const PROOFS: [(&str, &str); 5] = [
+const PROOFS: [(&str, &str); 6] = [
     (
         "hook-stress",
         "threads that accept, read, duplicate, fork and close under signals for 60 s, through the hook",
@@ -26,6 +26,10 @@ const PROOFS: [(&str, &str); 5] = [
     (
         "kprobe-guest",
         "the bench with kprobe and kretprobe, from end to end, in a guest with a Debian 6.1 kernel",
+    ),
+    (
+        "statistics",
+        "how often intervals hold and alarms are false on simulated runs; the table of the bootstrap's coverage",
     ),
     (
         "fuzz",
@@ -54,6 +58,9 @@ pub fn run(name: Option<&str>, minutes: u64, stages: &mut Stages) -> anyhow::Res
             build::prepare(stages)?;
             vm::kprobe_bench(stages).map(|()| ExitCode::SUCCESS)
         }
+        Some("statistics") => stages
+            .run("statistics", statistics)
+            .map(|()| ExitCode::SUCCESS),
         Some("fuzz") => {
             let time = Duration::from_secs(60 * minutes);
             fuzz::fuzz(time, stages).map(|()| ExitCode::SUCCESS)
@@ -74,8 +81,8 @@ pub fn run(name: Option<&str>, minutes: u64, stages: &mut Stages) -> anyhow::Res
 /// The everyday test, for a minute rather than for some rounds.
 fn hook_stress() -> anyhow::Result<()> {
     let tests = test::build_system_tests(cargo().arg("test"))?;
-    run_program(
-        command(tests)
+    command::run(
+        command::command(tests)
             .args([
                 "--exact",
                 "safety::threads_forks_and_signals_change_no_result",
@@ -84,6 +91,22 @@ fn hook_stress() -> anyhow::Result<()> {
             .arg(release())
             .env("HOOKPROBE_STRESS_SECONDS", "60"),
     )
+}
+
+fn statistics() -> anyhow::Result<()> {
+    command::run(command::cargo().args([
+        "test",
+        "--quiet",
+        "--release",
+        "--package",
+        "stats",
+        "--test",
+        "simulation",
+        "--",
+        "--include-ignored",
+        "--nocapture",
+        "--test-threads=1",
+    ]))
 }
 
 /// Short blocks keep the arms close in time, so that what else the machine does falls on all alike.
