@@ -10,6 +10,7 @@ mod attach_types;
 mod bad_input;
 mod bench;
 mod calibration;
+mod coverage;
 mod events;
 mod family;
 mod function;
@@ -86,6 +87,7 @@ fn main() -> ExitCode {
         micro::TESTS,
         calibration::TESTS,
         trace::TESTS,
+        coverage::TESTS,
         function::TESTS,
         events::TESTS,
         header::TESTS,

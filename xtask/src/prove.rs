@@ -7,14 +7,18 @@ use std::time::Duration;
 use anyhow::bail;
 
 use crate::build;
-use crate::command::{self, Stages};
+use crate::command::{self, Stages, cargo, release};
 use crate::fuzz;
 use crate::mutations;
 use crate::privilege::probe_user;
-use crate::vm;
+use crate::{test, vm};
 
 /// Name and purpose of each proof.
-const PROOFS: [(&str, &str); 5] = [
+const PROOFS: [(&str, &str); 6] = [
+    (
+        "hook-stress",
+        "threads that accept, read, duplicate, fork and close under signals for 60 s, through the hook",
+    ),
     (
         "truth",
         "delays of 1, 10 and 100 µs that the hook injects are found in situ and end to end",
@@ -61,12 +65,32 @@ pub fn run(name: Option<&str>, minutes: u64, stages: &mut Stages) -> anyhow::Res
             let time = Duration::from_secs(60 * minutes);
             fuzz::fuzz(time, stages).map(|()| ExitCode::SUCCESS)
         }
+        Some("hook-stress") => {
+            build::prepare(stages)?;
+            stages.run("hook-stress", hook_stress)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Some("mutations") => {
             build::prepare(stages)?;
             mutations::prove(stages).map(|()| ExitCode::SUCCESS)
         }
         Some(other) => bail!("there is no proof \"{other}\"; `cargo xtask prove` lists them"),
     }
+}
+
+/// The everyday test, for a minute rather than for some rounds.
+fn hook_stress() -> anyhow::Result<()> {
+    let tests = test::build_system_tests(cargo().arg("test"))?;
+    command::run(
+        command::command(tests)
+            .args([
+                "--exact",
+                "safety::threads_forks_and_signals_change_no_result",
+            ])
+            .arg("--programs")
+            .arg(release())
+            .env("HOOKPROBE_STRESS_SECONDS", "60"),
+    )
 }
 
 fn statistics() -> anyhow::Result<()> {
