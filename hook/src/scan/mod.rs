@@ -22,9 +22,7 @@ mod search;
 #[cfg(test)]
 mod tests;
 
-#[cfg(test)]
-pub use list::MAX_WORD;
-pub use list::{Prepared, Problem};
+pub use list::{MAX_WORD, Prepared, Problem};
 pub use search::Scanner;
 
 /// How positions are asked whether a word may start there.
