@@ -69,6 +69,10 @@ pub struct Requests {
 pub struct Micro {
     /// What the hook adds to one `read` in a tight loop.
     pub hook_overhead: Option<Estimate>,
+    /// The same, with L1, L2 and branch predictors filled by others before each call.
+    pub hook_overhead_cold: Option<Estimate>,
+    /// How calls were made cold.
+    pub cold: Option<String>,
     /// Why there is none.
     pub missing: Option<String>,
 }

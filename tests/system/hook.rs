@@ -173,7 +173,7 @@ fn changes_nothing(kit: &Kit) -> anyhow::Result<()> {
 }
 
 /// What POSIX promises of accept, read and close, asked for in ways that an interposer gets wrong.
-const CONTRACT: &str = include_str!("c/contract.c");
+pub const CONTRACT: &str = include_str!("c/contract.c");
 
 fn keeps_the_c_contract(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;

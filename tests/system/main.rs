@@ -5,6 +5,7 @@
 //! peer (a Java compiler, redis) is not installed; `--deny-skips` makes a skip a failure. `--probing` takes
 //! those alone that probe and need no peer, which is what `cargo xtask vm` runs on other kernels.
 
+mod analyze;
 mod attach_types;
 mod bad_input;
 mod bench;
@@ -18,10 +19,12 @@ mod hook;
 mod kit;
 mod leaks;
 mod loadgen;
+mod micro;
 mod orders;
 mod portable;
 mod programs;
 mod reader;
+mod safety;
 mod skips;
 mod sut;
 mod trace;
@@ -71,13 +74,16 @@ fn main() -> ExitCode {
         hook::TESTS,
         family::TESTS,
         portable::TESTS,
+        safety::TESTS,
         programs::TESTS,
         sut::TESTS,
         loadgen::TESTS,
         bad_input::TESTS,
+        analyze::TESTS,
         unprivileged::TESTS,
         bench::TESTS,
         orders::TESTS,
+        micro::TESTS,
         calibration::TESTS,
         trace::TESTS,
         function::TESTS,

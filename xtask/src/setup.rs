@@ -100,7 +100,7 @@ fn mounts() {
 }
 
 /// Programs that tests run beside ours, and the Debian packages that have them.
-const TEST_PEERS: [(&str, &str); 17] = [
+const TEST_PEERS: [(&str, &str); 18] = [
     ("ar", "binutils"),
     ("bash", "bash"),
     ("c++", "g++"),
@@ -117,6 +117,7 @@ const TEST_PEERS: [(&str, &str); 17] = [
     ("sqlite3", "sqlite3"),
     ("strace", "strace"),
     ("tar", "tar"),
+    ("valgrind", "valgrind"),
     ("xz", "xz-utils"),
 ];
 

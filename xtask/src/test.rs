@@ -20,7 +20,9 @@ fn unit_tests() -> anyhow::Result<()> {
         "probe-ebpf",
         "--lib",
         "--bins",
-    ]))
+    ]))?;
+    // Against SciPy's results, and short simulations.
+    run(cargo().args(["test", "--quiet", "--package", "stats", "--test", "*"]))
 }
 
 /// Checks formatting and lints.
