@@ -20,6 +20,7 @@ mod loadgen;
 mod micro;
 mod orders;
 mod reader;
+mod repeated;
 mod skips;
 mod sut;
 mod trace;
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
         bench::TESTS,
         orders::TESTS,
         micro::TESTS,
+        repeated::TESTS,
         calibration::TESTS,
         trace::TESTS,
         function::TESTS,
