@@ -359,12 +359,17 @@ pub fn json(output: &Output) -> anyhow::Result<serde_json::Value> {
 }
 
 /// The published schemas, by name. Built in, as the tests run on other machines too.
-const SCHEMAS: [(&str, &str); 11] = [
+const SCHEMAS: [(&str, &str); 13] = [
     ("analysis", include_str!("../../docs/schema/analysis.json")),
     (
         "calibration",
         include_str!("../../docs/schema/calibration.json"),
     ),
+    (
+        "comparison",
+        include_str!("../../docs/schema/comparison.json"),
+    ),
+    ("settings", include_str!("../../docs/schema/settings.json")),
     ("load", include_str!("../../docs/schema/load.json")),
     ("manifest", include_str!("../../docs/schema/manifest.json")),
     ("micro", include_str!("../../docs/schema/micro.json")),

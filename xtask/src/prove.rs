@@ -7,14 +7,14 @@ use std::time::Duration;
 use anyhow::bail;
 
 use crate::build;
-use crate::command::Stages;
+use crate::command::{self, Stages};
 use crate::fuzz;
 use crate::mutations;
 use crate::privilege::probe_user;
 use crate::vm;
 
 /// Name and purpose of each proof.
-const PROOFS: [(&str, &str); 5] = [
+const PROOFS: [(&str, &str); 6] = [
     (
         "truth",
         "delays of 0.5 to 100 µs that the hook injects, unknown to the analysis, are found in situ and end to \
@@ -28,6 +28,10 @@ const PROOFS: [(&str, &str); 5] = [
     (
         "kprobe-guest",
         "the bench with kprobe and kretprobe, from end to end, in a guest with a Debian 6.1 kernel",
+    ),
+    (
+        "statistics",
+        "how often intervals hold and alarms are false on simulated runs; the table of the bootstrap's coverage",
     ),
     (
         "fuzz",
@@ -64,6 +68,9 @@ pub fn run(name: Option<&str>, minutes: u64, stages: &mut Stages) -> anyhow::Res
             build::prepare(stages)?;
             vm::kprobe_bench(stages).map(|()| ExitCode::SUCCESS)
         }
+        Some("statistics") => stages
+            .run("statistics", statistics)
+            .map(|()| ExitCode::SUCCESS),
         Some("fuzz") => {
             let time = Duration::from_secs(60 * minutes);
             fuzz::fuzz(time, stages).map(|()| ExitCode::SUCCESS)
@@ -83,6 +90,22 @@ fn worse(first: ExitCode, second: ExitCode) -> ExitCode {
     } else {
         first
     }
+}
+
+fn statistics() -> anyhow::Result<()> {
+    command::run(command::cargo().args([
+        "test",
+        "--quiet",
+        "--release",
+        "--package",
+        "stats",
+        "--test",
+        "simulation",
+        "--",
+        "--include-ignored",
+        "--nocapture",
+        "--test-threads=1",
+    ]))
 }
 
 /// Short blocks keep the arms close in time, so that what else the machine does falls on all alike.

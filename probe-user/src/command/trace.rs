@@ -193,6 +193,7 @@ async fn attach(
         kernel_probe: arguments.kernel_probe,
         ring_bytes: events.is_some().then_some(arguments.ring_bytes),
         read_records: events.is_some(),
+        gathers_records: true,
         site: arguments.site,
         program_stats: arguments.program_stats,
         arms: 1,

@@ -236,6 +236,7 @@ impl Experiment {
                 program_stats,
                 ring_bytes: Some(ring_bytes),
                 read_records: false,
+                gathers_records: false,
                 arms: u32::try_from(arms.len()).unwrap_or(u32::MAX),
                 function_threads: 0,
             })?;
