@@ -25,6 +25,7 @@ mod orders;
 mod portable;
 mod programs;
 mod reader;
+mod repeated;
 mod safety;
 mod skips;
 mod sut;
@@ -85,6 +86,7 @@ fn main() -> ExitCode {
         bench::TESTS,
         orders::TESTS,
         micro::TESTS,
+        repeated::TESTS,
         calibration::TESTS,
         trace::TESTS,
         coverage::TESTS,
