@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use runlog::analysis::Analysis;
 use runlog::calibration::CalibrationReport;
+use runlog::correlation::Correlation;
 use runlog::manifest::Manifest;
 use runlog::summary::LoadSummary;
 use runlog::trace::{Interval, Trace};
@@ -31,6 +32,10 @@ fn main() -> Result<()> {
     json::write(
         &folder.join("load.json"),
         &schemars::schema_for!(LoadSummary),
+    )?;
+    json::write(
+        &folder.join("correlation.json"),
+        &schemars::schema_for!(Correlation),
     )?;
     json::write(&folder.join("trace.json"), &schemars::schema_for!(Trace))?;
     json::write(

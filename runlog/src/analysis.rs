@@ -144,6 +144,44 @@ pub struct Budget {
     pub end_to_end_ns: f64,
     /// What it is made of, in the order of the path.
     pub lines: Vec<BudgetLine>,
+    /// What slow and not so slow requests are made of.
+    pub quantiles: Vec<BudgetAt>,
+    /// How response time goes with hook overhead, request by request.
+    pub association: Option<Association>,
+    /// Requests behind it that found the server waiting inside `read(2)`: their `read_syscall` holds what
+    /// it took the server to wake.
+    pub waited_for: u64,
+}
+
+/// What requests around a quantile of the response time are made of. Nothing is trimmed here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetAt {
+    /// The quantile, from 0 to 1.
+    pub quantile: f64,
+    /// The band around it: requests that are slower than this share of all,
+    pub from: f64,
+    /// and no slower than that. Whole buckets of 0.8 % of the response time are taken.
+    pub to: f64,
+    /// Requests in the band.
+    pub requests: u64,
+    /// Their mean response time in nanoseconds.
+    pub end_to_end_ns: f64,
+    /// What it is made of.
+    pub lines: Vec<BudgetLine>,
+}
+
+/// How response time goes with hook overhead over the requests of a block. Of each block it is one value;
+/// the intervals are over blocks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Association {
+    /// Spearman's rank correlation.
+    pub rank_correlation: Estimate,
+    /// Theil-Sen slope: ns of response time for one ns of hook overhead.
+    pub slope: Estimate,
+    /// The most requests of a block that entered it, evenly spaced.
+    pub most_requests_of_a_block: usize,
 }
 
 /// One line of a [`Budget`].
@@ -303,6 +341,7 @@ pub enum ClockRelation {
 mod tests {
     use super::*;
     use crate::calibration::CalibrationReport;
+    use crate::correlation::Correlation;
     use crate::estimate::Unit;
     use crate::manifest::Manifest;
     use crate::summary::LoadSummary;
@@ -353,6 +392,20 @@ mod tests {
                     name: "rest".into(),
                     mean_ns: 10.0,
                 }],
+                quantiles: vec![BudgetAt {
+                    quantile: 0.99,
+                    from: 0.985,
+                    to: 0.995,
+                    requests: 2,
+                    end_to_end_ns: 30.0,
+                    lines: vec![],
+                }],
+                association: Some(Association {
+                    rank_correlation: estimate(Unit::Ratio),
+                    slope: estimate(Unit::Ratio),
+                    most_requests_of_a_block: 400,
+                }),
+                waited_for: 0,
             }),
             probes: None,
             ledger: Some(Ledger {
@@ -391,6 +444,7 @@ mod tests {
             ("analysis", schemars::schema_for!(Analysis)),
             ("manifest", schemars::schema_for!(Manifest)),
             ("calibration", schemars::schema_for!(CalibrationReport)),
+            ("correlation", schemars::schema_for!(Correlation)),
             ("load", schemars::schema_for!(LoadSummary)),
             ("trace", schemars::schema_for!(Trace)),
             ("truth", schemars::schema_for!(Truth)),

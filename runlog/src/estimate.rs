@@ -11,6 +11,8 @@ pub enum Unit {
     Ns,
     /// Calls.
     Calls,
+    /// A number without a unit.
+    Ratio,
 }
 
 /// A point estimate with its interval, estimand and method.

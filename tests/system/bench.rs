@@ -636,7 +636,7 @@ fn sigkill(kit: &Kit) -> anyhow::Result<()> {
         String::from_utf8_lossy(&output.stderr)
     );
     ensure!(
-        json(&output)?["matched"]
+        json(&output)?["join"]["matched"]
             .as_u64()
             .is_some_and(|matched| matched > 200)
     );

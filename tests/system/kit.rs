@@ -359,11 +359,15 @@ pub fn json(output: &Output) -> anyhow::Result<serde_json::Value> {
 }
 
 /// The published schemas, by name. Built in, as the tests run on other machines too.
-const SCHEMAS: [(&str, &str); 7] = [
+const SCHEMAS: [(&str, &str); 8] = [
     ("analysis", include_str!("../../docs/schema/analysis.json")),
     (
         "calibration",
         include_str!("../../docs/schema/calibration.json"),
+    ),
+    (
+        "correlation",
+        include_str!("../../docs/schema/correlation.json"),
     ),
     ("load", include_str!("../../docs/schema/load.json")),
     ("manifest", include_str!("../../docs/schema/manifest.json")),

@@ -3,6 +3,7 @@
 //! Two of them do all the set-up on a fresh machine: `cargo xtask bench` runs the main job,
 //! `cargo xtask test` the tests.
 
+mod bench_join;
 mod bench_trace;
 mod build;
 mod command;
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 use clap::builder::FalseyValueParser;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+use crate::bench_join::BenchJoinArguments;
 use crate::bench_trace::BenchTraceArguments;
 use crate::command::Stages;
 
@@ -62,6 +64,8 @@ Once built, `target/release/probe-user bench --help` lists the options.")]
     },
     /// Measure what tracing adds to a read: our probes and other tools, in rounds (5 minutes)
     BenchTrace(BenchTraceArguments),
+    /// Measure what joining and analysing a long made-up run takes: seconds, and memory, which has a limit
+    BenchJoin(BenchJoinArguments),
     /// Run a long proof by name; without a name, list them
     Prove {
         /// Its name
@@ -131,6 +135,7 @@ fn run(task: Task, stages: &mut Stages) -> anyhow::Result<ExitCode> {
         }
         Task::Vm { kernels, must_run } => vm::run_tests(&kernels, must_run, stages),
         Task::BenchTrace(arguments) => bench_trace::bench_trace(&arguments, stages),
+        Task::BenchJoin(arguments) => bench_join::bench_join(&arguments, stages),
         Task::Prove { name } => prove::run(name.as_deref(), stages),
         Task::Setup => stages.run("setup", setup::all).map(|()| ExitCode::SUCCESS),
         Task::Build => build::prepare(stages).map(|()| ExitCode::SUCCESS),

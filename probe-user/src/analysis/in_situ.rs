@@ -41,11 +41,11 @@ impl InSituCollector {
     }
 
     /// Adds a block. Only requests outside the warm-up count.
-    pub fn add(&mut self, block: u32, joined: &[JoinedRequest], blocks: &BlockMeans) {
-        let Some(round) = blocks.round_of(block) else {
+    pub fn add(&mut self, joined: &[JoinedRequest], blocks: &BlockMeans) {
+        let Some(first) = joined.first() else {
             return;
         };
-        let Some(first) = joined.first() else {
+        let Some(round) = blocks.round_of(first.block) else {
             return;
         };
         let counted = || {

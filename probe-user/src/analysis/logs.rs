@@ -71,22 +71,10 @@ pub fn read_logs(
             window: Window::ALWAYS,
             one_clock: one_clock(manifest.clock.as_ref(), run),
         };
-        let mut block: Vec<JoinedRequest> = Vec::new();
-        let joined = join(&source, |request| {
-            if let Some(table) = &mut table {
-                table.push(request)?;
-            }
-            if block
-                .first()
-                .is_some_and(|first| first.block != request.block)
-            {
-                logged.add_block(&mut block, trim);
-            }
-            block.push(*request);
-            Ok(())
-        });
-        let JoinOutput { join, cut_short } = joined.context("cannot join records to requests")?;
-        logged.add_block(&mut block, trim);
+        let JoinOutput { join, cut_short } = join_blocks(&source, table.as_mut(), |block| {
+            logged.calls.add(block, &logged.blocks);
+            add_to_budgets(&mut logged.budgets, block, trim);
+        })?;
         logged.cut_short |= cut_short;
         logged.join = Some(join);
     }
@@ -96,17 +84,43 @@ pub fn read_logs(
     Ok(logged)
 }
 
-impl Logged {
-    /// Takes in the joined requests of a block, and empties it.
-    fn add_block(&mut self, block: &mut Vec<JoinedRequest>, trim: Trim) {
-        if let Some(first) = block.first() {
-            self.calls.add(first.block, block, &self.blocks);
-            let budget = self.budgets.entry(first.arm);
-            budget
-                .or_insert_with(|| BudgetCollector::new(trim))
-                .add(block);
+/// Joins, and hands the joined requests out block by block. `table` takes them too.
+pub fn join_blocks(
+    source: &Source<'_>,
+    mut table: Option<&mut TableWriter<JoinedRequest>>,
+    mut take: impl FnMut(&[JoinedRequest]),
+) -> anyhow::Result<JoinOutput> {
+    let mut block: Vec<JoinedRequest> = Vec::new();
+    let joined = join(source, |request| {
+        if let Some(table) = &mut table {
+            table.push(request)?;
         }
-        block.clear();
+        if block
+            .first()
+            .is_some_and(|first| first.block != request.block)
+        {
+            take(&block);
+            block.clear();
+        }
+        block.push(*request);
+        Ok(())
+    });
+    let output = joined.context("cannot join records to requests")?;
+    take(&block);
+    Ok(output)
+}
+
+/// Adds a block to the budget of its arm.
+pub fn add_to_budgets(
+    budgets: &mut BTreeMap<u16, BudgetCollector>,
+    block: &[JoinedRequest],
+    trim: Trim,
+) {
+    if let Some(first) = block.first() {
+        let budget = budgets.entry(first.arm);
+        budget
+            .or_insert_with(|| BudgetCollector::new(trim))
+            .add(block);
     }
 }
 

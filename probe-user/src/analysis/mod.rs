@@ -1,11 +1,13 @@
 //! From logs to results: block means, intervals, budget.
 
+mod association;
 pub mod blocks;
 pub mod budget;
 pub mod correct;
 pub mod in_situ;
 pub mod layers;
 pub mod logs;
+mod spectrum;
 
 use runlog::estimate::{Estimate, Unit};
 use runlog::manifest::Schedule;

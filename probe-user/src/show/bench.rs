@@ -1,10 +1,11 @@
 //! The table of `probe-user bench`.
 
 use runlog::RunDirectory;
-use runlog::analysis::{Agreement, Analysis, Budget, Verdict};
+use runlog::analysis::{Agreement, Analysis, Verdict};
 use runlog::estimate::Estimate;
 use runlog::manifest::Manifest;
 
+use crate::show::budget;
 use crate::show::calibration::print_missing;
 use crate::show::{BAD, GOOD, cells, heading, join, ledger, list, ns, table};
 
@@ -19,7 +20,7 @@ pub fn print(analysis: &Analysis, manifest: &Manifest, run: &RunDirectory) {
         verdict(agreement);
     }
     if let Some(budget) = &analysis.budget {
-        print_budget(budget);
+        budget::print(budget);
     }
     if let Some(counts) = &analysis.ledger {
         ledger(counts);
@@ -189,22 +190,4 @@ fn failures(analysis: &Analysis) {
             println!("{count} of {} requests to arm {arm}: {kind}", requests.sent);
         }
     }
-}
-
-fn print_budget(budget: &Budget) {
-    heading(format!(
-        "what a response time of arm {} is made of (probes attached, {} requests)",
-        budget.arm, budget.requests
-    ));
-    let mut table = table(&["part", "mean", "share"], 1);
-    let share = |mean_ns: f64| format!("{:.1} %", 100.0 * mean_ns / budget.end_to_end_ns);
-    for line in &budget.lines {
-        table.add_row([line.name.clone(), ns(line.mean_ns), share(line.mean_ns)]);
-    }
-    table.add_row([
-        "end to end".to_owned(),
-        ns(budget.end_to_end_ns),
-        share(budget.end_to_end_ns),
-    ]);
-    println!("{table}");
 }

@@ -1,6 +1,7 @@
 //! Results for people: tables on stdout. Colour only where stdout is a terminal; anstream sees to it.
 
 pub mod bench;
+pub mod budget;
 pub mod calibration;
 pub mod trace;
 pub mod truth;
@@ -60,7 +61,7 @@ fn ns(value: f64) -> String {
 fn value(value: f64, unit: Unit) -> String {
     match unit {
         Unit::Ns => ns(value),
-        Unit::Calls => format!("{value:.3}"),
+        Unit::Calls | Unit::Ratio => format!("{value:.3}"),
     }
 }
 
