@@ -43,6 +43,8 @@
 
 mod clock;
 mod connection;
+#[cfg(target_arch = "x86_64")]
+mod cpu;
 mod entry;
 mod errno;
 mod line;

@@ -13,6 +13,7 @@ use libc::{size_t, ssize_t};
 
 use crate::clock::{busy_wait, monotonic_ns, wait_for_call_of};
 use crate::next::{self, ReadFn};
+use crate::scan::Filter;
 use crate::site::{self, CallWord};
 use crate::{errno, marks, match_log, words};
 
@@ -118,7 +119,7 @@ unsafe extern "C" fn read_connection<const RUNG: u8>(
             // to read; nothing beyond them is looked at.
             let bytes = unsafe { slice::from_raw_parts(buffer.cast::<u8>(), length) };
             let scanner = words::scanner();
-            matched = scanner.first_of_list(bytes);
+            matched = scanner.first_of_list(bytes, Filter::in_use());
             if RUNG >= LOG
                 && let Some(rank) = matched
             {

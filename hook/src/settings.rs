@@ -5,6 +5,7 @@
 //! | `READHOOK_MODE` | the rung: `off`, `passthrough`, `lookup`, `scan` (default) or `log` |
 //! | `READHOOK_KEYWORDS` | a file with one word a line, instead of the paper's 200 |
 //! | `READHOOK_LOG` | where `log` appends |
+//! | `READHOOK_SCANNER` | `auto` (default): by vector instructions where the processor has them; `portable`: without |
 //! | `READHOOK_DELAY_NS` | busy-wait after each read of a connection, at most one minute |
 //!
 //! Nonsense in any of them is one line on stderr, and the hook passes everything through. So it does,
@@ -20,7 +21,7 @@ use core::fmt::{self, Write as _};
 
 use crate::line::Line;
 use crate::rung::{self, Rung};
-use crate::scan::Problem;
+use crate::scan::{Filter, Problem};
 use crate::words::LoadError;
 use crate::{match_log, next, words};
 
@@ -31,6 +32,7 @@ const MAX_DELAY_NS: u64 = 60_000_000_000;
 #[derive(Debug, PartialEq, Eq)]
 enum Refusal {
     Mode,
+    Scanner,
     Delay,
     Keywords(LoadError),
     LogMissing,
@@ -43,6 +45,7 @@ impl fmt::Display for Refusal {
             Self::Mode => {
                 f.write_str("READHOOK_MODE must be off, passthrough, lookup, scan or log")
             }
+            Self::Scanner => f.write_str("READHOOK_SCANNER must be auto or portable"),
             Self::Delay => write!(
                 f,
                 "READHOOK_DELAY_NS must be a whole number from 0 to {MAX_DELAY_NS}"
@@ -102,6 +105,11 @@ fn chosen(
         None => Rung::Scan,
         Some(name) => parse_rung(name.to_bytes()).ok_or(Refusal::Mode)?,
     };
+    match variable(c"READHOOK_SCANNER").map(CStr::to_bytes) {
+        None | Some(b"auto") => Filter::fastest().put_in_use(),
+        Some(b"portable") => {}
+        Some(_) => return Err(Refusal::Scanner),
+    }
     let delay_ns = match variable(c"READHOOK_DELAY_NS") {
         None => 0,
         Some(number) => parse_delay(number.to_bytes()).ok_or(Refusal::Delay)?,

@@ -111,6 +111,7 @@ fn read_file(path: &CStr, buffer: &mut [u8]) -> Result<usize, LoadError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scan::Filter;
 
     #[test]
     fn a_file_becomes_the_list_and_bad_files_say_why() {
@@ -133,7 +134,7 @@ mod tests {
         );
         assert_eq!(scanner().word(0), b".php", "the default stays in use");
         assert_eq!(load_text(b"one\ntwo\n"), Ok(()));
-        assert_eq!(scanner().first_of_list(b"a two"), Some(1));
+        assert_eq!(scanner().first_of_list(b"a two", Filter::Portable), Some(1));
         std::fs::remove_dir_all(folder).unwrap();
     }
 }

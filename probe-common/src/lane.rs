@@ -6,7 +6,7 @@
 //! plainly there. A lane keeps what is in it when it passes to the next thread: results are sums over all
 //! lanes and CPUs.
 
-use crate::layout::Spans;
+use crate::layout::BUCKETS;
 use crate::{Counters, SpanKind};
 
 /// Kinds of span that are in lanes: those of reads and writes.
@@ -16,8 +16,11 @@ pub const KINDS: usize = SpanKind::Function as usize;
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Lane {
-    /// By kind, all but [`SpanKind::Function`].
-    pub spans: [Spans; KINDS],
+    /// How many spans fell into each bucket, by kind: all but [`SpanKind::Function`].
+    pub buckets: [[u64; BUCKETS]; KINDS],
+    /// The exact sums of the spans, in ns, by kind. They are behind the buckets, so that a copy taken
+    /// meanwhile has them last, and side by side, so that a program finds them in the cache.
+    pub sums_ns: [u64; KINDS],
     /// The ledger's counters.
     pub counters: Counters,
 }

@@ -40,22 +40,57 @@ const fn doublings() -> u32 {
 }
 
 /// The bucket of a value. Values beyond the range fall into the last bucket.
-#[inline]
+///
+/// The value has to be shifted right until it is a number of 8 bits. How far, eBPF has no instruction to tell:
+/// what compilers make of `leading_zeros` are 30 instructions that wait for one another. These are
+/// comparisons, which a processor foresees.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "eBPF programs are one function each")]
 #[must_use]
 #[allow(
     clippy::cast_possible_truncation,
-    reason = "a sub-bucket is a number of 8 bits; try_from is not const"
+    reason = "compared with the number of buckets, as u64; try_from is not const"
 )]
 pub const fn bucket_of(value: u64) -> usize {
-    // How far the value must be shifted right to become a number of 8 bits.
-    let bits = 64 - (value | 0xff).leading_zeros();
-    let doubling = bits - SUB_BUCKET_BITS;
-    let sub_bucket = (value >> doubling) as usize;
-    let bucket = (doubling << (SUB_BUCKET_BITS - 1)) as usize + sub_bucket;
-    if bucket < BUCKETS {
-        bucket
+    let place = Place {
+        sub_bucket: value,
+        first: 0,
+    };
+    let place = place
+        .halved_above(SUB_BUCKET_BITS + 16, 16)
+        .halved_above(SUB_BUCKET_BITS + 8, 8)
+        .halved_above(SUB_BUCKET_BITS + 4, 4)
+        .halved_above(SUB_BUCKET_BITS + 2, 2)
+        .halved_above(SUB_BUCKET_BITS + 1, 1)
+        .halved_above(SUB_BUCKET_BITS, 1);
+    let bucket = place.first + place.sub_bucket;
+    if bucket < BUCKETS as u64 {
+        bucket as usize
     } else {
         BUCKETS - 1
+    }
+}
+
+/// A value on its way to its bucket.
+struct Place {
+    /// What is left of the value.
+    sub_bucket: u64,
+    /// The bucket of sub-bucket 0 of its doubling.
+    first: u64,
+}
+
+impl Place {
+    /// Halves what has more than so many bits, so many times.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "eBPF programs are one function each")]
+    const fn halved_above(self, bits: u32, times: u32) -> Self {
+        if self.sub_bucket < 1 << bits {
+            return self;
+        }
+        Self {
+            sub_bucket: self.sub_bucket >> times,
+            first: self.first + (HALF * times) as u64,
+        }
     }
 }
 

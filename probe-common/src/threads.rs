@@ -1,7 +1,7 @@
 //! What the eBPF programs remember between probe hits: of processes, threads and connections.
 //!
-//! Each table has slots, found by the low bits of a number without a hash: in a program, a look into an
-//! array is two instructions, and into a hash table a call. What finds its slot taken by another is in a
+//! Each table has slots, found by the low bits of a number without a hash: in a program, a look into them
+//! is two instructions, and into a hash table a call. What finds its slot taken by another is in a
 //! hash table behind.
 
 /// Threads that can be followed at once, besides those in slots.
@@ -28,6 +28,8 @@ pub struct Target {
     pub arm: u32,
     /// Whether other processes would have had this slot too; they are in the hash table.
     pub is_shared: u32,
+    /// Not used: slots are found by a shift.
+    pub reserved: u32,
 }
 
 impl Target {
@@ -73,6 +75,8 @@ pub struct Thread {
     pub returned: i64,
     /// The connection that a write goes to.
     pub connection: u64,
+    /// Not used: a slot is a cache line.
+    pub reserved: u64,
 }
 
 impl Thread {

@@ -8,15 +8,17 @@
 )]
 
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap};
+use aya_ebpf::maps::HashMap;
 use probe_common::threads::{CONNECTION_SLOTS, ConnectionSlot, MAX_CONNECTIONS};
 use probe_common::{Connection, ConnectionKey};
 
 use crate::maps::BPF_NOEXIST;
+use crate::slots::Slots;
 
 /// Slots of connections.
-#[map]
-static CONNECTIONS: Array<ConnectionSlot> = Array::with_max_entries(CONNECTION_SLOTS, 0);
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.connections")]
+static CONNECTIONS: Slots<ConnectionSlot, { CONNECTION_SLOTS as usize }> = Slots::new();
 
 /// The connection that has a slot, as for threads.
 #[map]
@@ -29,16 +31,15 @@ static MORE_CONNECTIONS: HashMap<ConnectionKey, Connection> =
     HashMap::with_max_entries(MAX_CONNECTIONS, 0);
 
 #[inline(always)]
-fn slot_of(key: ConnectionKey) -> Option<&'static mut ConnectionSlot> {
-    let slot = CONNECTIONS.get_ptr_mut(key.slot())?;
-    // SAFETY: the memory stays an entry of this map.
-    Some(unsafe { &mut *slot })
+fn slot_of(key: ConnectionKey) -> &'static mut ConnectionSlot {
+    // SAFETY: the address is in the table.
+    unsafe { &mut *CONNECTIONS.slot(key.slot()) }
 }
 
 /// An open connection.
 #[inline(always)]
 pub fn connection(key: ConnectionKey) -> Option<&'static mut Connection> {
-    let slot = slot_of(key)?;
+    let slot = slot_of(key);
     if slot.key == key {
         return Some(&mut slot.connection);
     }
@@ -53,9 +54,7 @@ pub fn connection(key: ConnectionKey) -> Option<&'static mut Connection> {
 /// Notes an open connection. False when the table is full.
 #[inline(always)]
 pub fn insert(key: ConnectionKey, connection: Connection) -> bool {
-    let Some(slot) = slot_of(key) else {
-        return false;
-    };
+    let slot = slot_of(key);
     let is_ours = slot.key == key
         || CONNECTION_SLOT_OWNERS
             .insert(key.slot(), key, BPF_NOEXIST)
@@ -72,9 +71,7 @@ pub fn insert(key: ConnectionKey, connection: Connection) -> bool {
 /// Forgets a connection.
 #[inline(always)]
 pub fn remove(key: ConnectionKey) {
-    let Some(slot) = slot_of(key) else {
-        return;
-    };
+    let slot = slot_of(key);
     if slot.key == key {
         slot.key = ConnectionKey::default();
         let _ = CONNECTION_SLOT_OWNERS.remove(key.slot());

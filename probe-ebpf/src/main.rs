@@ -29,6 +29,7 @@ mod maps;
 mod own_stack;
 mod self_test;
 mod sites;
+mod slots;
 mod spans;
 mod syscalls;
 mod tally;

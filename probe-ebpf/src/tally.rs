@@ -87,11 +87,11 @@ impl Tally {
     pub fn add_span(&mut self, kind: SpanKind, span_ns: u64) {
         match &mut self.lane {
             Some(lane) if (kind as usize) < KINDS => {
-                let spans = &mut lane.spans[kind as usize];
-                if let Some(count) = spans.buckets.get_mut(bucket(span_ns)) {
+                if let Some(count) = lane.buckets[kind as usize].get_mut(bucket(span_ns)) {
                     *count += 1;
                 }
-                spans.sum_ns = spans.sum_ns.wrapping_add(span_ns);
+                let sum_ns = &mut lane.sums_ns[kind as usize];
+                *sum_ns = sum_ns.wrapping_add(span_ns);
             }
             _ => maps::add_span(self.arm, kind, span_ns),
         }

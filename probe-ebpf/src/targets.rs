@@ -6,19 +6,26 @@
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap};
+use aya_ebpf::maps::HashMap;
 use probe_common::Target;
 use probe_common::threads::{MAX_TARGETS, TARGET_SLOTS};
 
+use crate::slots::Slots;
+
+// Only the agent writes to the next two tables. Reads are volatile, so that the compiler does not take
+// for granted what nothing in the programs changes.
+
 /// Whether new spans are to be observed: 1 from when all probes are attached until the first is
 /// detached. So each span that is begun has both of its ends watched.
-#[map]
-static OBSERVING: Array<u32> = Array::with_max_entries(1, 0);
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.observing")]
+static OBSERVING: Slots<u32, 1> = Slots::new();
 
 /// Slots of traced processes. This is what any other process's system calls are held against, so
 /// it has to be quick.
-#[map]
-static TARGETS: Array<Target> = Array::with_max_entries(TARGET_SLOTS, 0);
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.targets")]
+static TARGETS: Slots<Target, { TARGET_SLOTS as usize }> = Slots::new();
 
 /// The arms of traced processes whose slot another has.
 #[map]
@@ -43,17 +50,21 @@ pub fn current() -> Current {
 /// Whether new spans are observed.
 #[inline(always)]
 pub fn is_observing() -> bool {
-    OBSERVING.get(0).is_some_and(|observing| *observing != 0)
+    // SAFETY: the address is in the table.
+    unsafe { OBSERVING.slot(0).read_volatile() != 0 }
 }
 
 /// The arm of a process; `None` when it is not traced.
 #[inline(always)]
 pub fn target(tgid: u32) -> Option<u32> {
-    let slot = TARGETS.get(Target::slot_of(tgid))?;
-    if slot.tgid == tgid {
-        return Some(slot.arm);
+    let slot = TARGETS.slot(tgid);
+    // SAFETY: the address is in the table.
+    if unsafe { (&raw const (*slot).tgid).read_volatile() } == tgid {
+        // SAFETY: as above.
+        return Some(unsafe { (&raw const (*slot).arm).read_volatile() });
     }
-    if slot.is_shared == 0 {
+    // SAFETY: as above.
+    if unsafe { (&raw const (*slot).is_shared).read_volatile() } == 0 {
         return None;
     }
     // SAFETY: entries are written by the agent before the probes are attached and not changed

@@ -5,17 +5,19 @@
 )]
 
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap};
+use aya_ebpf::maps::HashMap;
 use probe_common::Thread;
 use probe_common::threads::{MAX_THREADS, THREAD_SLOTS};
 
 use crate::maps::BPF_NOEXIST;
+use crate::slots::Slots;
 use crate::tally::{give_lane_back, take_lane};
 use crate::targets::Current;
 
 /// Slots of threads.
-#[map]
-static THREADS: Array<Thread> = Array::with_max_entries(THREAD_SLOTS, 0);
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.threads")]
+static THREADS: Slots<Thread, { THREAD_SLOTS as usize }> = Slots::new();
 
 /// The thread that has a slot. Its insertion is what decides who gets it: old kernels have no other
 /// compare-and-exchange for programs.
@@ -29,9 +31,8 @@ static MORE_THREADS: HashMap<u32, Thread> = HashMap::with_max_entries(MAX_THREAD
 /// What a thread is doing; `None` when it is not followed.
 #[inline(always)]
 pub fn thread(tid: u32) -> Option<&'static mut Thread> {
-    let slot = THREADS.get_ptr_mut(Thread::slot_of(tid))?;
     // SAFETY: as below.
-    let slot = unsafe { &mut *slot };
+    let slot = unsafe { &mut *THREADS.slot(tid) };
     if slot.tid == tid {
         return Some(slot);
     }
@@ -71,9 +72,8 @@ fn insert(current: Current) -> Option<&'static mut Thread> {
         .insert(slot, current.tid, BPF_NOEXIST)
         .is_ok()
     {
-        let thread = THREADS.get_ptr_mut(slot)?;
         // SAFETY: the slot is ours from now on.
-        let thread = unsafe { &mut *thread };
+        let thread = unsafe { &mut *THREADS.slot(slot) };
         thread.tid = current.tid;
         return Some(thread);
     }

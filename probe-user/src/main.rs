@@ -18,13 +18,17 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use log::LevelFilter;
 
+use crate::command::analyze::AnalyzeArguments;
 use crate::command::bare::BareArguments;
 use crate::command::bench::BenchArguments;
 use crate::command::calibrate::CalibrateArguments;
+use crate::command::compare::CompareArguments;
 use crate::command::correlate::CorrelateArguments;
 use crate::command::trace::TraceArguments;
 use crate::command::truth::TruthArguments;
-use crate::command::{End, bare, bench, calibrate, correlate, kernel_histogram, trace, truth};
+use crate::command::{
+    End, analyze, bare, bench, calibrate, compare, correlate, kernel_histogram, trace, truth,
+};
 use crate::run::calibration::worker as calibrate_worker;
 use crate::run::micro_worker::{self, WorkerArguments};
 
@@ -40,6 +44,7 @@ Examples:
   sudo probe-user bench -- java Server.java {port}    on a server of yours
   sudo probe-user trace --port 6379 --duration 10
   sudo probe-user truth                           does it find delays that it did not make?
+  probe-user analyze --arm without=a.csv --arm with=b.csv    compare what was recorded
 
 Exit codes: 0 complete, 1 error, 2 usage, 3 cut short (what was measured is kept), 4 not usable"
 )]
@@ -60,6 +65,10 @@ enum Command {
     Calibrate(CalibrateArguments),
     /// Join the records of a finished run to its requests
     Correlate(CorrelateArguments),
+    /// Compare recorded arms: a run's, or those of CSV files and HDR logs
+    Analyze(AnalyzeArguments),
+    /// Show the comparisons of several runs side by side
+    Compare(CompareArguments),
     /// The measured process of the micro layer
     #[command(hide = true)]
     MicroWorker(WorkerArguments),
@@ -87,6 +96,8 @@ async fn main() -> ExitCode {
         Command::Truth(arguments) => truth::truth(arguments).await,
         Command::Calibrate(arguments) => calibrate::calibrate_all(arguments).await,
         Command::Correlate(arguments) => correlate::correlate(&arguments),
+        Command::Analyze(arguments) => analyze::analyze(&arguments),
+        Command::Compare(arguments) => compare::compare(&arguments),
         Command::MicroWorker(arguments) => micro_worker::work(&arguments).map(|()| End::Complete),
         Command::Bare(arguments) => bare::bare(arguments).await,
         Command::CalibrateWorker(arguments) => {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use runlog::analysis::Analysis;
 use runlog::calibration::CalibrationReport;
+use runlog::comparison::{Comparisons, Settings};
 use runlog::correlation::Correlation;
 use runlog::manifest::Manifest;
 use runlog::summary::LoadSummary;
@@ -36,6 +37,14 @@ fn main() -> Result<()> {
     json::write(
         &folder.join("correlation.json"),
         &schemars::schema_for!(Correlation),
+    )?;
+    json::write(
+        &folder.join("comparison.json"),
+        &schemars::schema_for!(Comparisons),
+    )?;
+    json::write(
+        &folder.join("settings.json"),
+        &schemars::schema_for!(Settings),
     )?;
     json::write(&folder.join("trace.json"), &schemars::schema_for!(Trace))?;
     json::write(

@@ -341,6 +341,7 @@ pub enum ClockRelation {
 mod tests {
     use super::*;
     use crate::calibration::CalibrationReport;
+    use crate::comparison::{Comparisons, Settings};
     use crate::correlation::Correlation;
     use crate::estimate::Unit;
     use crate::manifest::Manifest;
@@ -401,8 +402,8 @@ mod tests {
                     lines: vec![],
                 }],
                 association: Some(Association {
-                    rank_correlation: estimate(Unit::Ratio),
-                    slope: estimate(Unit::Ratio),
+                    rank_correlation: estimate(Unit::One),
+                    slope: estimate(Unit::One),
                     most_requests_of_a_block: 400,
                 }),
                 waited_for: 0,
@@ -446,6 +447,8 @@ mod tests {
             ("calibration", schemars::schema_for!(CalibrationReport)),
             ("correlation", schemars::schema_for!(Correlation)),
             ("load", schemars::schema_for!(LoadSummary)),
+            ("comparison", schemars::schema_for!(Comparisons)),
+            ("settings", schemars::schema_for!(Settings)),
             ("trace", schemars::schema_for!(Trace)),
             ("truth", schemars::schema_for!(Truth)),
         ];

@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 pub enum Unit {
     /// Nanoseconds.
     Ns,
+    /// Milliseconds.
+    Ms,
     /// Calls.
     Calls,
-    /// A number without a unit.
-    Ratio,
+    /// A ratio or a share.
+    One,
 }
 
 /// A point estimate with its interval, estimand and method.

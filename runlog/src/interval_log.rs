@@ -2,7 +2,7 @@
 //! tools.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write as _};
+use std::io::{BufWriter, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::interval_log::{
-    IntervalLogIterator, IntervalLogWriterBuilder, LogEntry, Tag,
+    IntervalLogIterator, IntervalLogWriterBuilder, LogEntry, LogIteratorError, Tag,
 };
 use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer};
 
@@ -71,6 +71,16 @@ pub fn write(
     out.flush().map_err(Error::io(path))
 }
 
+/// Whether a log's first line says that hookprobe wrote it. Others do not say what unit their values
+/// have.
+pub fn is_ours(path: &Path) -> Result<bool> {
+    let mut start = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(64).read_to_end(&mut start))
+        .map_err(Error::io(path))?;
+    Ok(start.starts_with(b"#hookprobe"))
+}
+
 /// Reads all intervals of a file.
 pub fn read(path: impl Into<PathBuf>) -> Result<Vec<Interval>> {
     let path = path.into();
@@ -78,8 +88,17 @@ pub fn read(path: impl Into<PathBuf>) -> Result<Vec<Interval>> {
     let mut deserializer = Deserializer::new();
     let mut intervals = Vec::new();
     for entry in IntervalLogIterator::new(&bytes) {
-        let entry = entry
-            .map_err(|error| Error::format(&path, format!("is not an HDR log ({error:?})")))?;
+        let entry = entry.map_err(|LogIteratorError::ParseError { offset }| {
+            let line = 1 + bytes
+                .iter()
+                .take(offset)
+                .filter(|byte| **byte == b'\n')
+                .count();
+            Error::format(
+                &path,
+                format!("line {line}: is no line of an HDR interval log (format 1.3)"),
+            )
+        })?;
         let LogEntry::Interval(interval) = entry else {
             continue;
         };
@@ -87,7 +106,11 @@ pub fn read(path: impl Into<PathBuf>) -> Result<Vec<Interval>> {
             .decode(interval.encoded_histogram())
             .ok()
             .and_then(|bytes| deserializer.deserialize(&mut bytes.as_slice()).ok())
-            .ok_or_else(|| Error::format(&path, "holds a histogram that cannot be read"))?;
+            .ok_or_else(|| {
+                let number = intervals.len() + 1;
+                let reason = format!("interval {number} holds a histogram that cannot be read");
+                Error::format(&path, reason)
+            })?;
         intervals.push(Interval {
             start: interval.start_timestamp(),
             duration: interval.duration(),

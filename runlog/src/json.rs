@@ -37,6 +37,26 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     })
 }
 
+/// Reads a value of type `T` that says in `schema` which version of its shape it has.
+pub fn read_version<T: DeserializeOwned>(path: &Path, schema: &str) -> Result<T> {
+    let value: serde_json::Value = read(path)?;
+    let found = value.get("schema").and_then(serde_json::Value::as_str);
+    if found != Some(schema) {
+        let found = found.unwrap_or("none");
+        return Err(Error::format(
+            path,
+            format!(
+                "has the schema \"{found}\", and this version reads \"{schema}\": use the version of \
+                 hookprobe that wrote it"
+            ),
+        ));
+    }
+    serde_json::from_value(value).map_err(|source| Error::Json {
+        path: path.to_owned(),
+        source,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,6 +74,30 @@ mod tests {
         let source = std::error::Error::source(&error).unwrap().to_string();
         assert!(error.to_string().ends_with("a.json"), "{error}");
         assert!(source.contains("line 1"), "{source}");
+    }
+
+    #[test]
+    fn another_version_is_refused_by_name() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Shape {
+            value: i32,
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        let error = |text: &str| {
+            fs::write(&path, text).unwrap();
+            read_version::<Shape>(&path, "shape/1")
+                .unwrap_err()
+                .to_string()
+        };
+        let other = error(r#"{"schema": "shape/2", "worth": 3}"#);
+        assert!(
+            other.contains("\"shape/2\"") && other.contains("\"shape/1\""),
+            "{other}"
+        );
+        assert!(error("[1]").contains("none"));
+        fs::write(&path, r#"{"schema": "shape/1", "value": 3}"#).unwrap();
+        assert_eq!(read_version::<Shape>(&path, "shape/1").unwrap().value, 3);
     }
 
     #[test]

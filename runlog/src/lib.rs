@@ -11,6 +11,7 @@
 pub mod analysis;
 pub mod calibration;
 pub mod clock;
+pub mod comparison;
 pub mod correlation;
 pub mod directory;
 pub mod error;

@@ -63,7 +63,10 @@ pub fn read(path: impl Into<PathBuf>) -> Result<Vec<Row>> {
         let line = line.trim_end_matches('\r');
         if index == 0 {
             if line != HEADER {
-                let reason = format!("line 1: expected the header \"{HEADER}\", found \"{line}\"");
+                let reason = format!(
+                    "line 1: expected the header \"{HEADER}\" (seconds since 1970 and milliseconds), \
+                     found \"{line}\"; rename and convert the columns"
+                );
                 return Err(Error::format(&path, reason));
             }
         } else if !line.is_empty() {
@@ -73,7 +76,8 @@ pub fn read(path: impl Into<PathBuf>) -> Result<Vec<Row>> {
         }
     }
     if rows.is_empty() {
-        return Err(Error::format(&path, "holds no request"));
+        let reason = format!("holds no request; expected the header \"{HEADER}\" and a line each");
+        return Err(Error::format(&path, reason));
     }
     Ok(rows)
 }
@@ -81,11 +85,12 @@ pub fn read(path: impl Into<PathBuf>) -> Result<Vec<Row>> {
 fn parse(line: &str) -> std::result::Result<Row, String> {
     let (start, response) = line
         .split_once(',')
-        .ok_or_else(|| format!("expected two columns, found \"{line}\""))?;
-    let number = |column: &str, text: &str| match text.parse::<f64>() {
+        .ok_or_else(|| format!("expected two columns, \"{HEADER}\", found \"{line}\""))?;
+    let number = |column: &str, text: &str| match text.trim().parse::<f64>() {
         Ok(value) if value.is_finite() && value >= 0.0 => Ok(value),
         _ => Err(format!(
-            "{column} must be a number of at least 0, found \"{text}\""
+            "{column} must be a number of at least 0, found \"{text}\"; correct the line, or remove it \
+             if the request failed"
         )),
     };
     Ok(Row {

@@ -10,6 +10,7 @@
 
 pub mod bootstrap;
 pub mod change_point;
+pub mod coverage;
 pub mod dependence;
 pub mod distribution;
 pub mod grouped;

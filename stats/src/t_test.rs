@@ -1,4 +1,4 @@
-//! Student's and Welch's t-test of two sets of independent values.
+//! Student's and Welch's t-test of two sets of independent values, and Student's of pairs.
 //!
 //! Requests are not independent: over requests these tests find differences that are not there. The
 //! paper's procedure is Student's over requests; over block means Welch's is ours.
@@ -79,6 +79,17 @@ pub fn welch(control: &Moments, treatment: &Moments) -> Option<TTest> {
         treatment.mean - control.mean,
         squared_error,
         degrees_of_freedom,
+    )
+}
+
+/// Student's t-test of differences of pairs. `None` below two, or if they do not vary.
+#[must_use]
+pub fn paired(differences: &[f64]) -> Option<TTest> {
+    let moments = Moments::of(differences)?;
+    TTest::new(
+        moments.mean,
+        moments.squared_error(),
+        (moments.count - 1) as f64,
     )
 }
 

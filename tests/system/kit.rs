@@ -345,6 +345,12 @@ pub fn recursion_misses(ledger: &serde_json::Value) -> u64 {
     misses.filter_map(serde_json::Value::as_u64).sum()
 }
 
+/// The clock that everything is logged in.
+pub fn monotonic_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
+}
+
 /// A port that nobody uses now.
 pub fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?

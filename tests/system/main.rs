@@ -14,10 +14,13 @@ mod function;
 mod header;
 mod histograms;
 mod hook;
+mod join;
 mod kit;
 mod leaks;
 mod loadgen;
 mod reader;
+mod scripted;
+mod sequence_log;
 mod skips;
 mod sut;
 mod trace;
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         bad_input::TESTS,
         unprivileged::TESTS,
         bench::TESTS,
+        join::TESTS,
         calibration::TESTS,
         trace::TESTS,
         function::TESTS,

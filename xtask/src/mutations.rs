@@ -50,8 +50,8 @@ const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "bucket function: the first doubling begins at 512 ns instead of 256",
         file: "probe-common/src/layout.rs",
-        sound: "64 - (value | 0xff).leading_zeros()",
-        broken: "64 - (value | 0x1ff).leading_zeros()",
+        sound: ".halved_above(SUB_BUCKET_BITS, 1)",
+        broken: ".halved_above(SUB_BUCKET_BITS + 1, 1)",
         test: "histograms::the_kernels_buckets_are_those_of_hdrhistogram",
     },
     Mutation {

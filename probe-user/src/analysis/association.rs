@@ -43,13 +43,13 @@ impl AssociationCollector {
         Some(Association {
             rank_correlation: estimate(
                 mean_interval(&self.rank_correlations)?,
-                Unit::Ratio,
+                Unit::One,
                 "mean over blocks of Spearman's rank correlation of response time and hook overhead",
                 method,
             ),
             slope: estimate(
                 mean_interval(&self.slopes)?,
-                Unit::Ratio,
+                Unit::One,
                 "mean over blocks of the Theil-Sen slope of response time on hook overhead",
                 method,
             ),

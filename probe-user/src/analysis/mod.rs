@@ -7,6 +7,7 @@ pub mod correct;
 pub mod in_situ;
 pub mod layers;
 pub mod logs;
+pub mod recorded;
 mod spectrum;
 
 use runlog::estimate::{Estimate, Unit};

@@ -1,8 +1,10 @@
 //! The commands.
 
+pub mod analyze;
 pub mod bare;
 pub mod bench;
 pub mod calibrate;
+pub mod compare;
 pub mod correlate;
 pub mod events;
 mod function;

@@ -3,20 +3,20 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::mem;
-use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use aya::Ebpf;
+use aya::programs::RawTracePoint;
 use aya::programs::raw_trace_point::RawTracePointLink;
-use aya::programs::{RawTracePoint, UProbe};
 
 use crate::discover::processes::Pid;
 use crate::discover::sites::LoadedHook;
 use crate::probes::pair::{self, AttachedPair, KernelProbe, program};
 use crate::probes::perf::{self, Place, Uprobe};
 use crate::probes::site_offset::{SiteOffset, at_site};
+use crate::probes::uprobes::UprobePrograms;
 
 /// The function that `--symbol` or `--offset` names, in the file of one process.
 #[derive(Clone, Debug)]
@@ -69,6 +69,7 @@ pub const FUNCTION_ENDS: [(&str, &str); 2] = [
 /// once: its probes fire for all of them, and would count twice.
 pub fn attach(
     ebpf: &mut Ebpf,
+    programs: &UprobePrograms,
     kernel_probe: KernelProbe,
     site_offset: &SiteOffset,
     targets: &[Target],
@@ -85,12 +86,12 @@ pub fn attach(
         if let Some(hook) = &target.hook
             && probed.insert((file_identity(&hook.reachable)?, 0))
         {
-            uprobes.extend(attach_sites(ebpf, site_offset, hook)?);
+            uprobes.extend(attach_sites(programs, site_offset, hook)?);
         }
         if let Some(function) = &target.function
             && probed.insert((file_identity(&function.file)?, function.offset))
         {
-            uprobes.extend(attach_function(ebpf, function)?);
+            uprobes.extend(attach_function(programs, function)?);
         }
     }
     Ok(Attached {
@@ -107,7 +108,7 @@ fn file_identity(path: &Path) -> anyhow::Result<(u64, u64)> {
 }
 
 fn attach_sites(
-    ebpf: &mut Ebpf,
+    programs: &UprobePrograms,
     site_offset: &SiteOffset,
     hook: &LoadedHook,
 ) -> anyhow::Result<Vec<Uprobe>> {
@@ -127,32 +128,32 @@ fn attach_sites(
                 site.name
             );
         }
-        let probe: &mut UProbe = program(ebpf, &site.name)?;
         let place = Place {
             path: &hook.reachable,
             offset: site.offset + at_site(site_offset, &hook.reachable, site.offset),
             semaphore_offset: site.semaphore_offset,
             is_return: false,
         };
-        let uprobe = perf::attach(probe.fd()?.as_fd(), place)
+        let uprobe = programs
+            .attach(&site.name, place)
             .with_context(|| format!("cannot attach to {}:{}", hook.path.display(), site.name))?;
         uprobes.push(uprobe);
     }
     Ok(uprobes)
 }
 
-fn attach_function(ebpf: &mut Ebpf, function: &Function) -> anyhow::Result<Vec<Uprobe>> {
+fn attach_function(programs: &UprobePrograms, function: &Function) -> anyhow::Result<Vec<Uprobe>> {
     let ends = [(false, FUNCTION_PROGRAMS[0]), (true, FUNCTION_PROGRAMS[1])];
     ends.into_iter()
         .map(|(is_return, name)| {
-            let probe: &mut UProbe = program(ebpf, name)?;
             let place = Place {
                 path: &function.file,
                 offset: function.offset,
                 semaphore_offset: None,
                 is_return,
             };
-            perf::attach(probe.fd()?.as_fd(), place)
+            programs
+                .attach(name, place)
                 .with_context(|| format!("cannot attach to {}", function.file.display()))
         })
         .collect()

@@ -13,6 +13,7 @@ use crate::probes::loader::OBJECT;
 use crate::probes::pair::program;
 use crate::probes::perf::{self, Place};
 use crate::probes::site_offset::{SiteChoice, at_site};
+use crate::probes::uprobes::UprobePrograms;
 
 /// The site that fires once a hooked read.
 const READ_DONE: &str = "read_done";
@@ -33,7 +34,8 @@ impl Bare {
         })
     }
 
-    /// Attaches a uprobe and uretprobe to the function that begins at `offset` of a file.
+    /// Attaches a uprobe and uretprobe to the function that begins at `offset` of a file, by perf events:
+    /// so other tools do it.
     pub fn attach_to_function(&mut self, file: &Path, offset: u64) -> anyhow::Result<()> {
         for (is_return, name) in [(false, "bare_entry"), (true, "bare_return")] {
             let place = Place {
@@ -47,7 +49,7 @@ impl Bare {
         Ok(())
     }
 
-    /// Attaches a uprobe to the site of a hook that fires once a read.
+    /// Attaches a uprobe to the site of a hook that fires once a read, as ours are attached.
     pub fn attach_to_site(&mut self, hook: &LoadedHook) -> anyhow::Result<()> {
         let site = hook.sites.iter().find(|site| site.name == READ_DONE);
         let site = site.with_context(|| format!("the hook has no site {READ_DONE}"))?;
@@ -58,7 +60,10 @@ impl Bare {
             semaphore_offset: site.semaphore_offset,
             is_return: false,
         };
-        self.attach_uprobe("bare_entry", place)
+        let programs = UprobePrograms::load(&mut self.ebpf, ["bare_entry"].into_iter())?;
+        let uprobe = programs.attach("bare_entry", place)?;
+        self.links.push(Box::new((uprobe, programs)));
+        Ok(())
     }
 
     /// Attaches to the tracepoints of all system calls, with BTF.

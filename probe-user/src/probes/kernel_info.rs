@@ -7,11 +7,13 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::mem;
-use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 
 use aya_obj::generated::{
-    bpf_attr, bpf_cmd, bpf_link_info, bpf_link_type, bpf_perf_event_type, bpf_prog_info,
+    bpf_cmd, bpf_link_info, bpf_link_type, bpf_perf_event_type, bpf_prog_info,
 };
+
+use crate::probes::bpf::{bpf, bpf_fd, empty_attr};
 
 /// What the kernel counts of a program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,9 +89,7 @@ fn next_link(id: u32) -> io::Result<Option<u32>> {
 fn link_by_id(id: u32) -> io::Result<OwnedFd> {
     let mut attr = empty_attr();
     attr.__bindgen_anon_6.__bindgen_anon_1.link_id = id;
-    let fd = bpf(bpf_cmd::BPF_LINK_GET_FD_BY_ID, &mut attr)?;
-    // SAFETY: the kernel has just given us this descriptor.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    bpf_fd(bpf_cmd::BPF_LINK_GET_FD_BY_ID, &mut attr)
 }
 
 /// Fills `info`, which must be the kernel's type for this kind of object. An older kernel, which knows
@@ -100,19 +100,4 @@ fn object_info<T>(object: BorrowedFd<'_>, info: &mut T) -> io::Result<()> {
     attr.info.info_len = u32::try_from(size_of::<T>()).map_err(io::Error::other)?;
     attr.info.info = std::ptr::from_mut(info).addr() as u64;
     bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr).map(|_| ())
-}
-
-fn empty_attr() -> bpf_attr {
-    // SAFETY: all-zero bytes are a valid bpf_attr.
-    unsafe { mem::zeroed() }
-}
-
-fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<i32> {
-    let size = size_of::<bpf_attr>();
-    // SAFETY: `attr` is as large as said, and complete for the command.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size) };
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    i32::try_from(result).map_err(io::Error::other)
 }

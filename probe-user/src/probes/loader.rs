@@ -5,8 +5,8 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use anyhow::Context as _;
-use aya::maps::{Array, MapError};
-use aya::programs::{RawTracePoint, UProbe};
+use aya::maps::MapError;
+use aya::programs::RawTracePoint;
 use aya::sys::{Stats, enable_stats};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
@@ -28,6 +28,7 @@ use crate::probes::ring::{Ring, WakeUps};
 use crate::probes::site_offset::{SiteChoice, SiteOffset};
 use crate::probes::spans::{self, Durations};
 use crate::probes::tables;
+use crate::probes::uprobes::UprobePrograms;
 
 /// The programs, as built by `build.rs`.
 pub(super) static OBJECT: &[u8] =
@@ -96,6 +97,7 @@ pub enum LoadError {
 /// The loaded probes.
 pub struct Probes {
     ebpf: Ebpf,
+    uprobe_programs: UprobePrograms,
     /// Carries the eBPF side's rare messages to the log.
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     ring: Option<Ring>,
@@ -151,6 +153,12 @@ impl Probes {
             .map_err(|error| {
                 no_room(&error, memory, ring_bytes).unwrap_or_else(|| classify(&error))
             })?;
+        let times_functions = options.function_threads > 0;
+        let of_functions = FUNCTION_PROGRAMS.into_iter().filter(|_| times_functions);
+        let names = SITE_PROGRAMS.into_iter().chain(of_functions);
+        // Before maps are taken out of the object.
+        let uprobe_programs =
+            UprobePrograms::load(&mut ebpf, names).map_err(|error| classify(error.as_ref()))?;
         let logger = EbpfLogger::init(&mut ebpf).ok();
         let ring = match options.ring_bytes {
             Some(_) => {
@@ -159,12 +167,6 @@ impl Probes {
             }
             None => None,
         };
-        let times_functions = options.function_threads > 0;
-        let of_functions = FUNCTION_PROGRAMS.into_iter().filter(|_| times_functions);
-        for name in SITE_PROGRAMS.into_iter().chain(of_functions) {
-            let program: &mut UProbe = program(&mut ebpf, name)?;
-            load(|| Ok(program.load()?)).map_err(|error| classify(error.as_ref()))?;
-        }
         for (name, _) in FUNCTION_ENDS.into_iter().filter(|_| times_functions) {
             let program: &mut RawTracePoint = program(&mut ebpf, name)?;
             load(|| Ok(program.load()?)).map_err(|error| classify(error.as_ref()))?;
@@ -187,6 +189,7 @@ impl Probes {
         };
         Ok(Self {
             ebpf,
+            uprobe_programs,
             logger,
             ring,
             choice,
@@ -219,6 +222,7 @@ impl Probes {
         if self.attached.is_none() {
             let attached = attach(
                 &mut self.ebpf,
+                &self.uprobe_programs,
                 self.choice.probe,
                 &self.site_offset,
                 &self.targets,
@@ -232,9 +236,7 @@ impl Probes {
 
     /// Lets the programs begin new spans, or not.
     fn observe(&mut self, observe: bool) -> anyhow::Result<()> {
-        let map = self.ebpf.map_mut("OBSERVING").context("no map OBSERVING")?;
-        let mut map: Array<_, u32> = map.try_into()?;
-        Ok(map.set(0, u32::from(observe), 0)?)
+        tables::set_table(&mut self.ebpf, "observing", &u32::from(observe))
     }
 
     /// Detaches, waits until no program runs any more, and notes which spans were open.
@@ -331,11 +333,13 @@ impl Probes {
     /// hits of over.
     fn program_runs(&self) -> anyhow::Result<BTreeMap<String, ProgramRuns>> {
         let mut runs = BTreeMap::new();
-        for (name, program) in self.ebpf.programs() {
-            let Ok(fd) = program.fd() else {
-                continue; // not loaded
-            };
-            let counts = kernel_info::program_counts(fd.as_fd())
+        let others = self.ebpf.programs().filter_map(|(name, program)| {
+            let is_loaded = program.fd().ok()?;
+            Some((name, is_loaded.as_fd()))
+        });
+        // Some kernels have the same programs by both ways, and then the same counts.
+        for (name, fd) in others.chain(self.uprobe_programs.iter()) {
+            let counts = kernel_info::program_counts(fd)
                 .with_context(|| format!("cannot read what the kernel counts of {name}"))?;
             let is_counted = self.options.program_stats && counts.runs > 0;
             if is_counted || counts.recursion_misses > 0 {
@@ -362,7 +366,11 @@ impl Probes {
             kernel_probe: self.choice.probe.name().to_owned(),
             passed_over: self.choice.passed_over.clone(),
             site_offset: self.site_offset.bytes,
-            site_offset_reason: self.site_offset.reason.clone(),
+            site_offset_reason: format!(
+                "{}; attached {}",
+                self.site_offset.reason,
+                self.uprobe_programs.way()
+            ),
             ring_bytes: self.options.ring_bytes.unwrap_or(0),
             histogram_bytes: memory.bytes(),
             possible_cpus: memory.cpus,

@@ -2,6 +2,7 @@
 
 pub mod attach;
 pub mod bare;
+mod bpf;
 pub mod kernel_info;
 mod lanes;
 pub mod ledger;
@@ -17,6 +18,7 @@ pub mod self_test;
 pub mod site_offset;
 pub mod spans;
 mod tables;
+mod uprobes;
 
 pub use loader::{LoadError, Options, Probes};
 pub use pair::KernelProbe;

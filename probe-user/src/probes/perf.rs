@@ -38,7 +38,16 @@ pub struct Place<'p> {
 /// An attached uprobe. Dropping it detaches, and waits for the kernel to have done so.
 #[derive(Debug)]
 pub struct Uprobe {
-    _event: OwnedFd,
+    _event_or_link: OwnedFd,
+}
+
+impl Uprobe {
+    /// Of the descriptor that closing detaches.
+    pub fn new(event_or_link: OwnedFd) -> Self {
+        Self {
+            _event_or_link: event_or_link,
+        }
+    }
 }
 
 /// Attaches `program` to `place`, for every process that has mapped the file.
@@ -77,7 +86,7 @@ pub fn attach(program: BorrowedFd<'_>, place: Place<'_>) -> io::Result<Uprobe> {
     if unsafe { ioctls::ENABLE(event.as_raw_fd(), 0) } < 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(Uprobe { _event: event })
+    Ok(Uprobe::new(event))
 }
 
 fn uprobe_type() -> io::Result<u32> {

@@ -38,17 +38,20 @@ pub fn over_all(ebpf: &Ebpf, arm: u32, kind: SpanKind) -> anyhow::Result<Spans> 
         buckets: [0; BUCKETS],
         sum_ns: 0,
     };
-    let mut add = |part: &Spans| {
-        for (total, count) in total.buckets.iter_mut().zip(&part.buckets) {
+    let mut add = |buckets: &[u64; BUCKETS], sum_ns: u64| {
+        for (total, count) in total.buckets.iter_mut().zip(buckets) {
             *total += count;
         }
-        total.sum_ns = total.sum_ns.wrapping_add(part.sum_ns);
+        total.sum_ns = total.sum_ns.wrapping_add(sum_ns);
     };
     for of_cpu in map.get(&kind.index(arm), 0)?.iter() {
-        add(of_cpu);
+        add(&of_cpu.buckets, of_cpu.sum_ns);
     }
     if (kind as usize) < lane::KINDS {
-        lanes::each_of_arm(ebpf, arm, |lane| add(&lane.spans[kind as usize]))?;
+        let kind = kind as usize;
+        lanes::each_of_arm(ebpf, arm, |lane| {
+            add(&lane.buckets[kind], lane.sums_ns[kind])
+        })?;
     }
     Ok(total)
 }

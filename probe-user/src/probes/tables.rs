@@ -3,10 +3,12 @@
 //!
 //! Where each number has its slot is in [`probe_common::threads`].
 
+use std::mem;
+
 use anyhow::Context as _;
 use aya::maps::{Array, HashMap, Map, MapData};
 use aya::{Ebpf, Pod};
-use probe_common::threads::{IN_READ, IN_WRITE};
+use probe_common::threads::{CONNECTION_SLOTS, IN_READ, IN_WRITE, TARGET_SLOTS, THREAD_SLOTS};
 use probe_common::{Connection, ConnectionKey, ConnectionSlot, OpenCalls, Thread};
 
 use crate::probes::attach::Target;
@@ -14,44 +16,41 @@ use crate::probes::ledger::InFlight;
 
 /// Names the processes to trace.
 pub fn set_targets(ebpf: &mut Ebpf, targets: &[Target]) -> anyhow::Result<()> {
+    let mut slots: Box<[probe_common::Target; TARGET_SLOTS as usize]> = table(ebpf, "targets")?;
     for target in targets {
         let tgid = target.pid.cast_unsigned();
-        let slot = probe_common::Target::slot_of(tgid);
-        let mut slots: Array<_, probe_common::Target> = map(ebpf, "TARGETS")?.try_into()?;
-        let mut entry = slots.get(&slot, 0)?;
+        let entry = &mut slots[probe_common::Target::slot_of(tgid) as usize];
         if entry.tgid == 0 || entry.tgid == tgid {
             entry.tgid = tgid;
             entry.arm = target.arm;
-            slots.set(slot, entry, 0)?;
         } else {
             entry.is_shared = 1;
-            slots.set(slot, entry, 0)?;
             let mut more: HashMap<_, u32, u32> = map(ebpf, "MORE_TARGETS")?.try_into()?;
             more.insert(tgid, target.arm, 0)?;
         }
     }
-    Ok(())
+    set_table(ebpf, "targets", &*slots)
 }
 
 /// Counts what was in flight and forgets what threads and connections were doing: by the next attach it
 /// will be out of date.
 pub fn settle(ebpf: &mut Ebpf) -> anyhow::Result<InFlight> {
     let mut in_flight = InFlight::default();
+    let mut threads: Box<[Thread; THREAD_SLOTS as usize]> = table(ebpf, "threads")?;
     for (slot, _) in take_all::<u32, u32>(ebpf, "THREAD_SLOT_OWNERS")? {
-        let mut slots: Array<_, Thread> = map(ebpf, "THREADS")?.try_into()?;
-        count_syscall(&mut in_flight, &slots.get(&slot, 0)?);
-        slots.set(slot, Thread::default(), 0)?;
+        let thread = mem::take(&mut threads[slot as usize]);
+        count_syscall(&mut in_flight, &thread);
     }
+    set_table(ebpf, "threads", &*threads)?;
     for (_, thread) in take_all::<u32, Thread>(ebpf, "MORE_THREADS")? {
         count_syscall(&mut in_flight, &thread);
     }
     for (_, calls) in take_all::<u32, OpenCalls>(ebpf, "OPEN_CALLS")? {
         in_flight.calls += calls.depth();
     }
-    for (slot, _) in take_all::<u32, ConnectionKey>(ebpf, "CONNECTION_SLOT_OWNERS")? {
-        let mut slots: Array<_, ConnectionSlot> = map(ebpf, "CONNECTIONS")?.try_into()?;
-        slots.set(slot, ConnectionSlot::default(), 0)?;
-    }
+    take_all::<u32, ConnectionKey>(ebpf, "CONNECTION_SLOT_OWNERS")?;
+    let no_connections = Box::new([ConnectionSlot::default(); CONNECTION_SLOTS as usize]);
+    set_table(ebpf, "connections", &*no_connections)?;
     take_all::<ConnectionKey, Connection>(ebpf, "MORE_CONNECTIONS")?;
     // What lanes hold stays: it is part of the result.
     take_all::<u32, u32>(ebpf, "LANE_OWNERS")?;
@@ -74,6 +73,18 @@ fn take_all<K: Pod, V: Pod>(ebpf: &mut Ebpf, name: &str) -> anyhow::Result<Vec<(
         table.remove(key)?;
     }
     Ok(entries)
+}
+
+/// A table of the programs' slots: the one value of a section of the object.
+fn table<T: Pod>(ebpf: &mut Ebpf, name: &str) -> anyhow::Result<Box<T>> {
+    let table: Array<_, T> = map(ebpf, &format!(".bss.{name}"))?.try_into()?;
+    Ok(Box::new(table.get(&0, 0)?))
+}
+
+/// Replaces a table of slots.
+pub fn set_table<T: Pod>(ebpf: &mut Ebpf, name: &str, table: &T) -> anyhow::Result<()> {
+    let mut map: Array<_, T> = map(ebpf, &format!(".bss.{name}"))?.try_into()?;
+    Ok(map.set(0, table, 0)?)
 }
 
 fn map<'e>(ebpf: &'e mut Ebpf, name: &str) -> anyhow::Result<&'e mut Map> {

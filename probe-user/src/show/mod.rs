@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod budget;
 pub mod calibration;
+pub mod comparison;
 pub mod trace;
 pub mod truth;
 
@@ -61,7 +62,8 @@ fn ns(value: f64) -> String {
 fn value(value: f64, unit: Unit) -> String {
     match unit {
         Unit::Ns => ns(value),
-        Unit::Calls | Unit::Ratio => format!("{value:.3}"),
+        Unit::Ms => format!("{value:.4} ms"),
+        Unit::Calls | Unit::One => format!("{value:.3}"),
     }
 }
 

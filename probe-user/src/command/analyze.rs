@@ -1,0 +1,168 @@
+//! `probe-user analyze`: compares arms that were recorded, here or elsewhere.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, ValueEnum};
+use runlog::comparison::Method;
+use stats::Trim;
+
+use crate::analysis::recorded::compare::{Choices, compare};
+use crate::analysis::recorded::read::{ArmSource, Wanted, arms_of, read};
+use crate::command::End;
+use crate::show;
+
+/// Options of `analyze`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+FILE is the folder of a run (its arm NAME, or RUN:ARM), a CSV with the columns start_time,response_time in
+seconds since 1970 and milliseconds, or an HDR interval log (.hlog). Of a run, requests with the probes
+detached are compared.
+
+Examples:
+  probe-user analyze runs/bench-20261125T101500Z
+  probe-user analyze --arm without=a.csv --arm with=b.csv
+  probe-user analyze --arm without=a.csv --arm with=b.csv --method paper --warmup 4000 --json
+  probe-user analyze --arm baseline=runs/monday --arm tuesday=runs/tuesday:baseline")]
+pub struct AnalyzeArguments {
+    /// Folder of a run, all of whose arms are compared with its first
+    #[arg(
+        value_name = "RUN",
+        conflicts_with = "arm",
+        required_unless_present = "arm"
+    )]
+    run: Option<PathBuf>,
+
+    /// An arm and where it is recorded; give several, the first is the baseline
+    #[arg(long, value_name = "NAME=FILE", value_parser = arm_source)]
+    arm: Vec<ArmSource>,
+
+    /// How to compare
+    #[arg(long, value_enum, default_value_t = MethodChoice::Blocks)]
+    method: MethodChoice,
+
+    /// First requests of each arm to leave out [default: found by change of level in a CSV; what the
+    /// run left out; none with --method paper]
+    #[arg(long, value_name = "N")]
+    warmup: Option<usize>,
+
+    /// Blocks to cut each CSV into [default: 40, fewer if they would be short]
+    #[arg(long, value_name = "N", value_parser = block_count)]
+    blocks: Option<usize>,
+
+    /// Share of a block's values that its mean leaves out at each end
+    #[arg(long, default_value_t = 0.05, value_name = "SHARE")]
+    trim: f64,
+
+    /// Unit of the values of HDR logs that hookprobe did not write
+    #[arg(long, value_enum, value_name = "UNIT")]
+    hlog_unit: Option<HlogUnit>,
+
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// How to compare arms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum MethodChoice {
+    /// By block means, with t and the block bootstrap
+    Blocks,
+    /// By requests, with Student's t, as the paper did
+    Paper,
+}
+
+/// Unit of the values of an HDR log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum HlogUnit {
+    /// Nanoseconds
+    Ns,
+    /// Microseconds
+    Us,
+    /// Milliseconds
+    Ms,
+}
+
+impl HlogUnit {
+    fn ns(self) -> f64 {
+        match self {
+            Self::Ns => 1.0,
+            Self::Us => 1e3,
+            Self::Ms => 1e6,
+        }
+    }
+}
+
+fn arm_source(text: &str) -> Result<ArmSource, String> {
+    match text.split_once('=') {
+        Some((name, place)) if !name.is_empty() && !place.is_empty() => Ok(ArmSource {
+            name: name.to_owned(),
+            place: place.to_owned(),
+        }),
+        _ => Err("expected NAME=FILE, as in baseline=a.csv".to_owned()),
+    }
+}
+
+fn block_count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if count >= 2 => Ok(count),
+        _ => Err("expected a number of at least 2".to_owned()),
+    }
+}
+
+/// The trim that an option gave.
+pub fn trim(share: f64) -> anyhow::Result<Trim> {
+    Trim::each_end(share)
+        .with_context(|| format!("--trim {share}: must be at least 0 and below 0.5"))
+}
+
+/// Compares.
+pub fn analyze(arguments: &AnalyzeArguments) -> anyhow::Result<End> {
+    let sources = match &arguments.run {
+        Some(folder) => arms_of(folder)?,
+        None => arguments.arm.clone(),
+    };
+    if sources.len() < 2 {
+        bail!("there is one arm; give another with --arm NAME=FILE to compare it with");
+    }
+    for (index, source) in sources.iter().enumerate() {
+        if sources[..index]
+            .iter()
+            .any(|other| other.name == source.name)
+        {
+            bail!(
+                "--arm {}: two arms have this name; give each its own",
+                source.name
+            );
+        }
+    }
+    let method = match arguments.method {
+        MethodChoice::Blocks => Method::Blocks,
+        MethodChoice::Paper => Method::Paper,
+    };
+    if method == Method::Paper && arguments.blocks.is_some() {
+        bail!("--blocks: --method paper has no blocks");
+    }
+    let by_requests = method == Method::Paper;
+    let wanted = Wanted {
+        warmup: by_requests,
+        file_order: by_requests,
+        foreign_unit_ns: arguments.hlog_unit.map(HlogUnit::ns),
+    };
+    let arms = sources
+        .iter()
+        .map(|source| read(source, wanted).with_context(|| format!("arm {}", source.name)));
+    let choices = Choices {
+        method,
+        warmup: arguments.warmup,
+        blocks: arguments.blocks,
+        trim: trim(arguments.trim)?,
+    };
+    let comparisons = compare(arms.collect::<anyhow::Result<_>>()?, choices)?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&comparisons)?);
+    } else {
+        show::comparison::print(&comparisons);
+    }
+    Ok(End::Complete)
+}
