@@ -243,6 +243,7 @@ fn describe(run: &RunDirectory, shape: &Shape) -> Result<()> {
             arms: arms.to_vec(),
             schedule,
             probes: Some(Probes::default()),
+            resources: None,
             calibration: None,
         },
     )

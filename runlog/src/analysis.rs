@@ -115,8 +115,19 @@ pub struct Agreement {
     /// Half of the width of that interval, in nanoseconds: smaller differences between the layers
     /// cannot be seen in this run.
     pub resolution_ns: f64,
+    /// The share of the macro difference that in-situ overhead explains; null if that difference is not
+    /// told from 0, so that any share might be.
+    pub explained_share: Option<Estimate>,
+    /// Lines of the budget that can be seen in the baseline too: read times of the hooked arm minus the
+    /// baseline's, per read, probes attached.
+    pub lines: BTreeMap<String, Estimate>,
+    /// About how many more blocks an arm would have 80 % power to see a difference as large as the hook's
+    /// cost; null unless the verdict is `unresolved`.
+    pub blocks_more: Option<usize>,
     /// What follows.
     pub verdict: Verdict,
+    /// Why no verdict is given.
+    pub withheld: Vec<String>,
 }
 
 /// Whether the layers agree.
@@ -130,6 +141,8 @@ pub enum Verdict {
     Unresolved,
     /// It does not hold 0.
     Differ,
+    /// Something speaks against any verdict. The estimates stand as they are.
+    Withheld,
 }
 
 /// The budget of a request. The lines are means over the same requests, so they add up.
@@ -384,6 +397,10 @@ mod tests {
                 unexplained: estimate(Unit::Ns),
                 verdict: Verdict::Agree,
                 resolution_ns: 0.5,
+                explained_share: Some(estimate(Unit::One)),
+                lines: [("read_syscall".to_owned(), estimate(Unit::Ns))].into(),
+                blocks_more: None,
+                withheld: vec![],
             }),
             budget: Some(Budget {
                 arm: "hooked".into(),

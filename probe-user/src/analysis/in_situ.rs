@@ -96,7 +96,8 @@ impl InSituCollector {
     }
 }
 
-fn set(rounds: &mut Vec<Option<f64>>, round: usize, mean: Option<f64>) {
+/// Puts a mean at its round.
+pub fn set(rounds: &mut Vec<Option<f64>>, round: usize, mean: Option<f64>) {
     if rounds.len() <= round {
         rounds.resize(round + 1, None);
     }

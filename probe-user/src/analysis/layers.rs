@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use probe_common::SpanKind;
-use runlog::analysis::{
-    self, Agreement, Analysis, InSitu, Join, Ledger, Macro, Micro, Requests, Verdict,
-};
+use runlog::analysis::{self, Analysis, InSitu, Join, Ledger, Macro, Micro, Requests};
 use runlog::calibration::Calibration;
 use runlog::estimate::{Estimate, Unit};
 use runlog::manifest::Manifest;
 use stats::{Trim, mean_interval, paired_difference};
 
+use crate::analysis::agreement::{Rounds, agreement, reasons_to_withhold};
 use crate::analysis::blocks::{BlockMeans, Cell};
 use crate::analysis::correct::corrected;
 use crate::analysis::in_situ::CallMeans;
@@ -54,7 +53,15 @@ pub fn analyze(
     let macro_ = layers.macro_(&manifest, no_probes.is_none());
     let in_situ = layers.in_situ(no_probes, manifest.calibration.as_ref());
     let probe_effect = layers.probe_effect();
-    let agreement = layers.agreement();
+    let withheld = reasons_to_withhold(ledger.as_ref(), &macro_, manifest.resources.as_ref());
+    let rounds = Rounds {
+        baseline: layers.cell(roles.baseline, false),
+        hooked: layers.cell(roles.hooked, false),
+        in_situ: &calls.overhead_per_request_ns,
+        reads: [roles.baseline, roles.hooked].map(|arm| logged.reads_of(arm)),
+        paired: layers.paired,
+    };
+    let agreement = agreement(&rounds, withheld);
 
     let requests: BTreeMap<String, Requests> = (0..)
         .zip(&manifest.arms)
@@ -281,45 +288,6 @@ impl Layers<'_> {
                 "difference of mean response times of the hooked arm, probes attached minus detached",
                 PAIRED_BY_ROUND,
             )
-        })
-    }
-
-    /// Compares macro difference and in-situ overhead, round by round.
-    fn agreement(&self) -> Option<Agreement> {
-        let per_request = &self.calls.overhead_per_request_ns;
-        let macro_difference: Vec<Option<f64>> = self
-            .cell(self.roles.baseline, false)
-            .iter()
-            .zip(self.cell(self.roles.hooked, false))
-            .map(|(baseline, hooked)| Some((*hooked)? - (*baseline)?))
-            .collect();
-        let known: Vec<f64> = per_request.iter().flatten().copied().collect();
-        let in_situ = mean_interval(&known)?;
-        let unexplained = paired_difference(per_request, &macro_difference)?;
-        let [low, high] = unexplained.ci95;
-        let resolution_ns = (high - low) / 2.0;
-        let verdict = if !unexplained.contains(0.0) {
-            Verdict::Differ
-        } else if resolution_ns > in_situ.estimate {
-            Verdict::Unresolved
-        } else {
-            Verdict::Agree
-        };
-        Some(Agreement {
-            resolution_ns,
-            verdict,
-            in_situ_per_request: estimate(
-                in_situ,
-                Unit::Ns,
-                "mean over requests of the hook overhead of all its calls, less one clock read a call",
-                UNPAIRED,
-            ),
-            unexplained: estimate(
-                unexplained,
-                Unit::Ns,
-                "macro difference minus in-situ overhead per request",
-                self.paired,
-            ),
         })
     }
 }

@@ -10,14 +10,14 @@ use runlog::analysis::Join;
 use runlog::clock::Clock;
 use runlog::json;
 use runlog::manifest::{Manifest, Schedule};
-use runlog::record::JoinedRequest;
+use runlog::record::{BlockReads, JoinedRequest};
 use runlog::summary::LoadSummary;
-use runlog::table::TableWriter;
+use runlog::table::{Rows, TableWriter};
 use stats::Trim;
 
 use crate::analysis::blocks::BlockMeans;
 use crate::analysis::budget::BudgetCollector;
-use crate::analysis::in_situ::InSituCollector;
+use crate::analysis::in_situ::{InSituCollector, set};
 use crate::join::{Grouping, JoinOutput, Source, Window, join};
 
 /// The block means of every layer that was logged.
@@ -27,6 +27,8 @@ pub struct Logged {
     pub blocks: BlockMeans,
     /// Calls of hooked arms.
     pub calls: InSituCollector,
+    /// Mean time of `read(2)` in the kernel by arm and round, hooked or not.
+    pub reads: BTreeMap<u16, Vec<Option<f64>>>,
     /// The budget of each hooked arm.
     pub budgets: BTreeMap<u16, BudgetCollector>,
     /// The join; `None` without probes.
@@ -55,6 +57,7 @@ pub fn read_logs(
         cut_short: blocks.cut_short,
         blocks,
         calls: InSituCollector::new(trim, bias_ns),
+        reads: BTreeMap::new(),
         budgets: BTreeMap::new(),
         join: None,
     };
@@ -77,11 +80,28 @@ pub fn read_logs(
         })?;
         logged.cut_short |= cut_short;
         logged.join = Some(join);
+        // Not in runs of earlier versions.
+        if run.block_reads().exists() {
+            for row in Rows::<BlockReads>::open(run.block_reads())? {
+                let row = row?;
+                if let Some(round) = logged.blocks.round_of(row.block) {
+                    let means = logged.reads.entry(row.arm).or_default();
+                    set(means, round, Some(row.mean_ns));
+                }
+            }
+        }
     }
     if let Some(table) = table {
         table.finish()?;
     }
     Ok(logged)
+}
+
+impl Logged {
+    /// Mean time of `read(2)` in the kernel by round.
+    pub fn reads_of(&self, arm: u16) -> &[Option<f64>] {
+        self.reads.get(&arm).map_or(&[], Vec::as_slice)
+    }
 }
 
 /// Joins, and hands the joined requests out block by block. `table` takes them too.

@@ -1,5 +1,6 @@
 //! From logs to results: block means, intervals, budget.
 
+mod agreement;
 mod association;
 pub mod blocks;
 pub mod budget;

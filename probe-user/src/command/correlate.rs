@@ -55,6 +55,7 @@ pub struct CorrelateArguments {
 
 /// Joins.
 pub fn correlate(arguments: &CorrelateArguments) -> anyhow::Result<End> {
+    arguments.trim()?;
     let spans = RunDirectory::existing(&arguments.run);
     match &arguments.requests {
         Some(folder) => {
@@ -93,7 +94,7 @@ fn correlate_run(arguments: &CorrelateArguments, run: &RunDirectory) -> anyhow::
         .into_iter()
         .filter_map(|(arm, budget)| budget.finish(name(arm)?))
         .collect();
-    arguments.print(Correlation {
+    arguments.print(&Correlation {
         schema: SCHEMA.to_owned(),
         cut_short: logged.cut_short,
         join: logged.join.unwrap_or_default(),
@@ -142,7 +143,7 @@ fn correlate_trace(
     }
     let name = summary.arms.get(usize::from(arm)).map(|arm| &arm.name);
     let budget = budgets.remove(&arm).zip(name);
-    arguments.print(Correlation {
+    arguments.print(&Correlation {
         schema: SCHEMA.to_owned(),
         cut_short,
         join,
@@ -193,9 +194,9 @@ impl CorrelateArguments {
         }
     }
 
-    fn print(&self, correlation: Correlation) -> anyhow::Result<End> {
+    fn print(&self, correlation: &Correlation) -> anyhow::Result<End> {
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&correlation)?);
+            println!("{}", serde_json::to_string_pretty(correlation)?);
         } else {
             for budget in &correlation.budgets {
                 show::budget::print(budget);

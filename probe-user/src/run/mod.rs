@@ -2,6 +2,7 @@
 //! and detaching the probes between blocks, keeping what they record.
 
 pub mod arms;
+mod block_reads;
 pub mod calibration;
 pub mod experiment;
 pub mod identity;
@@ -10,5 +11,6 @@ pub mod micro;
 pub mod micro_worker;
 pub mod process;
 pub mod programs;
+mod resources;
 pub mod span_log;
 pub mod stop;

@@ -211,7 +211,7 @@ fn describe_clocks(clocks: &Clocks) -> String {
         drift_ns,
     } = *clocks;
     let bound = ns(bound_ns);
-    let mut text = match relation {
+    let text = match relation {
         ClockRelation::One => format!("clocks: one; {bound} between them would go unnoticed"),
         ClockRelation::AssumedOne => format!(
             "clocks: not written down, and the same as far as can be told; {bound} between them would go \
@@ -228,7 +228,7 @@ fn describe_clocks(clocks: &Clocks) -> String {
         ),
     };
     if drift_ns > 0.0 {
-        text += &format!("; they drifted apart by {} at least", ns(drift_ns));
+        return format!("{text}; they drifted apart by {} at least", ns(drift_ns));
     }
     text
 }
