@@ -11,11 +11,6 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 
 use libc::{size_t, sockaddr, socklen_t, ssize_t};
 
-// Said here because the libc crate leaves it to std, which is not in this library, as soon as any
-// other package of the same build uses libc with its feature `std`.
-#[link(name = "c")]
-unsafe extern "C" {}
-
 /// `read(2)`.
 pub type ReadFn = unsafe extern "C" fn(c_int, *mut c_void, size_t) -> ssize_t;
 /// `close(2)`.

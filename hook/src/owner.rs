@@ -101,11 +101,6 @@ type PthreadAtfork =
 type RegisterAtfork =
     unsafe extern "C" fn(Option<Handler>, Option<Handler>, Option<Handler>, *const c_void) -> c_int;
 
-unsafe extern "C" {
-    /// Stands for this library; the compiler's start files define it.
-    static __dso_handle: u8;
-}
-
 /// Looked up by name: glibc exports the one under every version, others the other, and an import
 /// would bind the library to the C library that it was built with.
 fn call_in_children_of_fork(handler: Handler) -> bool {
@@ -114,14 +109,14 @@ fn call_in_children_of_fork(handler: Handler) -> bool {
         mem::transmute::<*mut c_void, Option<RegisterAtfork>>(next::find(c"__register_atfork"))
     };
     if let Some(register) = register {
-        let this_library = (&raw const __dso_handle).cast();
-        // SAFETY: the handler lives until the library is unloaded, which ends the registration.
-        return unsafe { register(None, None, Some(handler), this_library) } == 0;
+        // SAFETY: the library is never unloaded (the build script sees to it), so the handler lives for good,
+        // and none needs to be named.
+        return unsafe { register(None, None, Some(handler), ptr::null()) } == 0;
     }
     // SAFETY: the POSIX function of this name has this type; a null pointer becomes `None`.
     let register = unsafe {
         mem::transmute::<*mut c_void, Option<PthreadAtfork>>(next::find(c"pthread_atfork"))
     };
-    // SAFETY: the C libraries that come here never unload a library.
+    // SAFETY: as above.
     register.is_some_and(|register| unsafe { register(None, None, Some(handler)) } == 0)
 }

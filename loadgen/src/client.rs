@@ -4,7 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -24,6 +24,24 @@ pub struct Logs {
     pub requests: TableWriter<Request>,
     /// One row a connection.
     pub connections: TableWriter<ClientConnection>,
+}
+
+/// Where the rows of a block go.
+pub trait Log {
+    /// Takes a request that has ended.
+    fn request(&mut self, request: &Request) -> runlog::Result<()>;
+    /// Takes a connection that was closed.
+    fn connection(&mut self, connection: &ClientConnection) -> runlog::Result<()>;
+}
+
+impl Log for Logs {
+    fn request(&mut self, request: &Request) -> runlog::Result<()> {
+        self.requests.push(request)
+    }
+
+    fn connection(&mut self, connection: &ClientConnection) -> runlog::Result<()> {
+        self.connections.push(connection)
+    }
 }
 
 impl Logs {
@@ -57,6 +75,17 @@ pub struct ArmTarget {
     pub request: RequestBytes,
 }
 
+/// A block with its numbers in the run.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbered {
+    /// Number of the block.
+    pub number: u32,
+    /// Number of its first request.
+    pub first_sequence: u64,
+    /// The block.
+    pub block: Block,
+}
+
 /// Runs blocks, one after the other.
 #[derive(Debug)]
 pub struct Client {
@@ -66,32 +95,40 @@ pub struct Client {
     connections: usize,
     timeout: Duration,
     stop: Arc<AtomicBool>,
-    next_sequence: u64,
-    next_connection: u32,
+    next_connection: Arc<AtomicU32>,
 }
 
 impl Client {
-    /// A client that holds `connections` at a time and gives a response at most `timeout`.
-    pub fn new(connections: usize, timeout: Duration, stop: Arc<AtomicBool>) -> io::Result<Self> {
+    /// A client that holds `connections` at a time and gives a response at most `timeout`. It numbers
+    /// its connections from `next_connection`, which several clients may share.
+    pub fn new(
+        connections: usize,
+        timeout: Duration,
+        stop: Arc<AtomicBool>,
+        next_connection: Arc<AtomicU32>,
+    ) -> io::Result<Self> {
         Ok(Self {
             poll: Poll::new()?,
             events: Events::with_capacity(connections.min(1024)),
             connections,
             timeout,
             stop,
-            next_sequence: 0,
-            next_connection: 0,
+            next_connection,
         })
     }
 
-    /// Runs one block on connections of its own and closes them. `on_request` is told of each
-    /// request that has ended. Requests that a cut leaves under way are logged as unfinished.
+    /// Runs one block on connections of its own and closes them. Its requests are numbered from
+    /// `first_sequence`. `on_request` is told of each request that has ended. Requests that a cut leaves
+    /// under way are logged as unfinished.
     pub fn run_block(
         &mut self,
         target: &mut ArmTarget,
-        number: u32,
-        block: Block,
-        logs: &mut Logs,
+        Numbered {
+            number,
+            first_sequence,
+            block,
+        }: Numbered,
+        log: &mut dyn Log,
         on_request: &mut dyn FnMut(&Request),
     ) -> anyhow::Result<BlockEnd> {
         let slots = self
@@ -101,8 +138,9 @@ impl Client {
             client: self,
             target,
             number,
+            first_sequence,
             block,
-            logs,
+            log,
             on_request,
             sent: 0,
             done: 0,
@@ -124,9 +162,9 @@ impl Client {
         let cut_ns = monotonic_ns();
         for mut connection in open.into_iter().flatten() {
             if let Some(unfinished) = connection.cut(cut_ns) {
-                run.logs.requests.push(&unfinished)?;
+                run.log.request(&unfinished)?;
             }
-            run.logs.connections.push(&connection.close())?;
+            run.log.connection(&connection.close())?;
         }
         Ok(end)
     }
@@ -137,8 +175,9 @@ struct BlockRun<'b> {
     client: &'b mut Client,
     target: &'b mut ArmTarget,
     number: u32,
+    first_sequence: u64,
     block: Block,
-    logs: &'b mut Logs,
+    log: &'b mut dyn Log,
     on_request: &'b mut dyn FnMut(&Request),
     sent: u64,
     done: u64,
@@ -200,7 +239,7 @@ impl BlockRun<'_> {
         open: &mut [Option<Connection>],
     ) -> anyhow::Result<BlockEnd> {
         while let Step::Done { request, reusable } = step {
-            self.logs.requests.push(&request)?;
+            self.log.request(&request)?;
             self.done += 1;
             (self.on_request)(&request);
             if !reusable {
@@ -241,13 +280,12 @@ impl BlockRun<'_> {
             flags |= Request::OBSERVED;
         }
         let request = Request {
-            sequence: self.client.next_sequence,
+            sequence: self.first_sequence + self.sent,
             arm: self.block.arm,
             flags,
             block: self.number,
             ..Request::default()
         };
-        self.client.next_sequence += 1;
         self.sent += 1;
         connection.send(request, self.target.request.numbered(request.sequence))
     }
@@ -258,7 +296,7 @@ impl BlockRun<'_> {
                 .poll
                 .registry()
                 .deregister(connection.source())?;
-            self.logs.connections.push(&connection.close())?;
+            self.log.connection(&connection.close())?;
         }
         Ok(())
     }
@@ -266,16 +304,16 @@ impl BlockRun<'_> {
     /// Opens the connection of a slot. A server that restarts is given some time to come back.
     fn connect(&mut self, slot: usize) -> anyhow::Result<Result<Connection, CutShort>> {
         let give_up_ns = monotonic_ns() + as_ns(CONNECT_PATIENCE);
+        let connection = self.client.next_connection.fetch_add(1, Ordering::Relaxed);
         loop {
             let log = ClientConnection {
-                connection: self.client.next_connection,
+                connection,
                 arm: self.block.arm,
                 block: self.number,
                 ..ClientConnection::default()
             };
             match Connection::open(self.target.address, CONNECT_PATIENCE, log) {
                 Ok(mut connection) => {
-                    self.client.next_connection += 1;
                     self.client
                         .poll
                         .registry()
@@ -339,8 +377,13 @@ mod tests {
             warmup: 0,
         };
         let stop = Arc::new(AtomicBool::new(true));
-        let mut client = Client::new(3, Duration::from_mins(1), stop).unwrap();
-        let end = client.run_block(&mut target, 0, block, &mut logs, &mut |_| {});
+        let mut client = Client::new(3, Duration::from_mins(1), stop, Arc::default()).unwrap();
+        let block = Numbered {
+            number: 0,
+            first_sequence: 0,
+            block,
+        };
+        let end = client.run_block(&mut target, block, &mut logs, &mut |_| {});
         let before_ns = monotonic_ns();
         assert_eq!(end.unwrap(), Err(CutShort::Stopped));
         logs.requests.finish().unwrap();

@@ -10,6 +10,7 @@ mod plan;
 mod response;
 mod run;
 mod target;
+mod turn;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -24,7 +25,8 @@ use clap::{Parser, Subcommand};
     after_help = "\
 Examples:
   loadgen run --arm baseline=http://127.0.0.1:8080/ --arm hooked=http://127.0.0.1:8081/
-  loadgen run --arm a=http://127.0.0.1:8080/ --requests 100000 --connections 32 --json"
+  loadgen run --arm a=http://127.0.0.1:8080/ --requests 100000 --connections 32 --json
+  loadgen run --order duet --side-cpus 0,1 --arm a=http://127.0.0.1:8080/ --arm b=http://127.0.0.1:8081/"
 )]
 struct Arguments {
     #[command(subcommand)]

@@ -1,8 +1,9 @@
 //! Which block goes to which arm, when.
 
-use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
+use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
+use runlog::manifest::schedule;
 
 /// Order of the blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -14,8 +15,31 @@ pub enum Order {
     /// design): attaching and detaching takes the kernel a grace period, and arms that are compared
     /// stay close in time.
     Rmit,
+    /// The first arm runs beside each of the others, two blocks at once, so that what disturbs one
+    /// disturbs both. Of the two sides each arm has each equally often: rounds come in twos, and in the
+    /// second the arms of each pair have changed sides.
+    Duet,
     /// All blocks of the first arm, then all of the next, as in the paper.
     Sequential,
+}
+
+impl Order {
+    /// Its name on the command line and in manifests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rmit => schedule::RMIT,
+            Self::Duet => schedule::DUET,
+            Self::Sequential => schedule::SEQUENTIAL,
+        }
+    }
+
+    /// How many blocks run at once. The first of them is on the first side.
+    pub fn at_once(self) -> usize {
+        match self {
+            Self::Duet => 2,
+            Self::Rmit | Self::Sequential => 1,
+        }
+    }
 }
 
 /// One run of consecutive requests to one arm.
@@ -38,9 +62,9 @@ pub struct Design {
     pub arms: u16,
     /// Whether each arm is also measured with the probes attached.
     pub observe: bool,
-    /// Requests per cell.
+    /// Requests per cell; in a duet, of each pair.
     pub requests: u64,
-    /// Blocks per cell.
+    /// Blocks per cell; in a duet, of each pair.
     pub blocks: u32,
     /// First requests of a cell that count as warm-up.
     pub warmup: u64,
@@ -53,41 +77,65 @@ pub struct Design {
 }
 
 impl Design {
-    /// The blocks, in the order in which they run.
+    /// The blocks, in the order in which they run: as many at once as [`Order::at_once`] says.
     pub fn blocks(&self) -> Vec<Block> {
-        let states: &[bool] = if self.observe {
+        // ChaCha: the same seed gives the same order in every version of the crate.
+        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
+        match self.order {
+            Order::Sequential => self.sequential(),
+            Order::Rmit => self.interleaved(&mut random),
+            Order::Duet => self.duet(&mut random),
+        }
+    }
+
+    /// The states of the probes that each arm is measured in.
+    fn states(&self) -> &'static [bool] {
+        if self.observe {
             &[false, true]
         } else {
             &[false]
-        };
+        }
+    }
+
+    fn sequential(&self) -> Vec<Block> {
+        let mut blocks = Vec::new();
+        for arm in 0..self.arms {
+            for observed in self.states() {
+                blocks.extend((0..self.blocks).map(|round| self.block(arm, *observed, round)));
+            }
+        }
+        blocks
+    }
+
+    fn interleaved(&self, random: &mut ChaCha8Rng) -> Vec<Block> {
         let arms: Vec<u16> = (0..self.arms).collect();
         let mut blocks = Vec::new();
-        match self.order {
-            Order::Sequential => {
-                for arm in arms {
-                    for observed in states {
-                        blocks.extend(
-                            (0..self.blocks).map(|round| self.block(arm, *observed, round)),
-                        );
-                    }
+        for round in 0..self.blocks {
+            for observed in shuffled(self.states(), random) {
+                for arm in shuffled(&arms, random) {
+                    blocks.push(self.block(arm, observed, round));
                 }
             }
-            Order::Rmit => {
-                // ChaCha: the same seed gives the same order in every version of the crate.
-                let mut random = ChaCha8Rng::seed_from_u64(self.seed);
-                let shuffled = |values: &[u16], random: &mut ChaCha8Rng| {
-                    let mut values = values.to_vec();
-                    values.shuffle(random);
-                    values
-                };
-                for round in 0..self.blocks {
-                    let mut halves = states.to_vec();
-                    halves.shuffle(&mut random);
-                    for observed in halves {
-                        for arm in shuffled(&arms, &mut random) {
-                            blocks.push(self.block(arm, observed, round));
-                        }
-                    }
+        }
+        blocks
+    }
+
+    fn duet(&self, random: &mut ChaCha8Rng) -> Vec<Block> {
+        let others: Vec<u16> = (1..self.arms).collect();
+        // Whether the first arm was on the second side, of each pair and state in the round before.
+        let mut was_second = vec![[false; 2]; usize::from(self.arms)];
+        let mut blocks = Vec::new();
+        for round in 0..self.blocks {
+            for observed in shuffled(self.states(), random) {
+                for other in shuffled(&others, random) {
+                    let second = &mut was_second[usize::from(other)][usize::from(observed)];
+                    *second = if round % 2 == 0 {
+                        random.random()
+                    } else {
+                        !*second
+                    };
+                    let sides = if *second { [other, 0] } else { [0, other] };
+                    blocks.extend(sides.map(|arm| self.block(arm, observed, round)));
                 }
             }
         }
@@ -111,8 +159,16 @@ impl Design {
     }
 }
 
+fn shuffled<T: Copy>(values: &[T], random: &mut ChaCha8Rng) -> Vec<T> {
+    let mut values = values.to_vec();
+    values.shuffle(random);
+    values
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     const DESIGN: Design = Design {
@@ -183,5 +239,43 @@ mod tests {
         }
         .blocks();
         assert!(blocks.is_sorted_by_key(|block| block.arm));
+    }
+
+    #[test]
+    fn a_duet_sets_the_first_arm_beside_each_other_and_changes_sides() {
+        let blocks = Design {
+            order: Order::Duet,
+            ..DESIGN
+        }
+        .blocks();
+        // Two pairs, two states, ten rounds, two blocks.
+        assert_eq!(blocks.len(), 80);
+        let mut firsts: BTreeMap<(u16, bool), Vec<bool>> = BTreeMap::new();
+        for pair in blocks.chunks(2) {
+            let (left, right) = (pair[0], pair[1]);
+            assert_eq!(left.observed, right.observed);
+            assert_eq!((left.requests, left.warmup), (right.requests, right.warmup));
+            assert_eq!(left.arm.min(right.arm), 0);
+            let key = (left.arm.max(right.arm), left.observed);
+            firsts.entry(key).or_default().push(left.arm == 0);
+        }
+        let pairs: Vec<(u16, bool)> = firsts.keys().copied().collect();
+        assert_eq!(pairs, [(1, false), (1, true), (2, false), (2, true)]);
+        for sides in firsts.values() {
+            assert_eq!(sides.len(), 10);
+            assert!(sides.chunks(2).all(|two| two[0] != two[1]), "{sides:?}");
+        }
+        let starts = firsts.values().flat_map(|sides| sides.iter().step_by(2));
+        assert!(starts.clone().any(|first| *first) && starts.clone().any(|first| !*first));
+        // A round is over before the next begins.
+        for round in blocks.chunks(8) {
+            let mut pairs: Vec<_> = round
+                .chunks(2)
+                .map(|pair| (pair[0].arm.max(pair[1].arm), pair[0].observed))
+                .collect();
+            pairs.sort_unstable();
+            pairs.dedup();
+            assert_eq!(pairs.len(), 4);
+        }
     }
 }

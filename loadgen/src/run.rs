@@ -15,15 +15,13 @@ use runlog::summary::{self, LoadSummary};
 use runlog::table::TableWriter;
 use runlog::{RunDirectory, json};
 
-use crate::client::{ArmTarget, Client, CutShort, Logs};
+use crate::client::{ArmTarget, CutShort, Logs, Numbered};
 use crate::clock::{TICK, monotonic_ns, unix_ns};
 use crate::export::{Start, export_arm};
 use crate::gate::Gate;
 use crate::plan::{Block, Design, Order};
 use crate::target::Arm;
-
-/// Requests between two moves of the progress bar.
-const PROGRESS_STEP: u64 = 512;
+use crate::turn::Runner;
 
 /// Options of `loadgen run`.
 #[derive(Args, Debug)]
@@ -55,6 +53,10 @@ pub struct RunArguments {
     /// First requests of each block that count as warm-up
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub block_warmup: u64,
+
+    /// The CPU of each side of a duet; without it the kernel decides
+    #[arg(long, value_name = "CPU,CPU", value_delimiter = ',')]
+    pub side_cpus: Vec<usize>,
 
     /// Seed of the random order; drawn and recorded when not given
     #[arg(long, value_name = "S")]
@@ -116,10 +118,15 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<bool> {
         seed,
     };
     let timeout = Duration::from_secs_f64(arguments.timeout);
-    let mut client = Client::new(arguments.connections, timeout, Arc::clone(&stop))
-        .context("cannot set up polling")?;
+    let runner = Runner::new(
+        design.order.at_once(),
+        arguments.connections,
+        timeout,
+        &stop,
+        &arguments.side_cpus,
+    )?;
     let run = open_folder(arguments)?;
-    let mut logs = Logs {
+    let logs = Logs {
         requests: TableWriter::create(run.requests())?,
         connections: TableWriter::create(run.client_connections())?,
     };
@@ -130,18 +137,17 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<bool> {
     let mut gate = arguments.gate.then(Gate::open);
     let blocks = design.blocks();
     let bar = progress_bar(&blocks, arguments.gate);
-    let cut_short = run_blocks(
-        &mut client,
-        &mut targets,
-        &blocks,
-        &mut logs,
-        gate.as_mut(),
-        &stop,
-        &bar,
-    )?;
-    bar.finish_and_clear();
-    logs.requests.finish()?;
-    logs.connections.finish()?;
+    let mut load = Running {
+        runner,
+        targets,
+        logs,
+        stop,
+        bar,
+    };
+    let cut_short = load.run_blocks(&blocks, gate.as_mut())?;
+    load.bar.finish_and_clear();
+    load.logs.requests.finish()?;
+    load.logs.connections.finish()?;
 
     let mut summary = LoadSummary {
         schema: summary::SCHEMA.to_owned(),
@@ -189,6 +195,7 @@ fn check(arguments: &RunArguments) -> anyhow::Result<()> {
     if *blocks == 0 || *requests < u64::from(*blocks) {
         bail!("--blocks {blocks}: must be from 1 to --requests ({requests})");
     }
+    check_order(arguments)?;
     if *connections == 0 || *connections > 50_000 {
         bail!("--connections {connections}: must be from 1 to 50000");
     }
@@ -213,6 +220,37 @@ fn check(arguments: &RunArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Checks what a duet takes.
+fn check_order(arguments: &RunArguments) -> anyhow::Result<()> {
+    let RunArguments {
+        arms,
+        order,
+        blocks,
+        side_cpus,
+        ..
+    } = arguments;
+    if *order != Order::Duet {
+        if !side_cpus.is_empty() {
+            bail!("--side-cpus: only a duet (--order duet) has sides");
+        }
+        return Ok(());
+    }
+    if arms.len() < 2 {
+        bail!("--order duet: two arms run at once; give a second --arm");
+    }
+    if !blocks.is_multiple_of(2) {
+        bail!(
+            "--blocks {blocks}: must be even in a duet (--order duet), as the arms change sides in \
+             every second round"
+        );
+    }
+    let two = matches!(side_cpus[..], [] | [_, _]);
+    if !two || (side_cpus.len() == 2 && side_cpus[0] == side_cpus[1]) {
+        bail!("--side-cpus: expected two different CPUs, as in 0,1");
+    }
+    Ok(())
+}
+
 /// The folder that `--out` names, or a new one. A program at the gate has made it already and put
 /// its own files there.
 fn open_folder(arguments: &RunArguments) -> anyhow::Result<RunDirectory> {
@@ -226,50 +264,67 @@ fn open_folder(arguments: &RunArguments) -> anyhow::Result<RunDirectory> {
     RunDirectory::create(root).context("cannot write to the folder of the run (--out)")
 }
 
-fn run_blocks(
-    client: &mut Client,
-    targets: &mut [ArmTarget],
-    blocks: &[Block],
-    logs: &mut Logs,
-    mut gate: Option<&mut Gate>,
-    stop: &AtomicBool,
-    bar: &ProgressBar,
-) -> anyhow::Result<Option<CutShort>> {
-    let count = u32::try_from(blocks.len()).context("too many blocks")?;
-    for (number, block) in (0..count).zip(blocks) {
-        if let Some(gate) = &mut gate {
-            gate.tell(&Event::BlockPlanned {
-                block: number,
-                blocks: count,
-                arm: block.arm,
-                observed: block.observed,
-            })?;
-            if !gate.wait() {
+/// Everything that is open while blocks run.
+struct Running {
+    runner: Runner,
+    targets: Vec<ArmTarget>,
+    logs: Logs,
+    stop: Arc<AtomicBool>,
+    bar: ProgressBar,
+}
+
+impl Running {
+    fn run_blocks(
+        &mut self,
+        blocks: &[Block],
+        mut gate: Option<&mut Gate>,
+    ) -> anyhow::Result<Option<CutShort>> {
+        let count = u32::try_from(blocks.len()).context("too many blocks")?;
+        let mut number = 0;
+        let mut next_sequence = 0;
+        for turn in blocks.chunks(self.runner.at_once()) {
+            let beside = turn.get(1).map(|block| block.arm);
+            if let Some(gate) = &mut gate {
+                gate.tell(&Event::BlockPlanned {
+                    block: number,
+                    blocks: count,
+                    arm: turn[0].arm,
+                    observed: turn[0].observed,
+                    beside,
+                })?;
+                if !gate.wait() {
+                    return Ok(Some(CutShort::Stopped));
+                }
+            }
+            if self.stop.load(Ordering::Relaxed) {
                 return Ok(Some(CutShort::Stopped));
             }
-        }
-        if stop.load(Ordering::Relaxed) {
-            return Ok(Some(CutShort::Stopped));
-        }
-        let target = &mut targets[usize::from(block.arm)];
-        bar.set_message(target.name.clone());
-        let mut done = 0;
-        let end = client.run_block(target, number, *block, logs, &mut |_| {
-            done += 1;
-            if done % PROGRESS_STEP == 0 {
-                bar.inc(PROGRESS_STEP);
+            let mut numbered = Vec::new();
+            let mut names = Vec::new();
+            for block in turn {
+                numbered.push(Numbered {
+                    number,
+                    first_sequence: next_sequence,
+                    block: *block,
+                });
+                names.push(self.targets[usize::from(block.arm)].name.as_str());
+                number += 1;
+                next_sequence += block.requests;
             }
-        })?;
-        bar.inc(done % PROGRESS_STEP);
-        logs.flush()?;
-        if let Err(cut_short) = end {
-            return Ok(Some(cut_short));
+            self.bar.set_message(names.join(" beside "));
+            let end = self
+                .runner
+                .run(&numbered, &mut self.targets, &mut self.logs, &self.bar)?;
+            self.logs.flush()?;
+            if let Err(cut_short) = end {
+                return Ok(Some(cut_short));
+            }
+            if let Some(gate) = &mut gate {
+                gate.tell(&Event::BlockDone { block: number - 1 })?;
+            }
         }
-        if let Some(gate) = &mut gate {
-            gate.tell(&Event::BlockDone { block: number })?;
-        }
+        Ok(None)
     }
-    Ok(None)
 }
 
 fn describe(cut_short: &CutShort) -> String {
@@ -281,11 +336,7 @@ fn describe(cut_short: &CutShort) -> String {
 
 fn schedule(arguments: &RunArguments, seed: u64) -> Schedule {
     Schedule {
-        order: match arguments.order {
-            Order::Rmit => "rmit",
-            Order::Sequential => "sequential",
-        }
-        .to_owned(),
+        order: arguments.order.name().to_owned(),
         seed,
         connections: arguments.connections,
         requests_per_cell: arguments.requests,

@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use procfs::{Current as _, CurrentSI as _};
 use runlog::manifest::{Environment, Placement};
+use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -149,6 +150,49 @@ pub fn place(policy: Policy, connections: usize) -> anyhow::Result<Placement> {
     Ok(placement(policy, connections, &allowed))
 }
 
+/// Chooses CPUs for two arms at once: one for each, which its server and its client share.
+pub fn place_duet() -> anyhow::Result<Placement> {
+    let affinity = sched_getaffinity(None).context("cannot read the CPU affinity")?;
+    let allowed: Vec<usize> = (0..CpuSet::MAX_CPU)
+        .filter(|cpu| affinity.is_set(*cpu))
+        .collect();
+    duet_placement(&allowed, core_of)
+        .context("--order duet runs two arms at once, and there is one CPU; rmit needs no more")
+}
+
+/// The hardware threads of a CPU's core, as the kernel writes them.
+fn core_of(cpu: usize) -> String {
+    line_of(&format!(
+        "/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
+    ))
+    .unwrap_or_else(|| cpu.to_string())
+}
+
+/// Two CPUs of different cores where there are; `None` below two CPUs.
+fn duet_placement(allowed: &[usize], core_of: impl Fn(usize) -> String) -> Option<Placement> {
+    let (&last, others) = allowed.split_last()?;
+    let core = core_of(last);
+    let other_core = others.iter().rev().find(|cpu| core_of(**cpu) != core);
+    let (&first, how) = match other_core {
+        Some(cpu) => (cpu, "a core"),
+        None => (others.last()?, "a hardware thread of one core"),
+    };
+    let rest: Vec<usize> = others.iter().copied().filter(|cpu| *cpu != first).collect();
+    Some(Placement {
+        policy: format!(
+            "two arms at once, each on {how} that its server and its client share; sides are swapped in \
+             every second round"
+        ),
+        sut_cpus: vec![first, last],
+        loadgen_cpus: vec![first, last],
+        agent_cpus: if rest.is_empty() {
+            vec![first, last]
+        } else {
+            rest
+        },
+    })
+}
+
 fn placement(policy: Policy, connections: usize, allowed: &[usize]) -> Placement {
     let Some((&last, others)) = allowed.split_last() else {
         return Placement::default();
@@ -205,6 +249,34 @@ pub fn bind_to(cpus: &[usize]) -> anyhow::Result<()> {
     sched_setaffinity(None, &set).with_context(|| format!("cannot bind to CPUs {cpus:?}"))
 }
 
+/// Binds all threads of a process to CPUs. Threads that end meanwhile do not matter.
+pub fn bind_process_to(pid: i32, cpus: &[usize]) -> anyhow::Result<()> {
+    let mut set = CpuSet::new();
+    for cpu in cpus {
+        set.set(*cpu);
+    }
+    let threads = format!("/proc/{pid}/task");
+    let entries = fs::read_dir(&threads).with_context(|| format!("cannot list {threads}"))?;
+    for thread in entries.flatten() {
+        let number = thread.file_name().to_string_lossy().parse().ok();
+        let Some(number) = number.and_then(Pid::from_raw) else {
+            continue;
+        };
+        match sched_setaffinity(Some(number), &set) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+            Err(error) => {
+                return Err(error).with_context(|| {
+                    format!(
+                        "cannot bind thread {} to CPUs {cpus:?}",
+                        number.as_raw_nonzero()
+                    )
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,6 +306,23 @@ mod tests {
         assert_eq!(two.agent_cpus, [4]);
         let three = placement(Policy::TwoCores, 1, &[1, 2, 3]);
         assert_eq!((three.loadgen_cpus, three.agent_cpus), (vec![2], vec![1]));
+    }
+
+    #[test]
+    fn a_duet_takes_two_cores() {
+        // Hardware threads 0 and 1 are of one core, 2 and 3 of another.
+        let core_of = |cpu: usize| format!("core {}", cpu / 2);
+        let placement = duet_placement(&[0, 1, 2, 3], core_of).unwrap();
+        assert_eq!(placement.sut_cpus, [1, 3]);
+        assert_eq!(placement.agent_cpus, [0, 2]);
+        let threads = duet_placement(&[2, 3], core_of).unwrap();
+        assert_eq!(
+            (threads.sut_cpus, threads.agent_cpus),
+            (vec![2, 3], vec![2, 3])
+        );
+        assert!(threads.policy.contains("hardware thread"));
+        assert_eq!(duet_placement(&[5], core_of), None);
+        assert_eq!(duet_placement(&[], core_of), None);
     }
 
     #[test]

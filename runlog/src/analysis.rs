@@ -21,6 +21,8 @@ pub struct Analysis {
     pub cut_short: Option<String>,
     /// Reasons not to use the result; empty when it is usable.
     pub not_usable: Vec<String>,
+    /// What to beware of in reading the result, usable or not.
+    pub warnings: Vec<String>,
     /// Share of the sorted values that each block mean leaves out at each end. It is the same in
     /// every layer.
     pub trim_each_end: f64,
@@ -378,6 +380,7 @@ mod tests {
             schema: SCHEMA.into(),
             cut_short: None,
             not_usable: vec![],
+            warnings: vec![],
             trim_each_end: 0.01,
             micro: Micro {
                 hook_overhead: Some(estimate(Unit::Ns)),

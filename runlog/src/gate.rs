@@ -20,10 +20,14 @@ pub enum Event {
         arm: u16,
         /// Whether the probes are to be attached.
         observed: bool,
+        /// The arm of the block with the next number, where that one runs at the same time: on the second
+        /// side, and this one on the first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        beside: Option<u16>,
     },
-    /// A block has ended and its connections are closed.
+    /// A block has ended, and with it the one beside it; their connections are closed.
     BlockDone {
-        /// Number of the block in the run, from 0.
+        /// Number of the block in the run, from 0; of two that ran at once, the higher one.
         block: u32,
     },
     /// The run has ended and its files are written.
@@ -47,9 +51,16 @@ mod tests {
             blocks: 9,
             arm: 1,
             observed: true,
+            beside: None,
         };
         let line = r#"{"event":"block_planned","block":3,"blocks":9,"arm":1,"observed":true}"#;
         assert_eq!(serde_json::to_string(&event).unwrap(), line);
         assert_eq!(serde_json::from_str::<Event>(line).unwrap(), event);
+        let two =
+            r#"{"event":"block_planned","block":4,"blocks":9,"arm":1,"observed":true,"beside":0}"#;
+        let Event::BlockPlanned { beside, .. } = serde_json::from_str(two).unwrap() else {
+            panic!("another event");
+        };
+        assert_eq!(beside, Some(0));
     }
 }

@@ -124,19 +124,31 @@ pub struct Arm {
     pub hook_environment: Vec<String>,
 }
 
+/// The names of the orders.
+pub mod schedule {
+    /// In each round every arm has one block, in an order drawn anew.
+    pub const RMIT: &str = "rmit";
+    /// Blocks 2n and 2n + 1 run at once, the even one on the first of the placement's CPUs: the first
+    /// arm and one of the others. In every second round the arms of a pair have changed sides.
+    pub const DUET: &str = "duet";
+    /// All blocks of an arm, then all of the next.
+    pub const SEQUENTIAL: &str = "sequential";
+}
+
 /// How requests were laid out over arms and time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
-    /// `rmit` (random order of the arms within each round) or `sequential`.
+    /// `rmit` (random order of the arms within each round), `duet` (the first arm beside each of the
+    /// others, two blocks at once, on changing sides) or `sequential`.
     pub order: String,
     /// Seed of the random order.
     pub seed: u64,
     /// Connections at a time.
     pub connections: usize,
-    /// Requests per arm, for each state of the probes.
+    /// Requests per arm, for each state of the probes; in a duet the first arm has as many in each pair.
     pub requests_per_cell: u64,
-    /// Blocks per arm, for each state of the probes.
+    /// Blocks per arm, for each state of the probes; in a duet the first arm has as many in each pair.
     pub blocks_per_cell: u32,
     /// First requests of each arm and state that count as warm-up.
     pub warmup_requests: u64,

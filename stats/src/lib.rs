@@ -23,7 +23,9 @@ pub mod ratio;
 pub mod slope;
 pub mod t_test;
 pub mod trim;
+pub mod unpaired;
 
 pub use interval::{Interval, mean_interval, paired_difference};
 pub use moments::Moments;
 pub use trim::{Trim, mean};
+pub use unpaired::unpaired_difference;

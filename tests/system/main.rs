@@ -18,6 +18,7 @@ mod join;
 mod kit;
 mod leaks;
 mod loadgen;
+mod orders;
 mod reader;
 mod scripted;
 mod sequence_log;
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
         unprivileged::TESTS,
         bench::TESTS,
         join::TESTS,
+        orders::TESTS,
         calibration::TESTS,
         trace::TESTS,
         function::TESTS,

@@ -13,6 +13,8 @@ pub enum Need {
     Program(&'static str),
     /// Servers that outrun the agent, which those of an emulated machine do not.
     Speed,
+    /// Two CPUs that we may use.
+    TwoCpus,
     /// Machine code of this architecture.
     Architecture(&'static str),
 }
@@ -29,6 +31,10 @@ impl Need {
             }
             // Every machine that the tests are built on has it.
             Self::Speed => None,
+            Self::TwoCpus => {
+                let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+                (cpus < 2).then(|| "needs two CPUs".to_owned())
+            }
             Self::Architecture(name) => (name != ARCH).then(|| format!("is about {name}")),
         }
     }

@@ -1,7 +1,7 @@
 //! Building.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
@@ -21,10 +21,25 @@ fn build() -> anyhow::Result<()> {
 
 /// Builds the programs and the hook, optimised, with a `cargo build` that puts them into a folder.
 pub fn programs(cargo_build: &mut Command, folder: &Path) -> anyhow::Result<()> {
-    let programs = ["readhook", "sut", "loadgen", "probe-user"];
+    packages(
+        cargo_build,
+        folder,
+        &["readhook", "sut", "loadgen", "probe-user"],
+    )
+}
+
+/// Builds the hook alone, optimised; returns its path.
+pub fn hook(stages: &mut Stages) -> anyhow::Result<PathBuf> {
+    stages.run("build of the hook", || {
+        packages(cargo().arg("build"), &release(), &["readhook"])
+    })?;
+    Ok(release().join("readhook.so"))
+}
+
+fn packages(cargo_build: &mut Command, folder: &Path, packages: &[&str]) -> anyhow::Result<()> {
     run(cargo_build
         .arg("--release")
-        .args(programs.iter().flat_map(|package| ["--package", package])))?;
+        .args(packages.iter().flat_map(|package| ["--package", package])))?;
     // Cargo names libraries lib*.so; the hook is known as readhook.so.
     let built = folder.join("libreadhook.so");
     let named = folder.join("readhook.so");

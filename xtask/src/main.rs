@@ -3,10 +3,13 @@
 //! Two of them do all the set-up on a fresh machine: `cargo xtask bench` runs the main job,
 //! `cargo xtask test` the tests.
 
+mod bench_hook;
 mod bench_join;
 mod bench_trace;
 mod build;
+mod check_hook;
 mod command;
+mod fuzz;
 mod interrupt;
 mod mutations;
 mod privilege;
@@ -16,11 +19,13 @@ mod test;
 mod vm;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+use crate::bench_hook::BenchHookArguments;
 use crate::bench_join::BenchJoinArguments;
 use crate::bench_trace::BenchTraceArguments;
 use crate::command::Stages;
@@ -66,10 +71,22 @@ Once built, `target/release/probe-user bench --help` lists the options.")]
     BenchTrace(BenchTraceArguments),
     /// Measure what joining and analysing a long made-up run takes: seconds, and memory, which has a limit
     BenchJoin(BenchJoinArguments),
+    /// Measure what the hook adds to a read, beside no hook and beside the paper's, in rounds (3 minutes)
+    BenchHook(BenchHookArguments),
+    /// Read the built hook's file, and say whether it loads under every C library and keeps what it must
+    CheckHook {
+        /// The file [default: target/release/readhook.so, which is built first]
+        #[arg(value_name = "FILE")]
+        hook: Option<PathBuf>,
+    },
     /// Run a long proof by name; without a name, list them
     Prove {
         /// Its name
         name: Option<String>,
+
+        /// How long to fuzz
+        #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+        minutes: u64,
     },
     /// Install what is missing to build: rust-src, bpf-linker
     Setup,
@@ -136,7 +153,15 @@ fn run(task: Task, stages: &mut Stages) -> anyhow::Result<ExitCode> {
         Task::Vm { kernels, must_run } => vm::run_tests(&kernels, must_run, stages),
         Task::BenchTrace(arguments) => bench_trace::bench_trace(&arguments, stages),
         Task::BenchJoin(arguments) => bench_join::bench_join(&arguments, stages),
-        Task::Prove { name } => prove::run(name.as_deref(), stages),
+        Task::BenchHook(arguments) => bench_hook::bench_hook(&arguments, stages),
+        Task::Prove { name, minutes } => prove::run(name.as_deref(), minutes, stages),
+        Task::CheckHook { hook } => {
+            let hook = match hook {
+                Some(hook) => hook,
+                None => build::hook(stages)?,
+            };
+            check_hook::check(&hook).map(|()| ExitCode::SUCCESS)
+        }
         Task::Setup => stages.run("setup", setup::all).map(|()| ExitCode::SUCCESS),
         Task::Build => build::prepare(stages).map(|()| ExitCode::SUCCESS),
         Task::Lint => {

@@ -1,5 +1,6 @@
 //! Installing what is missing, and saying so.
 
+use std::ffi::OsString;
 use std::fs;
 
 use anyhow::Context as _;
@@ -9,6 +10,8 @@ use crate::privilege::{Privilege, as_root, privilege};
 
 /// The linker of eBPF programs. Its LLVM is the one of the pinned toolchain.
 const BPF_LINKER_VERSION: &str = "0.10.4";
+/// What builds and runs the fuzzers.
+const CARGO_FUZZ_VERSION: &str = "0.13.2";
 
 /// Everything that a build needs.
 pub fn all() -> anyhow::Result<()> {
@@ -34,37 +37,47 @@ fn rust_src() -> anyhow::Result<()> {
         .context("rust-src is needed to build for the eBPF target")
 }
 
-/// The linker, into the target folder: nothing of the user's is changed.
 fn bpf_linker() -> anyhow::Result<()> {
+    tool("bpf-linker", BPF_LINKER_VERSION)
+}
+
+/// The driver of the fuzzers.
+pub fn cargo_fuzz() -> anyhow::Result<()> {
+    tool("cargo-fuzz", CARGO_FUZZ_VERSION)
+}
+
+/// The PATH with what is built here before everything else.
+pub fn path_with_tools() -> OsString {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let ours = std::iter::once(target().join("tools/bin"));
+    std::env::join_paths(ours.chain(std::env::split_paths(&path))).unwrap_or(path)
+}
+
+/// A program from crates.io, into the target folder: nothing of the user's is changed.
+fn tool(name: &str, version: &str) -> anyhow::Result<()> {
     let tools = target().join("tools");
-    let linker = tools.join("bin/bpf-linker");
-    if linker.is_file() {
-        let version = output(command(&linker).arg("--version"))?;
-        if String::from_utf8_lossy(&version.stdout)
+    let program = tools.join("bin").join(name);
+    if program.is_file() {
+        let said = output(command(&program).arg("--version"))?;
+        if String::from_utf8_lossy(&said.stdout)
             .trim()
-            .ends_with(BPF_LINKER_VERSION)
+            .ends_with(version)
         {
             return Ok(());
         }
     }
     eprintln!(
-        "building bpf-linker {BPF_LINKER_VERSION} into {} (about a minute)",
+        "building {name} {version} into {} (about a minute)",
         tools.display()
     );
     // A target folder of its own: cargo holds a lock on ours while it runs us.
     run(cargo()
-        .args([
-            "install",
-            "bpf-linker",
-            "--locked",
-            "--force",
-            "--version",
-            BPF_LINKER_VERSION,
-        ])
+        .args(["install", name, "--locked", "--force", "--version", version])
         .arg("--root")
         .arg(&tools)
         .env("CARGO_TARGET_DIR", tools.join("build")))?;
-    fs::remove_dir_all(tools.join("build")).context("cannot remove the linker's build folder")
+    fs::remove_dir_all(tools.join("build"))
+        .with_context(|| format!("cannot remove {name}'s build folder"))
 }
 
 /// File systems of the kernel that tracing tools expect. hookprobe's own probes do without, so a

@@ -5,9 +5,10 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, bail};
 
+use crate::check_hook;
 use crate::command::{Stages, cargo, output, release, run, target};
 use crate::privilege::{Privilege, as_root, privilege};
-use crate::setup;
+use crate::{fuzz, setup};
 
 /// The tests inside the crates.
 fn unit_tests() -> anyhow::Result<()> {
@@ -59,10 +60,14 @@ pub fn lint(stages: &mut Stages) -> anyhow::Result<()> {
 pub fn everyday(stages: &mut Stages) -> anyhow::Result<ExitCode> {
     lint(stages)?;
     stages.run("unit tests", unit_tests)?;
+    stages.run("check of the hook's file", || {
+        check_hook::check(&release().join("readhook.so"))
+    })?;
     stages.run("test peers", || {
         setup::test_peers();
         Ok(())
     })?;
+    fuzz::fuzz(fuzz::SHORT, stages)?;
     let program = stages.run("build of the system tests", || {
         build_system_tests(cargo().arg("test"))
     })?;

@@ -9,9 +9,10 @@ use runlog::manifest::Resources;
 use stats::change_point::{WarmUp, warm_up};
 use stats::power::required_blocks;
 use stats::ratio::ratio_of_means;
-use stats::{Interval, Moments, mean, mean_interval, paired_difference};
+use stats::{Interval, Moments, mean, mean_interval};
 
-use crate::analysis::{PAIRED_BY_ROUND, UNPAIRED, estimate};
+use crate::analysis::order::Order;
+use crate::analysis::{UNPAIRED, estimate};
 
 /// Rounds that the search for a change of level looks at; more are put together. It takes time with the
 /// square of their number.
@@ -34,27 +35,33 @@ pub struct Rounds<'r> {
     pub in_situ: &'r [Option<f64>],
     /// `read(2)` in the kernel per read, probes attached: baseline and hooked arm.
     pub reads: [&'r [Option<f64>]; 2],
-    /// How differences between arms are made.
-    pub paired: &'static str,
+    /// The order of the blocks, by which arms are compared.
+    pub order: Order,
 }
 
 /// Compares the layers. `withheld` is why no verdict may be given.
 pub fn agreement(rounds: &Rounds<'_>, mut withheld: Vec<String>) -> Option<Agreement> {
-    let differences: Vec<Option<f64>> = rounds
-        .baseline
+    let Rounds {
+        baseline,
+        hooked,
+        in_situ: by_round,
+        order,
+        ..
+    } = rounds;
+    let known: Vec<f64> = by_round.iter().flatten().copied().collect();
+    let in_situ = mean_interval(&known)?;
+    let unexplained = order.difference_less(baseline, hooked, by_round)?;
+    let resolution_ns = unexplained.half_width();
+    let differences: Vec<Option<f64>> = baseline
         .iter()
-        .zip(rounds.hooked)
+        .zip(*hooked)
         .map(|(baseline, hooked)| Some((*hooked)? - (*baseline)?))
         .collect();
-    let known: Vec<f64> = rounds.in_situ.iter().flatten().copied().collect();
-    let in_situ = mean_interval(&known)?;
-    let unexplained = paired_difference(rounds.in_situ, &differences)?;
-    let resolution_ns = unexplained.half_width();
-    let (overheads, macros): (Vec<f64>, Vec<f64>) = rounds
-        .in_situ
+    let (overheads, macros): (Vec<f64>, Vec<f64>) = order
+        .units(by_round)
         .iter()
-        .zip(&differences)
-        .filter_map(|(overhead, difference)| Some(((*overhead)?, (*difference)?)))
+        .zip(order.units(&differences))
+        .filter_map(|(overhead, difference)| Some(((*overhead)?, difference?)))
         .unzip();
     let rests: Vec<f64> = overheads
         .iter()
@@ -80,7 +87,7 @@ pub fn agreement(rounds: &Rounds<'_>, mut withheld: Vec<String>) -> Option<Agree
         explained_share: share,
         lines: lines(rounds),
         blocks_more: (verdict == Verdict::Unresolved)
-            .then(|| blocks_more(&rests, in_situ.estimate))
+            .then(|| blocks_more(&rests, in_situ.estimate, *order))
             .flatten(),
         verdict,
         withheld,
@@ -94,7 +101,7 @@ pub fn agreement(rounds: &Rounds<'_>, mut withheld: Vec<String>) -> Option<Agree
             unexplained,
             Unit::Ns,
             "macro difference minus in-situ overhead per request",
-            rounds.paired,
+            order.method(),
         ),
     })
 }
@@ -110,21 +117,22 @@ fn judge(unexplained: Interval, in_situ_ns: f64) -> Verdict {
 }
 
 /// How many blocks are missing to see a difference as large as the hook's cost.
-fn blocks_more(rests: &[f64], in_situ_ns: f64) -> Option<usize> {
+fn blocks_more(rests: &[f64], in_situ_ns: f64, order: Order) -> Option<usize> {
     let sd = Moments::of(rests)?.sd();
     let needed = required_blocks(sd, in_situ_ns)?;
-    Some(needed.saturating_sub(rests.len()).max(1))
+    let units = needed.saturating_sub(rests.len()).max(1);
+    Some(units * order.rounds_a_unit())
 }
 
 /// The lines of the budget that both arms show.
 fn lines(rounds: &Rounds<'_>) -> BTreeMap<String, Estimate> {
     let [baseline, hooked] = rounds.reads;
-    let reads = paired_difference(baseline, hooked).map(|interval| {
+    let reads = rounds.order.difference(baseline, hooked).map(|interval| {
         let line = estimate(
             interval,
             Unit::Ns,
             "difference of mean read(2) times in the kernel, hooked minus baseline, probes attached",
-            PAIRED_BY_ROUND,
+            rounds.order.method(),
         );
         ("read_syscall".to_owned(), line)
     });
@@ -138,8 +146,8 @@ fn unsettled(rests: &[f64]) -> Option<String> {
     match warm_up(&level) {
         WarmUp::Ends(_) => None,
         WarmUp::DoesNotEnd(at) => Some(format!(
-            "warm-up did not end: the difference between the layers still changes its level at round {} \
-             of {}",
+            "warm-up did not end: the difference between the layers still changes its level at observation \
+             {} of {}",
             at * size + 1,
             rests.len()
         )),
@@ -257,7 +265,7 @@ mod tests {
             hooked: &hooked,
             in_situ: &in_situ,
             reads: [&baseline, &hooked],
-            paired: PAIRED_BY_ROUND,
+            order: Order::Rounds,
         };
         agreement(&rounds, withheld).unwrap()
     }
@@ -292,7 +300,7 @@ mod tests {
             .map(|round| noise(round, 20.0) + if round < 30 { 0.0 } else { 400.0 })
             .collect();
         let reason = unsettled(&rests).unwrap();
-        assert!(reason.contains("round 31 of 40"), "{reason}");
+        assert!(reason.contains("observation 31 of 40"), "{reason}");
         let early: Vec<f64> = rests.iter().rev().copied().collect();
         assert_eq!(unsettled(&early), None, "it ended in the first half");
     }

@@ -26,7 +26,7 @@ pub struct CallMeans {
 pub struct InSituCollector {
     trim: Trim,
     bias_ns: f64,
-    arms: BTreeMap<u16, CallMeans>,
+    arms: BTreeMap<(u16, Option<u16>), CallMeans>,
 }
 
 impl InSituCollector {
@@ -45,7 +45,7 @@ impl InSituCollector {
         let Some(first) = joined.first() else {
             return;
         };
-        let Some(round) = blocks.round_of(first.block) else {
+        let Some((round, beside)) = blocks.round_of(first.block) else {
             return;
         };
         let counted = || {
@@ -69,7 +69,7 @@ impl InSituCollector {
             })
             .collect();
         let overhead_per_request_ns = self.trim.mean(&mut per_request_ns);
-        let means = self.arms.entry(first.arm).or_default();
+        let means = self.arms.entry((first.arm, beside)).or_default();
         set(
             &mut means.hook_overhead_ns,
             round,
@@ -90,9 +90,12 @@ impl InSituCollector {
         set(&mut means.calls_per_request, round, per_request);
     }
 
-    /// The means of an arm.
-    pub fn of(&self, arm: u16) -> CallMeans {
-        self.arms.get(&arm).cloned().unwrap_or_default()
+    /// The means of an arm, for a comparison with another. In a duet, those of the blocks that ran beside
+    /// it.
+    pub fn against(&self, arm: u16, other: u16) -> CallMeans {
+        let seat = |beside| self.arms.get(&(arm, beside));
+        let means = seat(None).or_else(|| seat(Some(other)));
+        means.cloned().unwrap_or_default()
     }
 }
 

@@ -7,14 +7,15 @@ use runlog::analysis::{self, Analysis, InSitu, Join, Ledger, Macro, Micro, Reque
 use runlog::calibration::Calibration;
 use runlog::estimate::{Estimate, Unit};
 use runlog::manifest::Manifest;
-use stats::{Trim, mean_interval, paired_difference};
+use stats::{Trim, mean_interval};
 
 use crate::analysis::agreement::{Rounds, agreement, reasons_to_withhold};
 use crate::analysis::blocks::{BlockMeans, Cell};
 use crate::analysis::correct::corrected;
 use crate::analysis::in_situ::CallMeans;
 use crate::analysis::logs::Logged;
-use crate::analysis::{PAIRED_BY_ROUND, UNPAIRED, estimate, paired};
+use crate::analysis::order::Order;
+use crate::analysis::{UNPAIRED, estimate};
 use crate::run::experiment::Outcome;
 use crate::run::micro_worker::MicroBlock;
 
@@ -43,23 +44,29 @@ pub fn analyze(
         ledger,
         no_probes,
     } = outcome;
-    let calls = logged.calls.of(roles.hooked);
+    let calls = logged.calls.against(roles.hooked, roles.baseline);
     let layers = Layers {
         blocks: &logged.blocks,
         calls: &calls,
         roles,
-        paired: paired(&manifest.schedule),
+        order: Order::of(&manifest.schedule),
     };
     let macro_ = layers.macro_(&manifest, no_probes.is_none());
     let in_situ = layers.in_situ(no_probes, manifest.calibration.as_ref());
     let probe_effect = layers.probe_effect();
     let withheld = reasons_to_withhold(ledger.as_ref(), &macro_, manifest.resources.as_ref());
+    let Roles {
+        baseline, hooked, ..
+    } = roles;
     let rounds = Rounds {
-        baseline: layers.cell(roles.baseline, false),
-        hooked: layers.cell(roles.hooked, false),
+        baseline: layers.against(baseline, hooked, false),
+        hooked: layers.against(hooked, baseline, false),
         in_situ: &calls.overhead_per_request_ns,
-        reads: [roles.baseline, roles.hooked].map(|arm| logged.reads_of(arm)),
-        paired: layers.paired,
+        reads: [
+            logged.reads_against(baseline, hooked),
+            logged.reads_against(hooked, baseline),
+        ],
+        order: layers.order,
     };
     let agreement = agreement(&rounds, withheld);
 
@@ -87,6 +94,11 @@ pub fn analyze(
         schema: analysis::SCHEMA.to_owned(),
         cut_short,
         not_usable,
+        warnings: Order::of(&manifest.schedule)
+            .warning()
+            .map(str::to_owned)
+            .into_iter()
+            .collect(),
         trim_each_end: trim.fraction_each_end(),
         micro: micro_layer(micro),
         in_situ,
@@ -190,13 +202,14 @@ struct Layers<'l> {
     blocks: &'l BlockMeans,
     calls: &'l CallMeans,
     roles: Roles,
-    /// How differences between arms are made.
-    paired: &'static str,
+    /// The order of the blocks, by which arms are compared.
+    order: Order,
 }
 
 impl Layers<'_> {
-    fn cell(&self, arm: u16, observed: bool) -> &[Option<f64>] {
-        self.blocks.of(Cell { arm, observed })
+    /// The block means of an arm, for a comparison with another.
+    fn against(&self, arm: u16, other: u16, observed: bool) -> &[Option<f64>] {
+        self.blocks.against(Cell { arm, observed }, other)
     }
 
     fn macro_(&self, manifest: &Manifest, probed: bool) -> Macro {
@@ -207,14 +220,20 @@ impl Layers<'_> {
         } = self.roles;
         let state = if probed { ", probes detached" } else { "" };
         let difference = |from, to, what: &str| {
-            paired_difference(self.cell(from, false), self.cell(to, false)).map(|interval| {
-                estimate(interval, Unit::Ns, &format!("{what}{state}"), self.paired)
-            })
+            let [control, treatment] =
+                [(from, to), (to, from)].map(|(arm, other)| self.against(arm, other, false));
+            let interval = self.order.difference(control, treatment)?;
+            let estimand = format!("{what}{state}");
+            Some(estimate(interval, Unit::Ns, &estimand, self.order.method()))
         };
         let response_time = (0..)
             .zip(&manifest.arms)
             .filter_map(|(index, arm)| {
-                let means: Vec<f64> = self.cell(index, false).iter().flatten().copied().collect();
+                let cell = Cell {
+                    arm: index,
+                    observed: false,
+                };
+                let means: Vec<f64> = self.blocks.of(cell).into_iter().flatten().collect();
                 let estimand = format!("mean response time{state}");
                 let interval = mean_interval(&means)?;
                 Some((
@@ -280,15 +299,18 @@ impl Layers<'_> {
     }
 
     fn probe_effect(&self) -> Option<Estimate> {
-        let hooked = self.roles.hooked;
-        paired_difference(self.cell(hooked, false), self.cell(hooked, true)).map(|interval| {
-            estimate(
-                interval,
-                Unit::Ns,
-                "difference of mean response times of the hooked arm, probes attached minus detached",
-                PAIRED_BY_ROUND,
-            )
-        })
+        let Roles {
+            baseline, hooked, ..
+        } = self.roles;
+        let [detached, attached] =
+            [false, true].map(|observed| self.against(hooked, baseline, observed));
+        let interval = self.order.difference(detached, attached)?;
+        Some(estimate(
+            interval,
+            Unit::Ns,
+            "difference of mean response times of the hooked arm, probes attached minus detached",
+            self.order.method(),
+        ))
     }
 }
 

@@ -9,7 +9,7 @@ use runlog::RunDirectory;
 use runlog::analysis::Join;
 use runlog::clock::Clock;
 use runlog::json;
-use runlog::manifest::{Manifest, Schedule};
+use runlog::manifest::Manifest;
 use runlog::record::{BlockReads, JoinedRequest};
 use runlog::summary::LoadSummary;
 use runlog::table::{Rows, TableWriter};
@@ -27,8 +27,8 @@ pub struct Logged {
     pub blocks: BlockMeans,
     /// Calls of hooked arms.
     pub calls: InSituCollector,
-    /// Mean time of `read(2)` in the kernel by arm and round, hooked or not.
-    pub reads: BTreeMap<u16, Vec<Option<f64>>>,
+    /// Mean time of `read(2)` in the kernel by arm, the arm that ran beside it, and round.
+    reads: BTreeMap<(u16, Option<u16>), Vec<Option<f64>>>,
     /// The budget of each hooked arm.
     pub budgets: BTreeMap<u16, BudgetCollector>,
     /// The join; `None` without probes.
@@ -45,8 +45,8 @@ pub fn read_logs(
     trim: Trim,
     mut table: Option<TableWriter<JoinedRequest>>,
 ) -> anyhow::Result<Logged> {
-    let blocks = BlockMeans::read(run, trim, requests_per_block(&manifest.schedule))
-        .context("cannot read the request log")?;
+    let blocks =
+        BlockMeans::read(run, trim, &manifest.schedule).context("cannot read the request log")?;
     let calibration = manifest.calibration.as_ref();
     let bias_ns = calibration
         .and_then(|calibration| calibration.of(SpanKind::HookOverhead.name()))
@@ -84,8 +84,8 @@ pub fn read_logs(
         if run.block_reads().exists() {
             for row in Rows::<BlockReads>::open(run.block_reads())? {
                 let row = row?;
-                if let Some(round) = logged.blocks.round_of(row.block) {
-                    let means = logged.reads.entry(row.arm).or_default();
+                if let Some((round, beside)) = logged.blocks.round_of(row.block) {
+                    let means = logged.reads.entry((row.arm, beside)).or_default();
                     set(means, round, Some(row.mean_ns));
                 }
             }
@@ -98,9 +98,13 @@ pub fn read_logs(
 }
 
 impl Logged {
-    /// Mean time of `read(2)` in the kernel by round.
-    pub fn reads_of(&self, arm: u16) -> &[Option<f64>] {
-        self.reads.get(&arm).map_or(&[], Vec::as_slice)
+    /// Mean time of `read(2)` in the kernel by round, hooked or not, for a comparison with another arm. In
+    /// a duet, of the blocks that ran beside it.
+    pub fn reads_against(&self, arm: u16, other: u16) -> &[Option<f64>] {
+        let seat = |beside| self.reads.get(&(arm, beside));
+        seat(None)
+            .or_else(|| seat(Some(other)))
+            .map_or(&[], Vec::as_slice)
     }
 }
 
@@ -148,9 +152,4 @@ pub fn add_to_budgets(
 pub fn one_clock(servers: Option<&Clock>, load: &RunDirectory) -> Option<bool> {
     let summary: LoadSummary = json::read(&load.load_summary()).ok()?;
     Some(*servers? == summary.clock?)
-}
-
-/// The fewest requests that a complete block has.
-fn requests_per_block(schedule: &Schedule) -> u64 {
-    schedule.requests_per_cell / u64::from(schedule.blocks_per_cell.max(1))
 }

@@ -119,7 +119,7 @@ async fn measure_micro(
         &message,
         options,
         &run.directory,
-        &experiment.placement,
+        &experiment.placement_of_one(),
     )
     .await
 }

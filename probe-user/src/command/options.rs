@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use runlog::RunDirectory;
-use runlog::manifest::Schedule;
+use runlog::manifest::{Placement, Schedule, schedule};
 use runlog::record::Request;
 use runlog::table::Rows;
 use stats::Trim;
@@ -29,8 +29,21 @@ use crate::run::programs;
 pub enum Order {
     /// In each round every arm has one block, in an order drawn anew
     Rmit,
-    /// All blocks of an arm, then all of the next, as in the paper
+    /// Two arms at once, on a core each: the first beside each of the others, sides swapped in every second
+    /// round
+    Duet,
+    /// All blocks of an arm, then all of the next, as in the paper: what drifts falls on one arm
     Sequential,
+}
+
+impl Order {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Rmit => schedule::RMIT,
+            Self::Duet => schedule::DUET,
+            Self::Sequential => schedule::SEQUENTIAL,
+        }
+    }
 }
 
 /// Whether to probe.
@@ -111,7 +124,7 @@ pub struct ExperimentOptions {
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub port: Option<u16>,
 
-    /// CPUs for servers, load generator and agent
+    /// CPUs for servers, load generator and agent; a duet has a placement of its own
     #[arg(long, value_enum, default_value_t = Policy::Auto)]
     pub placement: Policy,
 
@@ -216,7 +229,7 @@ impl ExperimentOptions {
             }),
             calibration_rounds: self.calibration.calibration_rounds,
             trim: self.trim()?,
-            placement: machine::place(self.placement, self.connections)?,
+            placement: self.place()?,
             command: env::args_os()
                 .map(|argument| argument.to_string_lossy().into_owned())
                 .collect(),
@@ -259,13 +272,30 @@ impl ExperimentOptions {
         self.trim().map(|_| ())
     }
 
+    /// Chooses CPUs, as the order wants them.
+    fn place(&self) -> anyhow::Result<Placement> {
+        if self.order != Order::Duet {
+            return machine::place(self.placement, self.connections);
+        }
+        if self.placement != Policy::Auto {
+            bail!(
+                "--placement does not go with --order duet, which gives each of the two arms a core that its \
+                 server and its client share"
+            );
+        }
+        if !self.blocks.is_multiple_of(2) {
+            bail!(
+                "--blocks {}: must be even in a duet (--order duet), as the arms change sides in every \
+                 second round",
+                self.blocks
+            );
+        }
+        machine::place_duet()
+    }
+
     fn schedule(&self) -> Schedule {
         Schedule {
-            order: match self.order {
-                Order::Rmit => "rmit",
-                Order::Sequential => "sequential",
-            }
-            .to_owned(),
+            order: self.order.name().to_owned(),
             seed: self.seed.unwrap_or_else(machine::unix_ns),
             connections: self.connections,
             requests_per_cell: self.requests,

@@ -9,11 +9,11 @@ use runlog::estimate::{Estimate, Unit};
 use runlog::json;
 use runlog::table::TableWriter;
 use runlog::truth::{DelayFound, SCHEMA, Truth};
-use stats::paired_difference;
 
 use crate::analysis::blocks::Cell;
+use crate::analysis::estimate;
 use crate::analysis::logs::{Logged, read_logs};
-use crate::analysis::{estimate, paired};
+use crate::analysis::order::Order;
 use crate::command::End;
 use crate::command::options::{ExperimentOptions, NewRun, Probing, progress_bar};
 use crate::run::arms::ArmSpec;
@@ -108,10 +108,10 @@ async fn run_in(
 }
 
 fn compare(delays: &[u64], logged: &Logged, outcome: Outcome) -> Truth {
-    let paired = paired(&outcome.manifest.schedule);
+    let order = Order::of(&outcome.manifest.schedule);
     let delays: Vec<DelayFound> = (1..)
         .zip(delays)
-        .map(|(arm, injected_ns)| delay_found(arm, *injected_ns, logged, paired))
+        .map(|(arm, injected_ns)| delay_found(arm, *injected_ns, logged, order))
         .collect();
     let balanced = outcome
         .ledger
@@ -128,30 +128,32 @@ fn compare(delays: &[u64], logged: &Logged, outcome: Outcome) -> Truth {
     }
 }
 
-fn delay_found(arm: u16, injected_ns: u64, logged: &Logged, paired: &str) -> DelayFound {
-    let calls = |arm| logged.calls.of(arm).hook_overhead_ns;
-    let in_situ = paired_difference(&calls(0), &calls(arm)).map(|interval| {
-        estimate(
-            interval,
-            Unit::Ns,
-            "difference of mean in-situ hook overheads per call, with the delay minus without",
-            paired,
-        )
-    });
-    let cell = |arm| {
-        logged.blocks.of(Cell {
-            arm,
-            observed: false,
-        })
+fn delay_found(arm: u16, injected_ns: u64, logged: &Logged, order: Order) -> DelayFound {
+    let calls = |arm, other| logged.calls.against(arm, other).hook_overhead_ns;
+    let in_situ = order
+        .difference(&calls(0, arm), &calls(arm, 0))
+        .map(|interval| {
+            estimate(
+                interval,
+                Unit::Ns,
+                "difference of mean in-situ hook overheads per call, with the delay minus without",
+                order.method(),
+            )
+        });
+    let cell = |arm, other| {
+        let observed = false;
+        logged.blocks.against(Cell { arm, observed }, other)
     };
-    let macro_ = paired_difference(cell(0), cell(arm)).map(|interval| {
-        estimate(
-            interval,
-            Unit::Ns,
-            "difference of mean response times, with the delay minus without, probes detached",
-            paired,
-        )
-    });
+    let macro_ = order
+        .difference(cell(0, arm), cell(arm, 0))
+        .map(|interval| {
+            estimate(
+                interval,
+                Unit::Ns,
+                "difference of mean response times, with the delay minus without, probes detached",
+                order.method(),
+            )
+        });
     let injected = injected_ns as f64;
     let in_situ_tolerance_ns = (TOLERANCE * injected).max(IN_SITU_TOLERANCE_NS);
     let macro_tolerance_ns = (TOLERANCE * injected).max(MACRO_TOLERANCE_NS);

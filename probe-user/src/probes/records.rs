@@ -26,6 +26,20 @@ pub enum Record {
     FunctionCall(FunctionCall),
 }
 
+impl Record {
+    /// Number of the arm whose process made it.
+    pub fn arm(&self) -> u32 {
+        match self {
+            Self::HookedRead(read) => read.arm,
+            Self::Write(write) => write.arm,
+            Self::Accepted(accepted) => accepted.arm,
+            Self::Closed(closed) => closed.arm,
+            Self::ReadSyscall(read) => read.arm,
+            Self::FunctionCall(call) => call.arm,
+        }
+    }
+}
+
 /// The record in `bytes`; `None` when they are none that this version knows.
 pub fn parse(bytes: &[u8]) -> Option<Record> {
     let kind = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?);

@@ -68,7 +68,7 @@ mod tests {
         );
         assert_eq!(layout::MAX_VALUE_NS, runlog::interval_log::MAX_VALUE_NS);
         let mut histogram = new_histogram();
-        for bucket in 0..layout::BUCKETS {
+        for bucket in 0..BUCKETS {
             histogram.saturating_record(layout::lowest_of(bucket));
         }
         assert!(
@@ -76,6 +76,6 @@ mod tests {
                 .iter_recorded()
                 .all(|step| step.count_at_value() == 1)
         );
-        assert_eq!(histogram.len(), layout::BUCKETS as u64);
+        assert_eq!(histogram.len(), BUCKETS as u64);
     }
 }

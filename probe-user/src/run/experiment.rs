@@ -25,6 +25,7 @@ use crate::run::loadgen::{Load, LoadGenerator};
 use crate::run::resources::Watch;
 use crate::run::span_log::SpanLog;
 use crate::run::stop::Stop;
+use crate::run::turn::Turn;
 
 /// How often servers are looked at, and the ring buffer is emptied even if little is in it. When much
 /// is, the kernel says so.
@@ -129,7 +130,8 @@ impl Experiment {
         if let Ok(reason) = timeout(Duration::from_millis(1), stop.requested()).await {
             anyhow::bail!("{reason} before the first request");
         }
-        let generator = LoadGenerator::start(&self.load, run, &self.placement)?;
+        let side_cpus = self.side_cpus();
+        let generator = LoadGenerator::start(&self.load, side_cpus, run, &self.placement)?;
         let log = probes.as_ref().map(|_| SpanLog::create(run)).transpose()?;
         let block_reads = probes
             .as_ref()
@@ -143,7 +145,8 @@ impl Experiment {
             generator,
             probes,
             log,
-            attach: 0,
+            turn: Turn::default(),
+            side_cpus,
             in_block: false,
             blocks_done: 0,
         };
@@ -177,6 +180,26 @@ impl Experiment {
             ledger,
             no_probes,
         })
+    }
+
+    /// In a duet, the CPU of each side.
+    fn side_cpus(&self) -> Option<[usize; 2]> {
+        let is_duet = self.load.schedule.order == manifest::schedule::DUET;
+        let cpus = self.placement.sut_cpus.as_slice().try_into().ok();
+        cpus.filter(|_| is_duet)
+    }
+
+    /// The placement of what is measured by itself: in a duet, on the first side.
+    pub fn placement_of_one(&self) -> Placement {
+        let mut placement = self.placement.clone();
+        if let Some([first, second]) = self.side_cpus() {
+            placement.sut_cpus = vec![first];
+            placement.loadgen_cpus = vec![first];
+            if placement.agent_cpus.contains(&first) {
+                placement.agent_cpus = vec![second];
+            }
+        }
+        placement
     }
 
     async fn start_arms(&self, run: &RunDirectory) -> anyhow::Result<Vec<Arm>> {
@@ -257,7 +280,7 @@ impl Experiment {
             rounds: self.calibration_rounds,
             trim: self.trim,
             seed: self.load.schedule.seed,
-            placement: self.placement.clone(),
+            placement: self.placement_of_one(),
             log: run.process_log("calibration"),
         };
         calibration::calibrate_or_say_why(&plan, kernel_probe.name(), bar).await
@@ -291,8 +314,10 @@ struct Session {
     log: Option<SpanLog>,
     block_reads: Option<BlockReadsLog>,
     watch: Watch,
-    /// Number of the attach in force: that of its block.
-    attach: u32,
+    /// The blocks that run.
+    turn: Turn,
+    /// In a duet, the CPU of each side.
+    side_cpus: Option<[usize; 2]>,
     /// Whether the load generator is sending.
     in_block: bool,
     blocks_done: u32,
@@ -319,32 +344,38 @@ impl Session {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut winding_up: Option<String> = None;
-        let mut planned = (0, false);
+        let mut planned = [None, None];
+        let mut is_observed = false;
         let mut next_look = Instant::now();
         loop {
             tokio::select! {
                 event = self.generator.next_event() => match event? {
-                    Some(Event::BlockPlanned { block, blocks, arm, observed }) => {
+                    Some(Event::BlockPlanned { block, blocks, arm, observed, beside }) => {
                         bar.set_length(u64::from(blocks));
-                        bar.set_message(self.describe_block(arm, observed));
+                        bar.set_message(self.describe_turn(arm, beside, observed));
                         if winding_up.is_none() {
-                            self.prepare(block, observed)?;
-                            planned = (arm, observed);
-                            self.watch.block_begins();
+                            self.take_sides(arm, beside)?;
+                            self.prepare(block, beside, observed)?;
+                            planned = [Some((block, arm)), beside.map(|arm| (block + 1, arm))];
+                            is_observed = observed;
+                            self.watch.block_begins(1 + u32::from(beside.is_some()));
                             self.generator.go().await?;
                             self.in_block = true;
                         }
                     }
                     Some(Event::BlockDone { block }) => {
+                        let ended = std::mem::take(&mut planned);
                         self.in_block = false;
                         self.blocks_done += 1;
                         self.watch.block_ends();
                         sleep(SETTLE).await;
                         self.drain()?;
-                        if let (Some(log), Some(probes), (arm, true)) =
-                            (&mut self.block_reads, &self.probes, planned)
+                        if let (Some(log), Some(probes), true) =
+                            (&mut self.block_reads, &self.probes, is_observed)
                         {
-                            log.add(probes, block, arm)?;
+                            for (block, arm) in ended.into_iter().flatten() {
+                                log.add(probes, block, arm)?;
+                            }
                         }
                         if let Some(log) = &mut self.log {
                             log.flush()?;
@@ -389,21 +420,41 @@ impl Session {
         }
     }
 
-    fn describe_block(&self, arm: u16, observed: bool) -> String {
-        let name = self
-            .arms
-            .get(usize::from(arm))
-            .map_or("?", |arm| arm.spec.name.as_str());
+    fn describe_turn(&self, arm: u16, beside: Option<u16>, observed: bool) -> String {
+        let name = |arm: u16| {
+            let arm = self.arms.get(usize::from(arm));
+            arm.map_or("?", |arm| arm.spec.name.as_str())
+        };
         let probes = if observed {
             "probes attached"
         } else {
             "probes detached"
         };
-        format!("{name}, {probes}")
+        match beside {
+            None => format!("{}, {probes}", name(arm)),
+            Some(other) => format!("{} beside {}, {probes}", name(arm), name(other)),
+        }
+    }
+
+    /// In a duet, puts the servers of the two arms on their sides.
+    fn take_sides(&self, arm: u16, beside: Option<u16>) -> anyhow::Result<()> {
+        let (Some(cpus), Some(other)) = (self.side_cpus, beside) else {
+            return Ok(());
+        };
+        for (arm, cpu) in [arm, other].into_iter().zip(cpus) {
+            let arm = self
+                .arms
+                .get(usize::from(arm))
+                .context("the load generator named an arm that does not exist")?;
+            for server in &arm.servers {
+                machine::bind_process_to(server.pid, &[cpu])?;
+            }
+        }
+        Ok(())
     }
 
     /// Puts the probes into the state that a block wants.
-    fn prepare(&mut self, block: u32, observed: bool) -> anyhow::Result<()> {
+    fn prepare(&mut self, block: u32, beside: Option<u16>, observed: bool) -> anyhow::Result<()> {
         let Some(probes) = &mut self.probes else {
             return Ok(());
         };
@@ -414,14 +465,16 @@ impl Session {
         }
         // What was still under way belongs to the block before.
         self.drain()?;
-        self.attach = block;
+        if let Some(log) = &mut self.log {
+            self.turn.go_on(block, beside, log)?;
+        }
         Ok(())
     }
 
     fn drain(&mut self) -> anyhow::Result<()> {
         if let (Some(probes), Some(log)) = (&mut self.probes, &mut self.log) {
-            let attach = self.attach;
-            probes.drain(|record| Ok(log.push(attach, record)?))?;
+            let turn = &mut self.turn;
+            probes.drain(|record| Ok(turn.push(record, log)?))?;
         }
         Ok(())
     }
@@ -439,7 +492,11 @@ impl Session {
         };
         let drained = self.drain();
         let finished = match self.log.take() {
-            Some(log) => log.finish().map_err(anyhow::Error::from),
+            Some(mut log) => self
+                .turn
+                .write_later(&mut log)
+                .and_then(|()| log.finish())
+                .map_err(anyhow::Error::from),
             None => Ok(()),
         };
         let finished = finished.and(match self.block_reads.take() {

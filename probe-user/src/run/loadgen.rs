@@ -40,8 +40,14 @@ pub struct LoadGenerator {
 }
 
 impl LoadGenerator {
-    /// Starts it. It waits for a go-ahead before each block.
-    pub fn start(load: &Load, run: &RunDirectory, placement: &Placement) -> anyhow::Result<Self> {
+    /// Starts it. It waits for a go-ahead before each block. In a duet it binds itself to a CPU on each
+    /// side.
+    pub fn start(
+        load: &Load,
+        side_cpus: Option<[usize; 2]>,
+        run: &RunDirectory,
+        placement: &Placement,
+    ) -> anyhow::Result<Self> {
         let Schedule {
             order,
             seed,
@@ -70,6 +76,9 @@ impl LoadGenerator {
             ("--block-warmup", &block_warmup_requests.to_string()),
         ] {
             command.arg(option).arg(value);
+        }
+        if let Some([first, second]) = side_cpus {
+            command.arg("--side-cpus").arg(format!("{first},{second}"));
         }
         if load.observe {
             command.arg("--observe");

@@ -14,3 +14,4 @@ pub mod programs;
 mod resources;
 pub mod span_log;
 pub mod stop;
+pub mod turn;

@@ -26,9 +26,11 @@ pub struct Watch {
     loadgen: Option<Pid>,
     before: Counted,
     descriptors: Option<f64>,
-    /// Time in which requests were sent.
+    /// Time in which requests were sent, over all threads.
     busy_ns: u64,
     block_began_ns: u64,
+    /// How many threads of the load generator send requests.
+    sides: u32,
 }
 
 impl Watch {
@@ -42,17 +44,20 @@ impl Watch {
             descriptors: None,
             busy_ns: 0,
             block_began_ns: 0,
+            sides: 1,
         }
     }
 
-    /// Requests are being sent from now on.
-    pub fn block_begins(&mut self) {
+    /// Requests are being sent from now on, by so many threads.
+    pub fn block_begins(&mut self, sides: u32) {
+        self.sides = sides;
         self.block_began_ns = monotonic_ns();
     }
 
     /// Until now.
     pub fn block_ends(&mut self) {
-        self.busy_ns += monotonic_ns().saturating_sub(self.block_began_ns);
+        let took_ns = monotonic_ns().saturating_sub(self.block_began_ns);
+        self.busy_ns += took_ns * u64::from(self.sides);
     }
 
     /// Looks at how many descriptors are open now.
@@ -167,7 +172,7 @@ mod tests {
     fn the_kernel_says_what_this_process_uses() {
         let own = Pid::try_from(std::process::id()).unwrap();
         let mut watch = Watch::begin(vec![own], Some(own));
-        watch.block_begins();
+        watch.block_begins(1);
         let until_ns = monotonic_ns() + 50_000_000;
         while monotonic_ns() < until_ns {}
         watch.block_ends();

@@ -3,7 +3,7 @@
 use runlog::RunDirectory;
 use runlog::analysis::{Agreement, Analysis, Verdict};
 use runlog::estimate::Estimate;
-use runlog::manifest::Manifest;
+use runlog::manifest::{Manifest, schedule};
 
 use crate::show::budget;
 use crate::show::calibration::print_missing;
@@ -51,11 +51,8 @@ fn machine(manifest: &Manifest) {
         environment.clock_source,
         environment.clock_read_ns,
     );
-    if manifest.schedule.order == "sequential" {
-        anstream::println!(
-            "{BAD}order: sequential{BAD:#}: what drifts between the arms counts as a difference; rmit \
-             keeps it out"
-        );
+    if manifest.schedule.order != schedule::RMIT {
+        println!("order: {}", manifest.schedule.order);
     }
     let placement = &manifest.placement;
     println!(
@@ -132,9 +129,16 @@ fn layers(analysis: &Analysis) {
     heading("hook overhead at three layers");
     println!("{table}");
     println!(
-        "means of blocks trimmed by {:.0} % at each end; Student's t on block means",
-        100.0 * analysis.trim_each_end
+        "means of blocks trimmed by {:.0} % at each end; differences: {}",
+        100.0 * analysis.trim_each_end,
+        macro_
+            .difference
+            .as_ref()
+            .map_or("none", |difference| &difference.method),
     );
+    for warning in &analysis.warnings {
+        anstream::println!("{BAD}beware{BAD:#}: {warning}");
+    }
     for (layer, missing) in [
         ("micro", &analysis.micro.missing),
         ("in situ", &in_situ.missing),
@@ -157,7 +161,7 @@ fn verdict(agreement: &Agreement) {
         ),
         Verdict::Unresolved => {
             let more = agreement.blocks_more.map_or_else(
-                || "no number of blocks within reason would do".to_owned(),
+                || "more blocks would help".to_owned(),
                 |more| format!("about {more} blocks more would do"),
             );
             anstream::println!(

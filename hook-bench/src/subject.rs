@@ -1,0 +1,129 @@
+//! A process whose reads are timed, as the bench sees it.
+
+use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use anyhow::{Context as _, bail};
+
+use crate::cases::{Case, Loaded};
+use crate::workload::{From, Took};
+
+/// The files that subjects load and write.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// Our hook.
+    pub hook: std::path::PathBuf,
+    /// The paper's.
+    pub peer: std::path::PathBuf,
+    /// A folder for their logs.
+    pub logs: std::path::PathBuf,
+}
+
+/// A running subject. It ends with the value.
+#[derive(Debug)]
+pub struct Subject {
+    child: Child,
+    orders: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
+/// The words that make this program the worker of a case.
+pub fn words(case: &Case) -> Vec<OsString> {
+    let mut words: Vec<OsString> = ["worker", "--from"].map(OsString::from).into();
+    words.push(match case.from {
+        From::Zero => "zero".into(),
+        From::Connection => "connection".into(),
+    });
+    words.extend(["--message".into(), case.message.into()]);
+    if case.without_words {
+        words.push("--without-words".into());
+    }
+    words
+}
+
+/// Has a command load what the case loads. Variables of ours do not reach it.
+pub fn load(command: &mut Command, case: &Case, files: &Files) -> anyhow::Result<()> {
+    command.env_remove("LD_PRELOAD");
+    for (name, _) in std::env::vars_os() {
+        let name_text = name.to_string_lossy();
+        if name_text.starts_with("READHOOK_") || name_text.starts_with("PAPER_HOOK_") {
+            command.env_remove(&name);
+        }
+    }
+    let preload = |path: &Path| std::path::absolute(path);
+    match case.loaded {
+        Loaded::Nothing => {}
+        Loaded::Ours { mode, settings } => {
+            command
+                .env("LD_PRELOAD", preload(&files.hook)?)
+                .env("READHOOK_MODE", mode)
+                .env("READHOOK_LOG", files.logs.join("hook.log"))
+                .envs(settings.iter().copied());
+        }
+        Loaded::Peer => {
+            command
+                .env("LD_PRELOAD", preload(&files.peer)?)
+                .env("PAPER_HOOK_LOG", files.logs.join("peer.log"));
+        }
+    }
+    Ok(())
+}
+
+impl Subject {
+    /// Starts one on a CPU.
+    pub fn start(case: &Case, files: &Files, cpu: usize, batches: usize) -> anyhow::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .args(words(case))
+            .args(["--threads", &case.threads.to_string()])
+            .args(["--batches", &batches.to_string()])
+            .args(["--cpu", &cpu.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        if case.loaded != Loaded::Nothing {
+            command.arg("--must-be-hooked");
+        }
+        load(&mut command, case, files)?;
+        let mut child = command.spawn().context("cannot start the worker")?;
+        let orders = child.stdin.take();
+        let answers = BufReader::new(child.stdout.take().context("the worker's stdout")?);
+        let mut subject = Self {
+            child,
+            orders,
+            answers,
+        };
+        subject.answer()?;
+        Ok(subject)
+    }
+
+    /// Its process number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What its reads take.
+    pub fn measure(&mut self) -> anyhow::Result<Took> {
+        let orders = self.orders.as_mut().context("the worker's stdin")?;
+        writeln!(orders).context("the worker has ended")?;
+        let line = self.answer()?;
+        serde_json::from_str(&line).with_context(|| format!("the worker's answer \"{line}\""))
+    }
+
+    fn answer(&mut self) -> anyhow::Result<String> {
+        let mut line = String::new();
+        if self.answers.read_line(&mut line)? == 0 {
+            bail!("the worker has ended ({})", self.child.wait()?);
+        }
+        Ok(line)
+    }
+}
+
+impl Drop for Subject {
+    fn drop(&mut self) {
+        // It ends when its stdin does.
+        self.orders = None;
+        let _ = self.child.wait();
+    }
+}

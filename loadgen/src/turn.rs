@@ -1,0 +1,164 @@
+//! One turn of the schedule: a block, or two at once.
+//!
+//! Of two, each has a thread and, where CPUs were named, a CPU of its own. Their rows are kept in memory
+//! until both have ended, so that the log holds one block after the other.
+
+use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use indicatif::ProgressBar;
+use runlog::record::{ClientConnection, Request};
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+use crate::client::{ArmTarget, BlockEnd, Client, Log, Logs, Numbered};
+
+/// Requests between two moves of the progress bar.
+const PROGRESS_STEP: u64 = 512;
+
+/// Runs turns.
+#[derive(Debug)]
+pub struct Runner {
+    /// One for each block of a turn.
+    clients: Vec<Client>,
+    /// The CPU of each, or nothing.
+    cpus: Vec<usize>,
+}
+
+/// The rows of a block that runs beside another.
+#[derive(Debug, Default)]
+struct Rows {
+    requests: Vec<Request>,
+    connections: Vec<ClientConnection>,
+}
+
+impl Log for Rows {
+    fn request(&mut self, request: &Request) -> runlog::Result<()> {
+        self.requests.push(*request);
+        Ok(())
+    }
+
+    fn connection(&mut self, connection: &ClientConnection) -> runlog::Result<()> {
+        self.connections.push(*connection);
+        Ok(())
+    }
+}
+
+impl Runner {
+    /// A runner of `at_once` blocks, each with this many connections, on these CPUs.
+    pub fn new(
+        at_once: usize,
+        connections: usize,
+        timeout: Duration,
+        stop: &Arc<AtomicBool>,
+        cpus: &[usize],
+    ) -> anyhow::Result<Self> {
+        let next_connection = Arc::new(AtomicU32::new(0));
+        let clients = (0..at_once)
+            .map(|_| {
+                let stop = Arc::clone(stop);
+                Client::new(connections, timeout, stop, Arc::clone(&next_connection))
+            })
+            .collect::<Result<_, _>>()
+            .context("cannot set up polling")?;
+        Ok(Self {
+            clients,
+            cpus: cpus.to_vec(),
+        })
+    }
+
+    /// How many blocks a turn has.
+    pub fn at_once(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Runs the blocks of a turn, of different arms, and logs them. Where one was cut short, says why.
+    pub fn run(
+        &mut self,
+        blocks: &[Numbered],
+        targets: &mut [ArmTarget],
+        logs: &mut Logs,
+        bar: &ProgressBar,
+    ) -> anyhow::Result<BlockEnd> {
+        match (&mut self.clients[..], blocks) {
+            ([client], [numbered]) => {
+                let target = &mut targets[usize::from(numbered.block.arm)];
+                run_one(client, target, *numbered, logs, bar)
+            }
+            ([left, right], [first, second]) => {
+                let arms = [first, second].map(|numbered| usize::from(numbered.block.arm));
+                let [one, other] = targets
+                    .get_disjoint_mut(arms)
+                    .context("an arm cannot run beside itself")?;
+                let barrier = Barrier::new(2);
+                let cpu = |side: usize| self.cpus.get(side).copied();
+                let sides = [(left, one, first, cpu(0)), (right, other, second, cpu(1))];
+                let ends = thread::scope(|scope| {
+                    let sides = sides.map(|(client, target, numbered, cpu)| {
+                        let barrier = &barrier;
+                        scope.spawn(move || {
+                            let bound = cpu.map_or(Ok(()), bind_to);
+                            let mut rows = Rows::default();
+                            // The other side waits here, whatever has become of this one.
+                            barrier.wait();
+                            bound?;
+                            let end = run_one(client, target, *numbered, &mut rows, bar);
+                            end.map(|end| (end, rows))
+                        })
+                    });
+                    sides.map(|side| {
+                        side.join()
+                            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                    })
+                });
+                let mut result = Ok(());
+                let mut failure = None;
+                for end in ends {
+                    match end {
+                        Ok((end, rows)) => {
+                            for request in &rows.requests {
+                                logs.request(request)?;
+                            }
+                            for connection in &rows.connections {
+                                logs.connection(connection)?;
+                            }
+                            result = result.and(end);
+                        }
+                        Err(error) => failure = Some(error),
+                    }
+                }
+                failure.map_or(Ok(result), Err)
+            }
+            _ => anyhow::bail!("a turn has as many blocks as there are sides"),
+        }
+    }
+}
+
+fn run_one(
+    client: &mut Client,
+    target: &mut ArmTarget,
+    numbered: Numbered,
+    log: &mut dyn Log,
+    bar: &ProgressBar,
+) -> anyhow::Result<BlockEnd> {
+    let mut done = 0;
+    let end = client.run_block(target, numbered, log, &mut |_| {
+        done += 1;
+        if done % PROGRESS_STEP == 0 {
+            bar.inc(PROGRESS_STEP);
+        }
+    })?;
+    bar.inc(done % PROGRESS_STEP);
+    Ok(end)
+}
+
+fn bind_to(cpu: usize) -> anyhow::Result<()> {
+    let mut set = CpuSet::new();
+    if cpu >= CpuSet::MAX_CPU {
+        anyhow::bail!("--side-cpus: there is no CPU {cpu}");
+    }
+    set.set(cpu);
+    sched_setaffinity(None, &set).with_context(|| format!("--side-cpus: cannot bind to CPU {cpu}"))
+}

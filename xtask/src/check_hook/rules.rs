@@ -1,0 +1,355 @@
+//! What the hook's file must be like, and why.
+
+use std::collections::BTreeSet;
+
+use crate::check_hook::facts::Facts;
+use crate::check_hook::lists::Lists;
+
+/// The libraries that the hook asks for. glibc has both, since 2.34 with nothing in the first; musl takes either
+/// name for itself.
+const NEEDED: [&str; 2] = ["libdl.so.2", "libc.so.6"];
+
+/// The oldest glibc that the hook is for: that of RHEL 7 and of the wheels named `manylinux2014`.
+const OLDEST_GLIBC: [u32; 2] = [2, 17];
+
+const SITES: [&str; 3] = ["readhook:accepted", "readhook:closed", "readhook:read_done"];
+
+/// Bytes that the file may have. It is read at the start of every program; a formatter or an allocator that
+/// has crept in shows here first.
+const MOST_BYTES: usize = 256 * 1024;
+
+/// One thing that was looked at.
+#[derive(Debug)]
+pub struct Finding {
+    /// What.
+    pub what: &'static str,
+    /// What was found.
+    pub found: String,
+    /// What is wrong with it.
+    pub faults: Vec<String>,
+}
+
+/// Looks at everything.
+pub fn check(facts: &Facts, lists: &Lists) -> Vec<Finding> {
+    vec![
+        yes(
+            "kind",
+            "library for x86-64 or arm64",
+            facts.is_library,
+            "is no library for x86-64 or arm64",
+        ),
+        imports(facts, lists),
+        none(
+            "weak imports",
+            &facts.weak_imports,
+            "is a weak import, which start files bring along",
+        ),
+        none(
+            "versions",
+            &facts.version_needs,
+            "is asked for; other C libraries do not have it",
+        ),
+        needed(facts),
+        none(
+            "search paths",
+            &facts.search_paths,
+            "is searched for libraries",
+        ),
+        exports(facts, lists),
+        none(
+            "indirect functions",
+            &facts.indirect,
+            "runs while the program is half loaded",
+        ),
+        relocations(facts),
+        not(
+            "text relocations",
+            facts.text_relocations,
+            "the loader would write to code",
+        ),
+        not(
+            "executable stack",
+            facts.executable_stack,
+            "the program's stack would become executable",
+        ),
+        not(
+            "writable code",
+            facts.writable_code != 0,
+            "a segment is writable and executable",
+        ),
+        yes("read-only tables", "RELRO", facts.relro, "RELRO is missing"),
+        yes(
+            "binding",
+            "at load time",
+            facts.bind_now,
+            "symbols would be bound inside of read, not async-signal-safe",
+        ),
+        yes(
+            "unloading",
+            "stays loaded",
+            facts.stays_loaded,
+            "fork would call a handler that is gone",
+        ),
+        not(
+            "thread storage",
+            facts.thread_storage,
+            "dlopen allocates it at first use, perhaps in a signal handler",
+        ),
+        sites(facts),
+        size(facts),
+    ]
+}
+
+fn finding(what: &'static str, found: String, faults: Vec<String>) -> Finding {
+    Finding {
+        what,
+        found,
+        faults,
+    }
+}
+
+fn yes(what: &'static str, found: &str, holds: bool, fault: &str) -> Finding {
+    let faults = if holds {
+        Vec::new()
+    } else {
+        vec![fault.to_owned()]
+    };
+    finding(
+        what,
+        if holds {
+            found.to_owned()
+        } else {
+            "no".to_owned()
+        },
+        faults,
+    )
+}
+
+fn not(what: &'static str, is_so: bool, fault: &str) -> Finding {
+    yes(what, "none", !is_so, fault)
+}
+
+fn none(what: &'static str, found: &[String], fault: &str) -> Finding {
+    let faults = found.iter().map(|name| format!("{name} {fault}")).collect();
+    let found = if found.is_empty() {
+        "none".to_owned()
+    } else {
+        found.len().to_string()
+    };
+    finding(what, found, faults)
+}
+
+fn imports(facts: &Facts, lists: &Lists) -> Finding {
+    let mut faults = Vec::new();
+    for symbol in &facts.imports {
+        match lists.imports.get(symbol) {
+            None => faults.push(format!("{symbol} is imported and not in hook/imports.txt")),
+            Some(import) if import.glibc[..] > OLDEST_GLIBC[..] => {
+                faults.push(format!("{symbol} is newer than glibc 2.17"));
+            }
+            Some(import) if !NEEDED.contains(&import.library.as_str()) => {
+                faults.push(format!(
+                    "{symbol} is from {}, which is not asked for",
+                    import.library
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    let newest = facts
+        .imports
+        .iter()
+        .filter_map(|symbol| lists.imports.get(symbol))
+        .map(|import| &import.glibc)
+        .max();
+    let newest = newest.map_or_else(String::new, |version| {
+        let parts: Vec<String> = version.iter().map(u32::to_string).collect();
+        format!(", in glibc since {}", parts.join("."))
+    });
+    finding(
+        "imports",
+        format!("{}{newest}", facts.imports.len()),
+        faults,
+    )
+}
+
+fn needed(facts: &Facts) -> Finding {
+    let mut faults = Vec::new();
+    if facts.needed != NEEDED {
+        faults.push(format!("asks for {:?}, not for {NEEDED:?}", facts.needed));
+    }
+    finding("libraries", facts.needed.join(", "), faults)
+}
+
+fn exports(facts: &Facts, lists: &Lists) -> Finding {
+    let exported: BTreeSet<String> = facts.exports.iter().cloned().collect();
+    let extra = exported
+        .difference(&lists.exports)
+        .map(|symbol| format!("{symbol} is exported and not in hook/exports.txt"));
+    let missing = lists
+        .exports
+        .difference(&exported)
+        .map(|symbol| format!("{symbol} is not exported"));
+    finding(
+        "exports",
+        facts.exports.join(", "),
+        extra.chain(missing).collect(),
+    )
+}
+
+fn relocations(facts: &Facts) -> Finding {
+    let mut faults = Vec::new();
+    if facts.packed_relocations {
+        faults.push("DT_RELR: loaders before glibc 2.36 and musl 1.2.4 do not know it".to_owned());
+    }
+    let odd: BTreeSet<u32> = facts.odd_relocations.iter().copied().collect();
+    faults.extend(odd.iter().map(|kind| format!("relocations of type {kind}")));
+    let found = if faults.is_empty() {
+        "plain addresses"
+    } else {
+        "others"
+    };
+    finding("relocations", found.to_owned(), faults)
+}
+
+fn sites(facts: &Facts) -> Finding {
+    let mut names: Vec<&str> = facts.notes.iter().map(|note| note.name.as_str()).collect();
+    names.sort_unstable();
+    let mut faults = Vec::new();
+    if names != SITES {
+        faults.push(format!("the notes are {names:?}, not {SITES:?}"));
+    }
+    let outside = |names: &[String], what: &str| -> Vec<String> {
+        names
+            .iter()
+            .map(|name| format!("{name}: its {what}"))
+            .collect()
+    };
+    faults.extend(outside(
+        &facts.sites_outside_code,
+        "site does not lie in code",
+    ));
+    faults.extend(outside(
+        &facts.semaphores_outside_data,
+        "semaphore does not lie in writable memory",
+    ));
+    finding("probe sites", names.join(", "), faults)
+}
+
+fn size(facts: &Facts) -> Finding {
+    let mut faults = Vec::new();
+    if facts.size > MOST_BYTES {
+        faults.push(format!("the file has more than {MOST_BYTES} bytes"));
+    }
+    finding("size", format!("{} bytes", facts.size), faults)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check_hook::notes::Note;
+
+    fn note(name: &str) -> Note {
+        Note {
+            name: name.to_owned(),
+            location: 1,
+            semaphore: 1,
+        }
+    }
+
+    /// A hook without a fault.
+    fn good() -> Facts {
+        Facts {
+            is_library: true,
+            size: 50_000,
+            needed: NEEDED.map(str::to_owned).to_vec(),
+            imports: vec!["dlsym".to_owned(), "mmap".to_owned()],
+            exports: Lists::kept().unwrap().exports.into_iter().collect(),
+            relro: true,
+            bind_now: true,
+            stays_loaded: true,
+            notes: SITES.map(note).to_vec(),
+            ..Facts::default()
+        }
+    }
+
+    fn faults(facts: &Facts) -> Vec<(&'static str, Vec<String>)> {
+        check(facts, &Lists::kept().unwrap())
+            .into_iter()
+            .filter(|finding| !finding.faults.is_empty())
+            .map(|finding| (finding.what, finding.faults))
+            .collect()
+    }
+
+    #[test]
+    fn a_hook_without_a_fault_passes() {
+        assert_eq!(faults(&good()), []);
+    }
+
+    #[test]
+    fn each_fault_is_found_where_it_is() {
+        type Spoil = fn(&mut Facts);
+        let spoilt: [(&str, Spoil); 20] = [
+            ("kind", |facts| facts.is_library = false),
+            ("imports", |facts| facts.imports.push("malloc".to_owned())),
+            ("weak imports", |facts| {
+                facts.weak_imports = vec!["dlsym".to_owned()];
+            }),
+            ("versions", |facts| {
+                facts.version_needs = vec!["libc.so.6: GLIBC_2.2.5".to_owned()];
+            }),
+            ("libraries", |facts| {
+                facts.needed.push("libgcc_s.so.1".to_owned());
+            }),
+            ("libraries", |facts| facts.needed.reverse()),
+            ("search paths", |facts| {
+                facts.search_paths.push("/lib".to_owned());
+            }),
+            ("exports", |facts| facts.exports.push("helper".to_owned())),
+            ("exports", |facts| {
+                facts.exports.retain(|symbol| symbol != "read");
+            }),
+            ("indirect functions", |facts| {
+                facts.indirect.push("memcpy".to_owned());
+            }),
+            ("relocations", |facts| facts.packed_relocations = true),
+            ("relocations", |facts| facts.odd_relocations.push(37)),
+            ("text relocations", |facts| facts.text_relocations = true),
+            ("executable stack", |facts| facts.executable_stack = true),
+            ("writable code", |facts| facts.writable_code = 1),
+            ("read-only tables", |facts| facts.relro = false),
+            ("binding", |facts| facts.bind_now = false),
+            ("unloading", |facts| facts.stays_loaded = false),
+            ("thread storage", |facts| facts.thread_storage = true),
+            ("size", |facts| facts.size = MOST_BYTES + 1),
+        ];
+        for (what, spoil) in spoilt {
+            let mut facts = good();
+            spoil(&mut facts);
+            let found: Vec<&str> = faults(&facts).into_iter().map(|(what, _)| what).collect();
+            assert_eq!(found, [what]);
+        }
+    }
+
+    #[test]
+    fn a_site_that_is_missing_or_misplaced_is_a_fault() {
+        let mut missing = good();
+        missing.notes.pop();
+        let mut misplaced = good();
+        misplaced.sites_outside_code.push(SITES[0].to_owned());
+        let mut read_only = good();
+        read_only.semaphores_outside_data.push(SITES[1].to_owned());
+        for facts in [missing, misplaced, read_only] {
+            assert_eq!(faults(&facts)[0].0, "probe sites");
+        }
+    }
+
+    #[test]
+    fn an_import_that_is_too_new_is_a_fault() {
+        let mut lists = Lists::kept().unwrap();
+        lists.imports.get_mut("mmap").unwrap().glibc = vec![2, 34];
+        let findings = check(&good(), &lists);
+        let imports = findings.iter().find(|finding| finding.what == "imports");
+        assert_eq!(imports.unwrap().faults, ["mmap is newer than glibc 2.17"]);
+    }
+}
