@@ -17,6 +17,7 @@ mod function;
 mod header;
 mod histograms;
 mod hook;
+mod join;
 mod kit;
 mod leaks;
 mod loadgen;
@@ -27,6 +28,8 @@ mod programs;
 mod reader;
 mod repeated;
 mod safety;
+mod scripted;
+mod sequence_log;
 mod skips;
 mod sut;
 mod trace;
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         analyze::TESTS,
         unprivileged::TESTS,
         bench::TESTS,
+        join::TESTS,
         orders::TESTS,
         micro::TESTS,
         repeated::TESTS,

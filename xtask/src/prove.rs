@@ -117,7 +117,7 @@ fn worse(first: ExitCode, second: ExitCode) -> ExitCode {
 }
 
 fn statistics() -> anyhow::Result<()> {
-    command::run(command::cargo().args([
+    command::run(cargo().args([
         "test",
         "--quiet",
         "--release",
