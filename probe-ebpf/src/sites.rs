@@ -52,7 +52,9 @@ fn on_read_done(ctx: &ProbeContext) -> Option<()> {
     };
     // Before anything that can fail: offsets stay right when records are lost.
     read.first_byte = advance(&mut tally, &read);
-    if have_kernel_pair() && !pair(&mut read, thread.as_deref_mut()) {
+    // The kernel pair brackets `read(2)` alone.
+    let is_read = read.call_word >> 48 & 0xff == 0;
+    if is_read && have_kernel_pair() && !pair(&mut read, thread.as_deref_mut()) {
         tally.count(Counter::SiteUnpaired);
         return None;
     }

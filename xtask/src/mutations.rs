@@ -68,6 +68,13 @@ const MUTATIONS: &[Mutation] = &[
         broken: "quantile_ns as f64 + shift_ns",
         test: "calibration::a_hook_that_does_nothing_costs_nothing",
     },
+    Mutation {
+        name: "interval width: t's 95th percentile stands in for its 97.5th",
+        file: "stats/src/interval.rs",
+        sound: "t_quantile(0.975, degrees_of_freedom)",
+        broken: "t_quantile(0.95, degrees_of_freedom)",
+        test: "analyze::figures_are_those_of_scipy",
+    },
 ];
 
 /// Applies each mutation in turn, builds, and runs its test.
