@@ -336,7 +336,7 @@ mod tests {
             trim_each_end: 0.01,
             micro: Micro {
                 hook_overhead: Some(estimate(Unit::Ns)),
-                missing: None,
+                ..Micro::default()
             },
             in_situ: InSitu {
                 calls_per_request: Some(estimate(Unit::Calls)),

@@ -359,7 +359,7 @@ pub fn json(output: &Output) -> anyhow::Result<serde_json::Value> {
 }
 
 /// The published schemas, by name. Built in, as the tests run on other machines too.
-const SCHEMAS: [(&str, &str); 10] = [
+const SCHEMAS: [(&str, &str); 13] = [
     ("analysis", include_str!("../../docs/schema/analysis.json")),
     (
         "calibration",
@@ -377,6 +377,12 @@ const SCHEMAS: [(&str, &str); 10] = [
     (
         "trace-interval",
         include_str!("../../docs/schema/trace-interval.json"),
+    ),
+    ("a-a", include_str!("../../docs/schema/a-a.json")),
+    ("coverage", include_str!("../../docs/schema/coverage.json")),
+    (
+        "truth-blind",
+        include_str!("../../docs/schema/truth-blind.json"),
     ),
     ("truth", include_str!("../../docs/schema/truth.json")),
 ];

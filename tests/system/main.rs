@@ -10,6 +10,7 @@ mod attach_types;
 mod bad_input;
 mod bench;
 mod calibration;
+mod coverage;
 mod events;
 mod family;
 mod function;
@@ -24,6 +25,7 @@ mod orders;
 mod portable;
 mod programs;
 mod reader;
+mod repeated;
 mod safety;
 mod skips;
 mod sut;
@@ -84,8 +86,10 @@ fn main() -> ExitCode {
         bench::TESTS,
         orders::TESTS,
         micro::TESTS,
+        repeated::TESTS,
         calibration::TESTS,
         trace::TESTS,
+        coverage::TESTS,
         function::TESTS,
         events::TESTS,
         header::TESTS,

@@ -1,7 +1,7 @@
 //! The hook where interposers come to grief: odd places and arguments, beside other preloaded libraries, under
 //! sanitizers, and under threads, forks and signals at once.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -214,6 +214,10 @@ fn stress(kit: &Kit) -> anyhow::Result<()> {
     let logging = Logging::new(kit, &["needle"])?;
     let options = ["-pthread", "-Wno-unused-function"];
     let program = compile_with_connections(logging.folder.path(), STRESS, &options)?;
+    // A number of seconds asks for the long version, in which all threads go on for that time.
+    if let Some(seconds) = std::env::var_os("HOOKPROBE_STRESS_SECONDS") {
+        return long_stress(&logging, &program, &seconds);
+    }
     let run = || {
         let mut command = Command::new(&program);
         command.args(["0", "2000"]);
@@ -230,6 +234,20 @@ fn stress(kit: &Kit) -> anyhow::Result<()> {
     // Each of them, in threads and in children; none by another number, none in a pipe.
     let expected = vec!["needle"; needles(&bare.stdout)?];
     ensure!(words(&text) == expected, "{} lines", words(&text).len());
+    Ok(())
+}
+
+/// `cargo xtask prove hook-stress`.
+fn long_stress(logging: &Logging<'_>, program: &Path, seconds: &OsStr) -> anyhow::Result<()> {
+    let mut command = Command::new(program);
+    command.arg(seconds).arg("0");
+    let ran = succeed(logging.hook(&mut command, "log"))?;
+    print!("{}", String::from_utf8_lossy(&ran.stdout));
+    print!("{}", String::from_utf8_lossy(&ran.stderr));
+    let text = fs::read_to_string(logging.log())?;
+    let (found, expected) = (words(&text).len(), needles(&ran.stdout)?);
+    ensure!(found == expected, "{found} lines for {expected} needles");
+    ensure!(words(&text).iter().all(|word| *word == "needle"));
     Ok(())
 }
 
