@@ -94,7 +94,7 @@ fn hook_stress() -> anyhow::Result<()> {
 }
 
 fn statistics() -> anyhow::Result<()> {
-    command::run(command::cargo().args([
+    command::run(cargo().args([
         "test",
         "--quiet",
         "--release",
