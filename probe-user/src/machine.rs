@@ -68,7 +68,12 @@ fn line_of(path: &str) -> Option<String> {
 
 /// Where this process's cgroup of a controller is; "" names version 2.
 fn cgroup_folder(controller: &str) -> Option<String> {
-    let memberships = fs::read_to_string("/proc/self/cgroup").ok()?;
+    cgroup_folder_of("self", controller)
+}
+
+/// Where the cgroup of a process, a number or `self`, is.
+pub fn cgroup_folder_of(process: &str, controller: &str) -> Option<String> {
+    let memberships = fs::read_to_string(format!("/proc/{process}/cgroup")).ok()?;
     let path = memberships.lines().find_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
         let controllers = fields.next()?;

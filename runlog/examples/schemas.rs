@@ -6,6 +6,7 @@ use runlog::a_a::AaReport;
 use runlog::analysis::Analysis;
 use runlog::calibration::CalibrationReport;
 use runlog::comparison::{Comparisons, Settings};
+use runlog::correlation::Correlation;
 use runlog::manifest::Manifest;
 use runlog::micro::MicroReport;
 use runlog::summary::LoadSummary;
@@ -38,6 +39,10 @@ fn main() -> Result<()> {
     json::write(
         &folder.join("micro.json"),
         &schemars::schema_for!(MicroReport),
+    )?;
+    json::write(
+        &folder.join("correlation.json"),
+        &schemars::schema_for!(Correlation),
     )?;
     json::write(
         &folder.join("comparison.json"),

@@ -121,8 +121,19 @@ pub struct Agreement {
     /// Half of the width of that interval, in nanoseconds: smaller differences between the layers
     /// cannot be seen in this run.
     pub resolution_ns: f64,
+    /// The share of the macro difference that in-situ overhead explains; null if that difference is not
+    /// told from 0, so that any share might be.
+    pub explained_share: Option<Estimate>,
+    /// Lines of the budget that can be seen in the baseline too: read times of the hooked arm minus the
+    /// baseline's, per read, probes attached.
+    pub lines: BTreeMap<String, Estimate>,
+    /// About how many more blocks an arm would have 80 % power to see a difference as large as the hook's
+    /// cost; null unless the verdict is `unresolved`.
+    pub blocks_more: Option<usize>,
     /// What follows.
     pub verdict: Verdict,
+    /// Why no verdict is given.
+    pub withheld: Vec<String>,
 }
 
 /// Whether the layers agree.
@@ -136,6 +147,8 @@ pub enum Verdict {
     Unresolved,
     /// It does not hold 0.
     Differ,
+    /// Something speaks against any verdict. The estimates stand as they are.
+    Withheld,
 }
 
 /// The budget of a request. The lines are means over the same requests, so they add up.
@@ -150,6 +163,44 @@ pub struct Budget {
     pub end_to_end_ns: f64,
     /// What it is made of, in the order of the path.
     pub lines: Vec<BudgetLine>,
+    /// What slow and not so slow requests are made of.
+    pub quantiles: Vec<BudgetAt>,
+    /// How response time goes with hook overhead, request by request.
+    pub association: Option<Association>,
+    /// Requests behind it that found the server waiting inside `read(2)`: their `read_syscall` holds what
+    /// it took the server to wake.
+    pub waited_for: u64,
+}
+
+/// What requests around a quantile of the response time are made of. Nothing is trimmed here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetAt {
+    /// The quantile, from 0 to 1.
+    pub quantile: f64,
+    /// The band around it: requests that are slower than this share of all,
+    pub from: f64,
+    /// and no slower than that. Whole buckets of 0.8 % of the response time are taken.
+    pub to: f64,
+    /// Requests in the band.
+    pub requests: u64,
+    /// Their mean response time in nanoseconds.
+    pub end_to_end_ns: f64,
+    /// What it is made of.
+    pub lines: Vec<BudgetLine>,
+}
+
+/// How response time goes with hook overhead over the requests of a block. Of each block it is one value;
+/// the intervals are over blocks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Association {
+    /// Spearman's rank correlation.
+    pub rank_correlation: Estimate,
+    /// Theil-Sen slope: ns of response time for one ns of hook overhead.
+    pub slope: Estimate,
+    /// The most requests of a block that entered it, evenly spaced.
+    pub most_requests_of_a_block: usize,
 }
 
 /// One line of a [`Budget`].
@@ -310,6 +361,7 @@ mod tests {
     use super::*;
     use crate::calibration::CalibrationReport;
     use crate::comparison::{Comparisons, Settings};
+    use crate::correlation::Correlation;
     use crate::estimate::Unit;
     use crate::manifest::Manifest;
     use crate::summary::LoadSummary;
@@ -336,7 +388,7 @@ mod tests {
             trim_each_end: 0.01,
             micro: Micro {
                 hook_overhead: Some(estimate(Unit::Ns)),
-                missing: None,
+                ..Micro::default()
             },
             in_situ: InSitu {
                 calls_per_request: Some(estimate(Unit::Calls)),
@@ -352,6 +404,10 @@ mod tests {
                 unexplained: estimate(Unit::Ns),
                 verdict: Verdict::Agree,
                 resolution_ns: 0.5,
+                explained_share: Some(estimate(Unit::One)),
+                lines: [("read_syscall".to_owned(), estimate(Unit::Ns))].into(),
+                blocks_more: None,
+                withheld: vec![],
             }),
             budget: Some(Budget {
                 arm: "hooked".into(),
@@ -361,6 +417,20 @@ mod tests {
                     name: "rest".into(),
                     mean_ns: 10.0,
                 }],
+                quantiles: vec![BudgetAt {
+                    quantile: 0.99,
+                    from: 0.985,
+                    to: 0.995,
+                    requests: 2,
+                    end_to_end_ns: 30.0,
+                    lines: vec![],
+                }],
+                association: Some(Association {
+                    rank_correlation: estimate(Unit::One),
+                    slope: estimate(Unit::One),
+                    most_requests_of_a_block: 400,
+                }),
+                waited_for: 0,
             }),
             probes: None,
             ledger: Some(Ledger {
@@ -399,6 +469,7 @@ mod tests {
             ("analysis", schemars::schema_for!(Analysis)),
             ("manifest", schemars::schema_for!(Manifest)),
             ("calibration", schemars::schema_for!(CalibrationReport)),
+            ("correlation", schemars::schema_for!(Correlation)),
             ("load", schemars::schema_for!(LoadSummary)),
             ("comparison", schemars::schema_for!(Comparisons)),
             ("settings", schemars::schema_for!(Settings)),

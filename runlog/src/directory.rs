@@ -131,6 +131,12 @@ impl RunDirectory {
         self.root.join("spans-write.npy")
     }
 
+    /// One row a block with the probes attached: [`crate::record::BlockReads`].
+    #[must_use]
+    pub fn block_reads(&self) -> PathBuf {
+        self.root.join("block-reads.npy")
+    }
+
     /// One row a `read(2)` of a traced process: [`crate::record::ReadSyscallSpan`].
     #[must_use]
     pub fn read_syscalls(&self) -> PathBuf {

@@ -13,6 +13,7 @@ pub mod analysis;
 pub mod calibration;
 pub mod clock;
 pub mod comparison;
+pub mod correlation;
 pub mod directory;
 pub mod error;
 pub mod estimate;

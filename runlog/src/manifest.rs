@@ -38,6 +38,9 @@ pub struct Manifest {
     pub schedule: Schedule,
     /// The probes, or null when there were none.
     pub probes: Option<Probes>,
+    /// Limits that the run came up against, known at its end; null before.
+    #[serde(default)]
+    pub resources: Option<Resources>,
     /// What the probes add on this machine; null without probes, or if not asked for.
     pub calibration: Option<Calibration>,
 }
@@ -70,6 +73,25 @@ pub struct Environment {
     pub steal_ms: Option<u64>,
     /// Mean cost of one `clock_gettime(CLOCK_MONOTONIC)` on this machine, in nanoseconds.
     pub clock_read_ns: f64,
+}
+
+/// Limits that a run came up against while requests were sent. What cannot be found out is null.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Resources {
+    /// How often a cgroup of a server was kept from running, as its CPU time was used up.
+    pub throttled_periods: Option<u64>,
+    /// How often a cgroup of a server came up against its memory limit.
+    pub memory_limit_hits: Option<u64>,
+    /// Connections that found the queue of a listening socket full, in the servers' network namespace.
+    pub listen_overflows: Option<u64>,
+    /// The most descriptors that a server had open, as a share of what it may.
+    pub descriptors: Option<f64>,
+    /// Share of the blocks' time that the load generator was running. Near 1 it, and not the server,
+    /// decides about response times.
+    pub loadgen_busy: Option<f64>,
+    /// Share of CPU time that the hypervisor gave to others.
+    pub stolen: Option<f64>,
 }
 
 /// Which CPUs the parts of a run were bound to.

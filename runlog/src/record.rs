@@ -279,6 +279,19 @@ pub struct FunctionSpan {
     pub exit_ns: u64,
 }
 
+/// The `read(2)` calls of an arm's servers during one block, hooked or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, AutoSerialize)]
+pub struct BlockReads {
+    /// Number of the block in the run.
+    pub block: u32,
+    /// Index of the arm in the manifest.
+    pub arm: u16,
+    /// How many there were.
+    pub reads: u64,
+    /// Their mean duration in the kernel, trimmed as the run's other means; out of a histogram.
+    pub mean_ns: f64,
+}
+
 /// One request with what happened inside the server for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, AutoSerialize)]
 pub struct JoinedRequest {

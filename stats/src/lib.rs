@@ -20,6 +20,7 @@ pub mod moments;
 pub mod multiple;
 pub mod power;
 pub mod ranks;
+pub mod ratio;
 pub mod slope;
 pub mod t_test;
 pub mod trim;

@@ -20,6 +20,7 @@ use crate::kit::{
     Kit, Running, check_schema, exact_kernel_probe, is_alive, json, output, pid, recursion_misses,
     succeed, wait_for,
 };
+use crate::sequence_log::{Delivery, read_truth};
 use crate::skips::Need;
 
 pub const TESTS: &[Test] = &[
@@ -340,39 +341,16 @@ fn check_join(kit: &Kit, options: &[&str], server_options: &[&str]) -> anyhow::R
     nothing_left(kit)
 }
 
-/// The read that completed a request, as the server logged it.
-struct Delivery {
-    port: u16,
-    before_ns: u64,
-    after_ns: u64,
-}
-
-/// What the server logged, by sequence number.
-fn read_truth(path: &Path) -> anyhow::Result<BTreeMap<u64, Delivery>> {
-    let text = fs::read_to_string(path)?;
-    let mut deliveries = BTreeMap::new();
-    for line in text.lines().skip(1) {
-        let numbers: Vec<u64> = line.split(',').map(str::parse).collect::<Result<_, _>>()?;
-        let [sequence, port, before_ns, after_ns] = numbers[..] else {
-            anyhow::bail!("{line}");
-        };
-        let delivery = Delivery {
-            port: u16::try_from(port)?,
-            before_ns,
-            after_ns,
-        };
-        let before = deliveries.insert(sequence, delivery);
-        ensure!(before.is_none(), "{sequence} was delivered twice");
-    }
-    Ok(deliveries)
-}
-
 fn join_truth(kit: &Kit) -> anyhow::Result<()> {
     check_join(kit, &[], &[])
 }
 
 fn join_truth_of_many(kit: &Kit) -> anyhow::Result<()> {
-    check_join(kit, &["--connections=16"], &["--threads=2"])
+    check_join(
+        kit,
+        &["--connections=64", "--requests=6400"],
+        &["--threads=2"],
+    )
 }
 
 fn kernel_probes(kit: &Kit) -> anyhow::Result<()> {
@@ -585,7 +563,9 @@ fn early_ctrl_c(kit: &Kit) -> anyhow::Result<()> {
     let mut command = endless_bench(kit, &out);
     command.arg("--micro-calls=1000000");
     let running = Running::start_piped(&mut command)?;
-    wait_for("the micro layer", || Ok(out.join("micro.log").exists()))?;
+    wait_for("the micro layer", || {
+        Ok(out.join("micro-hooked.log").exists())
+    })?;
     running.signal(Signal::INT)?;
     let output = running.output()?;
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -636,7 +616,7 @@ fn sigkill(kit: &Kit) -> anyhow::Result<()> {
         String::from_utf8_lossy(&output.stderr)
     );
     ensure!(
-        json(&output)?["matched"]
+        json(&output)?["join"]["matched"]
             .as_u64()
             .is_some_and(|matched| matched > 200)
     );

@@ -345,6 +345,12 @@ pub fn recursion_misses(ledger: &serde_json::Value) -> u64 {
     misses.filter_map(serde_json::Value::as_u64).sum()
 }
 
+/// The clock that everything is logged in.
+pub fn monotonic_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
+}
+
 /// A port that nobody uses now.
 pub fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
@@ -359,7 +365,7 @@ pub fn json(output: &Output) -> anyhow::Result<serde_json::Value> {
 }
 
 /// The published schemas, by name. Built in, as the tests run on other machines too.
-const SCHEMAS: [(&str, &str); 10] = [
+const SCHEMAS: [(&str, &str); 14] = [
     ("analysis", include_str!("../../docs/schema/analysis.json")),
     (
         "calibration",
@@ -370,6 +376,10 @@ const SCHEMAS: [(&str, &str); 10] = [
         include_str!("../../docs/schema/comparison.json"),
     ),
     ("settings", include_str!("../../docs/schema/settings.json")),
+    (
+        "correlation",
+        include_str!("../../docs/schema/correlation.json"),
+    ),
     ("load", include_str!("../../docs/schema/load.json")),
     ("manifest", include_str!("../../docs/schema/manifest.json")),
     ("micro", include_str!("../../docs/schema/micro.json")),
@@ -377,6 +387,12 @@ const SCHEMAS: [(&str, &str); 10] = [
     (
         "trace-interval",
         include_str!("../../docs/schema/trace-interval.json"),
+    ),
+    ("a-a", include_str!("../../docs/schema/a-a.json")),
+    ("coverage", include_str!("../../docs/schema/coverage.json")),
+    (
+        "truth-blind",
+        include_str!("../../docs/schema/truth-blind.json"),
     ),
     ("truth", include_str!("../../docs/schema/truth.json")),
 ];

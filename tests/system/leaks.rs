@@ -91,6 +91,8 @@ fn look(pid: u32) -> anyhow::Result<Held> {
         let id = |key| number(key).and_then(|id| u32::try_from(id).ok());
         // A link tells its program's number too.
         if let Some(link) = id("link_id") {
+            // Linux 6.6 and later link a uprobe to its program, without a perf event.
+            held.uprobes += usize::from(info.contains("uprobe_multi"));
             held.objects.links.insert(link);
         } else {
             held.objects.programs.extend(id("prog_id"));

@@ -17,6 +17,7 @@ mod function;
 mod header;
 mod histograms;
 mod hook;
+mod join;
 mod kit;
 mod leaks;
 mod loadgen;
@@ -25,7 +26,10 @@ mod orders;
 mod portable;
 mod programs;
 mod reader;
+mod repeated;
 mod safety;
+mod scripted;
+mod sequence_log;
 mod skips;
 mod sut;
 mod trace;
@@ -83,8 +87,10 @@ fn main() -> ExitCode {
         analyze::TESTS,
         unprivileged::TESTS,
         bench::TESTS,
+        join::TESTS,
         orders::TESTS,
         micro::TESTS,
+        repeated::TESTS,
         calibration::TESTS,
         trace::TESTS,
         coverage::TESTS,

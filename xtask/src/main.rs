@@ -5,6 +5,7 @@
 
 mod apt;
 mod bench_hook;
+mod bench_join;
 mod bench_trace;
 mod build;
 mod check_hook;
@@ -27,6 +28,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::bench_hook::BenchHookArguments;
+use crate::bench_join::BenchJoinArguments;
 use crate::bench_trace::BenchTraceArguments;
 use crate::command::Stages;
 
@@ -69,6 +71,8 @@ Once built, `target/release/probe-user bench --help` lists the options.")]
     },
     /// Measure what tracing adds to a read: our probes and other tools, in rounds (5 minutes)
     BenchTrace(BenchTraceArguments),
+    /// Measure what joining and analysing a long made-up run takes: seconds, and memory, which has a limit
+    BenchJoin(BenchJoinArguments),
     /// Measure what the hook adds to a read, beside no hook and beside the paper's, in rounds (3 minutes)
     BenchHook(BenchHookArguments),
     /// Read the built hook's file, and say whether it loads under every C library and keeps what it must
@@ -150,6 +154,7 @@ fn run(task: Task, stages: &mut Stages) -> anyhow::Result<ExitCode> {
         }
         Task::Vm { kernels, must_run } => vm::run_tests(&kernels, must_run, stages),
         Task::BenchTrace(arguments) => bench_trace::bench_trace(&arguments, stages),
+        Task::BenchJoin(arguments) => bench_join::bench_join(&arguments, stages),
         Task::BenchHook(arguments) => bench_hook::bench_hook(&arguments, stages),
         Task::Prove { name, minutes } => prove::run(name.as_deref(), minutes, stages),
         Task::CheckHook { hook } => {

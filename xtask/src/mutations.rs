@@ -62,6 +62,20 @@ const MUTATIONS: &[Mutation] = &[
         test: "histograms::the_kernels_buckets_are_those_of_hdrhistogram",
     },
     Mutation {
+        name: "join offset: a request takes the read behind its last byte, too",
+        file: "probe-user/src/join/request.rs",
+        sound: "if read.first_byte >= end_byte {",
+        broken: "if read.first_byte > end_byte {",
+        test: "bench::join_against_the_servers_own_log",
+    },
+    Mutation {
+        name: "clock offset: it is taken off rather than added",
+        file: "probe-user/src/join/lookahead.rs",
+        sound: "sent_ns: on_server(request.sent_ns, offset_ns),",
+        broken: "sent_ns: on_server(request.sent_ns, -offset_ns),",
+        test: "join::a_load_generator_with_another_clock",
+    },
+    Mutation {
         name: "calibration sign: what probing adds is added once more",
         file: "probe-user/src/analysis/correct.rs",
         sound: "quantile_ns as f64 - shift_ns",

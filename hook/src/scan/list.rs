@@ -83,6 +83,8 @@ pub struct Prepared<const WORDS: usize, const BUCKETS: usize> {
     /// By what they begin with, then by rank.
     pub(super) words: [Word; WORDS],
     pub(super) count: usize,
+    /// For each rank, where its word is in `words`, plus one; 0 for words of one byte.
+    pub(super) places: [u16; WORDS],
 }
 
 impl<const WORDS: usize, const BUCKETS: usize> Prepared<WORDS, BUCKETS> {
@@ -107,6 +109,7 @@ impl<const WORDS: usize, const BUCKETS: usize> Prepared<WORDS, BUCKETS> {
             }; BUCKETS],
             words: [NO_WORD; WORDS],
             count: 0,
+            places: [0; WORDS],
         }
     }
 
@@ -221,6 +224,7 @@ impl<const WORDS: usize, const BUCKETS: usize> Prepared<WORDS, BUCKETS> {
             let key = self.words[index].key;
             let first = index;
             while index < self.count && self.words[index].key == key {
+                self.places[self.words[index].rank as usize] = index as u16 + 1;
                 index += 1;
             }
             let mut slot = home(key, BUCKETS);

@@ -21,6 +21,7 @@ pub struct Scanner<'t> {
     pub(super) sieve: &'t Sieve,
     buckets: &'t [Bucket],
     words: &'t [Word],
+    places: &'t [u16],
     text: &'t [u8],
 }
 
@@ -32,6 +33,7 @@ impl<const WORDS: usize, const BUCKETS: usize> Prepared<WORDS, BUCKETS> {
             sieve: &self.sieve,
             buckets: &self.buckets,
             words: self.words.split_at(self.count).0,
+            places: &self.places,
             text,
         }
     }
@@ -57,7 +59,8 @@ impl<'t> Scanner<'t> {
 
     /// The word with `rank`.
     pub fn word(&self, rank: u16) -> &'t [u8] {
-        if let Some(word) = self.words.iter().find(|word| word.rank == rank) {
+        let place = self.places.get(usize::from(rank)).unwrap_or(&0);
+        if let Some(word) = self.words.get(usize::from(*place).wrapping_sub(1)) {
             return &self.text[word.start as usize..][..usize::from(word.length)];
         }
         // A word of one byte, or none.

@@ -41,11 +41,11 @@ impl InSituCollector {
     }
 
     /// Adds a block. Only requests outside the warm-up count.
-    pub fn add(&mut self, block: u32, joined: &[JoinedRequest], blocks: &BlockMeans) {
-        let Some((round, beside)) = blocks.round_of(block) else {
+    pub fn add(&mut self, joined: &[JoinedRequest], blocks: &BlockMeans) {
+        let Some(first) = joined.first() else {
             return;
         };
-        let Some(first) = joined.first() else {
+        let Some((round, beside)) = blocks.round_of(first.block) else {
             return;
         };
         let counted = || {
@@ -99,7 +99,8 @@ impl InSituCollector {
     }
 }
 
-fn set(rounds: &mut Vec<Option<f64>>, round: usize, mean: Option<f64>) {
+/// Puts a mean at its round.
+pub fn set(rounds: &mut Vec<Option<f64>>, round: usize, mean: Option<f64>) {
     if rounds.len() <= round {
         rounds.resize(round + 1, None);
     }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use probe_common::SpanKind;
-use runlog::analysis::{self, Agreement, Analysis, InSitu, Join, Ledger, Macro, Requests, Verdict};
+use runlog::analysis::{self, Analysis, InSitu, Join, Ledger, Macro, Requests};
 use runlog::calibration::Calibration;
 use runlog::estimate::{Estimate, Unit};
 use runlog::manifest::Manifest;
 use stats::{Trim, mean_interval};
 
+use crate::analysis::agreement::{Rounds, agreement, reasons_to_withhold};
 use crate::analysis::blocks::{BlockMeans, Cell};
 use crate::analysis::correct::corrected;
 use crate::analysis::in_situ::CallMeans;
@@ -53,7 +54,21 @@ pub fn analyze(
     let macro_ = layers.macro_(&manifest, no_probes.is_none());
     let in_situ = layers.in_situ(no_probes, manifest.calibration.as_ref());
     let probe_effect = layers.probe_effect();
-    let agreement = layers.agreement();
+    let withheld = reasons_to_withhold(ledger.as_ref(), &macro_, manifest.resources.as_ref());
+    let Roles {
+        baseline, hooked, ..
+    } = roles;
+    let rounds = Rounds {
+        baseline: layers.against(baseline, hooked, false),
+        hooked: layers.against(hooked, baseline, false),
+        in_situ: &calls.overhead_per_request_ns,
+        reads: [
+            logged.reads_against(baseline, hooked),
+            logged.reads_against(hooked, baseline),
+        ],
+        order: layers.order,
+    };
+    let agreement = agreement(&rounds, withheld);
 
     let requests: BTreeMap<String, Requests> = (0..)
         .zip(&manifest.arms)
@@ -271,46 +286,6 @@ impl Layers<'_> {
             "difference of mean response times of the hooked arm, probes attached minus detached",
             &self.order.method(),
         ))
-    }
-
-    /// Compares macro difference and in-situ overhead, round by round.
-    fn agreement(&self) -> Option<Agreement> {
-        let per_request = &self.calls.overhead_per_request_ns;
-        let known: Vec<f64> = per_request.iter().flatten().copied().collect();
-        let in_situ = mean_interval(&known)?;
-        let Roles {
-            baseline, hooked, ..
-        } = self.roles;
-        let unexplained = self.order.difference_less(
-            self.against(baseline, hooked, false),
-            self.against(hooked, baseline, false),
-            per_request,
-        )?;
-        let [low, high] = unexplained.ci95;
-        let resolution_ns = (high - low) / 2.0;
-        let verdict = if !unexplained.contains(0.0) {
-            Verdict::Differ
-        } else if resolution_ns > in_situ.estimate {
-            Verdict::Unresolved
-        } else {
-            Verdict::Agree
-        };
-        Some(Agreement {
-            resolution_ns,
-            verdict,
-            in_situ_per_request: estimate(
-                in_situ,
-                Unit::Ns,
-                "mean over requests of the hook overhead of all its calls, less one clock read a call",
-                UNPAIRED,
-            ),
-            unexplained: estimate(
-                unexplained,
-                Unit::Ns,
-                "macro difference minus in-situ overhead per request",
-                &self.order.method(),
-            ),
-        })
     }
 }
 

@@ -10,14 +10,14 @@ use runlog::analysis::Join;
 use runlog::clock::Clock;
 use runlog::json;
 use runlog::manifest::Manifest;
-use runlog::record::JoinedRequest;
+use runlog::record::{BlockReads, JoinedRequest};
 use runlog::summary::LoadSummary;
-use runlog::table::TableWriter;
+use runlog::table::{Rows, TableWriter};
 use stats::Trim;
 
 use crate::analysis::blocks::BlockMeans;
 use crate::analysis::budget::BudgetCollector;
-use crate::analysis::in_situ::InSituCollector;
+use crate::analysis::in_situ::{InSituCollector, set};
 use crate::join::{Grouping, JoinOutput, Source, Window, join};
 
 /// The block means of every layer that was logged.
@@ -27,6 +27,8 @@ pub struct Logged {
     pub blocks: BlockMeans,
     /// Calls of hooked arms.
     pub calls: InSituCollector,
+    /// Mean time of `read(2)` in the kernel by arm, the arm that ran beside it, and round.
+    reads: BTreeMap<(u16, Option<u16>), Vec<Option<f64>>>,
     /// The budget of each hooked arm.
     pub budgets: BTreeMap<u16, BudgetCollector>,
     /// The join; `None` without probes.
@@ -55,6 +57,7 @@ pub fn read_logs(
         cut_short: blocks.cut_short,
         blocks,
         calls: InSituCollector::new(trim, bias_ns),
+        reads: BTreeMap::new(),
         budgets: BTreeMap::new(),
         join: None,
     };
@@ -71,24 +74,22 @@ pub fn read_logs(
             window: Window::ALWAYS,
             one_clock: one_clock(manifest.clock.as_ref(), run),
         };
-        let mut block: Vec<JoinedRequest> = Vec::new();
-        let joined = join(&source, |request| {
-            if let Some(table) = &mut table {
-                table.push(request)?;
-            }
-            if block
-                .first()
-                .is_some_and(|first| first.block != request.block)
-            {
-                logged.add_block(&mut block, trim);
-            }
-            block.push(*request);
-            Ok(())
-        });
-        let JoinOutput { join, cut_short } = joined.context("cannot join records to requests")?;
-        logged.add_block(&mut block, trim);
+        let JoinOutput { join, cut_short } = join_blocks(&source, table.as_mut(), |block| {
+            logged.calls.add(block, &logged.blocks);
+            add_to_budgets(&mut logged.budgets, block, trim);
+        })?;
         logged.cut_short |= cut_short;
         logged.join = Some(join);
+        // Not in runs of earlier versions.
+        if run.block_reads().exists() {
+            for row in Rows::<BlockReads>::open(run.block_reads())? {
+                let row = row?;
+                if let Some((round, beside)) = logged.blocks.round_of(row.block) {
+                    let means = logged.reads.entry((row.arm, beside)).or_default();
+                    set(means, round, Some(row.mean_ns));
+                }
+            }
+        }
     }
     if let Some(table) = table {
         table.finish()?;
@@ -97,16 +98,53 @@ pub fn read_logs(
 }
 
 impl Logged {
-    /// Takes in the joined requests of a block, and empties it.
-    fn add_block(&mut self, block: &mut Vec<JoinedRequest>, trim: Trim) {
-        if let Some(first) = block.first() {
-            self.calls.add(first.block, block, &self.blocks);
-            let budget = self.budgets.entry(first.arm);
-            budget
-                .or_insert_with(|| BudgetCollector::new(trim))
-                .add(block);
+    /// Mean time of `read(2)` in the kernel by round, hooked or not, for a comparison with another arm. In
+    /// a duet, of the blocks that ran beside it.
+    pub fn reads_against(&self, arm: u16, other: u16) -> &[Option<f64>] {
+        let seat = |beside| self.reads.get(&(arm, beside));
+        seat(None)
+            .or_else(|| seat(Some(other)))
+            .map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Joins, and hands the joined requests out block by block. `table` takes them too.
+pub fn join_blocks(
+    source: &Source<'_>,
+    mut table: Option<&mut TableWriter<JoinedRequest>>,
+    mut take: impl FnMut(&[JoinedRequest]),
+) -> anyhow::Result<JoinOutput> {
+    let mut block: Vec<JoinedRequest> = Vec::new();
+    let joined = join(source, |request| {
+        if let Some(table) = &mut table {
+            table.push(request)?;
         }
-        block.clear();
+        if block
+            .first()
+            .is_some_and(|first| first.block != request.block)
+        {
+            take(&block);
+            block.clear();
+        }
+        block.push(*request);
+        Ok(())
+    });
+    let output = joined.context("cannot join records to requests")?;
+    take(&block);
+    Ok(output)
+}
+
+/// Adds a block to the budget of its arm.
+pub fn add_to_budgets(
+    budgets: &mut BTreeMap<u16, BudgetCollector>,
+    block: &[JoinedRequest],
+    trim: Trim,
+) {
+    if let Some(first) = block.first() {
+        let budget = budgets.entry(first.arm);
+        budget
+            .or_insert_with(|| BudgetCollector::new(trim))
+            .add(block);
     }
 }
 

@@ -1,5 +1,7 @@
 //! From logs to results: block means, intervals, budget.
 
+mod agreement;
+mod association;
 pub mod blocks;
 pub mod budget;
 pub mod correct;
@@ -9,6 +11,7 @@ pub mod logs;
 pub mod micro;
 pub mod order;
 pub mod recorded;
+mod spectrum;
 
 use runlog::estimate::{Estimate, Unit};
 use stats::Interval;

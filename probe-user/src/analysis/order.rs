@@ -26,6 +26,13 @@ pub struct Order {
 }
 
 impl Order {
+    /// Rounds, with one server an arm.
+    #[cfg(test)]
+    pub const ROUNDS: Self = Self {
+        kind: Kind::Rounds,
+        servers: 1,
+    };
+
     /// The order that a schedule names.
     pub fn of(schedule: &Schedule) -> Self {
         Self {
@@ -111,6 +118,21 @@ impl Order {
                 Some(difference.minus(mean_interval(&known(less))?))
             }
         }
+    }
+
+    /// A quantity by what ran together, in the order of time: by round, or by two rounds in a duet. None
+    /// where what is compared did not run together.
+    pub fn units(self, rounds: &[Option<f64>]) -> Vec<Option<f64>> {
+        match self.kind {
+            Kind::Rounds => rounds.to_vec(),
+            Kind::Duet => by_twos(rounds),
+            Kind::Sequential => Vec::new(),
+        }
+    }
+
+    /// A quantity by what counts as one observation: a unit, or the mean of those of one pair of servers.
+    pub fn observations(self, rounds: &[Option<f64>]) -> Vec<Option<f64>> {
+        self.by_server(&self.units(rounds))
     }
 
     /// How the interval of a difference between arms is made.

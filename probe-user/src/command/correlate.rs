@@ -1,21 +1,24 @@
 //! `probe-user correlate`: joins the records of a finished run to its requests, again; or the records of a
 //! trace to the requests of a load generator that somebody else has started.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use runlog::analysis::Join;
+use runlog::correlation::{Correlation, SCHEMA};
 use runlog::manifest::Manifest;
 use runlog::record::JoinedRequest;
 use runlog::summary::LoadSummary;
 use runlog::table::TableWriter;
 use runlog::trace::Trace;
 use runlog::{RunDirectory, json};
+use stats::Trim;
 
-use crate::analysis::logs::one_clock;
+use crate::analysis::logs::{add_to_budgets, join_blocks, one_clock, read_logs};
 use crate::command::End;
-use crate::join::{Grouping, JoinOutput, Source, Window, join};
+use crate::join::{Grouping, JoinOutput, Source, Window};
 use crate::show;
 
 /// Options of `correlate`.
@@ -41,24 +44,29 @@ pub struct CorrelateArguments {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 
-    /// Print the counts as JSON
+    /// Share of a block's requests, sorted by response time, left out at each end of the budget
+    #[arg(long, default_value_t = 0.05, value_name = "SHARE")]
+    trim: f64,
+
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
 
 /// Joins.
 pub fn correlate(arguments: &CorrelateArguments) -> anyhow::Result<End> {
+    arguments.trim()?;
     let spans = RunDirectory::existing(&arguments.run);
     match &arguments.requests {
         Some(folder) => {
             let load = RunDirectory::existing(folder);
             correlate_trace(arguments, spans, load)
         }
-        None => correlate_run(arguments, spans),
+        None => correlate_run(arguments, &spans),
     }
 }
 
-fn correlate_run(arguments: &CorrelateArguments, run: RunDirectory) -> anyhow::Result<End> {
+fn correlate_run(arguments: &CorrelateArguments, run: &RunDirectory) -> anyhow::Result<End> {
     let manifest: Manifest = json::read(&run.manifest()).with_context(|| {
         format!(
             "{} is not the folder of a run; for the records of a trace, --requests names those of the \
@@ -72,19 +80,26 @@ fn correlate_run(arguments: &CorrelateArguments, run: RunDirectory) -> anyhow::R
             arguments.run.display()
         );
     }
-    let is_hooked = |arm: u16| {
-        let arm = manifest.arms.get(usize::from(arm));
-        arm.is_some_and(|arm| arm.hook.is_some())
+    let trim = arguments.trim()?;
+    let table = arguments.table()?;
+    let logged = read_logs(run, &manifest, trim, table).inspect_err(|_| arguments.discard())?;
+    let name = |arm: u16| {
+        manifest
+            .arms
+            .get(usize::from(arm))
+            .map(|arm| arm.name.as_str())
     };
-    let source = Source {
-        one_clock: one_clock(manifest.clock.as_ref(), &run),
-        load: run.clone(),
-        spans: run,
-        grouping: Grouping::Block,
-        wants: &|arm, observed| observed && is_hooked(arm),
-        window: Window::ALWAYS,
-    };
-    join_and_print(arguments, &source)
+    let budgets = logged
+        .budgets
+        .into_iter()
+        .filter_map(|(arm, budget)| budget.finish(name(arm)?))
+        .collect();
+    arguments.print(&Correlation {
+        schema: SCHEMA.to_owned(),
+        cut_short: logged.cut_short,
+        join: logged.join.unwrap_or_default(),
+        budgets,
+    })
 }
 
 fn correlate_trace(
@@ -116,7 +131,27 @@ fn correlate_trace(
             until_ns: trace.detached_ns.unwrap_or(u64::MAX),
         },
     };
-    join_and_print(arguments, &source)
+    let trim = arguments.trim()?;
+    let mut table = arguments.table()?;
+    let mut budgets = BTreeMap::new();
+    let joined = join_blocks(&source, table.as_mut(), |block| {
+        add_to_budgets(&mut budgets, block, trim);
+    });
+    let JoinOutput { join, cut_short } = joined.inspect_err(|_| arguments.discard())?;
+    if let Some(table) = table {
+        table.finish()?;
+    }
+    let name = summary.arms.get(usize::from(arm)).map(|arm| &arm.name);
+    let budget = budgets.remove(&arm).zip(name);
+    arguments.print(&Correlation {
+        schema: SCHEMA.to_owned(),
+        cut_short,
+        join,
+        budgets: budget
+            .and_then(|(budget, name)| budget.finish(name))
+            .into_iter()
+            .collect(),
+    })
 }
 
 fn arm_number(summary: &LoadSummary, name: Option<&str>) -> anyhow::Result<u16> {
@@ -140,41 +175,38 @@ fn arm_number(summary: &LoadSummary, name: Option<&str>) -> anyhow::Result<u16> 
     u16::try_from(index).context("too many arms")
 }
 
-fn join_and_print(arguments: &CorrelateArguments, source: &Source<'_>) -> anyhow::Result<End> {
-    let mut table: Option<TableWriter<JoinedRequest>> = arguments
-        .out
-        .as_ref()
-        .map(TableWriter::create)
-        .transpose()
-        .context("cannot write --out")?;
-    let joined = join(source, |request| {
-        if let Some(table) = &mut table {
-            table.push(request)?;
-        }
-        Ok(())
-    });
-    if joined.is_err()
-        && let Some(file) = &arguments.out
-    {
-        let _ = std::fs::remove_file(file);
+impl CorrelateArguments {
+    fn trim(&self) -> anyhow::Result<Trim> {
+        Trim::each_end(self.trim)
+            .with_context(|| format!("--trim {}: must be at least 0 and below 0.5", self.trim))
     }
-    let JoinOutput { join, cut_short } = joined.context("cannot join records to requests")?;
-    if let Some(table) = table {
-        table.finish()?;
-    }
-    print(arguments, &join)?;
-    if cut_short {
-        eprintln!("probe-user: a log of this run was cut short; its complete rows were joined");
-        return Ok(End::CutShort);
-    }
-    Ok(End::Complete)
-}
 
-fn print(arguments: &CorrelateArguments, join: &Join) -> anyhow::Result<()> {
-    if arguments.json {
-        println!("{}", serde_json::to_string_pretty(join)?);
-    } else {
-        show::join(join);
+    /// The file of `--out`.
+    fn table(&self) -> anyhow::Result<Option<TableWriter<JoinedRequest>>> {
+        let table = self.out.as_ref().map(TableWriter::create);
+        table.transpose().context("cannot write --out")
     }
-    Ok(())
+
+    /// Removes the file of `--out` again: the join came to nothing.
+    fn discard(&self) {
+        if let Some(file) = &self.out {
+            let _ = fs::remove_file(file);
+        }
+    }
+
+    fn print(&self, correlation: &Correlation) -> anyhow::Result<End> {
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(correlation)?);
+        } else {
+            for budget in &correlation.budgets {
+                show::budget::print(budget);
+            }
+            show::join(&correlation.join);
+        }
+        if correlation.cut_short {
+            eprintln!("probe-user: a log was cut short; its complete rows were joined");
+            return Ok(End::CutShort);
+        }
+        Ok(End::Complete)
+    }
 }

@@ -1,7 +1,7 @@
 //! The run itself. The load generator stops before each block; here the probes are attached or
 //! detached as the block's cell wants it, and the block is let go.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use indicatif::ProgressBar;
@@ -22,9 +22,11 @@ use crate::machine::{self, monotonic_ns, unix_ns};
 use crate::probes::attach::Target;
 use crate::probes::{KernelProbe, LoadError, Options, Probes, SiteChoice};
 use crate::run::arms::{self, Arm, ArmSpec, ServerSpec};
+use crate::run::block_reads::BlockReadsLog;
 use crate::run::calibration;
 use crate::run::loadgen::{Load, LoadGenerator};
 use crate::run::process::Process;
+use crate::run::resources::Watch;
 use crate::run::span_log::SpanLog;
 use crate::run::stop::Stop;
 use crate::run::turn::Turn;
@@ -32,6 +34,8 @@ use crate::run::turn::Turn;
 /// How often servers are looked at, and the ring buffer is emptied even if little is in it. When much
 /// is, the kernel says so.
 const TICK: Duration = Duration::from_millis(20);
+/// How often it is looked at what servers have open. The look costs time, which the servers may miss.
+const LOOK: Duration = Duration::from_secs(1);
 /// How long servers get to close the connections of a block that has ended.
 const SETTLE: Duration = Duration::from_millis(2);
 
@@ -133,7 +137,14 @@ impl Experiment {
         let side_cpus = self.side_cpus();
         let generator = LoadGenerator::start(&self.load, side_cpus, run, &self.placement)?;
         let log = probes.as_ref().map(|_| SpanLog::create(run)).transpose()?;
+        let block_reads = probes
+            .as_ref()
+            .map(|_| BlockReadsLog::create(run, self.trim));
+        let servers = arms.iter().flat_map(|arm| &arm.servers);
+        let servers = servers.map(|server| server.pid).collect();
         let mut session = Session {
+            watch: Watch::begin(servers, generator.pid()),
+            block_reads: block_reads.transpose()?,
             arms,
             generator,
             probes,
@@ -145,6 +156,7 @@ impl Experiment {
         };
         let end = session.over_blocks(stop, bar).await;
         let blocks_done = session.blocks_done;
+        manifest.resources = Some(session.watch.finish());
         // Even when the loop failed: detach, write down, end the children.
         let Closed {
             ledger,
@@ -303,6 +315,7 @@ impl Experiment {
             arms: arms.iter().map(Arm::describe).collect(),
             schedule: self.load.schedule.clone(),
             probes: probes.map(Probes::describe),
+            resources: None,
             calibration: None,
         }
     }
@@ -314,6 +327,8 @@ struct Session {
     generator: LoadGenerator,
     probes: Option<Probes>,
     log: Option<SpanLog>,
+    block_reads: Option<BlockReadsLog>,
+    watch: Watch,
     /// The blocks that run.
     turn: Turn,
     /// In a duet, the CPU of each side.
@@ -344,6 +359,9 @@ impl Session {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut winding_up: Option<String> = None;
+        let mut planned = [None, None];
+        let mut is_observed = false;
+        let mut next_look = Instant::now();
         loop {
             tokio::select! {
                 event = self.generator.next_event() => match event? {
@@ -353,15 +371,27 @@ impl Session {
                         if winding_up.is_none() {
                             self.take_sides(arm, beside)?;
                             self.prepare(block, beside, observed)?;
+                            planned = [Some((block, arm)), beside.map(|arm| (block + 1, arm))];
+                            is_observed = observed;
+                            self.watch.block_begins(1 + u32::from(beside.is_some()));
                             self.generator.go().await?;
                             self.in_block = true;
                         }
                     }
                     Some(Event::BlockDone { block }) => {
+                        let ended = std::mem::take(&mut planned);
                         self.in_block = false;
                         self.blocks_done += 1;
+                        self.watch.block_ends();
                         sleep(SETTLE).await;
                         self.drain()?;
+                        if let (Some(log), Some(probes), true) =
+                            (&mut self.block_reads, &self.probes, is_observed)
+                        {
+                            for (block, arm) in ended.into_iter().flatten() {
+                                log.add(probes, block, arm)?;
+                            }
+                        }
                         if let Some(log) = &mut self.log {
                             log.flush()?;
                         }
@@ -385,6 +415,10 @@ impl Session {
                 }
                 _ = tick.tick() => {
                     self.drain()?;
+                    if self.in_block && Instant::now() >= next_look {
+                        next_look = Instant::now() + LOOK;
+                        self.watch.look();
+                    }
                     if winding_up.is_none() && let Some(reason) = self.dead_server() {
                         self.generator.wind_up(self.in_block);
                         winding_up = Some(reason);
@@ -481,6 +515,10 @@ impl Session {
                 .map_err(anyhow::Error::from),
             None => Ok(()),
         };
+        let finished = finished.and(match self.block_reads.take() {
+            Some(log) => log.finish().map(|_| ()).map_err(anyhow::Error::from),
+            None => Ok(()),
+        });
         self.generator.stop().await;
         for arm in self.arms {
             for process in arm.processes {

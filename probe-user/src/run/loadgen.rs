@@ -114,6 +114,11 @@ impl LoadGenerator {
         })
     }
 
+    /// Its process number; `None` when it has ended.
+    pub fn pid(&self) -> Option<i32> {
+        self.process.pid()
+    }
+
     /// The next thing that it says; `None` when it has ended. Cancel-safe.
     pub async fn next_event(&mut self) -> anyhow::Result<Option<Event>> {
         let Some(line) = self.from.next_line().await? else {

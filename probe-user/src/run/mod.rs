@@ -2,6 +2,7 @@
 //! and detaching the probes between blocks, keeping what they record.
 
 pub mod arms;
+mod block_reads;
 pub mod calibration;
 pub mod experiment;
 pub mod identity;
@@ -9,6 +10,7 @@ pub mod loadgen;
 pub mod micro;
 pub mod process;
 pub mod programs;
+mod resources;
 pub mod span_log;
 pub mod stop;
 pub mod turn;

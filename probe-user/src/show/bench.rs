@@ -1,10 +1,11 @@
 //! The table of `probe-user bench`.
 
 use runlog::RunDirectory;
-use runlog::analysis::{Agreement, Analysis, Budget, Verdict};
+use runlog::analysis::{Agreement, Analysis, Verdict};
 use runlog::estimate::Estimate;
 use runlog::manifest::{Manifest, schedule};
 
+use crate::show::budget;
 use crate::show::calibration::print_missing;
 use crate::show::{BAD, GOOD, cells, heading, join, ledger, list, ns, table};
 
@@ -19,7 +20,7 @@ pub fn print(analysis: &Analysis, manifest: &Manifest, run: &RunDirectory) {
         verdict(agreement);
     }
     if let Some(budget) = &analysis.budget {
-        print_budget(budget);
+        budget::print(budget);
     }
     if let Some(counts) = &analysis.ledger {
         ledger(counts);
@@ -161,32 +162,75 @@ fn verdict(agreement: &Agreement) {
             "{GOOD}the layers agree{GOOD:#} to within {resolution}: in situ explains {per_request} a \
              request; the rest of the macro difference, {unexplained} {interval}, is not told from 0"
         ),
-        Verdict::Unresolved => anstream::println!(
-            "{BAD}the macro layer does not resolve this hook{BAD:#}: in situ it costs {per_request} a \
-             request, and less than {resolution} cannot be seen end to end; more blocks would help"
-        ),
-        Verdict::Differ if agreement.unexplained.estimate > 0.0 => anstream::println!(
+        Verdict::Unresolved => {
+            let more = agreement.blocks_more.map_or_else(
+                || "more blocks would help".to_owned(),
+                |more| format!("about {more} blocks more would do"),
+            );
+            anstream::println!(
+                "{BAD}the macro layer does not resolve this hook{BAD:#}: in situ it costs {per_request} \
+                 a request, and less than {resolution} cannot be seen end to end; {more}"
+            );
+        }
+        Verdict::Differ => differ(agreement),
+        Verdict::Withheld => {
+            anstream::println!(
+                "{BAD}no verdict{BAD:#}: in situ explains {per_request} a request, which leaves \
+                 {unexplained} {interval} of the macro difference, but"
+            );
+            for reason in &agreement.withheld {
+                println!("  {reason}");
+            }
+        }
+    }
+    if let Some(share) = &agreement.explained_share {
+        let [low, high] = share.ci95.map(|end| 100.0 * end);
+        println!(
+            "share of the macro difference that in situ explains: {:.0} % [{low:.0} %, {high:.0} %]",
+            100.0 * share.estimate
+        );
+    }
+}
+
+/// Says by how much the layers differ, and in which line of the budget.
+fn differ(agreement: &Agreement) {
+    let [per_request, ..] = cells(&agreement.in_situ_per_request);
+    if agreement.unexplained.estimate > 0.0 {
+        let [unexplained, interval, _] = cells(&agreement.unexplained);
+        anstream::println!(
             "{BAD}the layers differ{BAD:#}: in situ explains {per_request} a request; the macro \
              difference is {unexplained} {interval} more: part of the cost lies outside of the call, \
              as in caches and branch predictors"
-        ),
-        Verdict::Differ => {
-            let less = Estimate {
-                estimate: -agreement.unexplained.estimate,
-                ci95: agreement.unexplained.ci95.map(|end| -end),
-                ..agreement.unexplained.clone()
-            };
-            let [high, low] = less.ci95;
-            let [less, interval, _] = cells(&Estimate {
-                ci95: [low, high],
-                ..less
-            });
-            anstream::println!(
-                "{BAD}the layers differ{BAD:#}: in situ explains {per_request} a request; the macro \
-                 difference is {less} {interval} less: the call costs more while it is watched, or \
-                 part of it is hidden elsewhere in the request"
-            );
-        }
+        );
+    } else {
+        let less = Estimate {
+            estimate: -agreement.unexplained.estimate,
+            ci95: agreement.unexplained.ci95.map(|end| -end),
+            ..agreement.unexplained.clone()
+        };
+        let [high, low] = less.ci95;
+        let [less, interval, _] = cells(&Estimate {
+            ci95: [low, high],
+            ..less
+        });
+        anstream::println!(
+            "{BAD}the layers differ{BAD:#}: in situ explains {per_request} a request; the macro \
+             difference is {less} {interval} less: the call costs more while it is watched, or part \
+             of it is hidden elsewhere in the request"
+        );
+    }
+    if let Some(reads) = agreement.lines.get("read_syscall") {
+        let [difference, interval, _] = cells(reads);
+        let [low, high] = reads.ci95;
+        let where_ = if low > 0.0 || high < 0.0 {
+            "part of the difference is there"
+        } else {
+            "it is not there: look at application, write_syscall and rest"
+        };
+        println!(
+            "budget line read_syscall, the one that both arms show: hooked minus baseline {difference} \
+             {interval} a read; {where_}"
+        );
     }
 }
 
@@ -196,22 +240,4 @@ fn failures(analysis: &Analysis) {
             println!("{count} of {} requests to arm {arm}: {kind}", requests.sent);
         }
     }
-}
-
-fn print_budget(budget: &Budget) {
-    heading(format!(
-        "what a response time of arm {} is made of (probes attached, {} requests)",
-        budget.arm, budget.requests
-    ));
-    let mut table = table(&["part", "mean", "share"], 1);
-    let share = |mean_ns: f64| format!("{:.1} %", 100.0 * mean_ns / budget.end_to_end_ns);
-    for line in &budget.lines {
-        table.add_row([line.name.clone(), ns(line.mean_ns), share(line.mean_ns)]);
-    }
-    table.add_row([
-        "end to end".to_owned(),
-        ns(budget.end_to_end_ns),
-        share(budget.end_to_end_ns),
-    ]);
-    println!("{table}");
 }

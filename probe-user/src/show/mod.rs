@@ -2,6 +2,7 @@
 
 pub mod a_a;
 pub mod bench;
+pub mod budget;
 pub mod calibration;
 pub mod comparison;
 pub mod micro;
@@ -212,7 +213,7 @@ fn describe_clocks(clocks: &Clocks) -> String {
         drift_ns,
     } = *clocks;
     let bound = ns(bound_ns);
-    let mut text = match relation {
+    let text = match relation {
         ClockRelation::One => format!("clocks: one; {bound} between them would go unnoticed"),
         ClockRelation::AssumedOne => format!(
             "clocks: not written down, and the same as far as can be told; {bound} between them would go \
@@ -229,7 +230,7 @@ fn describe_clocks(clocks: &Clocks) -> String {
         ),
     };
     if drift_ns > 0.0 {
-        text += &format!("; they drifted apart by {} at least", ns(drift_ns));
+        return format!("{text}; they drifted apart by {} at least", ns(drift_ns));
     }
     text
 }

@@ -132,6 +132,9 @@ fn prepare(arm: &mut RecordedArm, choices: Choices, notes: &mut Vec<String>) -> 
             ));
         }
     }
+    if choices.method == Method::Blocks {
+        arm.join_blocks_of_servers();
+    }
     let needed = if choices.method == Method::Blocks {
         arm.blocks.len()
     } else {

@@ -45,6 +45,8 @@ pub enum Origin {
         folder: PathBuf,
         /// Whether arms alternated within rounds.
         rounds: bool,
+        /// Servers that the arm's blocks took in turn; 1 where blocks are compared as they are.
+        servers: u32,
     },
     /// Blocks in which the order of values is not known.
     HdrLog,
@@ -77,6 +79,26 @@ impl RecordedArm {
         if left_out > 0 {
             *self.left_out.entry("warm-up".to_owned()).or_default() += left_out;
         }
+    }
+
+    /// Takes the blocks of each server together, where there were several: a server keeps what it differs
+    /// by as long as it lives, so its blocks are no repetitions of each other.
+    pub fn join_blocks_of_servers(&mut self) {
+        let Origin::Run { servers, .. } = self.origin else {
+            return;
+        };
+        if servers < 2 {
+            return;
+        }
+        let mut joined = BTreeMap::<u32, Vec<f64>>::new();
+        for block in self.blocks.drain(..) {
+            let server = block.round % servers;
+            joined.entry(server).or_default().extend(block.values_ns);
+        }
+        let blocks = joined.into_iter();
+        self.blocks = blocks
+            .map(|(round, values_ns)| Block { round, values_ns })
+            .collect();
     }
 
     /// Cuts one stretch into `count` blocks of nearly the same length.
@@ -125,6 +147,24 @@ mod tests {
         assert_eq!((arm.blocks.len(), arm.left_out["warm-up"]), (2, 4));
         arm.leave_out_first(99);
         assert_eq!((arm.count(), arm.left_out["warm-up"]), (0, 9));
+    }
+
+    #[test]
+    fn the_blocks_of_a_server_are_taken_together() {
+        let mut arm = arm(&[2, 2, 2, 2, 2]);
+        for (block, round) in arm.blocks.iter_mut().zip(0..) {
+            block.round = round;
+        }
+        arm.join_blocks_of_servers();
+        assert_eq!(arm.blocks.len(), 5, "a CSV has no servers");
+        arm.origin = Origin::Run {
+            folder: PathBuf::new(),
+            rounds: true,
+            servers: 2,
+        };
+        arm.join_blocks_of_servers();
+        assert_eq!(arm.blocks[0].values_ns, [0.0, 1.0, 4.0, 5.0, 8.0, 9.0]);
+        assert_eq!(arm.blocks[1].values_ns, [2.0, 3.0, 6.0, 7.0]);
     }
 
     #[test]

@@ -180,6 +180,11 @@ fn read_run_arm(
         origin: Origin::Run {
             folder: PathBuf::from(folder),
             rounds: manifest.schedule.order != schedule::SEQUENTIAL,
+            servers: if duet {
+                1
+            } else {
+                manifest.schedule.servers_per_arm
+            },
         },
         left_out,
         notes,

@@ -1,0 +1,186 @@
+//! Limits that a run comes up against: what the kernel has counted before and after.
+
+use std::fs;
+
+use procfs::process::{LimitValue, Process};
+use runlog::manifest::Resources;
+
+use crate::discover::processes::Pid;
+use crate::machine::{self, cgroup_folder_of, monotonic_ns};
+
+/// Counters that only ever rise.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counted {
+    throttled_periods: Option<u64>,
+    memory_limit_hits: Option<u64>,
+    listen_overflows: Option<u64>,
+    loadgen_ticks: Option<u64>,
+    stolen_ms: Option<u64>,
+    at_ns: u64,
+}
+
+/// Watches the limits of a run.
+#[derive(Debug)]
+pub struct Watch {
+    servers: Vec<Pid>,
+    loadgen: Option<Pid>,
+    before: Counted,
+    descriptors: Option<f64>,
+    /// Time in which requests were sent, over all threads.
+    busy_ns: u64,
+    block_began_ns: u64,
+    /// How many threads of the load generator send requests.
+    sides: u32,
+}
+
+impl Watch {
+    /// Begins.
+    pub fn begin(servers: Vec<Pid>, loadgen: Option<Pid>) -> Self {
+        let before = counted(&servers, loadgen);
+        Self {
+            servers,
+            loadgen,
+            before,
+            descriptors: None,
+            busy_ns: 0,
+            block_began_ns: 0,
+            sides: 1,
+        }
+    }
+
+    /// Requests are being sent from now on, by so many threads.
+    pub fn block_begins(&mut self, sides: u32) {
+        self.sides = sides;
+        self.block_began_ns = monotonic_ns();
+    }
+
+    /// Until now.
+    pub fn block_ends(&mut self) {
+        let took_ns = monotonic_ns().saturating_sub(self.block_began_ns);
+        self.busy_ns += took_ns * u64::from(self.sides);
+    }
+
+    /// Looks at how many descriptors are open now.
+    pub fn look(&mut self) {
+        for server in &self.servers {
+            if let Some(share) = descriptors(*server) {
+                let most = self.descriptors.map_or(share, |most| most.max(share));
+                self.descriptors = Some(most);
+            }
+        }
+    }
+
+    /// What was found, while all processes are still there.
+    pub fn finish(&self) -> Resources {
+        let after = counted(&self.servers, self.loadgen);
+        let before = &self.before;
+        let rise = |before: Option<u64>, after: Option<u64>| Some(after?.saturating_sub(before?));
+        let ticks_per_second = procfs::ticks_per_second();
+        let loadgen_s = rise(before.loadgen_ticks, after.loadgen_ticks)
+            .map(|ticks| ticks as f64 / ticks_per_second as f64);
+        let busy_s = self.busy_ns as f64 / 1e9;
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let all_ms = after.at_ns.saturating_sub(before.at_ns) as f64 / 1e6 * cpus as f64;
+        Resources {
+            throttled_periods: rise(before.throttled_periods, after.throttled_periods),
+            memory_limit_hits: rise(before.memory_limit_hits, after.memory_limit_hits),
+            listen_overflows: rise(before.listen_overflows, after.listen_overflows),
+            descriptors: self.descriptors,
+            loadgen_busy: loadgen_s.filter(|_| busy_s > 0.0).map(|s| s / busy_s),
+            stolen: rise(before.stolen_ms, after.stolen_ms)
+                .filter(|_| all_ms > 0.0)
+                .map(|ms| ms as f64 / all_ms),
+        }
+    }
+}
+
+fn counted(servers: &[Pid], loadgen: Option<Pid>) -> Counted {
+    let over_servers = |count: fn(&str) -> Option<u64>| {
+        let counts = servers.iter().filter_map(|pid| count(&pid.to_string()));
+        // Servers in one cgroup have one counter; adding it up is no matter, as it is held against 0.
+        counts.reduce(|all, one| all + one)
+    };
+    Counted {
+        throttled_periods: over_servers(throttled_periods),
+        memory_limit_hits: over_servers(memory_limit_hits),
+        listen_overflows: servers.first().and_then(|pid| listen_overflows(*pid)),
+        loadgen_ticks: loadgen.and_then(cpu_ticks),
+        stolen_ms: machine::steal_ms(),
+        at_ns: monotonic_ns(),
+    }
+}
+
+/// A number in a file of lines like `nr_throttled 3`.
+fn numbered(path: &str, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(path).ok()?;
+    text.lines().find_map(|line| {
+        let (found, number) = line.split_once(' ')?;
+        (found == name)
+            .then(|| number.trim().parse().ok())
+            .flatten()
+    })
+}
+
+fn throttled_periods(process: &str) -> Option<u64> {
+    ["cpu", ""].iter().find_map(|controller| {
+        let folder = cgroup_folder_of(process, controller)?;
+        numbered(&format!("{folder}/cpu.stat"), "nr_throttled")
+    })
+}
+
+fn memory_limit_hits(process: &str) -> Option<u64> {
+    if let Some(folder) = cgroup_folder_of(process, "memory") {
+        let count = fs::read_to_string(format!("{folder}/memory.failcnt")).ok()?;
+        return count.trim().parse().ok();
+    }
+    let folder = cgroup_folder_of(process, "")?;
+    numbered(&format!("{folder}/memory.events"), "max")
+}
+
+/// `ListenOverflows` of the process's network namespace: connections that found the queue full.
+fn listen_overflows(pid: Pid) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/net/netstat")).ok()?;
+    let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
+    let (names, numbers) = (lines.next()?, lines.next()?);
+    names
+        .split(' ')
+        .zip(numbers.split(' '))
+        .find_map(|(name, number)| (name == "ListenOverflows").then(|| number.parse().ok()))
+        .flatten()
+}
+
+fn cpu_ticks(pid: Pid) -> Option<u64> {
+    let stat = Process::new(pid).and_then(|process| process.stat()).ok()?;
+    Some(stat.utime + stat.stime)
+}
+
+/// Open descriptors as a share of what the process may have.
+fn descriptors(pid: Pid) -> Option<f64> {
+    let process = Process::new(pid).ok()?;
+    let open = process.fd_count().ok()?;
+    match process.limits().ok()?.max_open_files.soft_limit {
+        LimitValue::Value(limit) => Some(open as f64 / limit as f64),
+        LimitValue::Unlimited => Some(0.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_says_what_this_process_uses() {
+        let own = Pid::try_from(std::process::id()).unwrap();
+        let mut watch = Watch::begin(vec![own], Some(own));
+        watch.block_begins(1);
+        let until_ns = monotonic_ns() + 50_000_000;
+        while monotonic_ns() < until_ns {}
+        watch.block_ends();
+        watch.look();
+        let found = watch.finish();
+        let descriptors = found.descriptors.unwrap();
+        assert!(descriptors > 0.0 && descriptors < 1.0, "{found:?}");
+        assert!(found.loadgen_busy.unwrap() > 0.1, "{found:?}");
+        assert!(found.listen_overflows.is_some(), "{found:?}");
+    }
+}
