@@ -42,19 +42,19 @@ fn main() {
     }
 
     // Of the library alone: the unit tests are an ordinary program.
-    link("-nostartfiles".to_owned());
-    link(format!("-L{}", searched.display()));
-    link("-Wl,--no-as-needed".to_owned());
+    link("-nostartfiles");
+    link(&format!("-L{}", searched.display()));
+    link("-Wl,--no-as-needed");
     for library in needed {
-        link(named.join(library).display().to_string());
+        link(&named.join(library).display().to_string());
     }
     // An import that is not in imports.txt fails here, rather than in somebody's program.
-    link("-Wl,-z,defs".to_owned());
+    link("-Wl,-z,defs");
     // What is registered for `fork` must stay where it is, and so must what the program has bound to.
-    link("-Wl,-z,nodelete".to_owned());
+    link("-Wl,-z,nodelete");
 }
 
-fn link(argument: String) {
+fn link(argument: &str) {
     println!("cargo:rustc-cdylib-link-arg={argument}");
 }
 

@@ -55,6 +55,10 @@
 /* Which function was called: bits 48-55 of the call word. */
 enum hookprobe_function {
     HOOKPROBE_READ = 0,
+    HOOKPROBE_RECV = 1,
+    HOOKPROBE_RECVFROM = 2,
+    HOOKPROBE_RECVMSG = 3,
+    HOOKPROBE_READV = 4,
 };
 
 /* Instead of the rank of a matched word. */

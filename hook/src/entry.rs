@@ -6,11 +6,11 @@
 
 use core::ffi::{c_int, c_void};
 
-use libc::{size_t, sockaddr, socklen_t, ssize_t};
+use libc::{iovec, msghdr, size_t, sockaddr, socklen_t, ssize_t};
 
 use crate::clock::monotonic_ns;
 use crate::connection::{is_internet_socket, new_identity, peer_of};
-use crate::{errno, marks, next, owner, rung, settings, site};
+use crate::{errno, family, marks, next, owner, rung, settings, site};
 
 /// Runs when the library is loaded, before `main`.
 #[cfg(not(test))]
@@ -31,6 +31,58 @@ extern "C" fn construct() {
 pub unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, count: size_t) -> ssize_t {
     // SAFETY: the caller's arguments, passed on.
     unsafe { rung::read()(fd, buffer, count) }
+}
+
+/// `recv(2)`.
+///
+/// # Safety
+/// As the C library's.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub unsafe extern "C" fn recv(
+    fd: c_int,
+    buffer: *mut c_void,
+    count: size_t,
+    flags: c_int,
+) -> ssize_t {
+    // SAFETY: the caller's arguments, passed on.
+    unsafe { family::recv()(fd, buffer, count, flags) }
+}
+
+/// `recvfrom(2)`.
+///
+/// # Safety
+/// As the C library's.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub unsafe extern "C" fn recvfrom(
+    fd: c_int,
+    buffer: *mut c_void,
+    count: size_t,
+    flags: c_int,
+    address: *mut sockaddr,
+    length: *mut socklen_t,
+) -> ssize_t {
+    // SAFETY: the caller's arguments, passed on.
+    unsafe { family::recvfrom()(fd, buffer, count, flags, address, length) }
+}
+
+/// `recvmsg(2)`.
+///
+/// # Safety
+/// As the C library's.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t {
+    // SAFETY: the caller's arguments, passed on.
+    unsafe { family::recvmsg()(fd, message, flags) }
+}
+
+/// `readv(2)`.
+///
+/// # Safety
+/// As the C library's.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub unsafe extern "C" fn readv(fd: c_int, buffers: *const iovec, count: c_int) -> ssize_t {
+    // SAFETY: the caller's arguments, passed on.
+    unsafe { family::readv()(fd, buffers, count) }
 }
 
 /// `close(2)`.

@@ -19,9 +19,10 @@
 //! The hook sees what goes through the dynamic symbols `accept`, `accept4`, `read` and `close`, and
 //! nothing else:
 //!
-//! - Reads by `recv`, `recvfrom`, `recvmsg`, `readv`, `pread`, stdio, `__read_chk` (which
-//!   `_FORTIFY_SOURCE` makes of some reads), `io_uring` or a raw system call are not hooked, and a
-//!   program that is linked statically is not hooked at all.
+//! - Reads by `recv`, `recvfrom`, `recvmsg` and `readv` are hooked where `READHOOK_FUNCTIONS` names them.
+//!   Reads by `pread`, `recvmmsg`, stdio, `__read_chk` and its like (which `_FORTIFY_SOURCE` makes of some
+//!   reads), `io_uring` or a raw system call are not hooked, and a program that is linked statically is not
+//!   hooked at all.
 //! - Only the descriptor that `accept` or `accept4` returned is marked. One made from it by `dup`,
 //!   `dup2` or `fcntl`, received from another process, inherited through `execve` or accepted by
 //!   `io_uring` is not.
@@ -41,12 +42,14 @@
     )
 )]
 
+mod call;
 mod clock;
 mod connection;
 #[cfg(target_arch = "x86_64")]
 mod cpu;
 mod entry;
 mod errno;
+mod family;
 mod line;
 mod marks;
 mod match_log;
@@ -54,6 +57,7 @@ mod next;
 mod owner;
 #[cfg(not(test))]
 mod personality;
+mod pieces;
 mod raw;
 mod rung;
 mod scan;

@@ -31,6 +31,29 @@ impl Line {
         self.bytes[self.length..][..fitting].copy_from_slice(&bytes[..fitting]);
         self.length += fitting;
     }
+
+    /// Appends a number.
+    pub fn push_decimal(&mut self, mut number: u64) {
+        let mut digits = [0; 20];
+        let mut first = digits.len();
+        loop {
+            first -= 1;
+            digits[first] = b'0' + u8::try_from(number % 10).unwrap_or(0);
+            number /= 10;
+            if number == 0 {
+                break;
+            }
+        }
+        self.push(&digits[first..]);
+    }
+
+    /// Appends a number as 16 digits.
+    pub fn push_hexadecimal(&mut self, number: u64) {
+        let digits: [u8; 16] = core::array::from_fn(|index| {
+            b"0123456789abcdef"[(number >> (60 - 4 * index) & 15) as usize]
+        });
+        self.push(&digits);
+    }
 }
 
 impl fmt::Write for Line {
@@ -45,6 +68,20 @@ mod tests {
     use core::fmt::Write as _;
 
     use super::*;
+
+    #[test]
+    fn numbers_are_written_as_the_standard_library_writes_them() {
+        for number in [0, 7, 10, 255, 1_234_567_890, u64::MAX] {
+            let mut line = Line::new();
+            line.push_decimal(number);
+            line.push(b" ");
+            line.push_hexadecimal(number);
+            assert_eq!(
+                line.as_bytes(),
+                format!("{number} {number:016x}").as_bytes()
+            );
+        }
+    }
 
     #[test]
     fn text_is_kept_and_cut_at_the_capacity() {

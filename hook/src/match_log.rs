@@ -1,16 +1,16 @@
 //! The `log` rung: one line a match, appended to the file that `READHOOK_LOG` names.
 #![allow(
     unsafe_code,
-    reason = "the path is kept in place; fcntl and getpid through libc: the hook has no std"
+    reason = "the path is kept in place; fcntl through libc: the hook has no std"
 )]
 
 use core::cell::UnsafeCell;
 use core::ffi::CStr;
-use core::fmt::Write as _;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 use crate::clock::monotonic_ns;
 use crate::line::Line;
+use crate::owner;
 use crate::raw::{self, file_identity};
 
 /// The log's descriptor is moved up here, out of the way of programs that count on low numbers.
@@ -45,14 +45,16 @@ pub fn open(path: &CStr) -> bool {
 
 /// Appends a line for one match. Async-signal-safe; the caller keeps `errno`.
 pub fn append(fd: i32, connection: u64, word: &[u8]) {
-    // SAFETY: getpid has no preconditions.
-    let pid = unsafe { libc::getpid() };
+    // By hand: the formatting of `core` takes as long as a system call.
     let mut line = Line::new();
-    let _ = write!(
-        line,
-        "{} pid={pid} fd={fd} connection={connection:016x} word=",
-        monotonic_ns()
-    );
+    line.push_decimal(monotonic_ns());
+    line.push(b" pid=");
+    line.push_decimal(owner::number());
+    line.push(b" fd=");
+    line.push_decimal(u64::from(fd.cast_unsigned()));
+    line.push(b" connection=");
+    line.push_hexadecimal(connection);
+    line.push(b" word=");
     line.push(word);
     line.push(b"\n");
     // O_APPEND keeps lines of several writers apart.

@@ -9,7 +9,7 @@ use core::ffi::{CStr, c_int, c_void};
 use core::mem;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use libc::{size_t, sockaddr, socklen_t, ssize_t};
+use libc::{iovec, msghdr, size_t, sockaddr, socklen_t, ssize_t};
 
 /// `read(2)`.
 pub type ReadFn = unsafe extern "C" fn(c_int, *mut c_void, size_t) -> ssize_t;
@@ -19,6 +19,22 @@ pub type CloseFn = unsafe extern "C" fn(c_int) -> c_int;
 pub type AcceptFn = unsafe extern "C" fn(c_int, *mut sockaddr, *mut socklen_t) -> c_int;
 /// `accept4(2)`.
 pub type Accept4Fn = unsafe extern "C" fn(c_int, *mut sockaddr, *mut socklen_t, c_int) -> c_int;
+
+/// `recv(2)`.
+pub type RecvFn = unsafe extern "C" fn(c_int, *mut c_void, size_t, c_int) -> ssize_t;
+/// `recvfrom(2)`.
+pub type RecvFromFn = unsafe extern "C" fn(
+    c_int,
+    *mut c_void,
+    size_t,
+    c_int,
+    *mut sockaddr,
+    *mut socklen_t,
+) -> ssize_t;
+/// `recvmsg(2)`.
+pub type RecvMsgFn = unsafe extern "C" fn(c_int, *mut msghdr, c_int) -> ssize_t;
+/// `readv(2)`.
+pub type ReadVFn = unsafe extern "C" fn(c_int, *const iovec, c_int) -> ssize_t;
 
 /// A symbol that is looked up on first use. [`resolve_all`] does so at load time, so that no later
 /// call finds it unresolved: `dlsym` is not async-signal-safe.
@@ -68,10 +84,16 @@ static READ: Next = Next::new(c"read");
 static CLOSE: Next = Next::new(c"close");
 static ACCEPT: Next = Next::new(c"accept");
 static ACCEPT4: Next = Next::new(c"accept4");
+static RECV: Next = Next::new(c"recv");
+static RECVFROM: Next = Next::new(c"recvfrom");
+static RECVMSG: Next = Next::new(c"recvmsg");
+static READV: Next = Next::new(c"readv");
 
 /// Looks every symbol up. Called from the constructor.
 pub fn resolve_all() {
-    for next in [&READ, &CLOSE, &ACCEPT, &ACCEPT4] {
+    for next in [
+        &READ, &CLOSE, &ACCEPT, &ACCEPT4, &RECV, &RECVFROM, &RECVMSG, &READV,
+    ] {
         next.address();
     }
 }
@@ -102,6 +124,34 @@ pub fn accept() -> AcceptFn {
 pub fn accept4() -> Accept4Fn {
     // SAFETY: the symbol `accept4` has this type in every C library.
     unsafe { mem::transmute::<*mut c_void, Accept4Fn>(ACCEPT4.address()) }
+}
+
+/// The next `recv`.
+#[inline]
+pub fn recv() -> RecvFn {
+    // SAFETY: the symbol `recv` has this type in every C library.
+    unsafe { mem::transmute::<*mut c_void, RecvFn>(RECV.address()) }
+}
+
+/// The next `recvfrom`.
+#[inline]
+pub fn recvfrom() -> RecvFromFn {
+    // SAFETY: the symbol `recvfrom` has this type in every C library.
+    unsafe { mem::transmute::<*mut c_void, RecvFromFn>(RECVFROM.address()) }
+}
+
+/// The next `recvmsg`.
+#[inline]
+pub fn recvmsg() -> RecvMsgFn {
+    // SAFETY: the symbol `recvmsg` has this type in every C library.
+    unsafe { mem::transmute::<*mut c_void, RecvMsgFn>(RECVMSG.address()) }
+}
+
+/// The next `readv`.
+#[inline]
+pub fn readv() -> ReadVFn {
+    // SAFETY: the symbol `readv` has this type in every C library.
+    unsafe { mem::transmute::<*mut c_void, ReadVFn>(READV.address()) }
 }
 
 /// Stops the program.

@@ -1,5 +1,5 @@
-//! What a call of `read` does, rung by rung. Each rung does all that the one before does, and each
-//! is compiled on its own, so that no call pays for asking which one is in use.
+//! Which function `read` jumps to, rung by rung. Each rung does all that the one before does, and each is
+//! compiled on its own, so that no call pays for asking which one is in use.
 #![allow(
     unsafe_code,
     reason = "the rungs are C functions: they take raw pointers and call the next read"
@@ -7,15 +7,14 @@
 
 use core::ffi::{c_int, c_void};
 use core::slice;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use libc::{size_t, ssize_t};
 
-use crate::clock::{busy_wait, monotonic_ns, wait_for_call_of};
+use crate::call::{self, Function, connection_of, on_connection};
+use crate::family::{self, on_rung};
 use crate::next::{self, ReadFn};
 use crate::scan::Filter;
-use crate::site::{self, CallWord};
-use crate::{errno, marks, match_log, words};
 
 /// How much the hook does on a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,28 +32,26 @@ pub enum Rung {
     Log,
 }
 
-const PASSTHROUGH: u8 = Rung::Passthrough as u8;
-const LOOKUP: u8 = Rung::Lookup as u8;
-const SCAN: u8 = Rung::Scan as u8;
-const LOG: u8 = Rung::Log as u8;
+/// [`Rung::Passthrough`], as a generic argument.
+pub const PASSTHROUGH: u8 = Rung::Passthrough as u8;
+/// [`Rung::Lookup`].
+pub const LOOKUP: u8 = Rung::Lookup as u8;
+/// [`Rung::Scan`].
+pub const SCAN: u8 = Rung::Scan as u8;
+/// [`Rung::Log`].
+pub const LOG: u8 = Rung::Log as u8;
 
 /// The function that `read` jumps to.
 static READ: AtomicPtr<c_void> = AtomicPtr::new(before_load as ReadFn as *mut c_void);
-/// What a read of a connection waits, 0 for nothing.
-static WAIT_NS: AtomicU64 = AtomicU64::new(0);
 static MARKING: AtomicBool = AtomicBool::new(false);
 
-/// Puts `rung` to work for the life of the program.
-pub fn install(rung: Rung, delay_ns: u64) {
-    let read = match rung {
-        Rung::Off => next::read(),
-        Rung::Passthrough => read_on::<PASSTHROUGH>,
-        Rung::Lookup => read_on::<LOOKUP>,
-        Rung::Scan => read_on::<SCAN>,
-        Rung::Log => read_on::<LOG>,
-    };
-    WAIT_NS.store(wait_for_call_of(delay_ns), Ordering::Relaxed);
+/// Puts `rung` to work for the life of the program, in the functions that are hooked.
+pub fn install(rung: Rung, is_hooked: impl Fn(Function) -> bool, delay_ns: u64) {
+    let rung_of = |function| if is_hooked(function) { rung } else { Rung::Off };
+    let read: ReadFn = on_rung!(rung_of(Function::Read), read_on, next::read());
+    call::delay_by(delay_ns);
     READ.store(read as *mut c_void, Ordering::Release);
+    family::install(rung_of);
     MARKING.store(rung != Rung::Off, Ordering::Release);
 }
 
@@ -82,60 +79,29 @@ unsafe extern "C" fn read_on<const RUNG: u8>(
     buffer: *mut c_void,
     count: size_t,
 ) -> ssize_t {
-    let wait_ns = WAIT_NS.load(Ordering::Relaxed);
-    let looks_up = RUNG >= LOOKUP || wait_ns > 0 || site::READ_DONE.is_watched();
-    let connection = if looks_up { marks::get(fd) } else { 0 };
+    let connection = connection_of::<RUNG>(fd);
     if connection == 0 {
         // SAFETY: the caller's arguments, passed on.
         return unsafe { next::read()(fd, buffer, count) };
     }
     // SAFETY: as above.
-    unsafe { read_connection::<RUNG>(fd, connection, buffer, count, wait_ns) }
+    unsafe { read_connection::<RUNG>(fd, connection, buffer, count) }
 }
 
-/// A read of an accepted connection. The timestamps bracket what the hook adds: the lookup that
-/// led here (one load) is the only part of it before the first of them.
+/// A read of an accepted connection. Out of line, so that other reads save no registers for it.
 #[inline(never)]
 unsafe extern "C" fn read_connection<const RUNG: u8>(
     fd: c_int,
     connection: u64,
     buffer: *mut c_void,
     count: size_t,
-    wait_ns: u64,
 ) -> ssize_t {
-    let watched = site::READ_DONE.is_watched();
-    let enter_ns = if watched { monotonic_ns() } else { 0 };
     // SAFETY: the caller's arguments, passed on.
-    let returned = unsafe { next::read()(fd, buffer, count) };
-    let inner_exit_ns = if watched { monotonic_ns() } else { 0 };
-
-    let mut matched = None;
-    if let Ok(length @ 1..) = usize::try_from(returned) {
-        if wait_ns > 0 {
-            busy_wait(wait_ns);
-        }
-        if RUNG >= SCAN {
-            // SAFETY: the kernel has just written `length` bytes here, so they are the caller's
-            // to read; nothing beyond them is looked at.
-            let bytes = unsafe { slice::from_raw_parts(buffer.cast::<u8>(), length) };
-            let scanner = words::scanner();
-            matched = scanner.first_of_list(bytes, Filter::in_use());
-            if RUNG >= LOG
-                && let Some(rank) = matched
-            {
-                errno::keeping(|| match_log::append(fd, connection, scanner.word(rank)));
-            }
-        }
-    }
-    if watched {
-        site::read_done(
-            CallWord::new(fd, matched),
-            returned,
-            enter_ns,
-            inner_exit_ns,
-            monotonic_ns(),
-            connection,
-        );
-    }
-    returned
+    let next = || unsafe { next::read()(fd, buffer, count) };
+    on_connection::<RUNG>(Function::Read, fd, connection, next, |scanner, length| {
+        // SAFETY: the kernel has just written `length` bytes here, so they are the caller's to read;
+        // nothing beyond them is looked at.
+        let bytes = unsafe { slice::from_raw_parts(buffer.cast::<u8>(), length) };
+        scanner.first_of_list(bytes, Filter::in_use())
+    })
 }

@@ -5,6 +5,7 @@
 //! | `READHOOK_MODE` | the rung: `off`, `passthrough`, `lookup`, `scan` (default) or `log` |
 //! | `READHOOK_KEYWORDS` | a file with one word a line, instead of the paper's 200 |
 //! | `READHOOK_LOG` | where `log` appends |
+//! | `READHOOK_FUNCTIONS` | which functions are hooked, with commas between: `read` (default), `recv`, `recvfrom`, `recvmsg`, `readv` |
 //! | `READHOOK_SCANNER` | `auto` (default): by vector instructions where the processor has them; `portable`: without |
 //! | `READHOOK_DELAY_NS` | busy-wait after each read of a connection, at most one minute |
 //!
@@ -19,6 +20,7 @@
 use core::ffi::CStr;
 use core::fmt::{self, Write as _};
 
+use crate::call::Function;
 use crate::line::Line;
 use crate::rung::{self, Rung};
 use crate::scan::{Filter, Problem};
@@ -32,6 +34,7 @@ const MAX_DELAY_NS: u64 = 60_000_000_000;
 #[derive(Debug, PartialEq, Eq)]
 enum Refusal {
     Mode,
+    Functions,
     Scanner,
     Delay,
     Keywords(LoadError),
@@ -45,6 +48,9 @@ impl fmt::Display for Refusal {
             Self::Mode => {
                 f.write_str("READHOOK_MODE must be off, passthrough, lookup, scan or log")
             }
+            Self::Functions => f.write_str(
+                "READHOOK_FUNCTIONS must name some of read, recv, recvfrom, recvmsg and readv, with commas between",
+            ),
             Self::Scanner => f.write_str("READHOOK_SCANNER must be auto or portable"),
             Self::Delay => write!(
                 f,
@@ -71,13 +77,50 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// A set of functions, a bit each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Functions(u8);
+
+impl Functions {
+    const NONE: Self = Self(0);
+    const READ: Self = Self::NONE.with(Function::Read);
+
+    const fn with(self, function: Function) -> Self {
+        Self(self.0 | 1 << function as u8)
+    }
+
+    const fn contains(self, function: Function) -> bool {
+        self.0 >> function as u8 & 1 != 0
+    }
+}
+
+/// What the variables ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Chosen {
+    rung: Rung,
+    functions: Functions,
+    delay_ns: u64,
+}
+
+impl Chosen {
+    const NOTHING: Self = Self {
+        rung: Rung::Off,
+        functions: Functions::NONE,
+        delay_ns: 0,
+    };
+}
+
 /// Reads the variables and puts the hook to work. Called from the constructor.
 pub fn apply() {
     next::resolve_all();
     // SAFETY: has no preconditions.
     let is_privileged = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
     match chosen(is_privileged, variable) {
-        Ok((rung, delay_ns)) => rung::install(rung, delay_ns),
+        Ok(Chosen {
+            rung,
+            functions,
+            delay_ns,
+        }) => rung::install(rung, |function| functions.contains(function), delay_ns),
         Err(refusal) => {
             let mut line = Line::new();
             let _ = writeln!(
@@ -87,7 +130,7 @@ pub fn apply() {
             let bytes = line.as_bytes();
             // SAFETY: `bytes` is readable for its length.
             unsafe { libc::write(2, bytes.as_ptr().cast(), bytes.len()) };
-            rung::install(Rung::Off, 0);
+            rung::install(Rung::Off, |_| false, 0);
         }
     }
 }
@@ -97,13 +140,17 @@ pub fn apply() {
 fn chosen(
     is_privileged: bool,
     variable: impl Fn(&CStr) -> Option<&'static CStr>,
-) -> Result<(Rung, u64), Refusal> {
+) -> Result<Chosen, Refusal> {
     if is_privileged {
-        return Ok((Rung::Off, 0));
+        return Ok(Chosen::NOTHING);
     }
     let rung = match variable(c"READHOOK_MODE") {
         None => Rung::Scan,
         Some(name) => parse_rung(name.to_bytes()).ok_or(Refusal::Mode)?,
+    };
+    let functions = match variable(c"READHOOK_FUNCTIONS") {
+        None => Functions::READ,
+        Some(names) => parse_functions(names.to_bytes()).ok_or(Refusal::Functions)?,
     };
     match variable(c"READHOOK_SCANNER").map(CStr::to_bytes) {
         None | Some(b"auto") => Filter::fastest().put_in_use(),
@@ -123,7 +170,11 @@ fn chosen(
             return Err(Refusal::LogUnwritable);
         }
     }
-    Ok((rung, delay_ns))
+    Ok(Chosen {
+        rung,
+        functions,
+        delay_ns,
+    })
 }
 
 /// The value of a variable that is set and not empty.
@@ -149,6 +200,22 @@ fn parse_rung(name: &[u8]) -> Option<Rung> {
     }
 }
 
+fn parse_functions(names: &[u8]) -> Option<Functions> {
+    names
+        .split(|byte| *byte == b',')
+        .try_fold(Functions::NONE, |functions, name| {
+            let function = match name {
+                b"read" => Function::Read,
+                b"recv" => Function::Recv,
+                b"recvfrom" => Function::RecvFrom,
+                b"recvmsg" => Function::RecvMsg,
+                b"readv" => Function::ReadV,
+                _ => return None,
+            };
+            Some(functions.with(function))
+        })
+}
+
 fn parse_delay(number: &[u8]) -> Option<u64> {
     let number: u64 = str::from_utf8(number).ok()?.parse().ok()?;
     (number <= MAX_DELAY_NS).then_some(number)
@@ -161,10 +228,15 @@ mod tests {
     #[test]
     fn a_privileged_program_takes_no_orders_from_its_user() {
         let nonsense = |_: &CStr| Some(c"/nonexistent/nonsense");
-        assert_eq!(chosen(true, nonsense), Ok((Rung::Off, 0)));
-        assert_eq!(chosen(true, |_| None), Ok((Rung::Off, 0)));
+        assert_eq!(chosen(true, nonsense), Ok(Chosen::NOTHING));
+        assert_eq!(chosen(true, |_| None), Ok(Chosen::NOTHING));
         assert_eq!(chosen(false, nonsense), Err(Refusal::Mode));
-        assert_eq!(chosen(false, |_| None), Ok((Rung::Scan, 0)));
+        let default = Chosen {
+            rung: Rung::Scan,
+            functions: Functions::READ,
+            delay_ns: 0,
+        };
+        assert_eq!(chosen(false, |_| None), Ok(default));
     }
 
     #[test]
@@ -184,6 +256,31 @@ mod tests {
             b"\xff",
         ] {
             assert_eq!(parse_delay(nonsense), None);
+        }
+    }
+
+    #[test]
+    fn functions_are_read_exactly() {
+        let parsed = parse_functions(b"recv,readv").unwrap();
+        let hooked = [
+            Function::Read,
+            Function::Recv,
+            Function::RecvFrom,
+            Function::RecvMsg,
+            Function::ReadV,
+        ]
+        .map(|function| parsed.contains(function));
+        assert_eq!(hooked, [false, true, false, false, true]);
+        assert_eq!(parse_functions(b"read"), Some(Functions::READ));
+        for nonsense in [
+            b"".as_slice(),
+            b"read,",
+            b"read recv",
+            b"Read",
+            b"pread",
+            b"read,,recv",
+        ] {
+            assert_eq!(parse_functions(nonsense), None);
         }
     }
 }

@@ -16,6 +16,7 @@
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicU16, Ordering};
 
+use crate::call::Function;
 use crate::connection::Peer;
 
 /// Counts the tracers of a site. The kernel writes it, in the memory of each traced process.
@@ -45,16 +46,16 @@ pub static CLOSED: Semaphore = Semaphore(AtomicU16::new(0));
 /// a call has only six.
 ///
 /// Bits 0-31 hold the descriptor, bits 32-47 the rank of the matched word plus one (0: no match),
-/// bits 48-55 which function was called (0: `read`).
+/// bits 48-55 which function was called: the number of its [`Function`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct CallWord(u64);
 
 impl CallWord {
-    /// Packs a call of `read`.
-    pub fn new(fd: i32, matched: Option<u16>) -> Self {
+    /// Packs a call.
+    pub fn new(function: Function, fd: i32, matched: Option<u16>) -> Self {
         let word = matched.map_or(0, |rank| u64::from(rank) + 1);
-        Self(u64::from(fd.cast_unsigned()) | word << 32)
+        Self(u64::from(fd.cast_unsigned()) | word << 32 | u64::from(function as u8) << 48)
     }
 }
 
@@ -212,16 +213,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_call_word_keeps_descriptor_and_word_apart() {
-        assert_eq!(CallWord::new(7, None).0, 7);
-        assert_eq!(CallWord::new(7, Some(0)).0, 1 << 32 | 7);
-        assert_eq!(CallWord::new(-1, Some(199)).0, 200 << 32 | 0xffff_ffff);
+    fn the_call_word_keeps_function_descriptor_and_word_apart() {
+        let word = |function, fd, matched| CallWord::new(function, fd, matched).0;
+        assert_eq!(word(Function::Read, 7, None), 7);
+        assert_eq!(word(Function::Read, 7, Some(0)), 1 << 32 | 7);
+        assert_eq!(
+            word(Function::ReadV, -1, Some(199)),
+            4 << 48 | 200 << 32 | 0xffff_ffff
+        );
     }
 
     #[test]
     fn a_site_nobody_watches_returns_at_once() {
         assert!(!READ_DONE.is_watched() && !ACCEPTED.is_watched() && !CLOSED.is_watched());
-        read_done(CallWord::new(1, None), 0, 0, 0, 0, 1);
+        read_done(CallWord::new(Function::Read, 1, None), 0, 0, 0, 0, 1);
         accepted(
             1,
             1,

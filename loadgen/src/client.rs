@@ -375,6 +375,7 @@ mod tests {
             observed: false,
             requests: 10,
             warmup: 0,
+            server: 0,
         };
         let stop = Arc::new(AtomicBool::new(true));
         let mut client = Client::new(3, Duration::from_mins(1), stop, Arc::default()).unwrap();

@@ -53,6 +53,8 @@ pub struct Block {
     pub requests: u64,
     /// How many of them, at the start, count as warm-up.
     pub warmup: u64,
+    /// Number of the arm's server.
+    pub server: usize,
 }
 
 /// What a plan is made from. A cell is an arm in one state of the probes.
@@ -66,6 +68,8 @@ pub struct Design {
     pub requests: u64,
     /// Blocks per cell; in a duet, of each pair.
     pub blocks: u32,
+    /// Servers of each arm.
+    pub servers: u32,
     /// First requests of a cell that count as warm-up.
     pub warmup: u64,
     /// First requests of a block that count as warm-up.
@@ -150,7 +154,13 @@ impl Design {
         let before = share * round + rest.min(round);
         let requests = share + u64::from(round < rest);
         let warmup = self.warmup.saturating_sub(before).max(self.block_warmup);
+        // In a duet both rounds of two are of the same servers, each once on either side.
+        let turn = match self.order {
+            Order::Duet => round / 2,
+            Order::Rmit | Order::Sequential => round,
+        };
         Block {
+            server: usize::try_from(turn % u64::from(self.servers)).unwrap_or(0),
             arm,
             observed,
             requests,
@@ -176,6 +186,7 @@ mod tests {
         observe: true,
         requests: 103,
         blocks: 10,
+        servers: 3,
         warmup: 25,
         block_warmup: 2,
         order: Order::Rmit,
@@ -199,6 +210,8 @@ mod tests {
                     assert_eq!(sizes, [11, 11, 11, 10, 10, 10, 10, 10, 10, 10]);
                     let warmup: Vec<u64> = cell.iter().map(|block| block.warmup).collect();
                     assert_eq!(warmup, [11, 11, 3, 2, 2, 2, 2, 2, 2, 2]);
+                    let servers: Vec<usize> = cell.iter().map(|block| block.server).collect();
+                    assert_eq!(servers, [0, 1, 2, 0, 1, 2, 0, 1, 2, 0]);
                 }
             }
         }
@@ -255,7 +268,7 @@ mod tests {
             let (left, right) = (pair[0], pair[1]);
             assert_eq!(left.observed, right.observed);
             assert_eq!((left.requests, left.warmup), (right.requests, right.warmup));
-            assert_eq!(left.arm.min(right.arm), 0);
+            assert_eq!((left.arm.min(right.arm), left.server), (0, right.server));
             let key = (left.arm.max(right.arm), left.observed);
             firsts.entry(key).or_default().push(left.arm == 0);
         }

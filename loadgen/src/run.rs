@@ -30,6 +30,11 @@ pub struct RunArguments {
     #[arg(long = "arm", value_name = "NAME=URL", required = true)]
     pub arms: Vec<Arm>,
 
+    /// Another server of an arm; repeat for more, as many for each arm. Its blocks take the servers in
+    /// turn
+    #[arg(long = "server", value_name = "NAME=URL")]
+    pub servers: Vec<Arm>,
+
     /// Requests per arm
     #[arg(long, default_value_t = 50_000, value_name = "N")]
     pub requests: u64,
@@ -94,11 +99,18 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<bool> {
     check(arguments)?;
     let mut targets = Vec::new();
     for arm in &arguments.arms {
-        targets.push(ArmTarget {
-            name: arm.name.clone(),
-            address: arm.reach()?,
-            request: arm.request(arguments.sequence_header),
+        let others = arguments
+            .servers
+            .iter()
+            .filter(|other| other.name == arm.name);
+        let servers = [arm].into_iter().chain(others).map(|server| {
+            Ok(ArmTarget {
+                name: server.name.clone(),
+                address: server.reach()?,
+                request: server.request(arguments.sequence_header),
+            })
         });
+        targets.push(servers.collect::<anyhow::Result<Vec<_>>>()?);
     }
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
@@ -112,6 +124,7 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<bool> {
         observe: arguments.observe,
         requests: arguments.requests,
         blocks: arguments.blocks,
+        servers: servers_per_arm(arguments),
         warmup: arguments.warmup,
         block_warmup: arguments.block_warmup,
         order: arguments.order,
@@ -195,6 +208,7 @@ fn check(arguments: &RunArguments) -> anyhow::Result<()> {
     if *blocks == 0 || *requests < u64::from(*blocks) {
         bail!("--blocks {blocks}: must be from 1 to --requests ({requests})");
     }
+    check_servers(arguments)?;
     check_order(arguments)?;
     if *connections == 0 || *connections > 50_000 {
         bail!("--connections {connections}: must be from 1 to 50000");
@@ -216,6 +230,34 @@ fn check(arguments: &RunArguments) -> anyhow::Result<()> {
     }
     if !(TICK.as_secs_f64()..=3_600.0).contains(timeout) {
         bail!("--timeout {timeout}: must be from 0.1 to 3600 seconds");
+    }
+    Ok(())
+}
+
+/// Servers of each arm. Each has as many.
+fn servers_per_arm(arguments: &RunArguments) -> u32 {
+    let others = arguments.servers.len() / arguments.arms.len().max(1);
+    u32::try_from(1 + others).unwrap_or(u32::MAX)
+}
+
+fn check_servers(arguments: &RunArguments) -> anyhow::Result<()> {
+    for server in &arguments.servers {
+        if !arguments.arms.iter().any(|arm| arm.name == server.name) {
+            bail!("--server {}: there is no arm of this name", server.name);
+        }
+    }
+    let wanted = servers_per_arm(arguments);
+    for arm in &arguments.arms {
+        let of_arm = arguments
+            .servers
+            .iter()
+            .filter(|other| other.name == arm.name);
+        if of_arm.count() + 1 != wanted as usize {
+            bail!(
+                "--server: arm {} has another number of servers than the others",
+                arm.name
+            );
+        }
     }
     Ok(())
 }
@@ -267,7 +309,8 @@ fn open_folder(arguments: &RunArguments) -> anyhow::Result<RunDirectory> {
 /// Everything that is open while blocks run.
 struct Running {
     runner: Runner,
-    targets: Vec<ArmTarget>,
+    /// The servers of each arm.
+    targets: Vec<Vec<ArmTarget>>,
     logs: Logs,
     stop: Arc<AtomicBool>,
     bar: ProgressBar,
@@ -307,7 +350,7 @@ impl Running {
                     first_sequence: next_sequence,
                     block: *block,
                 });
-                names.push(self.targets[usize::from(block.arm)].name.as_str());
+                names.push(self.targets[usize::from(block.arm)][0].name.as_str());
                 number += 1;
                 next_sequence += block.requests;
             }
@@ -341,6 +384,7 @@ fn schedule(arguments: &RunArguments, seed: u64) -> Schedule {
         connections: arguments.connections,
         requests_per_cell: arguments.requests,
         blocks_per_cell: arguments.blocks,
+        servers_per_arm: servers_per_arm(arguments),
         warmup_requests: arguments.warmup,
         block_warmup_requests: arguments.block_warmup,
     }

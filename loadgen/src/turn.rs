@@ -78,13 +78,13 @@ impl Runner {
     pub fn run(
         &mut self,
         blocks: &[Numbered],
-        targets: &mut [ArmTarget],
+        targets: &mut [Vec<ArmTarget>],
         logs: &mut Logs,
         bar: &ProgressBar,
     ) -> anyhow::Result<BlockEnd> {
         match (&mut self.clients[..], blocks) {
             ([client], [numbered]) => {
-                let target = &mut targets[usize::from(numbered.block.arm)];
+                let target = server_of(&mut targets[usize::from(numbered.block.arm)], numbered)?;
                 run_one(client, target, *numbered, logs, bar)
             }
             ([left, right], [first, second]) => {
@@ -92,6 +92,7 @@ impl Runner {
                 let [one, other] = targets
                     .get_disjoint_mut(arms)
                     .context("an arm cannot run beside itself")?;
+                let (one, other) = (server_of(one, first)?, server_of(other, second)?);
                 let barrier = Barrier::new(2);
                 let cpu = |side: usize| self.cpus.get(side).copied();
                 let sides = [(left, one, first, cpu(0)), (right, other, second, cpu(1))];
@@ -134,6 +135,15 @@ impl Runner {
             _ => anyhow::bail!("a turn has as many blocks as there are sides"),
         }
     }
+}
+
+fn server_of<'t>(
+    servers: &'t mut [ArmTarget],
+    numbered: &Numbered,
+) -> anyhow::Result<&'t mut ArmTarget> {
+    servers
+        .get_mut(numbered.block.server)
+        .context("an arm has fewer servers than the others")
 }
 
 fn run_one(

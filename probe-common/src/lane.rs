@@ -7,7 +7,7 @@
 //! lanes and CPUs.
 
 use crate::layout::BUCKETS;
-use crate::{Counters, SpanKind};
+use crate::{Counter, Counters, SpanKind};
 
 /// Kinds of span that are in lanes: those of reads and writes.
 pub const KINDS: usize = SpanKind::Function as usize;
@@ -23,6 +23,69 @@ pub struct Lane {
     pub sums_ns: [u64; KINDS],
     /// The ledger's counters.
     pub counters: Counters,
+    /// Records that are not in the ring buffer yet.
+    pub batch: Batch,
+}
+
+/// Words of records that a thread gathers: what is written to the ring buffer at once costs its lock
+/// once. A read through the hook makes two records, of 18 words together.
+pub const BATCH_WORDS: usize = 7 * 18;
+
+/// Records that a thread has gathered.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Batch {
+    /// How many words there are.
+    pub used: u64,
+    /// How many records there are, by what they are of.
+    pub records: [u64; Gathered::COUNT],
+    /// The records, one behind the other.
+    pub words: [u64; BATCH_WORDS],
+}
+
+/// What records are gathered of. All others are written at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gathered {
+    /// `read(2)`.
+    Reads,
+    /// Hooked reads.
+    HookedReads,
+    /// The write family.
+    Writes,
+}
+
+impl Gathered {
+    /// How many kinds there are.
+    pub const COUNT: usize = 3;
+}
+
+impl Lane {
+    /// Notes what became of the records that were gathered, and begins anew.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "eBPF programs are one function each")]
+    pub fn settle_batch(&mut self, are_written: bool) {
+        let reads = self.take_count(Gathered::Reads);
+        let hooked_reads = self.take_count(Gathered::HookedReads);
+        let writes = self.take_count(Gathered::Writes);
+        let counters = &mut self.counters;
+        if are_written {
+            *counters.cell(Counter::ReadRecorded) += reads;
+            *counters.cell(Counter::SiteRecorded) += hooked_reads;
+            *counters.cell(Counter::WriteRecorded) += writes;
+            *counters.cell(Counter::RecordsWritten) += reads + hooked_reads + writes;
+        } else {
+            *counters.cell(Counter::ReadRingFull) += reads;
+            *counters.cell(Counter::SiteRingFull) += hooked_reads;
+            *counters.cell(Counter::WriteRingFull) += writes;
+        }
+        self.batch.used = 0;
+    }
+
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "eBPF programs are one function each")]
+    const fn take_count(&mut self, of: Gathered) -> u64 {
+        core::mem::replace(&mut self.batch.records[of as usize], 0)
+    }
 }
 
 /// Lanes of each arm on a machine with so many CPUs, a power of two. Threads beyond them add to what is

@@ -8,8 +8,9 @@ use core::arch::asm;
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
+use probe_common::lane::{BATCH_WORDS, Gathered};
 use probe_common::layout::{BUCKETS, Spans, bucket_of};
-use probe_common::{Counter, Counters, MAX_ARMS, OpenCalls, SpanKind};
+use probe_common::{Counter, Counters, Lane, MAX_ARMS, OpenCalls, SpanKind};
 
 use crate::tally::Tally;
 use crate::targets::{Current, is_observing};
@@ -44,6 +45,10 @@ static RECORDS: RingBuf = RingBuf::with_byte_size(1 << 16, 0);
 /// Whether records are asked for. Set by the loader.
 #[unsafe(no_mangle)]
 static WANT_RECORDS: u8 = 0;
+
+/// Whether threads gather records before they write them. Set by the loader.
+#[unsafe(no_mangle)]
+static GATHER: u8 = 0;
 
 /// Whether records of every `read(2)` are asked for too, and not only of hooked ones. Set by the
 /// loader.
@@ -168,12 +173,57 @@ pub enum Recorded {
     RingFull,
 }
 
+/// Writes a record if records are asked for. `None` where the thread gathers them: what becomes of them is
+/// counted when they are written.
+#[inline(always)]
+pub fn gather<T: Copy + 'static>(tally: &mut Tally, kind: Gathered, record: T) -> Option<Recorded> {
+    if setting(&raw const WANT_RECORDS) == 0 {
+        return Some(Recorded::Yes);
+    }
+    if setting(&raw const GATHER) != 0
+        && let Some(lane) = tally.lane()
+    {
+        add_to_batch(lane, kind, record);
+        return None;
+    }
+    Some(write(tally, record))
+}
+
+#[inline(always)]
+fn add_to_batch<T: Copy>(lane: &mut Lane, kind: Gathered, record: T) {
+    const {
+        assert!(size_of::<T>().is_multiple_of(8) && align_of::<T>() <= 8);
+    }
+    let words = size_of::<T>() / 8;
+    if lane.batch.used as usize > BATCH_WORDS - words {
+        // Looking at what is unread is nothing beside writing so much.
+        let flags = wake_up(0);
+        let gathered = lane.batch.words.get(..lane.batch.used as usize);
+        let is_written =
+            gathered.is_some_and(|words| RECORDS.output::<[u64]>(words, flags).is_ok());
+        lane.settle_batch(is_written);
+    }
+    let used = lane.batch.used as usize;
+    if used <= BATCH_WORDS - words {
+        let to = lane.batch.words.as_mut_ptr().wrapping_add(used);
+        // SAFETY: there is room for the record, and words are aligned as it is.
+        unsafe { to.cast::<T>().write(record) };
+        lane.batch.used = (used + words) as u64;
+        lane.batch.records[kind as usize] += 1;
+    }
+}
+
 /// Writes a record if records are asked for.
 #[inline(always)]
 pub fn record<T: Copy + 'static>(tally: &mut Tally, record: T) -> Recorded {
     if setting(&raw const WANT_RECORDS) == 0 {
         return Recorded::Yes;
     }
+    write(tally, record)
+}
+
+#[inline(always)]
+fn write<T: Copy + 'static>(tally: &mut Tally, record: T) -> Recorded {
     match RECORDS.reserve::<T>(0) {
         Some(mut entry) => {
             entry.write(record);

@@ -4,6 +4,7 @@
 use aya_ebpf::macros::uprobe;
 use aya_ebpf::programs::ProbeContext;
 use aya_log_ebpf::warn;
+use probe_common::lane::Gathered;
 use probe_common::threads::{IDLE, READ_DONE};
 use probe_common::{
     Accepted, Closed, Connection, ConnectionKey, Counter, EVENT_ACCEPTED, EVENT_CLOSED,
@@ -12,7 +13,7 @@ use probe_common::{
 
 use crate::clock::now_ns;
 use crate::connections::{self, connection};
-use crate::maps::{Recorded, count_hit_of_other, have_kernel_pair, record};
+use crate::maps::{Recorded, count_hit_of_other, gather, have_kernel_pair, record};
 use crate::own_stack::keep_to_own_stack;
 use crate::tally::Tally;
 use crate::targets::{Current, arm_of, current};
@@ -51,12 +52,14 @@ fn on_read_done(ctx: &ProbeContext) -> Option<()> {
     };
     // Before anything that can fail: offsets stay right when records are lost.
     read.first_byte = advance(&mut tally, &read);
-    if have_kernel_pair() && !pair(&mut read, thread.as_deref_mut()) {
+    // The kernel pair brackets `read(2)` alone.
+    let is_read = read.call_word >> 48 & 0xff == 0;
+    if is_read && have_kernel_pair() && !pair(&mut read, thread.as_deref_mut()) {
         tally.count(Counter::SiteUnpaired);
         return None;
     }
     add_spans(&mut tally, &read);
-    let outcome = match record(&mut tally, read) {
+    let outcome = match gather(&mut tally, Gathered::HookedReads, read)? {
         Recorded::Yes => Counter::SiteRecorded,
         Recorded::RingFull => Counter::SiteRingFull,
     };

@@ -2,6 +2,7 @@
 
 use aya_ebpf::EbpfContext;
 use aya_log_ebpf::warn;
+use probe_common::lane::Gathered;
 use probe_common::threads::{IDLE, IN_READ, IN_WRITE, READ_DONE};
 use probe_common::{
     ConnectionKey, Counter, EVENT_READ_SYSCALL, EVENT_WRITE, ReadSyscall, SpanKind, Thread, Write,
@@ -9,7 +10,7 @@ use probe_common::{
 
 use crate::clock::now_ns;
 use crate::connections::connection;
-use crate::maps::{Recorded, count, record, want_read_records};
+use crate::maps::{Recorded, count, gather, want_read_records};
 use crate::tally::Tally;
 use crate::targets::{Current, arm_of, current, is_observing, target};
 use crate::threads::{follow, follow_anew, forget, thread};
@@ -107,8 +108,9 @@ pub fn read_exit(returned: i64) {
             let mut tally = Tally::of(arm, thread);
             tally.add_span(SpanKind::ReadSyscall, now_ns - thread.enter_ns);
             let outcome = match record_read(&mut tally, current, thread) {
-                Recorded::Yes => Counter::ReadRecorded,
-                Recorded::RingFull => Counter::ReadRingFull,
+                Some(Recorded::Yes) => Counter::ReadRecorded,
+                Some(Recorded::RingFull) => Counter::ReadRingFull,
+                None => return,
             };
             tally.count(outcome);
         }
@@ -123,9 +125,9 @@ pub fn read_exit(returned: i64) {
 
 /// Writes a record of a `read(2)` that has ended, if such are asked for.
 #[inline(always)]
-fn record_read(tally: &mut Tally, current: Current, read: &Thread) -> Recorded {
+fn record_read(tally: &mut Tally, current: Current, read: &Thread) -> Option<Recorded> {
     if !want_read_records() {
-        return Recorded::Yes;
+        return Some(Recorded::Yes);
     }
     let record_of_read = ReadSyscall {
         kind: EVENT_READ_SYSCALL,
@@ -138,7 +140,7 @@ fn record_read(tally: &mut Tally, current: Current, read: &Thread) -> Recorded {
         fd: read.fd,
         reserved: 0,
     };
-    record(tally, record_of_read)
+    gather(tally, Gathered::Reads, record_of_read)
 }
 
 /// A thread leaves a syscall of the write family. Exits that belong to no timed entry are those of
@@ -170,9 +172,10 @@ pub fn write_exit<C: EbpfContext>(ctx: &C, returned: i64) {
     };
     let mut tally = Tally::of(arm, thread);
     tally.add_span(SpanKind::WriteSyscall, now_ns - enter_ns);
-    let outcome = match record(&mut tally, write) {
-        Recorded::Yes => Counter::WriteRecorded,
-        Recorded::RingFull => Counter::WriteRingFull,
+    let outcome = match gather(&mut tally, Gathered::Writes, write) {
+        Some(Recorded::Yes) => Counter::WriteRecorded,
+        Some(Recorded::RingFull) => Counter::WriteRingFull,
+        None => return,
     };
     if tally.count(outcome) == 0 && outcome == Counter::WriteRingFull {
         warn!(

@@ -68,6 +68,12 @@ impl Tally {
         Self { arm, lane: None }
     }
 
+    /// The lane, where there is one.
+    #[inline(always)]
+    pub fn lane(&mut self) -> Option<&mut Lane> {
+        self.lane.as_deref_mut()
+    }
+
     /// Raises a counter. Returns what it was, there.
     #[inline(always)]
     pub fn count(&mut self, counter: Counter) -> u64 {

@@ -18,19 +18,22 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use log::LevelFilter;
 
+use crate::command::a_a::AaArguments;
 use crate::command::analyze::AnalyzeArguments;
 use crate::command::bare::BareArguments;
 use crate::command::bench::BenchArguments;
 use crate::command::calibrate::CalibrateArguments;
 use crate::command::compare::CompareArguments;
 use crate::command::correlate::CorrelateArguments;
+use crate::command::micro::MicroArguments;
 use crate::command::trace::TraceArguments;
 use crate::command::truth::TruthArguments;
 use crate::command::{
-    End, analyze, bare, bench, calibrate, compare, correlate, kernel_histogram, trace, truth,
+    End, a_a, analyze, bare, bench, calibrate, compare, correlate, kernel_histogram, micro, trace,
+    truth,
 };
 use crate::run::calibration::worker as calibrate_worker;
-use crate::run::micro_worker::{self, WorkerArguments};
+use crate::run::micro::worker as micro_worker;
 
 /// Measures what a function hook costs: alone, inside the running system, and end to end.
 #[derive(Debug, Parser)]
@@ -43,6 +46,7 @@ Examples:
   probe-user bench --no-probes                    without root: micro and macro only
   sudo probe-user bench -- java Server.java {port}    on a server of yours
   sudo probe-user trace --port 6379 --duration 10
+  probe-user micro                                rung by rung, hot and with caches evicted
   sudo probe-user truth                           does it find delays that it did not make?
   probe-user analyze --arm without=a.csv --arm with=b.csv    compare what was recorded
 
@@ -61,6 +65,11 @@ enum Command {
     Trace(TraceArguments),
     /// Hold delays injected by the hook against what is measured
     Truth(TruthArguments),
+    /// Measure what a hook adds to one read in isolation, rung by rung, hot and cold
+    Micro(MicroArguments),
+    /// Compare two equal servers again and again: how often is a difference found?
+    #[command(name = "a-a")]
+    Aa(AaArguments),
     /// Measure what each kind of probe adds on this machine
     Calibrate(CalibrateArguments),
     /// Join the records of a finished run to its requests
@@ -71,7 +80,7 @@ enum Command {
     Compare(CompareArguments),
     /// The measured process of the micro layer
     #[command(hide = true)]
-    MicroWorker(WorkerArguments),
+    MicroWorker,
     /// Probes that do nothing, for `cargo xtask bench-trace`
     #[command(hide = true)]
     Bare(BareArguments),
@@ -93,12 +102,14 @@ async fn main() -> ExitCode {
     let result = match command {
         Command::Bench(arguments) => bench::bench(arguments).await,
         Command::Trace(arguments) => trace::trace(arguments).await,
+        Command::Aa(arguments) => a_a::a_a(arguments).await,
         Command::Truth(arguments) => truth::truth(arguments).await,
         Command::Calibrate(arguments) => calibrate::calibrate_all(arguments).await,
         Command::Correlate(arguments) => correlate::correlate(&arguments),
         Command::Analyze(arguments) => analyze::analyze(&arguments),
         Command::Compare(arguments) => compare::compare(&arguments),
-        Command::MicroWorker(arguments) => micro_worker::work(&arguments).map(|()| End::Complete),
+        Command::Micro(arguments) => micro::micro(arguments).await,
+        Command::MicroWorker => micro_worker::work().map(|()| End::Complete),
         Command::Bare(arguments) => bare::bare(arguments).await,
         Command::CalibrateWorker(arguments) => {
             calibrate_worker::work(arguments).map(|()| End::Complete)

@@ -2,14 +2,16 @@
 
 use std::path::PathBuf;
 
+use runlog::a_a::AaReport;
 use runlog::analysis::Analysis;
 use runlog::calibration::CalibrationReport;
 use runlog::comparison::{Comparisons, Settings};
 use runlog::correlation::Correlation;
 use runlog::manifest::Manifest;
+use runlog::micro::MicroReport;
 use runlog::summary::LoadSummary;
 use runlog::trace::{Interval, Trace};
-use runlog::truth::Truth;
+use runlog::truth::{Blind, Coverage, Truth};
 use runlog::{Result, json};
 
 fn main() -> Result<()> {
@@ -39,12 +41,25 @@ fn main() -> Result<()> {
         &schemars::schema_for!(Correlation),
     )?;
     json::write(
+        &folder.join("micro.json"),
+        &schemars::schema_for!(MicroReport),
+    )?;
+    json::write(
         &folder.join("comparison.json"),
         &schemars::schema_for!(Comparisons),
     )?;
     json::write(
         &folder.join("settings.json"),
         &schemars::schema_for!(Settings),
+    )?;
+    json::write(&folder.join("a-a.json"), &schemars::schema_for!(AaReport))?;
+    json::write(
+        &folder.join("coverage.json"),
+        &schemars::schema_for!(Coverage),
+    )?;
+    json::write(
+        &folder.join("truth-blind.json"),
+        &schemars::schema_for!(Blind),
     )?;
     json::write(&folder.join("trace.json"), &schemars::schema_for!(Trace))?;
     json::write(

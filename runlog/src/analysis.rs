@@ -69,6 +69,10 @@ pub struct Requests {
 pub struct Micro {
     /// What the hook adds to one `read` in a tight loop.
     pub hook_overhead: Option<Estimate>,
+    /// The same, with L1, L2 and branch predictors filled by others before each call.
+    pub hook_overhead_cold: Option<Estimate>,
+    /// How calls were made cold.
+    pub cold: Option<String>,
     /// Why there is none.
     pub missing: Option<String>,
 }
@@ -384,7 +388,7 @@ mod tests {
             trim_each_end: 0.01,
             micro: Micro {
                 hook_overhead: Some(estimate(Unit::Ns)),
-                missing: None,
+                ..Micro::default()
             },
             in_situ: InSitu {
                 calls_per_request: Some(estimate(Unit::Calls)),

@@ -65,6 +65,24 @@ impl RunDirectory {
         self.root.join("truth.json")
     }
 
+    /// What was estimated before the injected delays were known: [`crate::truth::Blind`].
+    #[must_use]
+    pub fn truth_blind(&self) -> PathBuf {
+        self.root.join("truth-blind.json")
+    }
+
+    /// How often macro intervals hold the truth: [`crate::truth::Coverage`].
+    #[must_use]
+    pub fn coverage(&self) -> PathBuf {
+        self.root.join("coverage.json")
+    }
+
+    /// How often equal servers are told apart: [`crate::a_a::AaReport`].
+    #[must_use]
+    pub fn a_a(&self) -> PathBuf {
+        self.root.join("a-a.json")
+    }
+
     /// What a trace with records saw: [`crate::trace::Trace`].
     #[must_use]
     pub fn trace(&self) -> PathBuf {

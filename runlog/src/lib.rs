@@ -8,6 +8,7 @@
 //! All times are nanoseconds on `CLOCK_MONOTONIC` of the machine that took them, unless a name says
 //! otherwise.
 
+pub mod a_a;
 pub mod analysis;
 pub mod calibration;
 pub mod clock;
@@ -22,6 +23,7 @@ pub mod groups;
 pub mod interval_log;
 pub mod json;
 pub mod manifest;
+pub mod micro;
 pub mod paper_csv;
 pub mod record;
 pub mod summary;

@@ -114,7 +114,7 @@ pub struct Placement {
 pub struct Arm {
     /// Its name.
     pub name: String,
-    /// Where its requests go.
+    /// Where its requests go; where there are several servers, to the first of them.
     pub url: String,
     /// The processes that serve it.
     pub pids: Vec<i32>,
@@ -150,10 +150,19 @@ pub struct Schedule {
     pub requests_per_cell: u64,
     /// Blocks per arm, for each state of the probes; in a duet the first arm has as many in each pair.
     pub blocks_per_cell: u32,
+    /// Servers of each arm, which its blocks take in turn: round n has server n modulo this; in a duet,
+    /// rounds 2n and 2n + 1 do.
+    #[serde(default = "one")]
+    pub servers_per_arm: u32,
     /// First requests of each arm and state that count as warm-up.
     pub warmup_requests: u64,
     /// First requests of each block that count as warm-up: the block's connections are new.
     pub block_warmup_requests: u64,
+}
+
+/// The servers of an arm in runs that were made before there could be more.
+fn one() -> u32 {
+    1
 }
 
 /// The probes of a run.

@@ -201,6 +201,8 @@ pub struct ReadSpan {
     pub syscall_enter_ns: u64,
     /// `read(2)` left in the kernel; 0 without a kernel probe.
     pub syscall_exit_ns: u64,
+    /// Which function was called: 0 `read`, 1 `recv`, 2 `recvfrom`, 3 `recvmsg`, 4 `readv`.
+    pub function: u8,
 }
 
 impl ReadSpan {

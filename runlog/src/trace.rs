@@ -42,10 +42,26 @@ pub struct Trace {
     pub calibration: Option<Calibration>,
     /// Spans by kind; only kinds that occurred.
     pub spans: BTreeMap<String, SpanSummary>,
+    /// How many of the reads went through the hook; null unless every process has one and `read(2)` was
+    /// probed.
+    pub coverage: Option<Coverage>,
     /// Where every probe hit went.
     pub ledger: Ledger,
     /// The records, or null when none were asked for (`--events`).
     pub events: Option<Events>,
+}
+
+/// What the hook saw of the calls of `read(2)`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Coverage {
+    /// Calls of `read(2)`.
+    pub reads: u64,
+    /// Those that a hook span covers.
+    pub hooked: u64,
+    /// Those that none covers: of descriptors that the hook does not track, or past the hook, as by a raw
+    /// system call.
+    pub outside: u64,
 }
 
 /// The records of a trace.

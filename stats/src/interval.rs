@@ -52,6 +52,11 @@ impl Interval {
     }
 }
 
+/// How far a 95 % interval reaches to each side of an estimate with this standard error.
+pub(crate) fn half_width(standard_error: f64, degrees_of_freedom: f64) -> Option<f64> {
+    Some(t_quantile(0.975, degrees_of_freedom)? * standard_error)
+}
+
 /// The mean of block means with Student's t interval, `blocks - 1` degrees of freedom.
 ///
 /// `None` below two blocks: one block says nothing about how blocks vary.
@@ -65,7 +70,7 @@ pub fn mean_interval(block_means: &[f64]) -> Option<Interval> {
     let squares: f64 = block_means.iter().map(|x| (x - estimate).powi(2)).sum();
     let degrees_of_freedom = (count - 1) as f64;
     let standard_error = (squares / degrees_of_freedom / count as f64).sqrt();
-    let half_width = t_quantile(0.975, degrees_of_freedom)? * standard_error;
+    let half_width = half_width(standard_error, degrees_of_freedom)?;
     Some(Interval {
         estimate,
         ci95: [estimate - half_width, estimate + half_width],

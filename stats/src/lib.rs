@@ -8,6 +8,7 @@
 //!
 //! Values must be finite: who reads them checks that.
 
+pub mod binomial;
 pub mod bootstrap;
 pub mod change_point;
 pub mod coverage;

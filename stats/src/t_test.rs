@@ -3,8 +3,8 @@
 //! Requests are not independent: over requests these tests find differences that are not there. The
 //! paper's procedure is Student's over requests; over block means Welch's is ours.
 
-use crate::distribution::{t_quantile, t_two_sided};
-use crate::interval::Interval;
+use crate::distribution::t_two_sided;
+use crate::interval::{Interval, half_width};
 use crate::moments::Moments;
 
 /// Outcome of a t-test, of treatment minus control.
@@ -40,7 +40,7 @@ impl TTest {
     /// The difference with its 95 % interval, for a test of `blocks` block means in the smaller arm.
     #[must_use]
     pub fn interval(&self, blocks: usize) -> Option<Interval> {
-        let half_width = t_quantile(0.975, self.degrees_of_freedom)? * self.standard_error;
+        let half_width = half_width(self.standard_error, self.degrees_of_freedom)?;
         Some(Interval {
             estimate: self.difference,
             ci95: [self.difference - half_width, self.difference + half_width],

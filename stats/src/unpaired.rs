@@ -1,8 +1,8 @@
 //! The interval of a difference between two samples that do not pair up.
 
-use statrs::distribution::{ContinuousCDF, StudentsT};
-
-use crate::interval::{Interval, mean_interval};
+use crate::interval::Interval;
+use crate::moments::Moments;
+use crate::t_test::welch;
 
 /// The interval of the mean of `treatment` minus that of `control`, by Welch: variances may differ, and
 /// degrees of freedom are Satterthwaite's. It rests on the fewer blocks of the two.
@@ -13,29 +13,19 @@ use crate::interval::{Interval, mean_interval};
 /// `None` below two values in either sample.
 #[must_use]
 pub fn unpaired_difference(control: &[f64], treatment: &[f64]) -> Option<Interval> {
-    let (from, to) = (mean_interval(control)?, mean_interval(treatment)?);
-    let squared_error = |values: &[f64], mean: f64| {
-        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-        squares / (values.len() - 1) as f64 / values.len() as f64
-    };
-    let (a, b) = (
-        squared_error(control, from.estimate),
-        squared_error(treatment, to.estimate),
-    );
-    let estimate = to.estimate - from.estimate;
-    let degrees_of_freedom = |a: f64, n: usize| a * a / (n - 1) as f64;
-    let divisor = degrees_of_freedom(a, control.len()) + degrees_of_freedom(b, treatment.len());
-    let half_width = if divisor > 0.0 {
-        let t = StudentsT::new(0.0, 1.0, (a + b).powi(2) / divisor).ok()?;
-        t.inverse_cdf(0.975) * (a + b).sqrt()
-    } else {
-        0.0 // no value differs from its mean
-    };
-    Some(Interval {
-        estimate,
-        ci95: [estimate - half_width, estimate + half_width],
-        blocks: control.len().min(treatment.len()),
-    })
+    let [from, to] = [control, treatment].map(Moments::of);
+    let (from, to) = (from?, to?);
+    let blocks = control.len().min(treatment.len());
+    let difference = to.mean - from.mean;
+    match welch(&from, &to) {
+        Some(test) => test.interval(blocks),
+        // No value differs from its mean.
+        None => Some(Interval {
+            estimate: difference,
+            ci95: [difference, difference],
+            blocks,
+        }),
+    }
 }
 
 #[cfg(test)]

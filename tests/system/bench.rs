@@ -563,7 +563,9 @@ fn early_ctrl_c(kit: &Kit) -> anyhow::Result<()> {
     let mut command = endless_bench(kit, &out);
     command.arg("--micro-calls=1000000");
     let running = Running::start_piped(&mut command)?;
-    wait_for("the micro layer", || Ok(out.join("micro.log").exists()))?;
+    wait_for("the micro layer", || {
+        Ok(out.join("micro-hooked.log").exists())
+    })?;
     running.signal(Signal::INT)?;
     let output = running.output()?;
     let stderr = String::from_utf8_lossy(&output.stderr);

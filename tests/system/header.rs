@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 
 use crate::Test;
 use crate::bench::nothing_left;
-use crate::kit::{Kit, check_schema, exact_kernel_probe, fail, json, output, succeed};
+use crate::kit::{Kit, check_schema, compile_c, exact_kernel_probe, fail, json, output, succeed};
 use crate::skips::Need;
 
 pub const TESTS: &[Test] = &[
@@ -21,6 +21,11 @@ pub const TESTS: &[Test] = &[
         name: "header::delays_of_a_c_hook_are_found",
         needs: &[Need::Root, Need::Program("cc")],
         run: delays_are_found,
+    },
+    Test {
+        name: "header::the_example_keeps_the_c_contract",
+        needs: &[Need::Program("cc")],
+        run: keeps_the_c_contract,
     },
     Test {
         name: "header::nonsense_stops_the_measurement",
@@ -166,6 +171,17 @@ fn delays_are_found(kit: &Kit) -> anyhow::Result<()> {
         }
     }
     nothing_left(kit)
+}
+
+/// What is asked of our hook is asked of the one that people copy from.
+fn keeps_the_c_contract(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let hook = example(folder.path())?;
+    let program = compile_c(folder.path(), include_str!("c/contract.c"), &["-pthread"])?;
+    let output = succeed(Command::new(&program).env("LD_PRELOAD", &hook))?;
+    ensure!(output.stdout == b"the contract holds\n");
+    ensure!(output.stderr.starts_with(b"interposer: "), "not loaded");
+    Ok(())
 }
 
 fn nonsense(kit: &Kit) -> anyhow::Result<()> {

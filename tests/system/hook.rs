@@ -59,11 +59,6 @@ pub const TESTS: &[Test] = &[
         run: takes_no_orders,
     },
     Test {
-        name: "hook::links_to_the_c_library_alone",
-        needs: &[Need::Program("readelf")],
-        run: links_to_libc,
-    },
-    Test {
         name: "hook::delays_by_what_it_is_told",
         needs: &[],
         run: delays,
@@ -79,7 +74,7 @@ fn get(server: &Server, head: &str) -> anyhow::Result<String> {
 }
 
 /// The words that a log of the hook names, in order.
-fn words(log: &str) -> Vec<&str> {
+pub fn words(log: &str) -> Vec<&str> {
     log.lines()
         .filter_map(|line| line.split_once("word="))
         .map(|(_, word)| word)
@@ -178,7 +173,7 @@ fn changes_nothing(kit: &Kit) -> anyhow::Result<()> {
 }
 
 /// What POSIX promises of accept, read and close, asked for in ways that an interposer gets wrong.
-const CONTRACT: &str = include_str!("c/contract.c");
+pub const CONTRACT: &str = include_str!("c/contract.c");
 
 fn keeps_the_c_contract(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
@@ -208,7 +203,7 @@ fn keeps_the_c_contract(kit: &Kit) -> anyhow::Result<()> {
 const CONNECTIONS: &str = include_str!("c/connections.c");
 
 /// Compiles a program of [`CONNECTIONS`] and `source`.
-fn compile_with_connections(
+pub fn compile_with_connections(
     folder: &Path,
     source: &str,
     options: &[&str],
@@ -327,40 +322,6 @@ fn takes_no_orders(kit: &Kit) -> anyhow::Result<()> {
     ensure!(output.stdout == b"1\n", "set-uid has no effect here");
     ensure!(output.stderr.is_empty());
     ensure!(!log.exists(), "made {}", log.display());
-    Ok(())
-}
-
-/// Cargo gives the libc crate other features, and with them other libraries to link, depending on
-/// what is built along with the hook.
-fn links_to_libc(kit: &Kit) -> anyhow::Result<()> {
-    let hook = kit.path("readhook.so");
-    let dynamic = succeed(Command::new("readelf").arg("-dW").arg(&hook))?;
-    let dynamic = String::from_utf8(dynamic.stdout)?;
-    let needed: Vec<&str> = dynamic
-        .lines()
-        .filter(|line| line.contains("(NEEDED)"))
-        .filter_map(|line| line.split(['[', ']']).nth(1))
-        .collect();
-    ensure!(needed == ["libc.so.6"], "{needed:?}");
-
-    let symbols = succeed(
-        Command::new("readelf")
-            .args(["-W", "--dyn-syms"])
-            .arg(&hook),
-    )?;
-    let symbols = String::from_utf8(symbols.stdout)?;
-    // 2.17 is the oldest glibc on all machines; dlsym is bound to that of the machine that built it.
-    let too_new: Vec<&str> = symbols
-        .lines()
-        .filter_map(|line| line.split_once("@GLIBC_2."))
-        .filter(|(line, version)| {
-            let minor = version.split([' ', '.']).next().unwrap_or_default();
-            minor.parse().is_ok_and(|minor: u32| minor > 17) && !line.ends_with(" dlsym")
-        })
-        .map(|(line, _)| line)
-        .collect();
-    ensure!(symbols.contains("@GLIBC_2."), "{symbols}");
-    ensure!(too_new.is_empty(), "{too_new:?}");
     Ok(())
 }
 

@@ -365,7 +365,7 @@ pub fn json(output: &Output) -> anyhow::Result<serde_json::Value> {
 }
 
 /// The published schemas, by name. Built in, as the tests run on other machines too.
-const SCHEMAS: [(&str, &str); 8] = [
+const SCHEMAS: [(&str, &str); 14] = [
     ("analysis", include_str!("../../docs/schema/analysis.json")),
     (
         "calibration",
@@ -375,12 +375,24 @@ const SCHEMAS: [(&str, &str); 8] = [
         "correlation",
         include_str!("../../docs/schema/correlation.json"),
     ),
+    (
+        "comparison",
+        include_str!("../../docs/schema/comparison.json"),
+    ),
+    ("settings", include_str!("../../docs/schema/settings.json")),
     ("load", include_str!("../../docs/schema/load.json")),
     ("manifest", include_str!("../../docs/schema/manifest.json")),
+    ("micro", include_str!("../../docs/schema/micro.json")),
     ("trace", include_str!("../../docs/schema/trace.json")),
     (
         "trace-interval",
         include_str!("../../docs/schema/trace-interval.json"),
+    ),
+    ("a-a", include_str!("../../docs/schema/a-a.json")),
+    ("coverage", include_str!("../../docs/schema/coverage.json")),
+    (
+        "truth-blind",
+        include_str!("../../docs/schema/truth-blind.json"),
     ),
     ("truth", include_str!("../../docs/schema/truth.json")),
 ];

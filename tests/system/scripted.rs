@@ -176,6 +176,7 @@ impl Script {
                 connections: 1,
                 requests_per_cell: self.requests.len() as u64,
                 blocks_per_cell: 1,
+                servers_per_arm: 1,
                 warmup_requests: 0,
                 block_warmup_requests: 0,
             },

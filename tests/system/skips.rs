@@ -2,7 +2,7 @@
 
 use std::env::consts::ARCH;
 
-use crate::Test;
+use crate::{Test, portable};
 
 /// Something that a test cannot do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum Need {
     TwoCpus,
     /// Machine code of this architecture.
     Architecture(&'static str),
+    /// A C library that `cargo xtask test` fetches where it can.
+    CLibrary(&'static str),
 }
 
 impl Need {
@@ -36,6 +38,8 @@ impl Need {
                 (cpus < 2).then(|| "needs two CPUs".to_owned())
             }
             Self::Architecture(name) => (name != ARCH).then(|| format!("is about {name}")),
+            Self::CLibrary(name) => (!portable::folder(name).is_dir())
+                .then(|| format!("needs {name}, which cargo xtask test could not fetch")),
         }
     }
 }
@@ -52,19 +56,29 @@ pub fn probes_alone(test: &Test) -> bool {
 #[derive(Debug, Default)]
 pub struct Skips {
     skipped: Vec<(&'static str, String)>,
+    excused: u64,
 }
 
 impl Skips {
     /// Whether a test is to be skipped.
     pub fn check(&mut self, test: &Test) -> bool {
-        let reason = test.needs.iter().find_map(|need| need.unmet());
-        match reason {
-            Some(reason) => {
+        let unmet = test
+            .needs
+            .iter()
+            .find_map(|need| Some((need, need.unmet()?)));
+        match unmet {
+            Some((need, reason)) => {
+                self.excused += u64::from(matches!(need, Need::CLibrary(_)));
                 self.skipped.push((test.name, reason));
                 true
             }
             None => false,
         }
+    }
+
+    /// How many were skipped for want of something from the network. In CI fetching it fails already.
+    pub fn excused(&self) -> u64 {
+        self.excused
     }
 
     /// Names them.

@@ -3,6 +3,7 @@
 //! Two of them do all the set-up on a fresh machine: `cargo xtask bench` runs the main job,
 //! `cargo xtask test` the tests.
 
+mod apt;
 mod bench_hook;
 mod bench_join;
 mod bench_trace;
@@ -11,6 +12,7 @@ mod check_hook;
 mod command;
 mod fuzz;
 mod interrupt;
+mod libcs;
 mod mutations;
 mod privilege;
 mod prove;

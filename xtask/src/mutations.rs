@@ -50,8 +50,8 @@ const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "bucket function: the first doubling begins at 512 ns instead of 256",
         file: "probe-common/src/layout.rs",
-        sound: ".halved_above(SUB_BUCKET_BITS, 1)",
-        broken: ".halved_above(SUB_BUCKET_BITS + 1, 1)",
+        sound: "upper.leading_zeros()",
+        broken: "(upper >> 1).leading_zeros()",
         test: "histograms::the_kernels_buckets_are_those_of_hdrhistogram",
     },
     Mutation {
@@ -81,6 +81,13 @@ const MUTATIONS: &[Mutation] = &[
         sound: "quantile_ns as f64 - shift_ns",
         broken: "quantile_ns as f64 + shift_ns",
         test: "calibration::a_hook_that_does_nothing_costs_nothing",
+    },
+    Mutation {
+        name: "interval width: t's 95th percentile stands in for its 97.5th",
+        file: "stats/src/interval.rs",
+        sound: "t_quantile(0.975, degrees_of_freedom)",
+        broken: "t_quantile(0.95, degrees_of_freedom)",
+        test: "analyze::figures_are_those_of_scipy",
     },
 ];
 

@@ -7,21 +7,35 @@ use std::time::Duration;
 use anyhow::bail;
 
 use crate::build;
-use crate::command::Stages;
+use crate::command::{self, Stages, cargo, release};
 use crate::fuzz;
 use crate::mutations;
 use crate::privilege::probe_user;
-use crate::vm;
+use crate::{test, vm};
 
 /// Name and purpose of each proof.
-const PROOFS: [(&str, &str); 4] = [
+const PROOFS: [(&str, &str); 7] = [
+    (
+        "hook-stress",
+        "threads that accept, read, duplicate, fork and close under signals for 60 s, through the hook",
+    ),
     (
         "truth",
-        "delays of 1, 10 and 100 µs that the hook injects are found in situ and end to end",
+        "delays of 0.5 to 100 µs that the hook injects, unknown to the analysis, are found in situ and end to \
+         end; of 60 short runs at most 7 macro intervals miss them",
+    ),
+    (
+        "a-a",
+        "two equal servers, 40 short runs: at most 5 false alarms, the paper's t-test beside it; then 40 runs \
+         in the paper's order",
     ),
     (
         "kprobe-guest",
         "the bench with kprobe and kretprobe, from end to end, in a guest with a Debian 6.1 kernel",
+    ),
+    (
+        "statistics",
+        "how often intervals hold and alarms are false on simulated runs; the table of the bootstrap's coverage",
     ),
     (
         "fuzz",
@@ -44,15 +58,31 @@ pub fn run(name: Option<&str>, minutes: u64, stages: &mut Stages) -> anyhow::Res
         }
         Some("truth") => {
             build::prepare(stages)?;
-            stages.run("truth", || truth(&[]))
+            let found = stages.run("truth", || truth(&[]))?;
+            let covered = stages.run("60 short runs", || coverage(&[]))?;
+            Ok(worse(found, covered))
+        }
+        Some("a-a") => {
+            build::prepare(stages)?;
+            let ours = stages.run("40 runs, rmit", || a_a("rmit"))?;
+            let papers = stages.run("40 runs, sequential", || a_a("sequential"))?;
+            Ok(worse(ours, papers))
         }
         Some("kprobe-guest") => {
             build::prepare(stages)?;
             vm::kprobe_bench(stages).map(|()| ExitCode::SUCCESS)
         }
+        Some("statistics") => stages
+            .run("statistics", statistics)
+            .map(|()| ExitCode::SUCCESS),
         Some("fuzz") => {
             let time = Duration::from_secs(60 * minutes);
             fuzz::fuzz(time, stages).map(|()| ExitCode::SUCCESS)
+        }
+        Some("hook-stress") => {
+            build::prepare(stages)?;
+            stages.run("hook-stress", hook_stress)?;
+            Ok(ExitCode::SUCCESS)
         }
         Some("mutations") => {
             build::prepare(stages)?;
@@ -62,9 +92,77 @@ pub fn run(name: Option<&str>, minutes: u64, stages: &mut Stages) -> anyhow::Res
     }
 }
 
+/// The everyday test, for a minute rather than for some rounds.
+fn hook_stress() -> anyhow::Result<()> {
+    let tests = test::build_system_tests(cargo().arg("test"))?;
+    command::run(
+        command::command(tests)
+            .args([
+                "--exact",
+                "safety::threads_forks_and_signals_change_no_result",
+            ])
+            .arg("--programs")
+            .arg(release())
+            .env("HOOKPROBE_STRESS_SECONDS", "60"),
+    )
+}
+
+/// The first exit code that is not success.
+fn worse(first: ExitCode, second: ExitCode) -> ExitCode {
+    if first == ExitCode::SUCCESS {
+        second
+    } else {
+        first
+    }
+}
+
+fn statistics() -> anyhow::Result<()> {
+    command::run(command::cargo().args([
+        "test",
+        "--quiet",
+        "--release",
+        "--package",
+        "stats",
+        "--test",
+        "simulation",
+        "--",
+        "--include-ignored",
+        "--nocapture",
+        "--test-threads=1",
+    ]))
+}
+
 /// Short blocks keep the arms close in time, so that what else the machine does falls on all alike.
-/// Options given twice count as given last.
+/// Options given twice count as given last. With `--runs` it is [`coverage`].
 pub fn truth(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
-    let defaults = ["--requests=60000", "--blocks=300", "--block-warmup=30"];
+    let is_series = |word: &OsString| word.to_string_lossy().starts_with("--runs");
+    if arguments.iter().any(is_series) {
+        return coverage(arguments);
+    }
+    let defaults = ["--requests=20000", "--blocks=96", "--block-warmup=30"];
     probe_user("truth", &defaults, arguments)
+}
+
+/// Short runs of one delay each.
+fn coverage(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
+    let defaults = [
+        "--runs=60",
+        "--requests=20000",
+        "--blocks=96",
+        "--block-warmup=30",
+    ];
+    probe_user("truth", &defaults, arguments)
+}
+
+/// Short runs of two equal servers.
+fn a_a(order: &str) -> anyhow::Result<ExitCode> {
+    let order = format!("--order={order}");
+    let defaults = [
+        "--runs=40",
+        "--requests=20000",
+        "--blocks=96",
+        "--block-warmup=30",
+        &order,
+    ];
+    probe_user("a-a", &defaults, &[])
 }

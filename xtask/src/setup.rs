@@ -100,14 +100,25 @@ fn mounts() {
 }
 
 /// Programs that tests run beside ours, and the Debian packages that have them.
-const TEST_PEERS: [(&str, &str); 7] = [
+const TEST_PEERS: [(&str, &str); 18] = [
+    ("ar", "binutils"),
+    ("bash", "bash"),
     ("c++", "g++"),
     ("cc", "gcc"),
     ("curl", "curl"),
+    ("git", "git"),
     ("javac", "default-jdk-headless"),
-    ("redis-server", "redis-server"),
+    ("nginx", "nginx-light"),
+    ("node", "nodejs"),
+    ("python3", "python3"),
     ("redis-benchmark", "redis-tools"),
+    ("redis-cli", "redis-tools"),
+    ("redis-server", "redis-server"),
+    ("sqlite3", "sqlite3"),
     ("strace", "strace"),
+    ("tar", "tar"),
+    ("valgrind", "valgrind"),
+    ("xz", "xz-utils"),
 ];
 
 /// Installs the programs that the tests run beside ours, where that can be done. What is missing

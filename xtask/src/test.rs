@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use crate::check_hook;
 use crate::command::{Stages, cargo, output, release, run, target};
 use crate::privilege::{Privilege, as_root, privilege};
-use crate::{fuzz, setup};
+use crate::{fuzz, libcs, setup};
 
 /// The tests inside the crates.
 fn unit_tests() -> anyhow::Result<()> {
@@ -20,7 +20,9 @@ fn unit_tests() -> anyhow::Result<()> {
         "probe-ebpf",
         "--lib",
         "--bins",
-    ]))
+    ]))?;
+    // Against SciPy's results, and short simulations.
+    run(cargo().args(["test", "--quiet", "--package", "stats", "--test", "*"]))
 }
 
 /// Checks formatting and lints.
@@ -66,6 +68,9 @@ pub fn everyday(stages: &mut Stages) -> anyhow::Result<ExitCode> {
     stages.run("test peers", || {
         setup::test_peers();
         Ok(())
+    })?;
+    stages.run("C libraries", || {
+        libcs::fetch(std::env::var_os("CI").is_some_and(|ci| !ci.is_empty()))
     })?;
     fuzz::fuzz(fuzz::SHORT, stages)?;
     let program = stages.run("build of the system tests", || {

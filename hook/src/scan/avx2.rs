@@ -1,4 +1,4 @@
-//! The filter by AVX2: thirty-two positions at a time.
+//! The filter of nibbles, 32 positions at a time.
 #![allow(
     unsafe_code,
     reason = "vector instructions, which only a processor that has them may run, and their loads"
@@ -6,126 +6,127 @@
 
 use core::arch::x86_64::{
     __m128i, __m256i, _mm_loadu_si128, _mm256_and_si256, _mm256_broadcastsi128_si256,
-    _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_set1_epi8,
+    _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
     _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
 };
 
-use super::Scanner;
-use super::classes::Classes;
+use super::list::Nibbles;
+use super::search::{Scanner, head};
 use crate::cpu::Avx2;
 
-/// Positions looked at together.
+/// Positions that are filtered at once.
 const LANES: usize = 32;
-/// Bytes that their three shifted loads take.
+/// Bytes that are looked at for them.
 const WINDOW: usize = LANES + 2;
 
-/// As [`Scanner::best_from`].
-pub fn best_from(scanner: &Scanner<'_>, haystack: &[u8], best: u16, _: Avx2) -> u16 {
-    // SAFETY: there is an `Avx2` only where the processor has these instructions.
-    unsafe { search(scanner, haystack, best) }
-}
-
-#[target_feature(enable = "avx2")]
-fn search(scanner: &Scanner<'_>, haystack: &[u8], mut best: u16) -> u16 {
-    let tables = Tables::new(scanner.classes);
-    let mut base = 0;
-    while let Some(window) = haystack.get(base..).and_then(<[u8]>::first_chunk) {
-        let candidates = tables.candidates(window);
-        best = visit(scanner, haystack, base, candidates, best);
-        if best == 0 {
-            return 0;
-        }
-        base += LANES;
+impl Scanner<'_> {
+    /// As [`Scanner::search`].
+    #[inline]
+    pub(super) fn search_by_avx2(&self, haystack: &[u8], best: u16, _: Avx2) -> u16 {
+        // SAFETY: there is an `Avx2` only where the processor has these instructions.
+        unsafe { self.search_windows(haystack, best) }
     }
-    // Fewer than a window's bytes are left. A copy of them ends in zeros; where these make a candidate,
-    // the comparison knows where the haystack ends.
-    let rest = haystack.get(base..).unwrap_or_default();
-    if let Some(window) = haystack.last_chunk::<WINDOW>() {
-        // The last window has been looked at up to `base`, and lacks only the very last pair.
-        let start = haystack.len() - WINDOW;
-        let seen = base - start;
+
+    #[target_feature(enable = "avx2,bmi1,popcnt")]
+    fn search_windows(&self, haystack: &[u8], mut best: u16) -> u16 {
+        let tables = Tables::new(&self.sieve.nibbles);
+        let Some(last) = haystack.len().checked_sub(WINDOW) else {
+            // A copy that ends in zeros; the comparison knows where the haystack ends.
+            let mut window = [0; WINDOW];
+            window[..haystack.len()].copy_from_slice(haystack);
+            return self.visit(haystack, 0, tables.candidates(&window), best);
+        };
+        let mut start = 0;
+        while start <= last {
+            best = self.visit(haystack, start, tables.candidates(&haystack[start..]), best);
+            if best == 0 {
+                return 0;
+            }
+            start += LANES;
+        }
+        // The last window has been looked at up to `start`, and lacks the very last pair.
+        let seen = start - last;
         let unseen = if seen < LANES { u32::MAX << seen } else { 0 };
-        best = visit(
-            scanner,
-            haystack,
-            start,
-            tables.candidates(window) & unseen,
-            best,
-        );
-        scanner.best_at(haystack, haystack.len() - 2, best)
-    } else {
-        let mut window = [0; WINDOW];
-        for (to, from) in window.iter_mut().zip(rest) {
-            *to = *from;
+        let candidates = tables.candidates(&haystack[last..]) & unseen;
+        best = self.visit(haystack, last, candidates, best);
+        match haystack.last_chunk() {
+            Some(pair) => {
+                let head = u64::from(u16::from_le_bytes(*pair));
+                if self.begins_word(head) != 0 {
+                    best = self.best_at(pair, head, best);
+                }
+                best
+            }
+            None => best,
         }
-        visit(scanner, haystack, 0, tables.candidates(&window), best)
+    }
+
+    /// The lower of `best` and the rank of the first word that stands at one of the candidates.
+    #[inline]
+    #[target_feature(enable = "avx2,bmi1,popcnt")]
+    fn visit(&self, haystack: &[u8], start: usize, mut candidates: u32, mut best: u16) -> u16 {
+        while candidates != 0 {
+            let position = start + candidates.trailing_zeros() as usize;
+            candidates &= candidates - 1;
+            let rest = haystack.get(position..).unwrap_or_default();
+            let head = head(haystack, position);
+            if self.begins_word(head) != 0 {
+                best = self.best_at(rest, head, best);
+            }
+        }
+        best
     }
 }
 
-/// The lower of `best` and the rank of the first word that starts at one of the candidates.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn visit(
-    scanner: &Scanner<'_>,
-    haystack: &[u8],
-    base: usize,
-    mut candidates: u32,
-    mut best: u16,
-) -> u16 {
-    while candidates != 0 {
-        best = scanner.best_at(haystack, base + candidates.trailing_zeros() as usize, best);
-        candidates &= candidates - 1;
-    }
-    best
+/// [`Nibbles`] in registers.
+struct Tables {
+    groups: [[[__m256i; 2]; 3]; 2],
 }
-
-/// [`Classes`] in registers.
-struct Tables([__m256i; 6]);
 
 impl Tables {
     #[inline]
-    #[target_feature(enable = "avx2")]
-    fn new(classes: &Classes) -> Self {
-        let mut tables = [_mm256_setzero_si256(); 6];
-        for (to, from) in tables.iter_mut().zip(&classes.allowing) {
-            *to = table(from);
+    #[target_feature(enable = "avx2,bmi1,popcnt")]
+    fn new(nibbles: &Nibbles) -> Self {
+        let mut groups = [[[_mm256_setzero_si256(); 2]; 3]; 2];
+        for (half, tables) in groups.iter_mut().zip(&nibbles.groups) {
+            for (byte, tables) in half.iter_mut().zip(tables) {
+                *byte = [table(&tables[0]), table(&tables[1])];
+            }
         }
-        Self(tables)
+        Self { groups }
     }
 
-    /// Where in a window a word may start: one bit a position.
+    /// One bit for each of the first 32 positions: may a word begin there? Looks at two bytes more.
     #[inline]
-    #[target_feature(enable = "avx2")]
-    fn candidates(&self, window: &[u8; WINDOW]) -> u32 {
-        let allowed = _mm256_and_si256(
-            _mm256_and_si256(self.allowed::<0>(window), self.allowed::<1>(window)),
-            self.allowed::<2>(window),
-        );
-        let none = _mm256_cmpeq_epi8(allowed, _mm256_setzero_si256());
+    #[target_feature(enable = "avx2,bmi1,popcnt")]
+    fn candidates(&self, bytes: &[u8]) -> u32 {
+        let bytes = &bytes[..WINDOW];
+        let nibble = _mm256_set1_epi8(15);
+        let mut passed = [_mm256_set1_epi8(-1); 2];
+        for index in 0..3 {
+            let from: *const __m256i = bytes[index..][..LANES].as_ptr().cast();
+            // SAFETY: the slice has 32 bytes.
+            let bytes = unsafe { _mm256_loadu_si256(from) };
+            let low = _mm256_and_si256(bytes, nibble);
+            let high = _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), nibble);
+            for (passed, tables) in passed.iter_mut().zip(&self.groups) {
+                let [of_low, of_high] = tables[index];
+                let groups = _mm256_and_si256(
+                    _mm256_shuffle_epi8(of_low, low),
+                    _mm256_shuffle_epi8(of_high, high),
+                );
+                *passed = _mm256_and_si256(*passed, groups);
+            }
+        }
+        let any = _mm256_or_si256(passed[0], passed[1]);
+        let none = _mm256_cmpeq_epi8(any, _mm256_setzero_si256());
         !_mm256_movemask_epi8(none).cast_unsigned()
-    }
-
-    /// For each position, the classes that allow the byte so many behind it.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn allowed<const BEHIND: usize>(&self, window: &[u8; WINDOW]) -> __m256i {
-        const { assert!(BEHIND + LANES <= WINDOW) };
-        let from: *const __m256i = window.as_ptr().wrapping_add(BEHIND).cast();
-        // SAFETY: by the line above these thirty-two bytes lie within the window.
-        let bytes = unsafe { _mm256_loadu_si256(from) };
-        let nibble = _mm256_set1_epi8(0xf);
-        let low = _mm256_and_si256(bytes, nibble);
-        let high = _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), nibble);
-        _mm256_and_si256(
-            _mm256_shuffle_epi8(self.0[2 * BEHIND], low),
-            _mm256_shuffle_epi8(self.0[2 * BEHIND + 1], high),
-        )
     }
 }
 
 /// A table of sixteen, twice: shuffles look up within each half.
 #[inline]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,bmi1,popcnt")]
 fn table(sixteen: &[u8; 16]) -> __m256i {
     let from: *const __m128i = sixteen.as_ptr().cast();
     // SAFETY: the sixteen bytes are there, and need no alignment.

@@ -1,10 +1,12 @@
-//! A list of words, made ready for scanning: everything that can be known before the first haystack.
-
-use super::classes::{Boxes, Classes, Start};
-use super::{NONE, Scanner, pair, triple_hash};
+//! A list of words made into tables. All of it is possible at build time.
 
 /// The longest word, in bytes.
 pub const MAX_WORD: usize = 255;
+
+/// Groups of words that the filter tells apart.
+pub const GROUPS: usize = 16;
+/// The group of words of two bytes, which any third byte may follow.
+const SHORT_GROUP: usize = GROUPS - 1;
 
 /// Why a list of words cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,85 +19,97 @@ pub enum Problem {
     WordTooLong { line: usize },
 }
 
-/// Where a word lies in the text of its list, and how it begins.
+/// A word of two bytes or more.
 #[derive(Clone, Copy)]
-pub(super) struct Word {
-    /// Its first eight bytes, the first lowest; zeros behind a shorter word.
-    head: u64,
-    /// Which bits of [`Word::head`] are the word's.
-    head_mask: u64,
-    start: u32,
-    length: u16,
+pub struct Word {
+    /// Its first eight bytes, little-endian; zeros where it is shorter.
+    pub head: u64,
+    /// Ones where `head` has bytes of the word.
+    pub head_mask: u64,
+    /// What it begins with, as [`key_of_two`] or [`key_of_three`] packs it.
+    key: u32,
+    /// Where it lies in the text of its list.
+    pub start: u32,
+    /// Bytes.
+    pub length: u16,
     /// Position in the list, counted from 0 over non-blank lines.
-    pub(super) rank: u16,
-    /// The first two bytes, as [`pair`] packs them. Unused for words of one byte.
-    pair: u16,
+    pub rank: u16,
 }
 
-impl Word {
-    const NOTHING: Self = Self {
-        head: 0,
-        head_mask: 0,
-        start: 0,
-        length: 0,
-        rank: 0,
-        pair: 0,
-    };
+const NO_WORD: Word = Word {
+    head: 0,
+    head_mask: 0,
+    key: 0,
+    start: 0,
+    length: 0,
+    rank: 0,
+};
 
-    /// Whether `rest`, whose first eight bytes are `head`, begins with this word of the list `text`.
-    #[inline]
-    pub(super) fn begins(&self, rest: &[u8], head: u64, text: &[u8]) -> bool {
-        let length = usize::from(self.length);
-        head & self.head_mask == self.head
-            && length <= rest.len()
-            && (length <= 8 || rest[8..length] == text[self.start as usize..][8..length])
-    }
-}
-
-/// The run of `words` that start with `pair`. Empty where `count` is 0.
+/// The run of words that begin with `key`. Empty where `count` is 0.
 #[derive(Clone, Copy)]
-pub(super) struct Bucket {
-    pub(super) pair: u16,
-    pub(super) first: u16,
-    pub(super) count: u16,
+pub struct Bucket {
+    pub key: u32,
+    pub first: u16,
+    pub count: u16,
+}
+
+/// For each nibble of each of the first three bytes, the groups of words that have it there.
+#[derive(Clone, Copy)]
+pub struct Nibbles {
+    /// By half of the groups, byte of the word, low (0) or high (1) nibble, and its value.
+    pub groups: [[[[u8; 16]; 2]; 3]; 2],
+}
+
+/// One bit for each hash.
+pub type Bits = [u64; 1 << 10];
+
+/// What all sizes of tables share.
+pub struct Sieve {
+    pub nibbles: Nibbles,
+    /// One bit for each [`hash_of_three`] bytes that some word begins with, or may with any third byte.
+    pub of_three: Bits,
+    /// For each byte, the rank plus one of the first word that is just this byte.
+    pub singles: [u16; 256],
+    pub has_singles: bool,
+    /// Whether any word has two bytes.
+    pub has_pairs: bool,
 }
 
 /// A list made ready for scanning. `WORDS` is its capacity; `BUCKETS` is a power of two, at least
 /// twice that.
 pub struct Prepared<const WORDS: usize, const BUCKETS: usize> {
-    /// One bit for each byte pair that some word starts with.
-    pairs: [u64; 1 << 10],
-    /// One bit for each hash of three bytes that some word may start with.
-    triples: [u64; 1 << 10],
-    /// What a word may start with, nibble by nibble.
-    classes: Classes,
-    /// For each byte, the rank plus one of the first word that is just this byte.
-    singles: [u16; 256],
-    has_singles: bool,
-    buckets: [Bucket; BUCKETS],
-    /// Words of two bytes and more, by pair, then by rank.
-    words: [Word; WORDS],
-    count: usize,
+    pub(super) sieve: Sieve,
+    pub(super) buckets: [Bucket; BUCKETS],
+    /// By what they begin with, then by rank.
+    pub(super) words: [Word; WORDS],
+    pub(super) count: usize,
+    /// For each rank, where its word is in `words`, plus one; 0 for words of one byte.
+    pub(super) places: [u16; WORDS],
 }
 
 impl<const WORDS: usize, const BUCKETS: usize> Prepared<WORDS, BUCKETS> {
     /// Tables without a word.
     pub const fn new() -> Self {
         assert!(BUCKETS.is_power_of_two() && BUCKETS >= 2 * WORDS);
-        assert!(WORDS < NONE as usize);
+        assert!(WORDS < u16::MAX as usize);
         Self {
-            pairs: [0; 1 << 10],
-            triples: [0; 1 << 10],
-            classes: Classes::NOTHING,
-            singles: [0; 256],
-            has_singles: false,
+            sieve: Sieve {
+                nibbles: Nibbles {
+                    groups: [[[[0; 16]; 2]; 3]; 2],
+                },
+                of_three: [0; 1 << 10],
+                singles: [0; 256],
+                has_singles: false,
+                has_pairs: false,
+            },
             buckets: [Bucket {
-                pair: 0,
+                key: 0,
                 first: 0,
                 count: 0,
             }; BUCKETS],
-            words: [Word::NOTHING; WORDS],
+            words: [NO_WORD; WORDS],
             count: 0,
+            places: [0; WORDS],
         }
     }
 
@@ -134,7 +148,7 @@ impl<const WORDS: usize, const BUCKETS: usize> Prepared<WORDS, BUCKETS> {
         }
         self.sort();
         self.fill_buckets();
-        self.fill_classes();
+        self.fill_nibbles(text);
         Ok(())
     }
 
@@ -144,44 +158,45 @@ impl<const WORDS: usize, const BUCKETS: usize> Prepared<WORDS, BUCKETS> {
     )]
     const fn add(&mut self, text: &[u8], start: usize, length: usize, rank: usize) {
         if length == 1 {
-            self.has_singles = true;
-            let single = &mut self.singles[text[start] as usize];
+            self.sieve.has_singles = true;
+            let single = &mut self.sieve.singles[text[start] as usize];
             if *single == 0 {
                 *single = rank as u16 + 1;
             }
             return;
         }
-        let (first, second) = (text[start], text[start + 1]);
-        let pair = pair(first, second);
-        set(&mut self.pairs, pair);
-        let mut third = if length > 2 { text[start + 2] } else { 0 };
-        loop {
-            let three = u32::from_le_bytes([first, second, third, 0]);
-            set(&mut self.triples, triple_hash(three));
-            // Behind a word of two bytes there may be any third.
-            if length > 2 || third == u8::MAX {
-                break;
-            }
-            third += 1;
-        }
         let mut word = Word {
             start: start as u32,
             length: length as u16,
             rank: rank as u16,
-            pair,
-            ..Word::NOTHING
+            ..NO_WORD
         };
-        let mut at = 0;
-        while at < length && at < 8 {
-            word.head |= (text[start + at] as u64) << (8 * at);
-            word.head_mask |= 0xff << (8 * at);
-            at += 1;
+        let mut index = 0;
+        while index < length && index < 8 {
+            word.head |= (text[start + index] as u64) << (8 * index);
+            word.head_mask |= 0xff << (8 * index);
+            index += 1;
+        }
+        if length == 2 {
+            self.sieve.has_pairs = true;
+            word.key = key_of_two(word.head);
+            let mut third = 0;
+            while third < 256 {
+                set(
+                    &mut self.sieve.of_three,
+                    hash_of_three(word.head | third << 16),
+                );
+                third += 1;
+            }
+        } else {
+            word.key = key_of_three(word.head);
+            set(&mut self.sieve.of_three, hash_of_three(word.head));
         }
         self.words[self.count] = word;
         self.count += 1;
     }
 
-    /// Comb sort by pair, then rank: short, in place, and possible at build time.
+    /// Comb sort: short, in place, and possible at build time.
     const fn sort(&mut self) {
         let mut gap = self.count;
         let mut swapped = true;
@@ -206,100 +221,110 @@ impl<const WORDS: usize, const BUCKETS: usize> Prepared<WORDS, BUCKETS> {
     const fn fill_buckets(&mut self) {
         let mut index = 0;
         while index < self.count {
-            let pair = self.words[index].pair;
+            let key = self.words[index].key;
             let first = index;
-            while index < self.count && self.words[index].pair == pair {
+            while index < self.count && self.words[index].key == key {
+                self.places[self.words[index].rank as usize] = index as u16 + 1;
                 index += 1;
             }
-            let mut slot = home(pair, BUCKETS);
+            let mut slot = home(key, BUCKETS);
             while self.buckets[slot].count > 0 {
                 slot = (slot + 1) & (BUCKETS - 1);
             }
             self.buckets[slot] = Bucket {
-                pair,
+                key,
                 first: first as u16,
                 count: (index - first) as u16,
             };
         }
     }
 
-    /// Words of two bytes first: they fit many haystacks, and had better keep to themselves. Those that
-    /// were put early are then put anew, as it is only now known what else there is.
-    const fn fill_classes(&mut self) {
-        const PASSES: usize = 3;
-        let mut boxes = Boxes::new();
-        let mut class_of = [0; WORDS];
-        let mut pass = 0;
-        while pass < 2 * PASSES {
-            let mut index = 0;
-            while index < self.count {
-                let is_pair = self.words[index].length == 2;
-                if is_pair == (pass % 2 == 0) {
-                    let start = Start::new(self.words[index].head, is_pair);
-                    if pass >= 2 {
-                        boxes.remove(class_of[index], start);
-                    }
-                    class_of[index] = boxes.add(start);
-                }
-                index += 1;
+    /// Puts words that are neighbours by their beginnings into one group, so that few bytes belong to each.
+    const fn fill_nibbles(&mut self, text: &[u8]) {
+        let mut long = 0;
+        let mut index = 0;
+        while index < self.count {
+            if self.words[index].length > 2 {
+                long += 1;
             }
-            pass += 1;
+            index += 1;
         }
-        self.classes = boxes.classes();
-    }
-
-    /// The scanner over these tables. `text` is the list they were filled from.
-    pub const fn scanner<'t>(&'t self, text: &'t [u8]) -> Scanner<'t> {
-        Scanner {
-            pairs: &self.pairs,
-            triples: &self.triples,
-            classes: &self.classes,
-            singles: &self.singles,
-            has_singles: self.has_singles,
-            buckets: &self.buckets,
-            words: self.words.split_at(self.count).0,
-            text,
+        let mut seen = 0;
+        index = 0;
+        while index < self.count {
+            let word = self.words[index];
+            let group = if word.length > 2 {
+                seen += 1;
+                (seen - 1) * SHORT_GROUP / long
+            } else {
+                SHORT_GROUP
+            };
+            self.sieve
+                .nibbles
+                .add(text, word.start as usize, word.length, group);
+            index += 1;
         }
     }
 }
 
-const fn set(bits: &mut [u64; 1 << 10], index: u16) {
-    bits[(index >> 6) as usize] |= 1 << (index & 63);
+const fn set(bits: &mut Bits, hash: u32) {
+    bits[(hash >> 6) as usize] |= 1 << (hash & 63);
 }
 
-const fn sort_key(word: Word) -> u32 {
-    ((word.pair as u32) << 16) | word.rank as u32
-}
-
-/// The bucket that the search for `pair` starts at (Fibonacci hashing).
-pub(super) const fn home(pair: u16, buckets: usize) -> usize {
-    let hash = (pair as u32).wrapping_mul(0x9e37_79b1);
-    (hash >> 16) as usize & (buckets - 1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    type Small = Prepared<64, 128>;
-
-    #[test]
-    fn blank_lines_and_carriage_returns_are_no_words() {
-        let mut tables = Small::new();
-        let list = b"\nabc\r\nxyz\n";
-        tables.fill(list).unwrap();
-        assert_eq!(tables.scanner(list).word(0), b"abc");
-        assert_eq!(tables.scanner(list).word(1), b"xyz");
-        assert_eq!(tables.scanner(list).word(2), b"");
+impl Nibbles {
+    const fn add(&mut self, text: &[u8], start: usize, length: u16, group: usize) {
+        let bit = 1 << (group % 8);
+        let halves = &mut self.groups[group / 8];
+        let mut index = 0;
+        while index < 3 {
+            let [low, high] = &mut halves[index];
+            if index < length as usize {
+                let byte = text[start + index];
+                low[(byte & 15) as usize] |= bit;
+                high[(byte >> 4) as usize] |= bit;
+            } else {
+                let mut nibble = 0;
+                while nibble < 16 {
+                    low[nibble] |= bit;
+                    high[nibble] |= bit;
+                    nibble += 1;
+                }
+            }
+            index += 1;
+        }
     }
+}
 
-    #[test]
-    fn lists_that_cannot_be_used_are_refused() {
-        let refused = |list: &[u8]| Small::new().fill(list).unwrap_err();
-        assert_eq!(refused(b"\n\r\n"), Problem::Empty);
-        let long = [b"ok\n".as_slice(), &[b'x'; MAX_WORD + 1]].concat();
-        assert_eq!(refused(&long), Problem::WordTooLong { line: 2 });
-        assert_eq!(refused(&b"ab\n".repeat(65)), Problem::TooManyWords);
-        assert_eq!(Small::new().fill(&b"ab\n".repeat(64)), Ok(()));
-    }
+/// Sixteen bits of the first three bytes of `head` (Fibonacci hashing).
+#[inline(always)]
+#[allow(
+    clippy::inline_always,
+    clippy::cast_possible_truncation,
+    reason = "the innermost step of the scan; only three bytes count"
+)]
+pub const fn hash_of_three(head: u64) -> u32 {
+    ((head as u32) << 8).wrapping_mul(0x9e37_79b1) >> 16
+}
+
+/// The key of words of two bytes.
+#[allow(clippy::cast_possible_truncation, reason = "only two bytes count")]
+pub const fn key_of_two(head: u64) -> u32 {
+    head as u32 & 0xffff | 1 << 24
+}
+
+/// The key of longer words.
+#[allow(clippy::cast_possible_truncation, reason = "only three bytes count")]
+pub const fn key_of_three(head: u64) -> u32 {
+    head as u32 & 0x00ff_ffff
+}
+
+/// By the first byte above all, as the filter's groups need it; words of two bytes in front.
+const fn sort_key(word: Word) -> u64 {
+    let is_long = (word.length > 2) as u64;
+    is_long << 63 | (word.key.swap_bytes() as u64) << 16 | word.rank as u64
+}
+
+/// The bucket that the search for `key` starts at.
+pub const fn home(key: u32, buckets: usize) -> usize {
+    (key.wrapping_mul(0x9e37_79b1) >> 16) as usize & (buckets - 1)
 }

@@ -101,7 +101,7 @@ pub fn agreement(rounds: &Rounds<'_>, mut withheld: Vec<String>) -> Option<Agree
             unexplained,
             Unit::Ns,
             "macro difference minus in-situ overhead per request",
-            order.method(),
+            &order.method(),
         ),
     })
 }
@@ -132,7 +132,7 @@ fn lines(rounds: &Rounds<'_>) -> BTreeMap<String, Estimate> {
             interval,
             Unit::Ns,
             "difference of mean read(2) times in the kernel, hooked minus baseline, probes attached",
-            rounds.order.method(),
+            &rounds.order.method(),
         );
         ("read_syscall".to_owned(), line)
     });
@@ -265,7 +265,7 @@ mod tests {
             hooked: &hooked,
             in_situ: &in_situ,
             reads: [&baseline, &hooked],
-            order: Order::Rounds,
+            order: Order::rounds(),
         };
         agreement(&rounds, withheld).unwrap()
     }

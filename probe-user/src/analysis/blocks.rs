@@ -43,6 +43,8 @@ pub struct BlockMeans {
     round_of_block: BTreeMap<u32, (usize, Option<u16>)>,
     /// What was sent to each arm, and what failed.
     pub requests: BTreeMap<u16, Requests>,
+    /// How long the blocks of each cell took, from the first request sent to the last response, in ns.
+    pub load_ns: BTreeMap<Cell, u64>,
     /// Whether the request log was cut short.
     pub cut_short: bool,
 }
@@ -51,7 +53,7 @@ impl BlockMeans {
     /// Reads the request log. The schedule tells a block that did not come to its end: its mean is not of
     /// the same requests as the others'.
     pub fn read(run: &RunDirectory, trim: Trim, schedule: &Schedule) -> runlog::Result<Self> {
-        let is_duet = Order::of(schedule) == Order::Duet;
+        let is_duet = Order::of(schedule).is_duet();
         let requests_per_block =
             schedule.requests_per_cell / u64::from(schedule.blocks_per_cell.max(1));
         let mut result = Self::default();
@@ -116,6 +118,10 @@ impl BlockMeans {
                 },
                 beside,
             };
+            let sent_ns = requests.iter().map(|request| request.sent_ns).min();
+            let done_ns = requests.iter().map(|request| request.done_ns).max();
+            *self.load_ns.entry(seat.cell).or_default() +=
+                done_ns.unwrap_or(0).saturating_sub(sent_ns.unwrap_or(0));
             let mut times_ns: Vec<f64> = requests
                 .iter()
                 .filter(|request| request.is_ok() && !request.is_warmup())
@@ -264,6 +270,7 @@ mod tests {
             connections: 1,
             requests_per_cell: requests_per_block,
             blocks_per_cell: 1,
+            servers_per_arm: 1,
             warmup_requests: 0,
             block_warmup_requests: 0,
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use probe_common::SpanKind;
-use runlog::analysis::{self, Analysis, InSitu, Join, Ledger, Macro, Micro, Requests};
+use runlog::analysis::{self, Analysis, InSitu, Join, Ledger, Macro, Requests};
 use runlog::calibration::Calibration;
 use runlog::estimate::{Estimate, Unit};
 use runlog::manifest::Manifest;
@@ -15,9 +15,9 @@ use crate::analysis::correct::corrected;
 use crate::analysis::in_situ::CallMeans;
 use crate::analysis::logs::Logged;
 use crate::analysis::order::Order;
-use crate::analysis::{UNPAIRED, estimate};
+use crate::analysis::{UNPAIRED, estimate, micro};
 use crate::run::experiment::Outcome;
-use crate::run::micro_worker::MicroBlock;
+use crate::run::micro::Measured;
 
 /// Which arm plays which part, by index.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +35,7 @@ pub fn analyze(
     mut logged: Logged,
     roles: Roles,
     outcome: Outcome,
-    micro: Result<Vec<MicroBlock>, String>,
+    micro_blocks: Result<Measured, String>,
     trim: Trim,
 ) -> Analysis {
     let Outcome {
@@ -100,7 +100,7 @@ pub fn analyze(
             .into_iter()
             .collect(),
         trim_each_end: trim.fraction_each_end(),
-        micro: micro_layer(micro),
+        micro: micro::layer(micro_blocks),
         in_situ,
         macro_,
         probe_effect,
@@ -168,36 +168,6 @@ fn reasons_not_to_use(
     reasons
 }
 
-/// The micro layer out of its blocks.
-fn micro_layer(blocks: Result<Vec<MicroBlock>, String>) -> Micro {
-    match blocks {
-        Ok(blocks) => {
-            let differences: Vec<f64> = blocks
-                .iter()
-                .map(|block| block.hooked_ns - block.bare_ns)
-                .collect();
-            let hook_overhead = mean_interval(&differences).map(|interval| {
-                estimate(
-                    interval,
-                    Unit::Ns,
-                    "difference of means of one read of a request, through the hook and past it",
-                    "Student's t on differences of block means; both reads in turn in each block",
-                )
-            });
-            Micro {
-                missing: hook_overhead
-                    .is_none()
-                    .then(|| "fewer than two blocks".to_owned()),
-                hook_overhead,
-            }
-        }
-        Err(reason) => Micro {
-            hook_overhead: None,
-            missing: Some(reason),
-        },
-    }
-}
-
 struct Layers<'l> {
     blocks: &'l BlockMeans,
     calls: &'l CallMeans,
@@ -224,7 +194,12 @@ impl Layers<'_> {
                 [(from, to), (to, from)].map(|(arm, other)| self.against(arm, other, false));
             let interval = self.order.difference(control, treatment)?;
             let estimand = format!("{what}{state}");
-            Some(estimate(interval, Unit::Ns, &estimand, self.order.method()))
+            Some(estimate(
+                interval,
+                Unit::Ns,
+                &estimand,
+                &self.order.method(),
+            ))
         };
         let response_time = (0..)
             .zip(&manifest.arms)
@@ -309,7 +284,7 @@ impl Layers<'_> {
             interval,
             Unit::Ns,
             "difference of mean response times of the hooked arm, probes attached minus detached",
-            self.order.method(),
+            &self.order.method(),
         ))
     }
 }

@@ -8,6 +8,7 @@ pub mod correct;
 pub mod in_situ;
 pub mod layers;
 pub mod logs;
+pub mod micro;
 pub mod order;
 pub mod recorded;
 mod spectrum;

@@ -14,7 +14,10 @@ use crate::show;
 
 /// Options of `analyze`.
 #[derive(Args, Debug)]
-#[command(after_help = "\
+#[command(
+    override_usage = "probe-user analyze [OPTIONS] <RUN>\n       \
+                      probe-user analyze [OPTIONS] --arm <NAME=FILE> --arm <NAME=FILE>...",
+    after_help = "\
 FILE is the folder of a run (its arm NAME, or RUN:ARM), a CSV with the columns start_time,response_time in
 seconds since 1970 and milliseconds, or an HDR interval log (.hlog). Of a run, requests with the probes
 detached are compared.
@@ -23,7 +26,8 @@ Examples:
   probe-user analyze runs/bench-20261125T101500Z
   probe-user analyze --arm without=a.csv --arm with=b.csv
   probe-user analyze --arm without=a.csv --arm with=b.csv --method paper --warmup 4000 --json
-  probe-user analyze --arm baseline=runs/monday --arm tuesday=runs/tuesday:baseline")]
+  probe-user analyze --arm baseline=runs/monday --arm tuesday=runs/tuesday:baseline"
+)]
 pub struct AnalyzeArguments {
     /// Folder of a run, all of whose arms are compared with its first
     #[arg(

@@ -1,6 +1,7 @@
 //! `probe-user bench`: the hook at three layers, in one run.
 
 use clap::Args;
+use indicatif::ProgressBar;
 use runlog::json;
 use runlog::table::TableWriter;
 
@@ -10,8 +11,8 @@ use crate::command::End;
 use crate::command::options::{ExperimentOptions, NewRun, Probing, progress_bar};
 use crate::run::arms::{ArmSpec, HookSpec};
 use crate::run::experiment::Experiment;
-use crate::run::micro::{self, MicroOptions};
-use crate::run::micro_worker::MicroBlock;
+use crate::run::micro::words::Temperature;
+use crate::run::micro::{self, Measured, Plan, Rung};
 use crate::run::stop::Stop;
 use crate::show;
 
@@ -28,6 +29,10 @@ pub struct BenchArguments {
     /// Calls of each read in a block of the micro layer
     #[arg(long, default_value_t = 2_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     micro_calls: u32,
+
+    /// Calls of each read in a cold block of the micro layer; 0 leaves the cold figure out
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    micro_cold_calls: u32,
 }
 
 const ROLES: Roles = Roles {
@@ -42,6 +47,7 @@ pub async fn bench(arguments: BenchArguments) -> anyhow::Result<End> {
     let arm = |name: &str, hook| ArmSpec {
         name: name.to_owned(),
         hook,
+        sealed: Vec::new(),
     };
     let arms = vec![
         arm("baseline", None),
@@ -74,7 +80,7 @@ async fn run_in(
     let bar = progress_bar();
     bar.set_message("micro layer");
     let micro = tokio::select! {
-        micro = measure_micro(arguments, hook, &experiment, run) => {
+        micro = measure_micro(arguments, hook, &experiment, run, &bar) => {
             micro.map_err(|error| format!("{error:#}"))
         }
         reason = stop.requested() => anyhow::bail!("{reason} before the first request"),
@@ -106,20 +112,24 @@ async fn measure_micro(
     hook: &HookSpec,
     experiment: &Experiment,
     run: &NewRun,
-) -> anyhow::Result<Vec<MicroBlock>> {
-    let options = MicroOptions {
+    bar: &ProgressBar,
+) -> anyhow::Result<Measured> {
+    let mut temperatures = vec![(Temperature::Hot, arguments.micro_calls)];
+    if arguments.micro_cold_calls > 0 {
+        temperatures.push((Temperature::Cold, arguments.micro_cold_calls));
+    }
+    let plan = Plan {
+        rungs: vec![Rung {
+            name: "hooked".to_owned(),
+            hook: hook.clone(),
+        }],
+        temperatures,
         blocks: arguments.options.blocks,
-        calls: arguments.micro_calls,
+        message: micro::request_bytes(&experiment.load.program, &arguments.options.path).await?,
         trim: arguments.options.trim,
         seed: experiment.load.schedule.seed,
+        placement: experiment.placement_of_one(),
+        log: run.directory.root().join("micro"),
     };
-    let message = micro::request_bytes(&experiment.load.program, &arguments.options.path).await?;
-    micro::measure(
-        hook,
-        &message,
-        options,
-        &run.directory,
-        &experiment.placement_of_one(),
-    )
-    .await
+    micro::measure(&plan, bar).await
 }

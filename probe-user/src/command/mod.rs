@@ -1,5 +1,6 @@
 //! The commands.
 
+pub mod a_a;
 pub mod analyze;
 pub mod bare;
 pub mod bench;
@@ -10,7 +11,9 @@ pub mod events;
 mod function;
 pub mod kernel_histogram;
 pub mod live;
+pub mod micro;
 pub mod options;
+pub mod repeat;
 pub mod trace;
 pub mod truth;
 

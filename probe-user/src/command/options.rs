@@ -46,6 +46,9 @@ impl Order {
     }
 }
 
+/// Servers of each arm, where they are ours and so start at once.
+const SERVERS: u32 = 8;
+
 /// Whether to probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Probing {
@@ -83,6 +86,12 @@ pub struct ExperimentOptions {
     /// Blocks that these requests are divided into
     #[arg(long, default_value_t = 100, value_name = "B")]
     pub blocks: u32,
+
+    /// Servers of each arm, which its blocks take in turn: two processes of one program differ, and several
+    /// of each arm show by how much [default: 8 of sut, 1 of a server of yours, and at most one for each
+    /// block, or two of a duet]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub servers: Option<u32>,
 
     /// Connections at a time
     #[arg(long, default_value_t = 1, value_name = "C")]
@@ -174,27 +183,7 @@ impl ExperimentOptions {
 
     /// The hook and its settings: those of our own environment, then those of `--hook-env`.
     pub fn hook(&self) -> anyhow::Result<HookSpec> {
-        let path = match &self.hook {
-            Some(path) => path.clone(),
-            None => programs::hook()?,
-        };
-        let mut environment: Vec<(String, String)> = env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
-            .filter(|(name, _)| name.starts_with("READHOOK_"))
-            .map(|(name, value)| match value.into_string() {
-                Ok(value) => Ok((name, value)),
-                Err(_) => bail!("{name}: its value is not UTF-8"),
-            })
-            .collect::<Result<_, _>>()?;
-        environment.sort();
-        for setting in &self.hook_env {
-            let (name, value) = setting
-                .split_once('=')
-                .with_context(|| format!("--hook-env {setting}: expected NAME=VALUE"))?;
-            environment.retain(|(other, _)| other != name);
-            environment.push((name.to_owned(), value.to_owned()));
-        }
-        Ok(HookSpec { path, environment })
+        hook_spec(self.hook.as_deref(), &self.hook_env)
     }
 
     /// Puts an experiment together, after checking everything that can be checked.
@@ -209,7 +198,7 @@ impl ExperimentOptions {
             port: self.port,
             path: self.path.clone(),
         };
-        arms::check(&server, &arms)?;
+        arms::check(&server, &arms, self.servers_per_arm())?;
         Ok(Experiment {
             arms,
             server,
@@ -250,6 +239,12 @@ impl ExperimentOptions {
         if *blocks < 2 || u64::from(*blocks) > *requests {
             bail!("--blocks {blocks}: must be from 2 to --requests ({requests})");
         }
+        if let Some(servers) = self.servers.filter(|servers| *servers > self.units()) {
+            bail!(
+                "--servers {servers}: each server of an arm needs a block (in a duet, two); there are {} of them",
+                self.units()
+            );
+        }
         if warmup >= requests {
             bail!("--warmup {warmup}: must be below --requests ({requests})");
         }
@@ -270,6 +265,19 @@ impl ExperimentOptions {
             bail!("--path {path}: must start with /");
         }
         self.trim().map(|_| ())
+    }
+
+    /// How many units of comparison there are: blocks, or two rounds of a duet.
+    fn units(&self) -> u32 {
+        match self.order {
+            Order::Duet => self.blocks / 2,
+            Order::Rmit | Order::Sequential => self.blocks,
+        }
+    }
+
+    fn servers_per_arm(&self) -> u32 {
+        let usual = if self.server.is_empty() { SERVERS } else { 1 };
+        self.servers.unwrap_or(usual.min(self.units()))
     }
 
     /// Chooses CPUs, as the order wants them.
@@ -300,6 +308,7 @@ impl ExperimentOptions {
             connections: self.connections,
             requests_per_cell: self.requests,
             blocks_per_cell: self.blocks,
+            servers_per_arm: self.servers_per_arm(),
             warmup_requests: self.warmup,
             block_warmup_requests: self.block_warmup,
         }
@@ -313,6 +322,32 @@ impl ExperimentOptions {
         };
         NewRun::create(&root).context("cannot write to the folder of the run (--out)")
     }
+}
+
+/// A hook, ours if no path is given, and its settings: those of our own environment, then `settings`, as
+/// `NAME=VALUE` of `--hook-env`.
+pub fn hook_spec(path: Option<&Path>, settings: &[String]) -> anyhow::Result<HookSpec> {
+    let path = match path {
+        Some(path) => path.to_owned(),
+        None => programs::hook()?,
+    };
+    let mut environment: Vec<(String, String)> = env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+        .filter(|(name, _)| name.starts_with("READHOOK_"))
+        .map(|(name, value)| match value.into_string() {
+            Ok(value) => Ok((name, value)),
+            Err(_) => bail!("{name}: its value is not UTF-8"),
+        })
+        .collect::<Result<_, _>>()?;
+    environment.sort();
+    for setting in settings {
+        let (name, value) = setting
+            .split_once('=')
+            .with_context(|| format!("--hook-env {setting}: expected NAME=VALUE"))?;
+        environment.retain(|(other, _)| other != name);
+        environment.push((name.to_owned(), value.to_owned()));
+    }
+    Ok(HookSpec { path, environment })
 }
 
 /// The folder of a run that has just begun. When this value goes, however the run ended, the files

@@ -11,7 +11,7 @@ use clap::Args;
 use probe_common::SpanKind;
 use runlog::calibration::Calibration;
 use runlog::clock::Clock;
-use runlog::trace::{SCHEMA, SpanSummary, Trace, TraceTarget};
+use runlog::trace::{Coverage, SCHEMA, SpanSummary, Trace, TraceTarget};
 use stats::Trim;
 use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
@@ -193,6 +193,7 @@ async fn attach(
         kernel_probe: arguments.kernel_probe,
         ring_bytes: events.is_some().then_some(arguments.ring_bytes),
         read_records: events.is_some(),
+        gathers_records: true,
         site: arguments.site,
         program_stats: arguments.program_stats,
         arms: 1,
@@ -368,6 +369,7 @@ impl Session {
         drained?;
         trace.probes = self.probes.describe();
         trace.spans = summarize(&self.probes, trace.calibration.as_ref())?;
+        trace.coverage = coverage(trace);
         trace.ledger = self.probes.ledger()?;
         if let Some(finished) = finished {
             trace.events = Some(finished.events.clone());
@@ -419,6 +421,28 @@ fn describe(target: &Target) -> TraceTarget {
             .as_ref()
             .map(|hook| hook.path.display().to_string()),
     }
+}
+
+/// How many reads the hook saw. What was in flight at either end is in neither count, or in the first alone;
+/// the ledger has it.
+fn coverage(trace: &Trace) -> Option<Coverage> {
+    let all_hooked = trace.targets.iter().all(|target| target.hook.is_some());
+    if !all_hooked || trace.probes.kernel_probe == KernelProbe::None.name() {
+        return None;
+    }
+    let count = |kind: SpanKind| {
+        let spans = trace.spans.get(kind.name());
+        spans.map_or(0, |spans| spans.count)
+    };
+    let (reads, hooked) = (
+        count(SpanKind::ReadSyscall),
+        count(SpanKind::HookedReadSyscall),
+    );
+    Some(Coverage {
+        reads,
+        hooked,
+        outside: reads.saturating_sub(hooked),
+    })
 }
 
 fn summarize(

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use anyhow::Context as _;
@@ -18,6 +19,7 @@ use crate::probes::attach::{
     Attached, FUNCTION_ENDS, FUNCTION_PROGRAMS, SITE_PROGRAMS, Target, attach,
 };
 use crate::probes::kernel_info;
+use crate::probes::lanes;
 use crate::probes::ledger::{InFlight, Received, counted, ledger};
 use crate::probes::load::{brief, load};
 use crate::probes::memory::{HistogramMemory, mebibytes};
@@ -48,6 +50,9 @@ pub struct Options {
     pub ring_bytes: Option<u32>,
     /// Whether there are to be records of every `read(2)` too, and not only of hooked ones.
     pub read_records: bool,
+    /// Whether threads gather records before they write them: that is cheaper, but some come late, the last
+    /// when the probes are detached.
+    pub gathers_records: bool,
     /// Where in a site to attach.
     pub site: SiteChoice,
     /// Whether the kernel is to count and time the programs' runs, which costs time itself.
@@ -108,6 +113,8 @@ pub struct Probes {
     attached: Option<Attached>,
     attaches: u32,
     in_flight: InFlight,
+    /// Records that threads had gathered when the probes were detached.
+    batches: Vec<Vec<u8>>,
     received: Received,
     /// Hits that kprobes have missed, up to the last detach.
     kprobe_misses: u64,
@@ -140,6 +147,7 @@ impl Probes {
             .verifier_log_level(VerifierLogLevel::default())
             .override_global("WANT_RECORDS", &want_records, true)
             .override_global("WANT_READ_RECORDS", &want_read_records, true)
+            .override_global("GATHER", &u8::from(options.gathers_records), true)
             .override_global("WAKE_AT_BYTES", &wake_ups.at_bytes, true)
             .override_global("LOOK_MASK", &wake_ups.look_mask, true)
             .override_global("HAVE_KERNEL_PAIR", &have_pair, true)
@@ -199,6 +207,7 @@ impl Probes {
             attached: None,
             attaches: 0,
             in_flight: InFlight::default(),
+            batches: Vec::new(),
             received: Received::default(),
             kprobe_misses: 0,
             _stats: stats,
@@ -249,6 +258,7 @@ impl Probes {
             stopped.and(misses)?;
             wait_for_running_programs();
             self.in_flight.add(tables::settle(&mut self.ebpf)?);
+            self.batches.extend(lanes::take_batches(&mut self.ebpf)?);
         }
         Ok(())
     }
@@ -307,14 +317,23 @@ impl Probes {
             return Ok(true);
         };
         let received = &mut self.received;
-        ring.take(at_most, |bytes| {
-            received.records += 1;
-            match parse(bytes) {
-                Some(record) => take(record)?,
-                None => received.unknown += 1,
+        let mut take_all = |mut bytes: &[u8]| {
+            while !bytes.is_empty() {
+                received.records += 1;
+                let Some((record, behind)) = parse(bytes) else {
+                    received.unknown += 1;
+                    break;
+                };
+                bytes = behind;
+                take(record)?;
             }
             Ok(())
-        })
+        };
+        let is_empty = ring.take(at_most, &mut take_all)?;
+        for batch in mem::take(&mut self.batches) {
+            take_all(&batch)?;
+        }
+        Ok(is_empty)
     }
 
     /// The ledger up to now. It balances when the probes are detached and the ring is drained.

@@ -40,16 +40,17 @@ impl Record {
     }
 }
 
-/// The record in `bytes`; `None` when they are none that this version knows.
-pub fn parse(bytes: &[u8]) -> Option<Record> {
+/// The record that `bytes` begin with, and the bytes behind it; `None` when it is none that this version
+/// knows.
+pub fn parse(bytes: &[u8]) -> Option<(Record, &[u8])> {
     let kind = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?);
     match kind {
-        EVENT_HOOKED_READ => read_as(bytes).map(Record::HookedRead),
-        EVENT_WRITE => read_as(bytes).map(Record::Write),
-        EVENT_ACCEPTED => read_as(bytes).map(Record::Accepted),
-        EVENT_CLOSED => read_as(bytes).map(Record::Closed),
-        EVENT_READ_SYSCALL => read_as(bytes).map(Record::ReadSyscall),
-        EVENT_FUNCTION_CALL => read_as(bytes).map(Record::FunctionCall),
+        EVENT_HOOKED_READ => read_as(bytes, Record::HookedRead),
+        EVENT_WRITE => read_as(bytes, Record::Write),
+        EVENT_ACCEPTED => read_as(bytes, Record::Accepted),
+        EVENT_CLOSED => read_as(bytes, Record::Closed),
+        EVENT_READ_SYSCALL => read_as(bytes, Record::ReadSyscall),
+        EVENT_FUNCTION_CALL => read_as(bytes, Record::FunctionCall),
         _ => None,
     }
 }
@@ -63,12 +64,11 @@ impl Plain for Closed {}
 impl Plain for ReadSyscall {}
 impl Plain for FunctionCall {}
 
-fn read_as<T: Plain>(bytes: &[u8]) -> Option<T> {
-    if bytes.len() != size_of::<T>() {
-        return None;
-    }
+fn read_as<T: Plain>(bytes: &[u8], record: fn(T) -> Record) -> Option<(Record, &[u8])> {
+    let (ours, behind) = bytes.split_at_checked(size_of::<T>())?;
     // SAFETY: the bytes are as many as `T` has, and any bytes are a valid `T`.
-    Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+    let plain = unsafe { ours.as_ptr().cast::<T>().read_unaligned() };
+    Some((record(plain), behind))
 }
 
 #[cfg(test)]
@@ -76,16 +76,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn records_that_were_gathered_come_one_behind_the_other() {
+        let mut bytes = vec![0; size_of::<Write>() + size_of::<ReadSyscall>()];
+        bytes[..4].copy_from_slice(&EVENT_WRITE.to_ne_bytes());
+        bytes[size_of::<Write>()..][..4].copy_from_slice(&EVENT_READ_SYSCALL.to_ne_bytes());
+        let Some((Record::Write(_), behind)) = parse(&bytes) else {
+            panic!("not a write");
+        };
+        assert!(matches!(parse(behind), Some((Record::ReadSyscall(_), []))));
+    }
+
+    #[test]
     fn records_are_told_by_kind_and_size() {
         let mut bytes = vec![0; size_of::<Accepted>()];
         bytes[..4].copy_from_slice(&EVENT_ACCEPTED.to_ne_bytes());
         bytes[12..16].copy_from_slice(&7_i32.to_ne_bytes());
-        let Some(Record::Accepted(accepted)) = parse(&bytes) else {
+        let Some((Record::Accepted(accepted), [])) = parse(&bytes) else {
             panic!("not an accepted record");
         };
         assert_eq!(accepted.fd, 7);
-        bytes.push(0);
-        assert_eq!(parse(&bytes), None);
+        assert_eq!(parse(&bytes[..bytes.len() - 1]), None);
         assert_eq!(parse(&99_u32.to_ne_bytes()), None);
         assert_eq!(parse(&[1, 0]), None);
     }

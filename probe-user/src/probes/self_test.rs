@@ -42,7 +42,7 @@ pub fn kernel_histogram(values: &[u64]) -> anyhow::Result<KernelHistogram> {
     }
     let total = spans::over_all(&ebpf, 0, SpanKind::Function)?;
     Ok(KernelHistogram {
-        buckets: total.buckets.to_vec(),
+        buckets: total.buckets,
         sum: total.sum_ns,
     })
 }

@@ -21,7 +21,7 @@ pub struct Durations {
 
 /// The durations of an arm's spans of one kind.
 pub fn durations(ebpf: &Ebpf, arm: u32, kind: SpanKind) -> anyhow::Result<Durations> {
-    let Spans { buckets, sum_ns } = over_all(ebpf, arm, kind)?;
+    let Total { buckets, sum_ns } = over_all(ebpf, arm, kind)?;
     let mut histogram = new_histogram();
     for (bucket, count) in buckets.iter().enumerate().filter(|(_, count)| **count > 0) {
         // Both layouts have the same buckets, so nothing moves.
@@ -30,12 +30,21 @@ pub fn durations(ebpf: &Ebpf, arm: u32, kind: SpanKind) -> anyhow::Result<Durati
     Ok(Durations { histogram, sum_ns })
 }
 
-/// An arm's spans of one kind as the kernel has them, added up.
-pub fn over_all(ebpf: &Ebpf, arm: u32, kind: SpanKind) -> anyhow::Result<Spans> {
+/// An arm's spans of one kind, as the kernel has them.
+#[derive(Clone, Debug)]
+pub struct Total {
+    /// How many are in each bucket.
+    pub buckets: Vec<u64>,
+    /// Their sum, in nanoseconds, modulo 2^64.
+    pub sum_ns: u64,
+}
+
+/// Adds an arm's spans of one kind up, over CPUs and lanes.
+pub fn over_all(ebpf: &Ebpf, arm: u32, kind: SpanKind) -> anyhow::Result<Total> {
     let map = ebpf.map("HISTOGRAMS").context("no map HISTOGRAMS")?;
     let map: PerCpuArray<_, Spans> = map.try_into()?;
-    let mut total = Spans {
-        buckets: [0; BUCKETS],
+    let mut total = Total {
+        buckets: vec![0; BUCKETS],
         sum_ns: 0,
     };
     let mut add = |buckets: &[u64; BUCKETS], sum_ns: u64| {
@@ -50,7 +59,7 @@ pub fn over_all(ebpf: &Ebpf, arm: u32, kind: SpanKind) -> anyhow::Result<Spans> 
     if (kind as usize) < lane::KINDS {
         let kind = kind as usize;
         lanes::each_of_arm(ebpf, arm, |lane| {
-            add(&lane.buckets[kind], lane.sums_ns[kind])
+            add(&lane.buckets[kind], lane.sums_ns[kind]);
         })?;
     }
     Ok(total)

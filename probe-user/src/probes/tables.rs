@@ -49,8 +49,10 @@ pub fn settle(ebpf: &mut Ebpf) -> anyhow::Result<InFlight> {
         in_flight.calls += calls.depth();
     }
     take_all::<u32, ConnectionKey>(ebpf, "CONNECTION_SLOT_OWNERS")?;
-    let no_connections = Box::new([ConnectionSlot::default(); CONNECTION_SLOTS as usize]);
-    set_table(ebpf, "connections", &*no_connections)?;
+    let mut connections: Box<[ConnectionSlot; CONNECTION_SLOTS as usize]> =
+        table(ebpf, "connections")?;
+    connections.fill(ConnectionSlot::default());
+    set_table(ebpf, "connections", &*connections)?;
     take_all::<ConnectionKey, Connection>(ebpf, "MORE_CONNECTIONS")?;
     // What lanes hold stays: it is part of the result.
     take_all::<u32, u32>(ebpf, "LANE_OWNERS")?;

@@ -4,10 +4,8 @@
 //! kind of RCU that lets programs sleep. Linux 6.6 has links from the uprobe right to the program
 //! (`BPF_TRACE_UPROBE_MULTI`), without either. Such programs have to be loaded for it, which aya does not do,
 //! so that is done here, with aya's own parser.
-#![allow(unsafe_code, reason = "bpf(2) takes a union and raw pointers")]
-
 use std::collections::{BTreeMap, HashSet};
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, c_char};
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
@@ -127,13 +125,15 @@ fn create_link(
     let mut attr = empty_attr();
     attr.link_create.__bindgen_anon_1.prog_fd = program.cast_unsigned();
     attr.link_create.attach_type = bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32;
-    // SAFETY: all members of the union are plain numbers, and all are zero.
-    let uprobe = unsafe { &mut attr.link_create.__bindgen_anon_3.uprobe_multi };
-    uprobe.path = path.as_ptr().addr() as u64;
-    uprobe.offsets = std::ptr::from_ref(offset).addr() as u64;
-    uprobe.ref_ctr_offsets = semaphore.map_or(0, |offset| std::ptr::from_ref(offset).addr() as u64);
-    uprobe.cnt = 1;
-    uprobe.flags = flags;
+    attr.link_create.__bindgen_anon_3.uprobe_multi.path = path.as_ptr().addr() as u64;
+    attr.link_create.__bindgen_anon_3.uprobe_multi.offsets =
+        std::ptr::from_ref(offset).addr() as u64;
+    attr.link_create
+        .__bindgen_anon_3
+        .uprobe_multi
+        .ref_ctr_offsets = semaphore.map_or(0, |offset| std::ptr::from_ref(offset).addr() as u64);
+    attr.link_create.__bindgen_anon_3.uprobe_multi.cnt = 1;
+    attr.link_create.__bindgen_anon_3.uprobe_multi.flags = flags;
     bpf_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr)
 }
 
@@ -191,22 +191,12 @@ fn data_of<'e>(ebpf: &'e Ebpf, name: &str) -> anyhow::Result<&'e MapData> {
 fn load_program(name: &str, function: &Function, license: &CStr) -> io::Result<OwnedFd> {
     let instructions: &[bpf_insn] = &function.instructions;
     let mut attr = empty_attr();
-    // SAFETY: all members of the union are plain numbers, and all are zero.
-    let program = unsafe { &mut attr.__bindgen_anon_3 };
-    program.prog_type = bpf_prog_type::BPF_PROG_TYPE_KPROBE as u32;
-    program.expected_attach_type = bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32;
-    program.insns = instructions.as_ptr().addr() as u64;
-    program.insn_cnt = u32::try_from(instructions.len()).map_err(io::Error::other)?;
-    program.license = license.as_ptr().addr() as u64;
-    // The last byte stays 0.
-    let name_bytes = program.prog_name.len() - 1;
-    for (to, from) in program
-        .prog_name
-        .iter_mut()
-        .zip(name.bytes().take(name_bytes))
-    {
-        *to = from.cast_signed();
-    }
+    attr.__bindgen_anon_3.prog_type = bpf_prog_type::BPF_PROG_TYPE_KPROBE as u32;
+    attr.__bindgen_anon_3.expected_attach_type = bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32;
+    attr.__bindgen_anon_3.insns = instructions.as_ptr().addr() as u64;
+    attr.__bindgen_anon_3.insn_cnt = u32::try_from(instructions.len()).map_err(io::Error::other)?;
+    attr.__bindgen_anon_3.license = license.as_ptr().addr() as u64;
+    attr.__bindgen_anon_3.prog_name = short_name(name);
     for _ in 1..TRIES {
         match bpf_fd(bpf_cmd::BPF_PROG_LOAD, &mut attr) {
             // A signal: see `load::load`.
@@ -215,4 +205,25 @@ fn load_program(name: &str, function: &Function, license: &CStr) -> io::Result<O
         }
     }
     bpf_fd(bpf_cmd::BPF_PROG_LOAD, &mut attr)
+}
+
+/// A name for the kernel's lists, which have room for 15 bytes and a 0.
+fn short_name(name: &str) -> [c_char; 16] {
+    let mut short = [0; 16];
+    for (to, from) in short.iter_mut().take(15).zip(name.bytes()) {
+        *to = c_char::from_ne_bytes([from]);
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_end_with_a_zero() {
+        let bytes = |name| short_name(name).map(|byte| byte.to_ne_bytes()[0]);
+        assert_eq!(&bytes("closed"), b"closed\0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(&bytes("a_name_of_20_letters"), b"a_name_of_20_le\0");
+    }
 }

@@ -39,6 +39,9 @@ pub struct ArmSpec {
     pub name: String,
     /// Its hook, or none.
     pub hook: Option<HookSpec>,
+    /// Further settings of the hook, which no file of the run says: who reads the run is not to know
+    /// them.
+    pub sealed: Vec<(String, String)>,
 }
 
 /// How servers are started.
@@ -58,10 +61,10 @@ pub struct ServerSpec {
 pub struct Arm {
     /// What was asked for.
     pub spec: ArmSpec,
-    /// The server.
-    pub process: Process,
-    /// Where requests go.
-    pub url: String,
+    /// The servers.
+    pub processes: Vec<Process>,
+    /// Where requests to each go.
+    pub urls: Vec<String>,
     /// The processes that serve its port: the one that was started, or what it has started.
     pub servers: Vec<Server>,
 }
@@ -76,12 +79,22 @@ pub struct Server {
 }
 
 impl Arm {
+    /// An arm without a server.
+    pub fn new(spec: ArmSpec) -> Self {
+        Self {
+            spec,
+            processes: Vec::new(),
+            urls: Vec::new(),
+            servers: Vec::new(),
+        }
+    }
+
     /// What the manifest says of it.
     pub fn describe(&self) -> manifest::Arm {
         let hook = self.spec.hook.as_ref();
         manifest::Arm {
             name: self.spec.name.clone(),
-            url: self.url.clone(),
+            url: self.urls.first().cloned().unwrap_or_default(),
             pids: self.servers.iter().map(|server| server.pid).collect(),
             hook: hook.map(|hook| hook.path.display().to_string()),
             hook_environment: hook
@@ -94,7 +107,7 @@ impl Arm {
 }
 
 /// Checks what can be checked before anything is started.
-pub fn check(server: &ServerSpec, specs: &[ArmSpec]) -> anyhow::Result<()> {
+pub fn check(server: &ServerSpec, specs: &[ArmSpec], servers: u32) -> anyhow::Result<()> {
     let program = server
         .command
         .first()
@@ -114,35 +127,41 @@ pub fn check(server: &ServerSpec, specs: &[ArmSpec]) -> anyhow::Result<()> {
     }
     for spec in specs {
         let Some(hook) = &spec.hook else { continue };
-        if hook
-            .path
-            .as_os_str()
-            .as_bytes()
-            .iter()
-            .any(|byte| matches!(byte, b' ' | b':'))
-        {
-            bail!(
-                "{}: LD_PRELOAD takes spaces and colons for separators; give the hook (--hook) a path \
-                 without",
-                hook.path.display()
-            );
-        }
-        let elf = Elf::open(&hook.path).context("the hook (--hook) cannot be used")?;
-        if !elf.defines("read")? {
-            bail!(
-                "{}: defines no function \"read\", so it hooks nothing",
-                hook.path.display()
-            );
-        }
+        check_hook_file(&hook.path)?;
     }
     if let Some(first) = server.port {
-        for offset in 0..u16::try_from(specs.len()).unwrap_or(u16::MAX) {
+        let all = specs.len() * servers as usize;
+        for offset in 0..u16::try_from(all).unwrap_or(u16::MAX) {
             let port = first
                 .checked_add(offset)
                 .context("--port is too high for all the arms")?;
             TcpListener::bind((Ipv4Addr::LOCALHOST, port))
                 .with_context(|| format!("port {port} cannot be used; choose another --port"))?;
         }
+    }
+    Ok(())
+}
+
+/// Checks that a library can be preloaded and hooks `read`.
+pub fn check_hook_file(path: &Path) -> anyhow::Result<()> {
+    if path
+        .as_os_str()
+        .as_bytes()
+        .iter()
+        .any(|byte| matches!(byte, b' ' | b':'))
+    {
+        bail!(
+            "{}: LD_PRELOAD takes spaces and colons for separators; give the hook (--hook) a path \
+                 without",
+            path.display()
+        );
+    }
+    let elf = Elf::open(path).context("the hook (--hook) cannot be used")?;
+    if !elf.defines("read")? {
+        bail!(
+            "{}: defines no function \"read\", so it hooks nothing",
+            path.display()
+        );
     }
     Ok(())
 }
@@ -167,19 +186,25 @@ fn find_program(program: &Path) -> anyhow::Result<PathBuf> {
         })
 }
 
-/// Starts an arm and waits until it accepts connections.
+/// Starts a server of an arm and waits until it accepts connections. `started` servers of any arm were
+/// started before.
 pub async fn start(
     server: &ServerSpec,
-    spec: ArmSpec,
-    index: u16,
+    arm: &mut Arm,
+    started: u16,
     run: &RunDirectory,
     placement: &Placement,
-) -> anyhow::Result<Arm> {
+) -> anyhow::Result<()> {
     let port = match server.port {
-        Some(first) => first + index,
+        Some(first) => first + started,
         None => free_port()?,
     };
+    let spec = &arm.spec;
     let name = format!("server of arm {}", spec.name);
+    let log = match arm.processes.len() {
+        0 => format!("server-{}", spec.name),
+        others => format!("server-{}.{}", spec.name, others + 1),
+    };
     let mut arguments = server
         .command
         .iter()
@@ -195,28 +220,28 @@ pub async fn start(
         let path = std::path::absolute(&hook.path)?;
         command
             .env("LD_PRELOAD", path)
-            .envs(hook.environment.iter().cloned());
+            .envs(hook.environment.iter().cloned())
+            .envs(spec.sealed.iter().cloned());
     }
     let spawn = Spawn {
         name: &name,
         cpus: &placement.sut_cpus,
         our_cpus: &placement.agent_cpus,
-        log: run.process_log(&format!("server-{}", spec.name)),
+        log: run.process_log(&log),
     };
     let mut process = spawn.start(command)?;
     wait_until_ready(&mut process, port).await?;
 
-    let started = process.pid().context("the server has ended")?;
-    let servers = serving_processes(started, port)?;
+    let pid = process.pid().context("the server has ended")?;
+    let servers = serving_processes(pid, port)?;
     if let Some(hook) = &spec.hook {
         check_hook(hook, &servers, &process)?;
     }
-    Ok(Arm {
-        url: format!("http://127.0.0.1:{port}{}", server.path),
-        spec,
-        process,
-        servers,
-    })
+    arm.urls
+        .push(format!("http://127.0.0.1:{port}{}", server.path));
+    arm.processes.push(process);
+    arm.servers.extend(servers);
+    Ok(())
 }
 
 /// The processes that listen on the port. A script may have started them.

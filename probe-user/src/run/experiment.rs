@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use indicatif::ProgressBar;
+use rand::SeedableRng as _;
+use rand::seq::SliceRandom as _;
+use rand_chacha::ChaCha8Rng;
 use runlog::RunDirectory;
 use runlog::analysis::Ledger;
 use runlog::calibration::Calibration;
@@ -22,6 +25,7 @@ use crate::run::arms::{self, Arm, ArmSpec, ServerSpec};
 use crate::run::block_reads::BlockReadsLog;
 use crate::run::calibration;
 use crate::run::loadgen::{Load, LoadGenerator};
+use crate::run::process::Process;
 use crate::run::resources::Watch;
 use crate::run::span_log::SpanLog;
 use crate::run::stop::Stop;
@@ -107,7 +111,7 @@ impl Experiment {
         };
         self.load.arms = arms
             .iter()
-            .map(|arm| (arm.spec.name.clone(), arm.url.clone()))
+            .map(|arm| (arm.spec.name.clone(), arm.urls.clone()))
             .collect();
 
         let (probes, no_probes) = match self.load_probes(&arms) {
@@ -203,12 +207,22 @@ impl Experiment {
     }
 
     async fn start_arms(&self, run: &RunDirectory) -> anyhow::Result<Vec<Arm>> {
-        let mut arms = Vec::new();
-        for (index, spec) in (0..).zip(&self.arms) {
-            let arm = arms::start(&self.server, spec.clone(), index, run, &self.placement)
-                .await
-                .with_context(|| format!("arm {} does not start", spec.name))?;
-            arms.push(arm);
+        let mut arms: Vec<Arm> = self.arms.iter().cloned().map(Arm::new).collect();
+        let mut random = ChaCha8Rng::seed_from_u64(self.load.schedule.seed);
+        let mut started = 0;
+        for number in 0..self.load.schedule.servers_per_arm {
+            // Where a program's pages come to lie may depend on who was started before.
+            let mut order: Vec<&mut Arm> = arms.iter_mut().collect();
+            if number > 0 {
+                order.shuffle(&mut random);
+            }
+            for arm in order {
+                let name = arm.spec.name.clone();
+                arms::start(&self.server, arm, started, run, &self.placement)
+                    .await
+                    .with_context(|| format!("arm {name} does not start"))?;
+                started += 1;
+            }
         }
         Ok(arms)
     }
@@ -234,6 +248,7 @@ impl Experiment {
                 program_stats,
                 ring_bytes: Some(ring_bytes),
                 read_records: false,
+                gathers_records: false,
                 arms: u32::try_from(arms.len()).unwrap_or(u32::MAX),
                 function_threads: 0,
             })?;
@@ -480,7 +495,8 @@ impl Session {
     }
 
     fn dead_server(&mut self) -> Option<String> {
-        self.arms.iter_mut().find_map(|arm| arm.process.has_ended())
+        let mut processes = self.arms.iter_mut().flat_map(|arm| &mut arm.processes);
+        processes.find_map(Process::has_ended)
     }
 
     /// Ends everything, in an order that loses nothing. Trouble on the way does not keep the rest
@@ -505,7 +521,9 @@ impl Session {
         });
         self.generator.stop().await;
         for arm in self.arms {
-            arm.process.stop(Duration::ZERO).await;
+            for process in arm.processes {
+                process.stop(Duration::ZERO).await;
+            }
         }
         let ledger = self.probes.as_ref().map(Probes::ledger).transpose();
         let trouble = [detached, drained, finished]

@@ -21,8 +21,8 @@ const WRITING_PATIENCE: Duration = Duration::from_mins(1);
 pub struct Load {
     /// The program.
     pub program: PathBuf,
-    /// Name and URL of each arm.
-    pub arms: Vec<(String, String)>,
+    /// Name of each arm, and the URLs of its servers.
+    pub arms: Vec<(String, Vec<String>)>,
     /// Layout of the requests.
     pub schedule: Schedule,
     /// Whether each arm is also measured with the probes attached.
@@ -54,6 +54,7 @@ impl LoadGenerator {
             connections,
             requests_per_cell,
             blocks_per_cell,
+            servers_per_arm: _,
             warmup_requests,
             block_warmup_requests,
         } = &load.schedule;
@@ -63,8 +64,11 @@ impl LoadGenerator {
             .arg("--gate")
             .arg("--out")
             .arg(run.root());
-        for (name, url) in &load.arms {
-            command.arg("--arm").arg(format!("{name}={url}"));
+        for (name, urls) in &load.arms {
+            for (index, url) in urls.iter().enumerate() {
+                let option = if index == 0 { "--arm" } else { "--server" };
+                command.arg(option).arg(format!("{name}={url}"));
+            }
         }
         for (option, value) in [
             ("--order", order),

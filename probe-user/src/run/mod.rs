@@ -8,7 +8,6 @@ pub mod experiment;
 pub mod identity;
 pub mod loadgen;
 pub mod micro;
-pub mod micro_worker;
 pub mod process;
 pub mod programs;
 mod resources;

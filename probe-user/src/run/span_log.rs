@@ -131,6 +131,7 @@ fn read_row(attach: u32, read: &HookedRead) -> ReadSpan {
         exit_ns: read.exit_ns,
         syscall_enter_ns: read.syscall_enter_ns,
         syscall_exit_ns: read.syscall_exit_ns,
+        function: read.call_word.to_le_bytes()[6],
     }
 }
 

@@ -87,9 +87,12 @@ fn layers(analysis: &Analysis) {
     let macro_ = &analysis.macro_;
     row(
         "micro",
-        "hook overhead of one read, alone",
+        "hook overhead of one read, alone, hot",
         analysis.micro.hook_overhead.as_ref(),
     );
+    if let Some(cold) = &analysis.micro.hook_overhead_cold {
+        row("", "with caches and predictors evicted", Some(cold));
+    }
     row(
         "in situ",
         "hook overhead of one read, in the server",

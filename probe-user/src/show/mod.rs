@@ -1,9 +1,11 @@
 //! Results for people: tables on stdout. Colour only where stdout is a terminal; anstream sees to it.
 
+pub mod a_a;
 pub mod bench;
 pub mod budget;
 pub mod calibration;
 pub mod comparison;
+pub mod micro;
 pub mod trace;
 pub mod truth;
 
@@ -47,8 +49,8 @@ pub fn list<T: Display>(values: &[T]) -> String {
 
 /// A duration in ns, with thousands apart and the unit.
 fn ns(value: f64) -> String {
-    let sign = if value < 0.0 { "-" } else { "" };
     let text = format!("{:.0}", value.abs());
+    let sign = if value < 0.0 && text != "0" { "-" } else { "" };
     let mut grouped = String::new();
     for (index, digit) in text.chars().enumerate() {
         if index > 0 && (text.len() - index) % 3 == 0 {
@@ -239,7 +241,7 @@ mod tests {
 
     #[test]
     fn durations_are_grouped_by_thousands() {
-        assert_eq!(ns(0.4), "0 ns");
+        assert_eq!((ns(0.4), ns(-0.4)), ("0 ns".to_owned(), "0 ns".to_owned()));
         assert_eq!(ns(999.6), "1,000 ns");
         assert_eq!(ns(-1_234_567.0), "-1,234,567 ns");
         assert_eq!(ns(100_000.0), "100,000 ns");

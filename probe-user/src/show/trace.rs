@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use runlog::trace::{Interval, SpanSummary, Trace};
+use runlog::trace::{Coverage, Interval, SpanSummary, Trace};
 
 use crate::show::{heading, ledger, ns, table};
 
@@ -27,6 +27,9 @@ pub fn print(trace: &Trace) {
     }
     heading("spans");
     println!("{}", spans(&trace.spans));
+    if let Some(coverage) = &trace.coverage {
+        println!("{}", outside(*coverage));
+    }
     ledger(&trace.ledger);
     if let Some(events) = &trace.events {
         println!(
@@ -34,6 +37,23 @@ pub fn print(trace: &Trace) {
             trace.ledger.records_received, events.folder
         );
     }
+}
+
+/// How many reads the hook did not see, and why that may be.
+fn outside(coverage: Coverage) -> String {
+    let Coverage {
+        reads,
+        hooked,
+        outside,
+    } = coverage;
+    if outside == 0 {
+        return format!("reads outside of the hook: none; it covers all {hooked} of read(2)");
+    }
+    format!(
+        "reads outside of the hook: {outside} of {reads} of read(2). They are of descriptors that it does not \
+         track (files, pipes,\nconnections older than the hook or made by dup), or went past it: by a raw \
+         system call, __read_chk, a Go runtime\n(docs/hook.md tells how to tell them apart)"
+    )
 }
 
 /// The text of an interval.

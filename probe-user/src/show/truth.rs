@@ -2,7 +2,7 @@
 
 use runlog::RunDirectory;
 use runlog::estimate::Estimate;
-use runlog::truth::Truth;
+use runlog::truth::{Coverage, Truth};
 
 use crate::show::{BAD, GOOD, cells, heading, ledger, ns, table};
 
@@ -17,6 +17,7 @@ pub fn print(truth: &Truth, run: &RunDirectory) {
         "error",
         "allowed",
         "holds",
+        "arm",
     ];
     let mut table = table(&header, 2);
     for found in &truth.delays {
@@ -43,10 +44,35 @@ pub fn print(truth: &Truth, run: &RunDirectory) {
                     .map_or_else(String::new, |found| ns(error(found))),
                 ns(tolerance),
                 if holds { "yes" } else { "NO" }.to_owned(),
+                found.arm.clone(),
             ]);
         }
     }
     println!("{table}");
+    println!(
+        "the names of the arms say nothing; estimates were written to {} before the key was looked at",
+        run.truth_blind().display()
+    );
+    let undetected: Vec<String> = truth
+        .delays
+        .iter()
+        .filter(|found| !found.macro_detects)
+        .map(|found| ns(found.injected_ns as f64))
+        .collect();
+    if undetected.is_empty() {
+        println!("the macro layer detects every delay of this run");
+    } else {
+        println!("the macro layer does not detect {}", undetected.join(", "));
+    }
+    if let Some(detectable) = &truth.detectable {
+        println!(
+            "within {:.1} s of load (of two arms) it detects {} with a probability of {:.0} %: {}",
+            detectable.load_seconds,
+            ns(detectable.ns),
+            100.0 * detectable.power,
+            detectable.method
+        );
+    }
     if let Some(counts) = &truth.ledger {
         ledger(counts);
     }
@@ -58,5 +84,42 @@ pub fn print(truth: &Truth, run: &RunDirectory) {
             anstream::println!("{BAD}not usable{BAD:#}: the ledger does not balance");
         }
         (None, false) => anstream::println!("{BAD}not every delay was found{BAD:#}"),
+    }
+}
+
+/// Prints how often the macro intervals of short runs hold what was injected.
+pub fn print_coverage(coverage: &Coverage, run: &RunDirectory) {
+    heading(format!(
+        "short runs of one delay each, order {}: is it in the macro interval?",
+        coverage.order
+    ));
+    let mut table = table(
+        &["run", "injected", "macro", "95 % interval", "holds it"],
+        0,
+    );
+    for run in &coverage.runs {
+        let [measured, interval, _] = cells(&run.macro_);
+        table.add_row([
+            run.run.to_string(),
+            ns(run.injected_ns as f64),
+            measured,
+            interval,
+            if run.covers { "yes" } else { "MISSED" }.to_owned(),
+        ]);
+    }
+    println!("{table}");
+    println!(
+        "{} of {} intervals miss the delay; {} may",
+        coverage.missed,
+        coverage.runs.len(),
+        coverage.allowed
+    );
+    println!("written to {}", run.root().display());
+    if let Some(reason) = &coverage.cut_short {
+        anstream::println!("{BAD}cut short{BAD:#}: {reason}");
+    } else if coverage.holds {
+        anstream::println!("{GOOD}the intervals hold what their 95 % promise{GOOD:#}");
+    } else {
+        anstream::println!("{BAD}the intervals are too narrow{BAD:#}");
     }
 }

@@ -63,6 +63,14 @@ impl Architecture {
         }
     }
 
+    /// The emulator of single programs, and where it finds their libraries; `None` where none is needed.
+    pub fn user_emulator(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::X86_64 => None,
+            Self::Aarch64 => Some(("qemu-aarch64-static", "/usr/aarch64-linux-gnu")),
+        }
+    }
+
     /// cargo with a task, for a Rust target; `None` is the host's own.
     pub fn cargo(self, task: &str, rust_target: Option<&str>) -> Command {
         let mut cargo = cargo();
@@ -72,6 +80,12 @@ impl Architecture {
             cargo
                 .args(["--target", name])
                 .env(format!("CARGO_TARGET_{linker}_LINKER"), self.c_compiler());
+            if let Some((emulator, libraries)) = self.user_emulator() {
+                cargo.env(
+                    format!("CARGO_TARGET_{linker}_RUNNER"),
+                    format!("{emulator} -L {libraries}"),
+                );
+            }
         }
         cargo
     }
@@ -90,6 +104,7 @@ impl Architecture {
             Self::X86_64 => &["qemu-system-x86"],
             Self::Aarch64 => &[
                 "qemu-system-arm",
+                "qemu-user-static",
                 "gcc-aarch64-linux-gnu",
                 "libc6-dev-arm64-cross",
             ],

@@ -59,7 +59,8 @@ impl Guest<'_> {
 
 /// Installs the emulator and what building for an architecture takes, where that can be done.
 pub fn install_tools(architecture: Architecture) -> anyhow::Result<()> {
-    let needed = [architecture.qemu(), architecture.c_compiler()];
+    let mut needed = vec![architecture.qemu(), architecture.c_compiler()];
+    needed.extend(architecture.user_emulator().map(|(emulator, _)| emulator));
     if !needed.iter().all(|program| is_installed(program)) {
         let packages = architecture.debian_packages();
         setup::install_packages(packages);

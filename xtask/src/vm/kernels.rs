@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
+use crate::apt::{Apt, Suite};
 use crate::command::target;
-use crate::vm::apt::{Apt, Suite};
 use crate::vm::architecture::Architecture;
 
 /// A kernel to boot.

@@ -15,7 +15,7 @@ use crate::vm::architecture::Architecture;
 use crate::vm::attach_types::{Outcome, Table};
 use crate::vm::guest::{self, Guest};
 use crate::vm::kernels::{self, Kernel};
-use crate::{build, setup, test};
+use crate::{build, check_hook, setup, test};
 
 /// How many guests run at a time, at most: one for each core that is there anyway.
 const AT_A_TIME: usize = 2;
@@ -50,6 +50,11 @@ pub fn run_tests(
             stages.run(&format!("build for {}", architecture.debian()), || {
                 build_for(architecture)
             })?;
+            if let Some(target) = architecture.programs_target() {
+                stages.run(&format!("hook on {}", architecture.debian()), || {
+                    test_hook(architecture, target)
+                })?;
+            }
         }
     }
     let tested = stages.run("guests", || Ok(test_all(&kernels_here)))?;
@@ -100,6 +105,14 @@ fn build_for(architecture: Architecture) -> anyhow::Result<()> {
         .arg("-o")
         .arg(&stripped)
         .arg(&built))
+}
+
+/// Checks the hook's file, and runs its unit tests one program at a time, which is faster than in a guest.
+fn test_hook(architecture: Architecture, target: &str) -> anyhow::Result<()> {
+    check_hook::check(&architecture.programs_folder().join("readhook.so"))?;
+    run(architecture
+        .cargo("test", Some(target))
+        .args(["--quiet", "--package", "readhook"]))
 }
 
 /// Where the tests are, without what debuggers want to know: that is nine tenths of them.

@@ -2,7 +2,6 @@
 //!
 //! [`guest`] runs a command in one: that is all that proofs need to know.
 
-mod apt;
 pub mod architecture;
 mod attach_types;
 pub mod guest;

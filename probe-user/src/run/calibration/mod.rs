@@ -281,6 +281,7 @@ fn load(plan: &Plan, kernel_probe: KernelProbe, target: Target) -> anyhow::Resul
         kernel_probe,
         ring_bytes: None,
         read_records: false,
+        gathers_records: false,
         site: plan.site,
         program_stats: false,
         arms: 1,

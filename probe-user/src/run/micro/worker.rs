@@ -1,94 +1,101 @@
 //! The process that the micro layer is measured in: it has the hook preloaded and calls `read` both
 //! through the hook and past it, on one accepted socket, in turn.
 //!
-//! It is this program again, as `probe-user micro-worker`, started by [`super::micro`].
+//! It is this program again, as `probe-user micro-worker`, started by [`super`].
 #![allow(
     unsafe_code,
     reason = "both reads are C functions, one of them found by dlsym past the hook"
 )]
 
 use std::ffi::{c_int, c_void};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, BufRead as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd as _;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use stats::Trim;
 
 use crate::machine::monotonic_ns;
+use crate::run::micro::evict::Evictor;
+use crate::run::micro::words::{Begin, MicroBlock, Order, Temperature};
 
 /// `read(2)`.
 type ReadFn = unsafe extern "C" fn(c_int, *mut c_void, libc::size_t) -> libc::ssize_t;
 
-/// What to measure.
-#[derive(Clone, Debug, clap::Args)]
-pub struct WorkerArguments {
-    /// Blocks
-    #[arg(long)]
-    pub blocks: u32,
-    /// Calls of each read in a block
-    #[arg(long)]
-    pub calls: u32,
-    /// Share of the sorted calls of a block left out at each end
-    #[arg(long)]
-    pub trim: f64,
-    /// Seed of the order within each pair of calls
-    #[arg(long)]
-    pub seed: u64,
-}
+/// Calls of each read at the start of a hot block that do not count: another process ran before.
+const WARMING_CALLS: u32 = 100;
 
-/// One block: the trimmed mean duration of a call of each read.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct MicroBlock {
-    /// Through the hook.
-    pub hooked_ns: f64,
-    /// Past the hook.
-    pub bare_ns: f64,
-}
-
-/// Measures, and prints the blocks as JSON. The bytes to read come on stdin.
-pub fn work(arguments: &WorkerArguments) -> anyhow::Result<()> {
-    let mut message = Vec::new();
-    io::stdin()
-        .read_to_end(&mut message)
-        .context("cannot read the message")?;
+/// Follows orders on stdin until it ends.
+pub fn work() -> anyhow::Result<()> {
+    let mut lines = io::stdin().lock().lines();
+    let begin = lines.next().context("no first line")??;
+    let Begin { message, trim } = serde_json::from_str(&begin)?;
     if message.is_empty() {
-        bail!("the message on stdin is empty");
+        bail!("the message is empty");
     }
-    let trim = Trim::each_end(arguments.trim).context("--trim must be from 0 to below 0.5")?;
+    let trim = Trim::each_end(trim).context("the trim must be from 0 to below 0.5")?;
     let hooked: ReadFn = libc::read;
     let bare = bare_read()?;
     if std::ptr::fn_addr_eq(hooked, bare) {
         bail!("no hook on read is preloaded");
     }
-    let mut socket = Socket::open(message.len())?;
-    let mut random = ChaCha8Rng::seed_from_u64(arguments.seed);
-    let mut blocks = Vec::new();
-    // The first block warms caches and branch predictors up, and is thrown away.
-    for number in 0..=arguments.blocks {
-        let mut hooked_ns = Vec::new();
-        let mut bare_ns = Vec::new();
-        for _ in 0..arguments.calls {
-            if random.random() {
-                hooked_ns.push(socket.timed(hooked, &message)?);
-                bare_ns.push(socket.timed(bare, &message)?);
-            } else {
-                bare_ns.push(socket.timed(bare, &message)?);
-                hooked_ns.push(socket.timed(hooked, &message)?);
+    let library = std::env::var_os("LD_PRELOAD").context("no LD_PRELOAD")?;
+    let mut worker = Worker {
+        reads: [hooked, bare],
+        socket: Socket::open(message.len())?,
+        message,
+        evictor: Evictor::new(&PathBuf::from(library))?,
+    };
+    say(&worker.evictor.describe())?;
+    for line in lines {
+        let order: Order = serde_json::from_str(&line?)?;
+        say(&worker.block(order, trim)?)?;
+    }
+    Ok(())
+}
+
+fn say(answer: &impl Serialize) -> anyhow::Result<()> {
+    let mut output = io::stdout().lock();
+    writeln!(output, "{}", serde_json::to_string(answer)?)?;
+    output.flush().context("nobody listens")
+}
+
+struct Worker {
+    /// Through the hook, and past it.
+    reads: [ReadFn; 2],
+    socket: Socket,
+    message: Vec<u8>,
+    evictor: Evictor,
+}
+
+impl Worker {
+    fn block(&mut self, order: Order, trim: Trim) -> anyhow::Result<MicroBlock> {
+        let mut random = ChaCha8Rng::seed_from_u64(order.seed);
+        let warming = match order.temperature {
+            Temperature::Hot => WARMING_CALLS,
+            Temperature::Cold | Temperature::Flushed => 1,
+        };
+        let mut times_ns = [Vec::new(), Vec::new()];
+        for number in 0..warming + order.calls {
+            let first = usize::from(random.random::<bool>());
+            for which in [first, 1 - first] {
+                self.evictor.evict(order.temperature);
+                let duration_ns = self.socket.timed(self.reads[which], &self.message)?;
+                if number >= warming {
+                    times_ns[which].push(duration_ns);
+                }
             }
         }
-        if number > 0 {
-            blocks.push(MicroBlock {
-                hooked_ns: trim.mean(&mut hooked_ns).context("no calls")?,
-                bare_ns: trim.mean(&mut bare_ns).context("no calls")?,
-            });
-        }
+        let [hooked_ns, bare_ns] = &mut times_ns;
+        Ok(MicroBlock {
+            hooked_ns: trim.mean(hooked_ns).context("no calls")?,
+            bare_ns: trim.mean(bare_ns).context("no calls")?,
+        })
     }
-    println!("{}", serde_json::to_string(&blocks)?);
-    Ok(())
 }
 
 /// The C library's own `read`, as if there were no hook.

@@ -100,7 +100,7 @@ impl Apt {
 fn mirror(label: &str) -> anyhow::Result<String> {
     let targets =
         output(command("apt-get").args(["indextargets", "--format", "$(LABEL) $(REPO_URI)"]))
-            .context("kernels come from Debian's packages, by apt")?;
+            .context("it comes from Debian's packages, by apt")?;
     let targets = String::from_utf8_lossy(&targets.stdout);
     let found = targets.lines().find_map(|line| {
         // A label may have spaces, an address has none.

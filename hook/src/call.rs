@@ -1,0 +1,90 @@
+//! One call that reads from a connection: what the hook adds to it, whichever function it is.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use libc::ssize_t;
+
+use crate::clock::{busy_wait, monotonic_ns, wait_for_call_of};
+use crate::rung::Rung;
+use crate::scan::Scanner;
+use crate::site::{self, CallWord};
+use crate::{errno, marks, match_log, words};
+
+/// A function of the family that reads. The number is what the site reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Function {
+    /// `read(2)`.
+    Read = 0,
+    /// `recv(2)`.
+    Recv = 1,
+    /// `recvfrom(2)`.
+    RecvFrom = 2,
+    /// `recvmsg(2)`.
+    RecvMsg = 3,
+    /// `readv(2)`.
+    ReadV = 4,
+}
+
+/// What a read of a connection waits, 0 for nothing.
+static WAIT_NS: AtomicU64 = AtomicU64::new(0);
+
+/// Has reads of connections take so much longer.
+pub fn delay_by(delay_ns: u64) {
+    WAIT_NS.store(wait_for_call_of(delay_ns), Ordering::Relaxed);
+}
+
+/// The connection that a call reads from, or 0. Below [`Rung::Lookup`] only who delays or is watched
+/// looks.
+#[inline]
+pub fn connection_of<const RUNG: u8>(fd: i32) -> u64 {
+    let looks_up = RUNG >= Rung::Lookup as u8
+        || WAIT_NS.load(Ordering::Relaxed) > 0
+        || site::READ_DONE.is_watched();
+    if looks_up { marks::get(fd) } else { 0 }
+}
+
+/// Calls the next function of a connection, and does what the rung does. `scan` looks at so many bytes
+/// that were read. The timestamps bracket what the hook adds: the lookup before (one load) is the only
+/// part of it before the first of them.
+#[inline]
+pub fn on_connection<const RUNG: u8>(
+    function: Function,
+    fd: i32,
+    connection: u64,
+    next: impl FnOnce() -> ssize_t,
+    scan: impl FnOnce(&Scanner<'_>, usize) -> Option<u16>,
+) -> ssize_t {
+    let watched = site::READ_DONE.is_watched();
+    let enter_ns = if watched { monotonic_ns() } else { 0 };
+    let returned = next();
+    let inner_exit_ns = if watched { monotonic_ns() } else { 0 };
+
+    let mut matched = None;
+    if let Ok(length @ 1..) = usize::try_from(returned) {
+        let wait_ns = WAIT_NS.load(Ordering::Relaxed);
+        if wait_ns > 0 {
+            busy_wait(wait_ns);
+        }
+        if RUNG >= Rung::Scan as u8 {
+            let scanner = words::scanner();
+            matched = scan(&scanner, length);
+            if RUNG >= Rung::Log as u8
+                && let Some(rank) = matched
+            {
+                errno::keeping(|| match_log::append(fd, connection, scanner.word(rank)));
+            }
+        }
+    }
+    if watched {
+        site::read_done(
+            CallWord::new(function, fd, matched),
+            returned,
+            enter_ns,
+            inner_exit_ns,
+            monotonic_ns(),
+            connection,
+        );
+    }
+    returned
+}

@@ -1,0 +1,182 @@
+//! `probe-user truth` and `a-a`: delays that the analysis does not know, and short runs in series.
+
+use std::fs;
+
+use anyhow::{Context as _, ensure};
+use runlog::RunDirectory;
+
+use crate::Test;
+use crate::kit::{Kit, check_schema, fail, json, output};
+use crate::skips::Need;
+
+pub const TESTS: &[Test] = &[
+    Test {
+        name: "repeated::delays_are_hidden_from_the_analysis",
+        needs: &[Need::Root],
+        run: blind,
+    },
+    Test {
+        name: "repeated::a_series_goes_on_where_it_was_left",
+        needs: &[],
+        run: series,
+    },
+    Test {
+        name: "repeated::equal_servers_are_compared_by_both_procedures",
+        needs: &[],
+        run: equal_servers,
+    },
+    Test {
+        name: "repeated::what_makes_no_sense_is_refused",
+        needs: &[],
+        run: refusals,
+    },
+];
+
+const SHORT: [&str; 6] = [
+    "--servers=2",
+    "--json",
+    "--requests=960",
+    "--blocks=16",
+    "--warmup=10",
+    "--block-warmup=5",
+];
+
+fn blind(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let out = folder.path().join("run");
+    let mut command = kit.command("probe-user");
+    command
+        .arg("truth")
+        .args(SHORT)
+        .arg("--calibration-rounds=0");
+    command.args(["--delays=3777,9888", "--out"]).arg(&out);
+    // Whether the delays are found depends on the machine, and is not asked here.
+    let truth = json(&output(&mut command)?)?;
+    check_schema(&truth, "truth")?;
+    let run = RunDirectory::existing(&out);
+    let blind: serde_json::Value = runlog::json::read(&run.truth_blind())?;
+    check_schema(&blind, "truth-blind")?;
+    // The manifest has the command line, and with it which delays there are; not which arm has which.
+    let manifest: serde_json::Value = runlog::json::read(&run.manifest())?;
+    let texts = [manifest["arms"].to_string(), blind.to_string()];
+    for text in &texts {
+        ensure!(!text.contains("3777") && !text.contains("9888") && !text.contains("DELAY"));
+    }
+    let arms = blind["arms"].as_array().context("no arms")?;
+    let delays = truth["delays"].as_array().context("no delays")?;
+    ensure!(arms.len() == 2 && delays.len() == 2);
+    for delay in delays {
+        let arm = arms.iter().find(|arm| arm["arm"] == delay["arm"]);
+        let arm = arm.context("an arm that was not estimated")?;
+        for layer in ["in_situ", "macro"] {
+            let [before, after] = [arm, delay].map(|of| of[layer]["estimate"].as_f64());
+            let (before, after) = before.zip(after).context("not estimated")?;
+            // Reading a number back may cost its last bit.
+            ensure!((before - after).abs() < 1e-6, "{layer}: {before} {after}");
+        }
+        ensure!(delay["macro"]["blocks"] == 2, "pairs of servers: {delay}");
+        // A busy-wait is never too short, and in situ it is seen by who waits.
+        let injected = delay["injected_ns"].as_f64().context("none")?;
+        let found = delay["in_situ"]["estimate"].as_f64().context("none")?;
+        ensure!(found > 0.9 * injected, "{delay}");
+    }
+    ensure!(
+        delays[0]["injected_ns"] == 3_777 && delays[1]["injected_ns"] == 9_888,
+        "ascending"
+    );
+    Ok(())
+}
+
+fn series(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let run = |runs: u32, first: u32| {
+        let mut command = kit.command("probe-user");
+        command.arg("truth").args(SHORT).args(["--seed=5", "--out"]);
+        command.arg(folder.path().join(format!("{runs}-{first}")));
+        command
+            .arg(format!("--runs={runs}"))
+            .arg(format!("--first-run={first}"));
+        let report = json(&output(&mut command)?)?;
+        check_schema(&report, "coverage")?;
+        let runs = report["runs"].as_array().cloned().context("no runs")?;
+        let covered = runs.iter().filter(|run| run["covers"] == true).count();
+        ensure!(report["missed"] == runs.len() - covered, "{report}");
+        for run in &runs {
+            let ci95 = &run["macro"]["ci95"];
+            let [low, high] = [&ci95[0], &ci95[1]].map(|end| end.as_f64().unwrap_or(f64::NAN));
+            let injected = run["injected_ns"].as_f64().context("none")?;
+            ensure!(
+                run["covers"] == (low <= injected && injected <= high),
+                "{run}"
+            );
+        }
+        Ok(runs)
+    };
+    let all = run(3, 0)?;
+    let rest = run(1, 2)?;
+    for what in ["run", "seed", "injected_ns"] {
+        ensure!(
+            all[2][what] == rest[0][what],
+            "{what}: {} {}",
+            all[2],
+            rest[0]
+        );
+    }
+    ensure!(all[0]["seed"] != all[1]["seed"]);
+    // The folders of the runs are gone, what came out is there.
+    let left: Vec<_> = fs::read_dir(folder.path().join("3-0"))?
+        .map(|entry| Ok(entry?.file_name()))
+        .collect::<anyhow::Result<_>>()?;
+    ensure!(left == ["coverage.json"], "{left:?}");
+    Ok(())
+}
+
+fn equal_servers(kit: &Kit) -> anyhow::Result<()> {
+    for (order, promises) in [("rmit", true), ("sequential", false)] {
+        let folder = kit.scratch()?;
+        let mut command = kit.command("probe-user");
+        command
+            .arg("a-a")
+            .args(SHORT)
+            .args(["--runs=2", "--paper-warmup=100"]);
+        command
+            .args(["--order", order, "--out"])
+            .arg(folder.path().join("a-a"));
+        let report = json(&output(&mut command)?)?;
+        check_schema(&report, "a-a")?;
+        ensure!(report["order"] == order && report["holds"].is_null() != promises);
+        let runs = report["runs"].as_array().context("no runs")?;
+        ensure!(runs.len() == 2);
+        for run in runs {
+            ensure!(run["paper"]["n"] == serde_json::json!([860, 860]), "{run}");
+            // t is the difference of the means in standard errors.
+            let number = |value: &serde_json::Value| value.as_f64().unwrap_or(f64::NAN);
+            let paper = &run["paper"];
+            let difference = number(&paper["mean_ns"][1]) - number(&paper["mean_ns"][0]);
+            let error = number(&paper["pooled_sd_ns"]) * (2.0_f64 / 860.0).sqrt();
+            ensure!(
+                (number(&paper["t"]) - difference / error).abs() < 1e-6,
+                "{run}"
+            );
+            ensure!(paper["false_alarm"] == (number(&paper["p"]) < 0.05));
+            ensure!(run["difference"]["blocks"] == 2, "pairs of servers: {run}");
+        }
+    }
+    Ok(())
+}
+
+fn refusals(kit: &Kit) -> anyhow::Result<()> {
+    let refuse = |command: &str, options: &[&str], texts: &[&str]| {
+        let mut program = kit.command("probe-user");
+        fail(program.arg(command).args(options), 1, texts)
+    };
+    refuse("truth", &["--first-run=3"], &["--first-run", "--runs"])?;
+    refuse("truth", &["--runs=0"], &["--runs 0"])?;
+    refuse("truth", &["--delays=0"], &["--delays"])?;
+    refuse(
+        "a-a",
+        &["--requests=1000", "--blocks=10", "--warmup=0"],
+        &["--paper-warmup 4000"],
+    )?;
+    refuse("bench", &["--blocks=10", "--servers=11"], &["--servers 11"])
+}
