@@ -164,7 +164,10 @@ mod tests {
         summary.add(bounds(-1_002, -980));
         let clocks = summary.finish().unwrap();
         let found = [clocks.offset_ns, clocks.bound_ns, clocks.drift_ns];
-        assert_eq!(found, [-996.0, 6.0, 0.0]);
+        assert_eq!(
+            found.map(f64::to_bits),
+            [-996.0, 6.0, 0.0].map(f64::to_bits)
+        );
     }
 
     #[test]
@@ -174,7 +177,10 @@ mod tests {
         summary.add(bounds(30, 40));
         let clocks = summary.finish().unwrap();
         let found = [clocks.offset_ns, clocks.bound_ns, clocks.drift_ns];
-        assert_eq!(found, [20.0, 20.0, 20.0]);
+        assert_eq!(
+            found.map(f64::to_bits),
+            [20.0, 20.0, 20.0].map(f64::to_bits)
+        );
     }
 
     #[test]

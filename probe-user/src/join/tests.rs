@@ -472,7 +472,10 @@ fn the_offset_of_two_clocks_is_found_and_bounded() {
         let clocks = join.clocks.unwrap();
         assert_eq!(clocks.relation, relation);
         let found = [clocks.offset_ns, clocks.bound_ns, clocks.drift_ns];
-        assert_eq!(found, [1e12 + 20.0, 50.0, 0.0]);
+        assert_eq!(
+            found.map(f64::to_bits),
+            [1e12 + 20.0, 50.0, 0.0].map(f64::to_bits)
+        );
     }
     // If they were one clock, the records would be of other requests.
     logged.one_clock = Some(true);
