@@ -206,7 +206,6 @@ fn describe(run: &RunDirectory, shape: &Shape) -> Result<()> {
         requests_per_cell: shape.requests / 2,
         servers_per_arm: 1,
         blocks_per_cell: shape.blocks / 2,
-        servers_per_arm: 1,
         warmup_requests: 0,
         block_warmup_requests: 0,
     };

@@ -177,7 +177,6 @@ impl Script {
                 requests_per_cell: self.requests.len() as u64,
                 servers_per_arm: 1,
                 blocks_per_cell: 1,
-                servers_per_arm: 1,
                 warmup_requests: 0,
                 block_warmup_requests: 0,
             },

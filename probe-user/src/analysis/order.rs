@@ -45,15 +45,6 @@ impl Order {
         }
     }
 
-    /// Rounds of one server an arm.
-    #[cfg(test)]
-    pub fn rounds() -> Self {
-        Self {
-            kind: Kind::Rounds,
-            servers: 1,
-        }
-    }
-
     /// Whether two arms ran at once.
     pub fn is_duet(self) -> bool {
         self.kind == Kind::Duet
