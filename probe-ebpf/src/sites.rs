@@ -34,7 +34,7 @@ fn on_read_done(ctx: &ProbeContext) -> Option<()> {
         count_hit_of_other();
         return None;
     };
-    let mut thread = followed(current);
+    let thread = followed(current);
     let mut tally = tally(arm, thread.as_deref());
     tally.count(Counter::SiteHits);
     let mut read = HookedRead {
@@ -53,8 +53,8 @@ fn on_read_done(ctx: &ProbeContext) -> Option<()> {
     // Before anything that can fail: offsets stay right when records are lost.
     read.first_byte = advance(&mut tally, &read);
     // The kernel pair brackets `read(2)` alone.
-    let is_read = read.call_word >> 48 & 0xff == 0;
-    if is_read && have_kernel_pair() && !pair(&mut read, thread.as_deref_mut()) {
+    let is_read = (read.call_word >> 48) as u8 == 0;
+    if is_read && have_kernel_pair() && !pair(&mut read, thread) {
         tally.count(Counter::SiteUnpaired);
         return None;
     }

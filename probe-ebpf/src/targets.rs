@@ -57,14 +57,14 @@ pub fn is_observing() -> bool {
 /// The arm of a process; `None` when it is not traced.
 #[inline(always)]
 pub fn target(tgid: u32) -> Option<u32> {
-    let slot = TARGETS.slot(tgid);
     // SAFETY: the address is in the table.
-    if unsafe { (&raw const (*slot).tgid).read_volatile() } == tgid {
-        // SAFETY: as above.
-        return Some(unsafe { (&raw const (*slot).arm).read_volatile() });
+    let slot = unsafe { &*TARGETS.slot(tgid) };
+    // SAFETY: a field of it. Volatile, so that no more than what is asked for is loaded.
+    let load = |field: *const u32| unsafe { field.read_volatile() };
+    if load(&raw const slot.tgid) == tgid {
+        return Some(load(&raw const slot.arm));
     }
-    // SAFETY: as above.
-    if unsafe { (&raw const (*slot).is_shared).read_volatile() } == 0 {
+    if load(&raw const slot.is_shared) == 0 {
         return None;
     }
     // SAFETY: entries are written by the agent before the probes are attached and not changed
