@@ -578,18 +578,22 @@ fn early_ctrl_c(kit: &Kit) -> anyhow::Result<()> {
 }
 
 /// Process numbers of the arms' servers.
-fn servers(out: &Path) -> anyhow::Result<Vec<u32>> {
+fn servers(out: &Path) -> anyhow::Result<Vec<Vec<u32>>> {
     let manifest: Manifest = runlog::json::read(&RunDirectory::existing(out).manifest())?;
-    let pids = manifest.arms.iter().flat_map(|arm| &arm.pids);
-    Ok(pids.map(|pid| pid.cast_unsigned()).collect())
+    let servers = manifest.arms.iter().map(|arm| {
+        let pids: Vec<u32> = arm.pids.iter().map(|pid| pid.cast_unsigned()).collect();
+        ensure!(pids.len() == manifest.schedule.servers_per_arm as usize);
+        Ok(pids)
+    });
+    servers.collect()
 }
 
 fn server_dies(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
     let out = folder.path().join("run");
     let running = start_endless(kit, &out)?;
-    let hooked = servers(&out)?[2];
-    kill_process(pid(hooked)?, Signal::KILL)?;
+    let hooked = &servers(&out)?[2];
+    kill_process(pid(hooked[0])?, Signal::KILL)?;
     check_cut_short(&running.output()?, &out, "arm hooked")?;
     nothing_left(kit)
 }
@@ -599,7 +603,7 @@ fn sigkill(kit: &Kit) -> anyhow::Result<()> {
     let out = folder.path().join("run");
     let running = start_endless(kit, &out)?;
     let servers = servers(&out)?;
-    ensure!(servers.len() == 3 && servers.iter().all(|pid| is_alive(*pid)));
+    ensure!(servers.len() == 3 && servers.concat().into_iter().all(is_alive));
     running.signal(Signal::KILL)?;
     drop(running);
     nothing_left(kit)?;
@@ -636,15 +640,18 @@ fn under_sudo(kit: &Kit) -> anyhow::Result<()> {
     let mut owners = Vec::new();
     wait_for("the servers to run", || {
         thread::sleep(Duration::from_millis(20));
-        let pids = servers(&out).unwrap_or_default();
+        let pids = servers(&out).unwrap_or_default().concat();
         owners = pids
             .iter()
             .filter_map(|pid| fs::metadata(format!("/proc/{pid}")).ok())
             .map(|process| process.uid())
             .collect();
-        Ok(owners.len() == 3)
+        Ok(!pids.is_empty() && owners.len() == pids.len())
     })?;
-    ensure!(owners == [CALLER; 3], "servers run as {owners:?}");
+    ensure!(
+        owners.iter().all(|owner| *owner == CALLER),
+        "servers run as {owners:?}"
+    );
     let output = running.output()?;
     ensure!(
         output.status.success(),
