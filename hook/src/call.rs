@@ -8,7 +8,7 @@ use crate::clock::{busy_wait, monotonic_ns, wait_for_call_of};
 use crate::rung::Rung;
 use crate::scan::Scanner;
 use crate::site::{self, CallWord};
-use crate::{errno, marks, match_log, words};
+use crate::{errno, marks, match_log, matches, words};
 
 /// A function of the family that reads. The number is what the site reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +45,10 @@ pub fn connection_of<const RUNG: u8>(fd: i32) -> u64 {
 }
 
 /// Calls the next function of a connection, and does what the rung does. `scan` looks at so many bytes
-/// that were read. The timestamps bracket what the hook adds: the lookup before (one load) is the only
-/// part of it before the first of them.
+/// that were read.
+///
+/// Nobody watches as a rule, and then nothing is kept over the calls for those who might: a watched call is
+/// a function of its own.
 #[inline]
 pub fn on_connection<const RUNG: u8>(
     function: Function,
@@ -55,36 +57,58 @@ pub fn on_connection<const RUNG: u8>(
     next: impl FnOnce() -> ssize_t,
     scan: impl FnOnce(&Scanner<'_>, usize) -> Option<u16>,
 ) -> ssize_t {
-    let watched = site::READ_DONE.is_watched();
-    let enter_ns = if watched { monotonic_ns() } else { 0 };
+    if site::READ_DONE.is_watched() {
+        return watched::<RUNG>(function, fd, connection, next, scan);
+    }
     let returned = next();
-    let inner_exit_ns = if watched { monotonic_ns() } else { 0 };
-
-    let mut matched = None;
-    if let Ok(length @ 1..) = usize::try_from(returned) {
-        let wait_ns = WAIT_NS.load(Ordering::Relaxed);
-        if wait_ns > 0 {
-            busy_wait(wait_ns);
-        }
-        if RUNG >= Rung::Scan as u8 {
-            let scanner = words::scanner();
-            matched = scan(&scanner, length);
-            if RUNG >= Rung::Log as u8
-                && let Some(rank) = matched
-            {
-                errno::keeping(|| match_log::append(fd, connection, scanner.word(rank)));
-            }
-        }
-    }
-    if watched {
-        site::read_done(
-            CallWord::new(function, fd, matched),
-            returned,
-            enter_ns,
-            inner_exit_ns,
-            monotonic_ns(),
-            connection,
-        );
-    }
+    look_at::<RUNG>(fd, connection, returned, scan);
     returned
+}
+
+/// As above, with the site. The timestamps bracket what the hook adds: the lookup before (one load) is the
+/// only part of it before the first of them.
+#[cold]
+#[inline(never)]
+fn watched<const RUNG: u8>(
+    function: Function,
+    fd: i32,
+    connection: u64,
+    next: impl FnOnce() -> ssize_t,
+    scan: impl FnOnce(&Scanner<'_>, usize) -> Option<u16>,
+) -> ssize_t {
+    let enter_ns = monotonic_ns();
+    let returned = next();
+    let inner_exit_ns = monotonic_ns();
+    let matched = look_at::<RUNG>(fd, connection, returned, scan);
+    let call = CallWord::new(function, fd, matched);
+    let exit_ns = monotonic_ns();
+    site::read_done(call, returned, enter_ns, inner_exit_ns, exit_ns, connection);
+    returned
+}
+
+/// What the rung does with what was read: the rank of the word that it has found.
+#[inline]
+fn look_at<const RUNG: u8>(
+    fd: i32,
+    connection: u64,
+    returned: ssize_t,
+    scan: impl FnOnce(&Scanner<'_>, usize) -> Option<u16>,
+) -> Option<u16> {
+    let Ok(length @ 1..) = usize::try_from(returned) else {
+        return None;
+    };
+    let wait_ns = WAIT_NS.load(Ordering::Relaxed);
+    if wait_ns > 0 {
+        busy_wait(wait_ns);
+    }
+    if RUNG < Rung::Scan as u8 {
+        return None;
+    }
+    let scanner = words::scanner();
+    let matched = scan(&scanner, length)?;
+    matches::count(fd);
+    if RUNG >= Rung::Log as u8 {
+        errno::keeping(|| match_log::append(fd, connection, scanner.word(matched)));
+    }
+    Some(matched)
 }

@@ -53,6 +53,7 @@ mod family;
 mod line;
 mod marks;
 mod match_log;
+mod matches;
 mod next;
 mod owner;
 #[cfg(not(test))]

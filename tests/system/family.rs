@@ -57,9 +57,10 @@ impl Family {
         Ok(family)
     }
 
-    fn run(&mut self) -> anyhow::Result<()> {
+    /// Has it read, `matches` of which it must have counted.
+    fn run(&mut self, matches: u64) -> anyhow::Result<()> {
         kill_process(pid(self.child.id())?, Signal::USR1)?;
-        self.expect("done")
+        self.expect(&format!("done, {matches} matches"))
     }
 
     fn expect(&mut self, expected: &str) -> anyhow::Result<()> {
@@ -95,7 +96,7 @@ fn hooks_those_named(kit: &Kit) -> anyhow::Result<()> {
                 ("READHOOK_LOG", log.to_str().context("UTF-8")?),
                 ("READHOOK_FUNCTIONS", hooked),
             ];
-            Family::start(kit, &program, called, &settings)?.run()?;
+            Family::start(kit, &program, called, &settings)?.run(matches)?;
             let text = fs::read_to_string(&log)?;
             let words = words(&text);
             ensure!(
@@ -117,7 +118,7 @@ fn traces_each(kit: &Kit) -> anyhow::Result<()> {
         let settings = [("READHOOK_FUNCTIONS", called)];
         let mut family = Family::start(kit, &program, called, &settings)?;
         let trace = Trace::start(kit, &["--pid", &family.child.id().to_string()])?;
-        family.run()?;
+        family.run(CALLS)?;
         let trace = trace.end()?;
         let site = &trace["ledger"]["probes"]["site_read_done"];
         // Beside the messages, the end of the program makes some calls by recv and its like.
