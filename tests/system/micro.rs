@@ -172,7 +172,11 @@ fn against_run(kit: &Kit) -> anyhow::Result<()> {
     check_schema(&report, "micro")?;
     let against = &report["against_run"];
     ensure!(against["rung"] == "scan", "{against}");
-    ensure!(against["in_situ"] == analysis["in_situ"]["hook_overhead_corrected"]);
+    ensure!(
+        against["in_situ"] == analysis["in_situ"]["hook_overhead_corrected"],
+        "{against}\n{}",
+        analysis["in_situ"]
+    );
     for prediction in against["differences"].as_array().context("none")? {
         let temperature = prediction["temperature"].as_str().context("none")?;
         let rungs = report["rungs"].as_array().context("no rungs")?;

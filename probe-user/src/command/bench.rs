@@ -16,6 +16,10 @@ use crate::run::micro::{self, Measured, Plan, Rung};
 use crate::run::stop::Stop;
 use crate::show;
 
+/// The most blocks of the micro layer. Its interval is narrow long before, and a block with cold calls
+/// takes milliseconds.
+const MAX_MICRO_BLOCKS: u32 = 100;
+
 /// Options of `bench`.
 #[derive(Args, Debug)]
 pub struct BenchArguments {
@@ -124,7 +128,7 @@ async fn measure_micro(
             hook: hook.clone(),
         }],
         temperatures,
-        blocks: arguments.options.blocks,
+        blocks: arguments.options.blocks.min(MAX_MICRO_BLOCKS),
         message: micro::request_bytes(&experiment.load.program, &arguments.options.path).await?,
         trim: arguments.options.trim,
         seed: experiment.load.schedule.seed,

@@ -5,6 +5,7 @@ use runlog::groups::Groups;
 use runlog::record::{
     ClientConnection, ReadSpan, Request, ServerClose, ServerConnection, WriteSpan,
 };
+use runlog::table;
 
 /// What is to be joined. Usable without the program around it: folders in, joined requests out.
 pub struct Source<'s> {
@@ -62,6 +63,27 @@ pub struct Rows {
     pub reads: Groups<ReadSpan>,
     /// Writes.
     pub writes: Groups<WriteSpan>,
+    /// How far beyond the end of a request the spans are to be read.
+    pub look_ahead_ns: u64,
+}
+
+/// How far beyond the end of a request the spans are read in any case. Writes are recorded when they have
+/// ended, perhaps after the client has read the response; and the offset of two clocks is an estimate.
+const LEAST_LOOK_AHEAD_NS: u64 = 100_000_000;
+
+/// By how much the latest of all rows comes after one that is younger. Threads gather records before they
+/// write them, and keep the last ones for as long as they sleep.
+fn lateness_ns<T>(
+    rows: impl Iterator<Item = runlog::Result<T>>,
+    ended_ns: fn(&T) -> u64,
+) -> runlog::Result<u64> {
+    let (mut youngest_ns, mut lateness_ns) = (0, 0);
+    for row in rows {
+        let ended_ns = ended_ns(&row?);
+        youngest_ns = ended_ns.max(youngest_ns);
+        lateness_ns = lateness_ns.max(youngest_ns - ended_ns);
+    }
+    Ok(lateness_ns)
 }
 
 /// The rows of connections.
@@ -83,13 +105,23 @@ impl Source<'_> {
                 requests: Groups::open(self.load.requests(), |row: &Request| row.block)?,
                 reads: Groups::open(self.spans.reads(), |row: &ReadSpan| row.attach)?,
                 writes: Groups::open(self.spans.writes(), |row: &WriteSpan| row.attach)?,
+                look_ahead_ns: LEAST_LOOK_AHEAD_NS,
             },
             Grouping::All => Rows {
                 requests: Groups::open(self.load.requests(), |_| 0)?,
                 reads: Groups::open(self.spans.reads(), |_| 0)?,
                 writes: Groups::open(self.spans.writes(), |_| 0)?,
+                look_ahead_ns: LEAST_LOOK_AHEAD_NS + self.lateness_ns()?,
             },
         })
+    }
+
+    /// By how much spans are late in their logs.
+    fn lateness_ns(&self) -> runlog::Result<u64> {
+        let reads = table::Rows::open(self.spans.reads())?;
+        let writes = table::Rows::open(self.spans.writes())?;
+        let of_reads = lateness_ns(reads, |read: &ReadSpan| read.exit_ns)?;
+        Ok(of_reads.max(lateness_ns(writes, |write: &WriteSpan| write.enter_ns)?))
     }
 
     /// Opens the rows of connections.

@@ -1,9 +1,9 @@
 //! The join of one group, request by request.
 //!
 //! A read's record is made before the hook returns, so before the response is written, so before the
-//! client has it. Records that precede it in the ring buffer are older still. So once the span log has been
-//! read up to the instant at which a request was done, all its reads are known; what lies beyond is read
-//! when a later request asks for it.
+//! client has it. So once the span log has been read up to the instant at which a request was done, and on by
+//! as much as rows of the log are late, all its reads are known; what lies beyond is read when a later
+//! request asks for it.
 
 use std::collections::HashMap;
 
@@ -14,10 +14,6 @@ use crate::join::cause;
 use crate::join::clock::Bounds;
 use crate::join::request::{Connection, Found, Missing};
 use crate::join::source::Rows;
-
-/// How far beyond the end of a request the span log is read. Writes are recorded when they have ended,
-/// perhaps after the client has read the response; and the offset of two clocks is an estimate.
-const LOOK_AHEAD_NS: u64 = 100_000_000;
 
 /// What is known of the connections of a group.
 #[derive(Debug, Default)]
@@ -54,7 +50,7 @@ impl<'k> Stream<'k> {
 
     /// Reads as much of the span log as a request that was done at that instant needs.
     pub fn read_up_to(&mut self, done_ns: u64, rows: &mut Rows, number: u32) -> runlog::Result<()> {
-        let until_ns = done_ns.saturating_add(LOOK_AHEAD_NS);
+        let until_ns = done_ns.saturating_add(rows.look_ahead_ns);
         while rows
             .reads
             .peek_of(number)?
