@@ -14,15 +14,18 @@ use crate::privilege::probe_user;
 use crate::{test, vm};
 
 /// Name and purpose of each proof.
-const PROOFS: [(&str, &str); 7] = [
+const PROOFS: [(&str, &str); 8] = [
     (
         "hook-stress",
         "threads that accept, read, duplicate, fork and close under signals for 60 s, through the hook",
     ),
     (
         "truth",
-        "delays of 0.5 to 100 µs that the hook injects, unknown to the analysis, are found in situ and end to \
-         end; of 60 short runs at most 7 macro intervals miss them",
+        "delays of 0.5 to 100 µs that the hook injects, unknown to the analysis, are found in situ and end to end",
+    ),
+    (
+        "coverage",
+        "60 short runs of one such delay each: how many macro intervals miss it",
     ),
     (
         "a-a",
@@ -58,9 +61,11 @@ pub fn run(name: Option<&str>, minutes: u64, stages: &mut Stages) -> anyhow::Res
         }
         Some("truth") => {
             build::prepare(stages)?;
-            let found = stages.run("truth", || truth(&[]))?;
-            let covered = stages.run("60 short runs", || coverage(&[]))?;
-            Ok(worse(found, covered))
+            stages.run("truth", || truth(&[]))
+        }
+        Some("coverage") => {
+            build::prepare(stages)?;
+            stages.run("60 short runs", || coverage(&[]))
         }
         Some("a-a") => {
             build::prepare(stages)?;

@@ -40,6 +40,10 @@ const IN_SITU_TOLERANCE_NS: f64 = 60.0;
 const MACRO_TOLERANCE_NS: f64 = 300.0;
 /// The setting that injects.
 const DELAY: &str = "READHOOK_DELAY_NS";
+/// What every arm waits, the reference too. The first clock reads of a wait find the clock's code and data
+/// out of the nearest caches, and its end is mispredicted: all arms pay that, and the delay is what they
+/// wait beyond.
+const BASE_NS: u64 = 1_000;
 
 /// Options of `truth`.
 #[derive(Args, Debug)]
@@ -121,7 +125,7 @@ fn delayed(name: String, hook: &HookSpec, delay_ns: u64) -> ArmSpec {
     ArmSpec {
         name,
         hook: Some(hook.clone()),
-        sealed: vec![(DELAY.to_owned(), delay_ns.to_string())],
+        sealed: vec![(DELAY.to_owned(), (BASE_NS + delay_ns).to_string())],
     }
 }
 
@@ -404,10 +408,11 @@ mod tests {
             assert!(described.environment.is_empty());
             assert!(!arm.name.contains("00"), "{}", arm.name);
         }
-        assert_eq!(arms[0].sealed, [(DELAY.to_owned(), "0".to_owned())]);
+        assert_eq!(arms[0].sealed, [(DELAY.to_owned(), "1000".to_owned())]);
         for ((name, delay_ns), arm) in key.iter().zip(&arms[1..]) {
             assert_eq!(*name, arm.name);
-            assert_eq!(arm.sealed, [(DELAY.to_owned(), delay_ns.to_string())]);
+            let wait_ns = 1_000 + delay_ns;
+            assert_eq!(arm.sealed, [(DELAY.to_owned(), wait_ns.to_string())]);
         }
         let mut sorted: Vec<u64> = key.iter().map(|(_, delay_ns)| *delay_ns).collect();
         let another = seal(&hook, &delays, 2).0;
