@@ -87,7 +87,11 @@ fn watched<const RUNG: u8>(
 }
 
 /// What the rung does with what was read: the rank of the word that it has found.
-#[inline]
+#[inline(always)]
+#[allow(
+    clippy::inline_always,
+    reason = "it is in two functions, watched and not, and a call from the second would be the site's cost"
+)]
 fn look_at<const RUNG: u8>(
     fd: i32,
     connection: u64,
