@@ -34,21 +34,42 @@ pub fn delay_by(delay_ns: u64) {
     WAIT_NS.store(wait_for_call_of(delay_ns), Ordering::Relaxed);
 }
 
-/// The connection that a call reads from, or 0. Below [`Rung::Lookup`] only who delays or is watched
-/// looks.
+/// The connection that a call reads from, or 0.
 #[inline]
 pub fn connection_of<const RUNG: u8>(fd: i32) -> u64 {
-    let looks_up = RUNG >= Rung::Lookup as u8
+    if looks_up::<RUNG>() {
+        marks::get(fd)
+    } else {
+        0
+    }
+}
+
+/// The same by one load, where that tells.
+#[inline]
+pub fn connection_at_once<const RUNG: u8>(fd: i32) -> Option<u64> {
+    if looks_up::<RUNG>() {
+        marks::get_first(fd)
+    } else {
+        Some(0)
+    }
+}
+
+/// Whether calls look their descriptors up. Below [`Rung::Lookup`] only who delays or is watched does.
+#[inline]
+fn looks_up<const RUNG: u8>() -> bool {
+    RUNG >= Rung::Lookup as u8
         || WAIT_NS.load(Ordering::Relaxed) > 0
-        || site::READ_DONE.is_watched();
-    if looks_up { marks::get(fd) } else { 0 }
+        || site::READ_DONE.is_watched()
+}
+
+/// Whether a tracer watches.
+#[inline]
+pub fn is_watched() -> bool {
+    site::READ_DONE.is_watched()
 }
 
 /// Calls the next function of a connection, and does what the rung does. `scan` looks at so many bytes
 /// that were read.
-///
-/// Nobody watches as a rule, and then nothing is kept over the calls for those who might: a watched call is
-/// a function of its own.
 #[inline]
 pub fn on_connection<const RUNG: u8>(
     function: Function,
@@ -57,9 +78,21 @@ pub fn on_connection<const RUNG: u8>(
     next: impl FnOnce() -> ssize_t,
     scan: impl FnOnce(&Scanner<'_>, usize) -> Option<u16>,
 ) -> ssize_t {
-    if site::READ_DONE.is_watched() {
-        return watched::<RUNG>(function, fd, connection, next, scan);
+    if is_watched() {
+        watched::<RUNG>(function, fd, connection, next, scan)
+    } else {
+        unwatched::<RUNG>(fd, connection, next, scan)
     }
+}
+
+/// As above, when nobody watches.
+#[inline]
+pub fn unwatched<const RUNG: u8>(
+    fd: i32,
+    connection: u64,
+    next: impl FnOnce() -> ssize_t,
+    scan: impl FnOnce(&Scanner<'_>, usize) -> Option<u16>,
+) -> ssize_t {
     let returned = next();
     look_at::<RUNG>(fd, connection, returned, scan);
     returned
@@ -69,7 +102,7 @@ pub fn on_connection<const RUNG: u8>(
 /// only part of it before the first of them.
 #[cold]
 #[inline(never)]
-fn watched<const RUNG: u8>(
+pub fn watched<const RUNG: u8>(
     function: Function,
     fd: i32,
     connection: u64,

@@ -126,15 +126,21 @@ unsafe extern "C" fn recv_on<const RUNG: u8>(
     flags: c_int,
 ) -> ssize_t {
     // SAFETY: the caller's arguments, passed on.
-    let next = || unsafe { next::recv()(fd, buffer, count, flags) };
+    let next = move || unsafe { next::recv()(fd, buffer, count, flags) };
     let connection = connection_of::<RUNG>(fd);
     if connection == 0 || flags & BESIDE_THE_STREAM != 0 {
         return next();
     }
-    on_connection::<RUNG>(Function::Recv, fd, connection, next, |scanner, length| {
-        // SAFETY: the kernel has just written what was read there.
-        unsafe { scan_flat(scanner, buffer, count, flags, length) }
-    })
+    on_connection::<RUNG>(
+        Function::Recv,
+        fd,
+        connection,
+        next,
+        move |scanner, length| {
+            // SAFETY: the kernel has just written what was read there.
+            unsafe { scan_flat(scanner, buffer, count, flags, length) }
+        },
+    )
 }
 
 unsafe extern "C" fn recvfrom_on<const RUNG: u8>(
@@ -145,7 +151,7 @@ unsafe extern "C" fn recvfrom_on<const RUNG: u8>(
     address: *mut sockaddr,
     address_length: *mut socklen_t,
 ) -> ssize_t {
-    let next = || {
+    let next = move || {
         let next = next::recvfrom();
         // SAFETY: the caller's arguments, passed on.
         unsafe { next(fd, buffer, count, flags, address, address_length) }
@@ -159,7 +165,7 @@ unsafe extern "C" fn recvfrom_on<const RUNG: u8>(
         fd,
         connection,
         next,
-        |scanner, length| {
+        move |scanner, length| {
             // SAFETY: the kernel has just written what was read there.
             unsafe { scan_flat(scanner, buffer, count, flags, length) }
         },
@@ -172,7 +178,7 @@ unsafe extern "C" fn recvmsg_on<const RUNG: u8>(
     flags: c_int,
 ) -> ssize_t {
     // SAFETY: the caller's arguments, passed on.
-    let next = || unsafe { next::recvmsg()(fd, message, flags) };
+    let next = move || unsafe { next::recvmsg()(fd, message, flags) };
     let connection = connection_of::<RUNG>(fd);
     if connection == 0 || flags & BESIDE_THE_STREAM != 0 {
         return next();
@@ -182,7 +188,7 @@ unsafe extern "C" fn recvmsg_on<const RUNG: u8>(
         fd,
         connection,
         next,
-        |scanner, length| {
+        move |scanner, length| {
             if flags & libc::MSG_TRUNC != 0 {
                 return None;
             }
@@ -202,16 +208,22 @@ unsafe extern "C" fn readv_on<const RUNG: u8>(
     count: c_int,
 ) -> ssize_t {
     // SAFETY: the caller's arguments, passed on.
-    let next = || unsafe { next::readv()(fd, buffers, count) };
+    let next = move || unsafe { next::readv()(fd, buffers, count) };
     let connection = connection_of::<RUNG>(fd);
     if connection == 0 {
         return next();
     }
-    on_connection::<RUNG>(Function::ReadV, fd, connection, next, |scanner, length| {
-        let count = usize::try_from(count).unwrap_or(0);
-        // SAFETY: the kernel has written what was read into these buffers, so there are so many.
-        unsafe { scan_pieces(scanner, buffers, count, length) }
-    })
+    on_connection::<RUNG>(
+        Function::ReadV,
+        fd,
+        connection,
+        next,
+        move |scanner, length| {
+            let count = usize::try_from(count).unwrap_or(0);
+            // SAFETY: the kernel has written what was read into these buffers, so there are so many.
+            unsafe { scan_pieces(scanner, buffers, count, length) }
+        },
+    )
 }
 
 /// Scans `length` bytes that were read into a buffer of `count`. With `MSG_TRUNC`, TCP throws them away

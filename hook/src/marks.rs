@@ -27,11 +27,15 @@ static HIGHER: [AtomicPtr<Chunk>; CHUNKS] = [const { AtomicPtr::new(ptr::null_mu
 /// The connection behind `fd`, or 0.
 #[inline]
 pub fn get(fd: i32) -> u64 {
+    get_first(fd).unwrap_or_else(|| get_higher(fd))
+}
+
+/// The same by one load, where that tells.
+#[inline]
+pub fn get_first(fd: i32) -> Option<u64> {
     // A negative descriptor becomes a large number and takes the slow path, which knows it.
-    match FIRST.get(fd.cast_unsigned() as usize) {
-        Some(mark) => mark.load(Ordering::Relaxed),
-        None => get_higher(fd),
-    }
+    let mark = FIRST.get(fd.cast_unsigned() as usize)?;
+    Some(mark.load(Ordering::Relaxed))
 }
 
 /// Marks `fd` as `connection`. Returns whether it could: a chunk that cannot be mapped leaves its

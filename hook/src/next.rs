@@ -105,6 +105,17 @@ pub fn read() -> ReadFn {
     unsafe { mem::transmute::<*mut c_void, ReadFn>(READ.address()) }
 }
 
+/// The next `read`, without a look at whether it is known.
+///
+/// # Safety
+/// [`resolve_all`] has been called.
+#[inline]
+pub unsafe fn known_read() -> ReadFn {
+    let address = READ.address.load(Ordering::Relaxed);
+    // SAFETY: it is not null, and the symbol `read` has this type in every C library.
+    unsafe { mem::transmute::<*mut c_void, ReadFn>(address) }
+}
+
 /// The next `close`.
 #[inline]
 pub fn close() -> CloseFn {

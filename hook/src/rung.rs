@@ -11,10 +11,10 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use libc::{size_t, ssize_t};
 
-use crate::call::{self, Function, connection_of, on_connection};
+use crate::call::{self, Function, connection_at_once, connection_of};
 use crate::family::{self, on_rung};
 use crate::next::{self, ReadFn};
-use crate::scan::Filter;
+use crate::scan::{Filter, Scanner};
 
 /// How much the hook does on a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,34 +74,87 @@ unsafe extern "C" fn before_load(fd: c_int, buffer: *mut c_void, count: size_t) 
     unsafe { next::read()(fd, buffer, count) }
 }
 
+/// Nothing is kept over a call here, so that nothing has to be saved: each way out is a jump.
 unsafe extern "C" fn read_on<const RUNG: u8>(
     fd: c_int,
     buffer: *mut c_void,
     count: size_t,
 ) -> ssize_t {
-    let connection = connection_of::<RUNG>(fd);
-    if connection == 0 {
+    match connection_at_once::<RUNG>(fd) {
         // SAFETY: the caller's arguments, passed on.
-        return unsafe { next::read()(fd, buffer, count) };
+        Some(0) => unsafe { next_read(fd, buffer, count) },
+        // SAFETY: as above.
+        Some(connection) => unsafe { read_connection::<RUNG>(fd, buffer, count, connection) },
+        // SAFETY: as above.
+        None => unsafe { read_higher::<RUNG>(fd, buffer, count) },
     }
-    // SAFETY: as above.
-    unsafe { read_connection::<RUNG>(fd, connection, buffer, count) }
 }
 
-/// A read of an accepted connection. Out of line, so that other reads save no registers for it.
+/// A read of a high descriptor.
+#[cold]
 #[inline(never)]
-unsafe extern "C" fn read_connection<const RUNG: u8>(
+unsafe extern "C" fn read_higher<const RUNG: u8>(
     fd: c_int,
-    connection: u64,
     buffer: *mut c_void,
     count: size_t,
 ) -> ssize_t {
+    match connection_of::<RUNG>(fd) {
+        // SAFETY: the caller's arguments, passed on.
+        0 => unsafe { next_read(fd, buffer, count) },
+        // SAFETY: as above.
+        connection => unsafe { read_connection::<RUNG>(fd, buffer, count, connection) },
+    }
+}
+
+/// A read of an accepted connection: a jump to the one or the other.
+#[inline]
+unsafe extern "C" fn read_connection<const RUNG: u8>(
+    fd: c_int,
+    buffer: *mut c_void,
+    count: size_t,
+    connection: u64,
+) -> ssize_t {
+    if call::is_watched() {
+        // SAFETY: the caller's arguments, passed on.
+        unsafe { read_as::<RUNG, true>(fd, buffer, count, connection) }
+    } else {
+        // SAFETY: as above.
+        unsafe { read_as::<RUNG, false>(fd, buffer, count, connection) }
+    }
+}
+
+/// Out of line, so that other reads save no registers for it, and those that nobody watches none for
+/// the site.
+#[inline(never)]
+unsafe extern "C" fn read_as<const RUNG: u8, const IS_WATCHED: bool>(
+    fd: c_int,
+    buffer: *mut c_void,
+    count: size_t,
+    connection: u64,
+) -> ssize_t {
     // SAFETY: the caller's arguments, passed on.
-    let next = || unsafe { next::read()(fd, buffer, count) };
-    on_connection::<RUNG>(Function::Read, fd, connection, next, |scanner, length| {
+    let next = move || unsafe { next_read(fd, buffer, count) };
+    let scan = move |scanner: &Scanner<'_>, length| {
         // SAFETY: the kernel has just written `length` bytes here, so they are the caller's to read;
         // nothing beyond them is looked at.
         let bytes = unsafe { slice::from_raw_parts(buffer.cast::<u8>(), length) };
         scanner.first_of_list(bytes, Filter::in_use())
-    })
+    };
+    if IS_WATCHED {
+        call::watched::<RUNG>(Function::Read, fd, connection, next, scan)
+    } else {
+        call::unwatched::<RUNG>(fd, connection, next, scan)
+    }
+}
+
+/// The next `read`, as the rungs call it.
+///
+/// # Safety
+/// As `read`'s. A rung is in use.
+#[inline]
+unsafe fn next_read(fd: c_int, buffer: *mut c_void, count: size_t) -> ssize_t {
+    // SAFETY: rungs are put to work when all symbols have been looked up.
+    let next = unsafe { next::known_read() };
+    // SAFETY: the caller's arguments, passed on.
+    unsafe { next(fd, buffer, count) }
 }
