@@ -13,6 +13,8 @@ pub enum Need {
     Program(&'static str),
     /// Servers that outrun the agent, which those of an emulated machine do not.
     Speed,
+    /// A clock by which a delay takes as long as it should, which an emulated machine has not.
+    Clock,
     /// Two CPUs that we may use.
     TwoCpus,
     /// Machine code of this architecture.
@@ -32,7 +34,7 @@ impl Need {
                 (!found).then(|| format!("needs {name}"))
             }
             // Every machine that the tests are built on has it.
-            Self::Speed => None,
+            Self::Speed | Self::Clock => None,
             Self::TwoCpus => {
                 let cpus = std::thread::available_parallelism().map_or(1, usize::from);
                 (cpus < 2).then(|| "needs two CPUs".to_owned())
