@@ -109,7 +109,9 @@ fn short_bench(kit: &Kit, out: &Path) -> Command {
 fn endless_bench(kit: &Kit, out: &Path) -> Command {
     let mut command = kit.command("probe-user");
     command.args(["bench", "--json", "--requests=2500000", "--blocks=10000"]);
-    command.args(["--micro-calls=2", "--calibration-rounds=0", "--out"]);
+    // What comes before the first request is kept short.
+    command.args(["--servers=1", "--micro-calls=2", "--micro-cold-calls=0"]);
+    command.args(["--calibration-rounds=0", "--out"]);
     command.arg(out);
     command
 }
