@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use procfs::{Current as _, CurrentSI as _};
-use runlog::manifest::{Environment, Placement};
+use runlog::manifest::{Environment, Placement, Scheduling};
 use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
@@ -190,6 +190,7 @@ fn duet_placement(allowed: &[usize], core_of: impl Fn(usize) -> String) -> Optio
         } else {
             rest
         },
+        scheduling: Scheduling::Fair,
     })
 }
 
@@ -211,6 +212,7 @@ fn placement(policy: Policy, connections: usize, allowed: &[usize]) -> Placement
                 sut_cpus: allowed.to_vec(),
                 loadgen_cpus: allowed.to_vec(),
                 agent_cpus: allowed.to_vec(),
+                scheduling: Scheduling::Fair,
             };
         }
         Policy::OneCore => true,
@@ -225,6 +227,7 @@ fn placement(policy: Policy, connections: usize, allowed: &[usize]) -> Placement
             sut_cpus: vec![last],
             loadgen_cpus: vec![last],
             agent_cpus: alone(others),
+            scheduling: Scheduling::Fair,
         };
     }
     let (&loadgen, rest) = others.split_last().unwrap_or((&last, &[]));
@@ -237,6 +240,7 @@ fn placement(policy: Policy, connections: usize, allowed: &[usize]) -> Placement
         } else {
             rest.to_vec()
         },
+        scheduling: Scheduling::Fair,
     }
 }
 

@@ -106,6 +106,21 @@ pub struct Placement {
     pub loadgen_cpus: Vec<usize>,
     /// CPUs of the agent that drains the probes.
     pub agent_cpus: Vec<usize>,
+    /// How the kernel schedules servers and load generator.
+    #[serde(default)]
+    pub scheduling: Scheduling,
+}
+
+/// A scheduling policy (`sched(7)`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheduling {
+    /// `SCHED_OTHER`, as programs usually run.
+    #[default]
+    Fair,
+    /// `SCHED_FIFO` with the lowest priority: ahead of all that is not real-time, and without accounts of who
+    /// has had how much of a core.
+    Fifo,
 }
 
 /// One arm.

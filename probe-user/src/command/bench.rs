@@ -130,7 +130,7 @@ async fn measure_micro(
         temperatures,
         blocks: arguments.options.blocks.min(MAX_MICRO_BLOCKS),
         message: micro::request_bytes(&experiment.load.program, &arguments.options.path).await?,
-        trim: arguments.options.trim,
+        trim: arguments.options.trim_share(),
         seed: experiment.load.schedule.seed,
         placement: experiment.placement_of_one(),
         log: run.directory.root().join("micro"),

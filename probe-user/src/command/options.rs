@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use runlog::RunDirectory;
-use runlog::manifest::{Placement, Schedule, schedule};
+use runlog::manifest::{Placement, Schedule, Scheduling, schedule};
 use runlog::record::Request;
 use runlog::table::Rows;
 use stats::Trim;
@@ -23,6 +23,7 @@ use crate::run::experiment::{Experiment, ProbeOptions};
 use crate::run::identity::{give_folder_to_caller, give_to_caller};
 use crate::run::loadgen::Load;
 use crate::run::programs;
+use crate::run::scheduling;
 
 /// Order of the blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -46,8 +47,32 @@ impl Order {
     }
 }
 
+/// How the kernel schedules what is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchedulingChoice {
+    /// `SCHED_OTHER`, as programs usually run
+    Fair,
+    /// `SCHED_FIFO`: real-time, ahead of all else on their CPUs
+    Fifo,
+}
+
+impl From<SchedulingChoice> for Scheduling {
+    fn from(choice: SchedulingChoice) -> Self {
+        match choice {
+            SchedulingChoice::Fair => Self::Fair,
+            SchedulingChoice::Fifo => Self::Fifo,
+        }
+    }
+}
+
 /// Servers of each arm, where they are ours and so start at once.
 const SERVERS: u32 = 8;
+
+/// Share of values left out at each end.
+const TRIM: f64 = 0.05;
+
+/// The same, for the middle half of the values: their interquartile mean.
+const MIDDLE_HALF: f64 = 0.25;
 
 /// Whether to probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,8 +135,9 @@ pub struct ExperimentOptions {
     pub block_warmup: u64,
 
     /// Share of a block's sorted values left out at each end, in every layer
-    #[arg(long, default_value_t = 0.05, value_name = "SHARE")]
-    pub trim: f64,
+    /// [default: 0.05; of truth 0.25]
+    #[arg(long, value_name = "SHARE")]
+    pub trim: Option<f64>,
 
     /// Seed of the random order; drawn and recorded when not given
     #[arg(long, value_name = "S")]
@@ -136,6 +162,10 @@ pub struct ExperimentOptions {
     /// CPUs for servers, load generator and agent; a duet has a placement of its own
     #[arg(long, value_enum, default_value_t = Policy::Auto)]
     pub placement: Policy,
+
+    /// How the kernel schedules servers and load generator [default: fair; of truth fifo, where that can be]
+    #[arg(long, value_enum)]
+    pub scheduling: Option<SchedulingChoice>,
 
     /// What brackets read(2) in the kernel
     #[arg(long, value_enum, default_value_t = KernelProbe::Auto)]
@@ -175,10 +205,27 @@ pub struct ExperimentOptions {
 }
 
 impl ExperimentOptions {
+    /// Has a known delay found as it was made, unless the caller has said otherwise: by the middle half of
+    /// the values, which what disturbs every tenth request does not reach, and apart from the accounts of the fair
+    /// scheduler.
+    pub fn prefer_the_undisturbed(&mut self) -> anyhow::Result<()> {
+        self.trim.get_or_insert(MIDDLE_HALF);
+        if self.scheduling.is_none() && scheduling::can_be_fifo(&self.place()?) {
+            self.scheduling = Some(SchedulingChoice::Fifo);
+        }
+        Ok(())
+    }
+
+    /// The share of values left out at each end.
+    pub fn trim_share(&self) -> f64 {
+        self.trim.unwrap_or(TRIM)
+    }
+
     /// The trim.
     pub fn trim(&self) -> anyhow::Result<Trim> {
-        Trim::each_end(self.trim)
-            .with_context(|| format!("--trim {}: must be at least 0 and below 0.5", self.trim))
+        let share = self.trim_share();
+        Trim::each_end(share)
+            .with_context(|| format!("--trim {share}: must be at least 0 and below 0.5"))
     }
 
     /// The hook and its settings: those of our own environment, then those of `--hook-env`.
@@ -280,8 +327,22 @@ impl ExperimentOptions {
         self.servers.unwrap_or(usual.min(self.units()))
     }
 
-    /// Chooses CPUs, as the order wants them.
+    /// Chooses CPUs, and how programs are scheduled there.
     fn place(&self) -> anyhow::Result<Placement> {
+        let mut placement = self.choose_cpus()?;
+        if let Some(choice) = self.scheduling {
+            placement.scheduling = choice.into();
+        }
+        if placement.scheduling == Scheduling::Fifo && !scheduling::leaves_us_a_cpu(&placement) {
+            bail!(
+                "--scheduling fifo: the agent would share a CPU with programs that run ahead of it; give it one                  of its own (--placement, taskset)"
+            );
+        }
+        Ok(placement)
+    }
+
+    /// Chooses CPUs, as the order wants them.
+    fn choose_cpus(&self) -> anyhow::Result<Placement> {
         if self.order != Order::Duet {
             return machine::place(self.placement, self.connections);
         }

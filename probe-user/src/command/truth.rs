@@ -85,6 +85,7 @@ pub async fn truth(mut arguments: TruthArguments) -> anyhow::Result<End> {
     if arguments.delays.is_empty() || arguments.delays.len() > 15 {
         bail!("--delays: expected 1 to 15 different delays above 0");
     }
+    arguments.options.prefer_the_undisturbed()?;
     let hook = arguments.options.hook()?;
     if hook.environment.iter().any(|(name, _)| name == DELAY) {
         bail!("{DELAY} is set by this command; --delays says which to inject");

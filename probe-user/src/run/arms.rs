@@ -226,7 +226,7 @@ pub async fn start(
     let spawn = Spawn {
         name: &name,
         cpus: &placement.sut_cpus,
-        our_cpus: &placement.agent_cpus,
+        placement,
         log: run.process_log(&log),
     };
     let mut process = spawn.start(command)?;

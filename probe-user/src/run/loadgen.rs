@@ -97,7 +97,7 @@ impl LoadGenerator {
         let spawn = Spawn {
             name: "load generator",
             cpus: &placement.loadgen_cpus,
-            our_cpus: &placement.agent_cpus,
+            placement,
             log: run.process_log("loadgen"),
         };
         let mut process = spawn.start(command)?;

@@ -11,6 +11,7 @@ pub mod micro;
 pub mod process;
 pub mod programs;
 mod resources;
+pub mod scheduling;
 pub mod span_log;
 pub mod stop;
 pub mod turn;

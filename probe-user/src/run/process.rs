@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use runlog::file;
+use runlog::manifest::{Placement, Scheduling};
 use rustix::process::{
     Pid, Signal, kill_process, kill_process_group, set_parent_process_death_signal,
 };
@@ -19,6 +20,7 @@ use tokio::time::timeout;
 
 use crate::machine::bind_to;
 use crate::run::identity::{Caller, caller};
+use crate::run::scheduling;
 
 /// How a child is started.
 #[derive(Debug)]
@@ -27,8 +29,8 @@ pub struct Spawn<'s> {
     pub name: &'s str,
     /// CPUs that it may use.
     pub cpus: &'s [usize],
-    /// CPUs that we go back to.
-    pub our_cpus: &'s [usize],
+    /// How it is scheduled, and the CPUs that we go back to.
+    pub placement: &'s Placement,
     /// Where its stderr goes.
     pub log: PathBuf,
 }
@@ -63,9 +65,12 @@ impl Spawn<'_> {
         unsafe {
             command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
         }
+        // A child inherits both.
         bind_to(self.cpus)?;
-        let child = command.spawn();
-        bind_to(self.our_cpus)?;
+        let child = scheduling::set(self.placement.scheduling).map(|()| command.spawn());
+        scheduling::set(Scheduling::Fair)?;
+        bind_to(&self.placement.agent_cpus)?;
+        let child = child?;
         let program = command.as_std().get_program();
         let child = child.with_context(|| {
             format!(

@@ -3,7 +3,7 @@
 use runlog::RunDirectory;
 use runlog::analysis::{Agreement, Analysis, Verdict};
 use runlog::estimate::Estimate;
-use runlog::manifest::{Manifest, schedule};
+use runlog::manifest::{Manifest, Scheduling, schedule};
 
 use crate::show::budget;
 use crate::show::calibration::print_missing;
@@ -56,11 +56,15 @@ fn machine(manifest: &Manifest) {
     }
     let placement = &manifest.placement;
     println!(
-        "CPUs: servers {}, load generator {}, agent {} ({})",
+        "CPUs: servers {}, load generator {}, agent {} ({}{})",
         list(&placement.sut_cpus),
         list(&placement.loadgen_cpus),
         list(&placement.agent_cpus),
-        placement.policy
+        placement.policy,
+        match placement.scheduling {
+            Scheduling::Fair => "",
+            Scheduling::Fifo => "; both real-time, SCHED_FIFO",
+        }
     );
     if let Some(probes) = &manifest.probes {
         println!(

@@ -57,7 +57,7 @@ impl Worker {
         let spawn = Spawn {
             name: "calibrated process",
             cpus: &placement.sut_cpus,
-            our_cpus: &placement.agent_cpus,
+            placement,
             log: log.to_owned(),
         };
         let process = spawn.start(command)?;

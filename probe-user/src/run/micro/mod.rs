@@ -146,7 +146,7 @@ impl Worker {
         let spawn = Spawn {
             name: "micro worker",
             cpus: &plan.placement.sut_cpus,
-            our_cpus: &plan.placement.agent_cpus,
+            placement: &plan.placement,
             log: log.into(),
         };
         let mut process = spawn.start(command)?;
