@@ -1,6 +1,7 @@
 //! The machine: what the manifest says of it, and which CPUs do what.
 
 use std::fs;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -141,22 +142,26 @@ pub enum Policy {
     Free,
 }
 
+/// The CPUs that this process was started on. A run binds us to the agent's, and the next run of a series
+/// must have all of them again.
+fn allowed_cpus() -> anyhow::Result<&'static [usize]> {
+    static ALLOWED: OnceLock<Vec<usize>> = OnceLock::new();
+    if let Some(allowed) = ALLOWED.get() {
+        return Ok(allowed);
+    }
+    let affinity = sched_getaffinity(None).context("cannot read the CPU affinity")?;
+    let allowed = (0..CpuSet::MAX_CPU).filter(|cpu| affinity.is_set(*cpu));
+    Ok(ALLOWED.get_or_init(|| allowed.collect()))
+}
+
 /// Chooses CPUs among those that this process may use.
 pub fn place(policy: Policy, connections: usize) -> anyhow::Result<Placement> {
-    let affinity = sched_getaffinity(None).context("cannot read the CPU affinity")?;
-    let allowed: Vec<usize> = (0..CpuSet::MAX_CPU)
-        .filter(|cpu| affinity.is_set(*cpu))
-        .collect();
-    Ok(placement(policy, connections, &allowed))
+    Ok(placement(policy, connections, allowed_cpus()?))
 }
 
 /// Chooses CPUs for two arms at once: one for each, which its server and its client share.
 pub fn place_duet() -> anyhow::Result<Placement> {
-    let affinity = sched_getaffinity(None).context("cannot read the CPU affinity")?;
-    let allowed: Vec<usize> = (0..CpuSet::MAX_CPU)
-        .filter(|cpu| affinity.is_set(*cpu))
-        .collect();
-    duet_placement(&allowed, core_of)
+    duet_placement(allowed_cpus()?, core_of)
         .context("--order duet runs two arms at once, and there is one CPU; rmit needs no more")
 }
 

@@ -77,6 +77,12 @@ pub async fn repeat(
             },
         };
         let manifest = first.get_or_insert(outcome.manifest.clone());
+        if outcome.manifest.placement != manifest.placement {
+            bail!(
+                "run {number} ran on other CPUs than the first run of the series: {:?}",
+                outcome.manifest.placement
+            );
+        }
         if let Some(reason) = outcome.cut_short {
             return Ok((manifest.clone(), Some(format!("run {number}: {reason}"))));
         }
