@@ -71,26 +71,27 @@ fn enter(
     current: Current,
     arm: impl Fn() -> u32,
 ) -> Option<&'static mut Thread> {
-    let thread = match thread(current) {
-        Some(thread) => {
-            if thread.state != IDLE {
-                end_what_was_open(thread);
-            }
-            thread
-        }
-        None => match begin(current, arm()) {
-            Some(thread) => thread,
-            None => {
-                count(arm(), syscall.table_full);
-                if syscall.state == IN_WRITE {
-                    count(arm(), syscall.hits);
-                } // the exit of a read will be counted, as one without entry
-                return None;
-            }
-        },
+    let Some(thread) = idle(current, &arm) else {
+        count(arm(), syscall.table_full);
+        if syscall.state == IN_WRITE {
+            count(arm(), syscall.hits);
+        } // the exit of a read will be counted, as one without entry
+        return None;
     };
     Tally::of(thread).count(syscall.hits);
     thread.state = syscall.state;
+    Some(thread)
+}
+
+/// The thread that runs, with nothing open. `None` when the table is full.
+#[inline(always)]
+fn idle(current: Current, arm: impl Fn() -> u32) -> Option<&'static mut Thread> {
+    let Some(thread) = thread(current) else {
+        return begin(current, arm());
+    };
+    if thread.state != IDLE {
+        end_what_was_open(thread);
+    }
     Some(thread)
 }
 
