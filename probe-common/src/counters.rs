@@ -85,7 +85,7 @@ pub enum Counter {
     /// is counted as one without entry.
     FunctionTableFull,
 
-    /// Records written to the ring buffer.
+    /// Records written to the ring buffer. One that is of a hooked read and of its `read(2)` counts as two.
     RecordsWritten,
 }
 

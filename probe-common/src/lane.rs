@@ -7,29 +7,30 @@
 //! lanes and CPUs.
 
 use crate::layout::BUCKETS;
-use crate::{Counter, Counters, SpanKind};
+use crate::{Counter, Counters, HookedRead, SpanKind};
 
 /// Kinds of span that are in lanes: those of reads and writes.
 pub const KINDS: usize = SpanKind::Function as usize;
 
-/// The counters and spans of one arm that one thread adds to.
+/// The counters and spans of one arm that one thread adds to. What is small is in front: an eBPF
+/// instruction reaches 32 KiB behind an address, and to reach farther takes two more.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Lane {
-    /// How many spans fell into each bucket, by kind: all but [`SpanKind::Function`].
-    pub buckets: [[u64; BUCKETS]; KINDS],
-    /// The exact sums of the spans, in ns, by kind. They are behind the buckets, so that a copy taken
-    /// meanwhile has them last, and side by side, so that a program finds them in the cache.
-    pub sums_ns: [u64; KINDS],
     /// The ledger's counters.
     pub counters: Counters,
+    /// The exact sums of the spans, in ns, by kind: all but [`SpanKind::Function`]. They are side by side, so that a
+    /// program finds them in the cache.
+    pub sums_ns: [u64; KINDS],
     /// Records that are not in the ring buffer yet.
     pub batch: Batch,
+    /// How many spans fell into each bucket, by kind.
+    pub buckets: [[u64; BUCKETS]; KINDS],
 }
 
 /// Words of records that a thread gathers: what is written to the ring buffer at once costs its lock
-/// once. A read through the hook makes two records, of 18 words together.
-pub const BATCH_WORDS: usize = 7 * 18;
+/// once. There is room for 16 hooked reads.
+pub const BATCH_WORDS: usize = 16 * size_of::<HookedRead>() / 8;
 
 /// Records that a thread has gathered.
 #[derive(Clone, Copy, Debug)]
@@ -37,13 +38,14 @@ pub const BATCH_WORDS: usize = 7 * 18;
 pub struct Batch {
     /// How many words there are.
     pub used: u64,
-    /// How many records there are, by what they are of.
-    pub records: [u64; Gathered::COUNT],
+    /// How many spans the records are of, by kind.
+    pub spans: [u64; Gathered::COUNT],
     /// The records, one behind the other.
     pub words: [u64; BATCH_WORDS],
 }
 
-/// What records are gathered of. All others are written at once.
+/// What records are gathered of. All others are written at once. One record may be of a hooked read and of
+/// its `read(2)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gathered {
     /// `read(2)`.
@@ -57,6 +59,14 @@ pub enum Gathered {
 impl Gathered {
     /// How many kinds there are.
     pub const COUNT: usize = 3;
+
+    /// A record of one span of this kind.
+    #[must_use]
+    pub const fn alone(self) -> [u64; Self::COUNT] {
+        let mut spans = [0; Self::COUNT];
+        spans[self as usize] = 1;
+        spans
+    }
 }
 
 impl Lane {
@@ -84,9 +94,16 @@ impl Lane {
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "eBPF programs are one function each")]
     const fn take_count(&mut self, of: Gathered) -> u64 {
-        core::mem::replace(&mut self.batch.records[of as usize], 0)
+        core::mem::replace(&mut self.batch.spans[of as usize], 0)
     }
 }
+
+/// No records are asked for.
+pub const NOT_WANTED: u8 = 0;
+/// Threads with a lane gather records before they write them.
+pub const GATHERED: u8 = 1;
+/// Records are written at once.
+pub const WRITTEN_AT_ONCE: u8 = 2;
 
 /// Lanes of each arm on a machine with so many CPUs, a power of two. Threads beyond them add to what is
 /// the CPU's.

@@ -56,28 +56,35 @@ static SHIFTS: [u8; 256] = {
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "eBPF programs are one function each")]
 #[must_use]
+pub fn bucket_of(value: u64) -> usize {
+    // Spans beyond 65 µs and 16 ms are rare, or come together: a processor foresees these comparisons.
+    if value < 1 << 16 {
+        bucket_of_16_bits(value, 0)
+    } else if value < 1 << 24 {
+        bucket_of_16_bits(value >> 8, 8)
+    } else if value < 1 << 40 {
+        // What is shifted out is less than a bucket's width.
+        let (upper, shifted) = if value < 1 << 32 {
+            (value >> 16, 16)
+        } else {
+            (value >> 24, 24)
+        };
+        bucket_of_16_bits(upper, shifted)
+    } else {
+        BUCKETS - 1
+    }
+}
+
+/// The bucket of a value that was shifted right to 16 bits, by as many as `shifted`.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "eBPF programs are one function each")]
 #[allow(
     clippy::cast_possible_truncation,
     reason = "compared with the number of buckets, as u64"
 )]
-pub fn bucket_of(value: u64) -> usize {
-    let mut sub_bucket = value;
-    let mut first = 0;
-    // Spans beyond 65 µs and 16 ms are rare, or come together: a processor foresees these comparisons.
-    if sub_bucket >= 1 << 24 {
-        sub_bucket >>= 16;
-        first += 16 * u64::from(HALF);
-    }
-    if sub_bucket >= 1 << 16 {
-        sub_bucket >>= 8;
-        first += 8 * u64::from(HALF);
-    }
-    let doubling = SHIFTS[(sub_bucket >> SUB_BUCKET_BITS) as usize & 0xff];
-    let bucket = if sub_bucket < 1 << 16 {
-        first + u64::from(doubling) * u64::from(HALF) + (sub_bucket >> doubling)
-    } else {
-        u64::MAX
-    };
+fn bucket_of_16_bits(value: u64, shifted: u64) -> usize {
+    let doubling = SHIFTS[(value >> SUB_BUCKET_BITS) as usize & 0xff];
+    let bucket = (shifted + u64::from(doubling)) * u64::from(HALF) + (value >> doubling);
     if bucket < BUCKETS as u64 {
         bucket as usize
     } else {

@@ -17,7 +17,8 @@ pub use lane::Lane;
 pub use open_calls::{MAX_OPEN_CALLS, OpenCalls};
 pub use records::{
     Accepted, Closed, EVENT_ACCEPTED, EVENT_CLOSED, EVENT_FUNCTION_CALL, EVENT_HOOKED_READ,
-    EVENT_READ_SYSCALL, EVENT_WRITE, FunctionCall, HookedRead, ReadSyscall, UNKNOWN_OFFSET, Write,
+    EVENT_HOOKED_READ_AND_SYSCALL, EVENT_READ_SYSCALL, EVENT_WRITE, FunctionCall, HookedRead,
+    ReadSyscall, UNKNOWN_OFFSET, Write,
 };
 pub use threads::{Connection, ConnectionKey, ConnectionSlot, MAX_THREADS, Target, Thread};
 
@@ -29,7 +30,8 @@ pub enum SpanKind {
     HookOverhead = 0,
     /// Hook entered to hook left.
     HookSpan = 1,
-    /// `read(2)` in the kernel, every call of a traced process.
+    /// `read(2)` in the kernel, every call of a traced process. The programs have those here that no hook
+    /// made; the agent adds the hooked ones.
     ReadSyscall = 2,
     /// `read(2)` in the kernel, the calls that a hook made.
     HookedReadSyscall = 3,

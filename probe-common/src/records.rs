@@ -12,6 +12,8 @@ pub const EVENT_CLOSED: u32 = 4;
 pub const EVENT_READ_SYSCALL: u32 = 5;
 /// [`FunctionCall::kind`].
 pub const EVENT_FUNCTION_CALL: u32 = 6;
+/// [`HookedRead::kind`]: the record stands for the `read(2)` inside, too, which has none of its own.
+pub const EVENT_HOOKED_READ_AND_SYSCALL: u32 = 7;
 
 /// Offset of a connection that was not seen from its start.
 pub const UNKNOWN_OFFSET: u64 = u64::MAX;
@@ -20,14 +22,12 @@ pub const UNKNOWN_OFFSET: u64 = u64::MAX;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct HookedRead {
-    /// [`EVENT_HOOKED_READ`].
+    /// [`EVENT_HOOKED_READ`] or [`EVENT_HOOKED_READ_AND_SYSCALL`].
     pub kind: u32,
     /// Arm of the process.
     pub arm: u32,
-    /// Process.
-    pub tgid: u32,
-    /// Thread.
-    pub tid: u32,
+    /// Process and thread, as `bpf_get_current_pid_tgid` has them.
+    pub pid_tgid: u64,
     /// The hook's identity of the connection.
     pub connection: u64,
     /// The site's first argument: descriptor (bits 0-31), rank of the matched keyword plus one
@@ -47,6 +47,41 @@ pub struct HookedRead {
     pub syscall_enter_ns: u64,
     /// `read(2)` left in the kernel; 0 without a kernel probe.
     pub syscall_exit_ns: u64,
+}
+
+impl HookedRead {
+    /// The record that its `read(2)` would have had, where it stands for that, too.
+    #[must_use]
+    pub const fn read_syscall(&self) -> Option<ReadSyscall> {
+        if self.kind != EVENT_HOOKED_READ_AND_SYSCALL {
+            return None;
+        }
+        Some(ReadSyscall {
+            kind: EVENT_READ_SYSCALL,
+            arm: self.arm,
+            tgid: (self.pid_tgid >> 32) as u32,
+            tid: self.tid(),
+            returned: self.returned,
+            enter_ns: self.syscall_enter_ns,
+            exit_ns: self.syscall_exit_ns,
+            fd: self.fd(),
+            reserved: 0,
+        })
+    }
+
+    /// Thread.
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation, reason = "the lower half is meant")]
+    pub const fn tid(&self) -> u32 {
+        self.pid_tgid as u32
+    }
+
+    /// Descriptor.
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation, reason = "the lower half is meant")]
+    pub const fn fd(&self) -> i32 {
+        self.call_word as i32
+    }
 }
 
 /// One call of the write family on a tracked connection.

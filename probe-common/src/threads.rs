@@ -4,6 +4,8 @@
 //! is two instructions, and into a hash table a call. What finds its slot taken by another is in a
 //! hash table behind.
 
+use crate::records::{EVENT_READ_SYSCALL, ReadSyscall};
+
 /// Threads that can be followed at once, besides those in slots.
 pub const MAX_THREADS: u32 = 1 << 14;
 /// Slots of threads.
@@ -28,8 +30,8 @@ pub struct Target {
     pub arm: u32,
     /// Whether other processes would have had this slot too; they are in the hash table.
     pub is_shared: u32,
-    /// Not used: slots are found by a shift.
-    pub reserved: u32,
+    /// Whether it has a hook loaded, whose site tells which reads are the hook's.
+    pub has_hook: u32,
 }
 
 impl Target {
@@ -46,7 +48,8 @@ impl Target {
 pub const IDLE: u32 = 0;
 /// [`Thread::state`]: inside `read(2)`.
 pub const IN_READ: u32 = 1;
-/// [`Thread::state`]: `read(2)` has returned; its span waits for the hook's site.
+/// [`Thread::state`]: `read(2)` has returned; its span waits for the hook's site. If no site claims it, the
+/// thread's next read, tracked write or end adds it to the others that no hook made; or the agent does.
 pub const READ_DONE: u32 = 2;
 /// [`Thread::state`]: inside a write on a tracked connection.
 pub const IN_WRITE: u32 = 3;
@@ -55,10 +58,9 @@ pub const IN_WRITE: u32 = 3;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Thread {
-    /// The thread; 0 in an empty slot.
-    pub tid: u32,
-    /// Process: the number of a thread that has ended may be given to one of another process.
-    pub tgid: u32,
+    /// Process and thread, as `bpf_get_current_pid_tgid` has them; 0 in an empty slot. The number of a thread
+    /// that has ended may be given to one of another process.
+    pub pid_tgid: u64,
     /// One of the constants above.
     pub state: u32,
     /// Arm of the process.
@@ -80,12 +82,21 @@ pub struct Thread {
 }
 
 impl Thread {
-    /// Whether a thread is inside a syscall that is being timed.
+    /// The thread.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "eBPF programs are one function each")]
+    #[allow(clippy::cast_possible_truncation, reason = "the lower half is meant")]
+    #[must_use]
+    pub const fn tid(&self) -> u32 {
+        self.pid_tgid as u32
+    }
+
+    /// Its process.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "eBPF programs are one function each")]
     #[must_use]
-    pub const fn is_busy(&self) -> bool {
-        matches!(self.state, IN_READ | IN_WRITE)
+    pub const fn tgid(&self) -> u32 {
+        (self.pid_tgid >> 32) as u32
     }
 
     /// The slot of a thread.
@@ -94,6 +105,24 @@ impl Thread {
     #[must_use]
     pub const fn slot_of(tid: u32) -> u32 {
         tid & (THREAD_SLOTS - 1)
+    }
+
+    /// The record of the `read(2)` that has returned.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "eBPF programs are one function each")]
+    #[must_use]
+    pub const fn read_syscall(&self) -> ReadSyscall {
+        ReadSyscall {
+            kind: EVENT_READ_SYSCALL,
+            arm: self.arm,
+            tgid: self.tgid(),
+            tid: self.tid(),
+            returned: self.returned,
+            enter_ns: self.enter_ns,
+            exit_ns: self.exit_ns,
+            fd: self.fd,
+            reserved: 0,
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::maps::{
 };
 use crate::own_stack::keep_to_own_stack;
 use crate::tally::Tally;
-use crate::targets::{Current, arm_of, current};
+use crate::targets::{Current, Traced, current, observed};
 
 /// What differs between architectures: where a call leaves its return address, and what the kernel
 /// puts in its place.
@@ -97,13 +97,13 @@ fn is_tail_call(regs: *const pt_regs) -> bool {
 /// The open calls of the thread that runs, if its process is traced.
 #[inline(always)]
 fn calls_of(current: Current, arm: u32) -> Option<&'static mut OpenCalls> {
-    let Some(calls) = open_calls(current.tid) else {
+    let Some(calls) = open_calls(current.tid()) else {
         return follow_calls(current, arm);
     };
-    if calls.tgid != current.tgid {
+    if calls.tgid != current.tgid() {
         // The number was another thread's, whose end was not seen.
         count_many(calls.arm, Counter::FunctionThreadEnded, calls.depth());
-        calls.reset(current.tgid, arm);
+        calls.reset(current.tgid(), arm);
     }
     Some(calls)
 }
@@ -112,7 +112,7 @@ fn calls_of(current: Current, arm: u32) -> Option<&'static mut OpenCalls> {
 pub fn function_entry(ctx: ProbeContext) -> u32 {
     keep_to_own_stack(&ctx);
     let current = current();
-    let Some(arm) = arm_of(current.tgid) else {
+    let Some(arm) = observed(current.tgid()).map(Traced::arm) else {
         count_hit_of_other();
         return 0;
     };
@@ -138,8 +138,8 @@ pub fn function_return(ctx: RetProbeContext) -> u32 {
     let now_ns = now_ns();
     keep_to_own_stack(&ctx);
     let current = current();
-    if let Some(calls) = open_calls(current.tid)
-        && calls.tgid == current.tgid
+    if let Some(calls) = open_calls(current.tid())
+        && calls.tgid == current.tgid()
     {
         let arm = calls.arm;
         let stack_pointer = arch::stack_pointer(ctx.regs) - arch::RETURN_ADDRESS_BYTES;
@@ -150,8 +150,8 @@ pub fn function_return(ctx: RetProbeContext) -> u32 {
             let call = FunctionCall {
                 kind: EVENT_FUNCTION_CALL,
                 arm,
-                tgid: current.tgid,
-                tid: current.tid,
+                tgid: current.tgid(),
+                tid: current.tid(),
                 enter_ns: call.enter_ns,
                 exit_ns: now_ns,
             };
@@ -163,7 +163,7 @@ pub fn function_return(ctx: RetProbeContext) -> u32 {
             return 0;
         }
     }
-    if let Some(arm) = arm_of(current.tgid) {
+    if let Some(arm) = observed(current.tgid()).map(Traced::arm) {
         count(arm, Counter::FunctionHits);
         count(arm, Counter::FunctionReturnAlone);
     }
@@ -173,7 +173,7 @@ pub fn function_return(ctx: RetProbeContext) -> u32 {
 /// A thread ends: its number may be given to another.
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
 pub fn function_thread_exit(_ctx: RawTracePointContext) -> i32 {
-    end_calls(current().tid);
+    end_calls(current().tid());
     0
 }
 

@@ -21,6 +21,7 @@
     reason = "registers are 64 bits wide, whatever they hold"
 )]
 
+mod arguments;
 mod bare;
 mod clock;
 mod connections;

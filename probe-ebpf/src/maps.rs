@@ -8,9 +8,12 @@ use core::arch::asm;
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
-use probe_common::lane::{BATCH_WORDS, Gathered};
+use probe_common::lane::{BATCH_WORDS, GATHERED, Gathered, NOT_WANTED};
 use probe_common::layout::{BUCKETS, Spans, bucket_of};
-use probe_common::{Counter, Counters, Lane, MAX_ARMS, OpenCalls, SpanKind};
+use probe_common::{
+    Accepted, Closed, Counter, Counters, FunctionCall, HookedRead, Lane, MAX_ARMS, OpenCalls,
+    ReadSyscall, SpanKind, Write,
+};
 
 use crate::tally::Tally;
 use crate::targets::{Current, is_observing};
@@ -42,13 +45,9 @@ static HITS_OF_OTHERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static RECORDS: RingBuf = RingBuf::with_byte_size(1 << 16, 0);
 
-/// Whether records are asked for. Set by the loader.
+/// What becomes of records: one of [`probe_common::lane`]'s constants. Set by the loader.
 #[unsafe(no_mangle)]
-static WANT_RECORDS: u8 = 0;
-
-/// Whether threads gather records before they write them. Set by the loader.
-#[unsafe(no_mangle)]
-static GATHER: u8 = 0;
+static RECORDS_ARE: u8 = NOT_WANTED;
 
 /// Whether records of every `read(2)` are asked for too, and not only of hooked ones. Set by the
 /// loader.
@@ -59,7 +58,7 @@ static WANT_READ_RECORDS: u8 = 0;
 #[unsafe(no_mangle)]
 static WAKE_AT_BYTES: u64 = u64::MAX;
 
-/// Records of a lane, or of an arm and CPU, from one look at the unread bytes to the next, less one: a mask. Looking
+/// Spans in the records of an arm and CPU, or of a lane, from one look at the unread bytes to the next, less one: a mask. Looking
 /// at each record would have all CPUs and the reader pass one cache line around.
 #[unsafe(no_mangle)]
 static LOOK_MASK: u64 = 31;
@@ -96,9 +95,9 @@ pub fn open_calls(tid: u32) -> Option<&'static mut OpenCalls> {
 /// Starts to follow the calls of a thread. `None` when the table is full.
 #[inline(always)]
 pub fn follow_calls(current: Current, arm: u32) -> Option<&'static mut OpenCalls> {
-    OPEN_CALLS.insert(current.tid, NO_CALLS.get(0)?, 0).ok()?;
-    let calls = open_calls(current.tid)?;
-    calls.reset(current.tgid, arm);
+    OPEN_CALLS.insert(current.tid(), NO_CALLS.get(0)?, 0).ok()?;
+    let calls = open_calls(current.tid())?;
+    calls.reset(current.tgid(), arm);
     Some(calls)
 }
 
@@ -108,27 +107,30 @@ pub fn forget_calls(tid: u32) {
     let _ = OPEN_CALLS.remove(tid);
 }
 
-/// Raises a counter of an arm. Returns what it was on this CPU.
+/// Raises a counter of an arm by so much. Returns what it was on this CPU.
 #[inline(always)]
-pub fn count(arm: u32, counter: Counter) -> u64 {
+pub fn raise(arm: u32, counter: Counter, amount: u64) -> u64 {
     let Some(counters) = COUNTERS.get_ptr_mut(arm) else {
         return 0;
     };
     // SAFETY: the verifier has seen the null check; other writers use atomic instructions too.
     let cell = unsafe { (*counters).cell(counter) };
     let before = *cell;
-    add(cell, 1);
+    add(cell, amount);
     before
 }
 
-/// Raises a counter of an arm by more than one.
+/// Raises a counter of an arm by one.
+#[inline(always)]
+pub fn count(arm: u32, counter: Counter) {
+    raise(arm, counter, 1);
+}
+
+/// Raises a counter of an arm, if there is something to add.
 #[inline(always)]
 pub fn count_many(arm: u32, counter: Counter, amount: u64) {
-    if amount > 0
-        && let Some(counters) = COUNTERS.get_ptr_mut(arm)
-    {
-        // SAFETY: as in `count`.
-        add(unsafe { (*counters).cell(counter) }, amount);
+    if amount > 0 {
+        raise(arm, counter, amount);
     }
 }
 
@@ -138,7 +140,7 @@ pub fn count_hit_of_other() {
     if is_observing()
         && let Some(hits) = HITS_OF_OTHERS.get_ptr_mut(0)
     {
-        // SAFETY: as in `count`.
+        // SAFETY: as in `raise`.
         add(unsafe { &mut *hits }, 1);
     }
 }
@@ -157,10 +159,10 @@ pub fn add_span(arm: u32, kind: SpanKind, span_ns: u64) {
     };
     let bucket = bucket(span_ns);
     if bucket < BUCKETS {
-        // SAFETY: as in `count`.
+        // SAFETY: as in `raise`.
         add(unsafe { &mut (*spans).buckets[bucket] }, 1);
     }
-    // SAFETY: as in `count`.
+    // SAFETY: as in `raise`.
     add(unsafe { &mut (*spans).sum_ns }, span_ns);
 }
 
@@ -173,75 +175,105 @@ pub enum Recorded {
     RingFull,
 }
 
-/// Writes a record if records are asked for. `None` where the thread gathers them: what becomes of them is
-/// counted when they are written.
+/// Writes a record if records are asked for; `spans` says of how many spans it is, by kind. `None` where the
+/// thread gathers records: what becomes of them is counted when they are written.
+///
+/// `fill` sets every field of the record in its place: on the way there it would take a stack that is twice as
+/// large, and twice as many instructions.
 #[inline(always)]
-pub fn gather<T: Copy + 'static>(tally: &mut Tally, kind: Gathered, record: T) -> Option<Recorded> {
-    if setting(&raw const WANT_RECORDS) == 0 {
-        return Some(Recorded::Yes);
+pub fn gather<T: Plain>(
+    tally: &mut Tally,
+    spans: [u64; Gathered::COUNT],
+    fill: impl Fn(&mut T),
+) -> Option<Recorded> {
+    match setting(&raw const RECORDS_ARE) {
+        NOT_WANTED => Some(Recorded::Yes),
+        GATHERED if let Some(lane) = tally.lane() => {
+            add_to_batch(lane, spans, fill);
+            None
+        }
+        _ => Some(write(tally, spans.iter().sum(), fill)),
     }
-    if setting(&raw const GATHER) != 0
-        && let Some(lane) = tally.lane()
-    {
-        add_to_batch(lane, kind, record);
-        return None;
-    }
-    Some(write(tally, record))
 }
 
+/// Types that any bytes are a valid value of, with no bytes in between that are nobody's.
+pub trait Plain: Copy + 'static {}
+impl Plain for HookedRead {}
+impl Plain for ReadSyscall {}
+impl Plain for Write {}
+impl Plain for Accepted {}
+impl Plain for Closed {}
+impl Plain for FunctionCall {}
+
 #[inline(always)]
-fn add_to_batch<T: Copy>(lane: &mut Lane, kind: Gathered, record: T) {
+fn add_to_batch<T: Plain>(lane: &mut Lane, spans: [u64; Gathered::COUNT], fill: impl Fn(&mut T)) {
     const {
         assert!(size_of::<T>().is_multiple_of(8) && align_of::<T>() <= 8);
     }
     let words = size_of::<T>() / 8;
     if lane.batch.used as usize > BATCH_WORDS - words {
-        // Looking at what is unread is nothing beside writing so much.
-        let flags = wake_up(0);
-        let gathered = lane.batch.words.get(..lane.batch.used as usize);
-        let is_written =
-            gathered.is_some_and(|words| RECORDS.output::<[u64]>(words, flags).is_ok());
-        lane.settle_batch(is_written);
+        write_batch(lane);
     }
     let used = lane.batch.used as usize;
     if used <= BATCH_WORDS - words {
         let to = lane.batch.words.as_mut_ptr().wrapping_add(used);
-        // SAFETY: there is room for the record, and words are aligned as it is.
-        unsafe { to.cast::<T>().write(record) };
+        // SAFETY: there is room for the record, words are aligned as it is, and any bytes are a record.
+        fill(unsafe { &mut *to.cast() });
         lane.batch.used = (used + words) as u64;
-        lane.batch.records[kind as usize] += 1;
+        for (sum, count) in lane.batch.spans.iter_mut().zip(spans) {
+            *sum += count;
+        }
     }
 }
 
-/// Writes a record if records are asked for.
 #[inline(always)]
-pub fn record<T: Copy + 'static>(tally: &mut Tally, record: T) -> Recorded {
-    if setting(&raw const WANT_RECORDS) == 0 {
+fn write_batch(lane: &mut Lane) {
+    // Looking at what is unread is nothing beside writing so much.
+    let flags = wake_up();
+    let gathered = lane.batch.words.get(..lane.batch.used as usize);
+    let is_written = gathered.is_some_and(|words| RECORDS.output::<[u64]>(words, flags).is_ok());
+    lane.settle_batch(is_written);
+}
+
+/// Writes a record of one span if records are asked for.
+#[inline(always)]
+pub fn record<T: Plain>(tally: &mut Tally, record: T) -> Recorded {
+    if setting(&raw const RECORDS_ARE) == NOT_WANTED {
         return Recorded::Yes;
     }
-    write(tally, record)
+    write(tally, 1, |to| *to = record)
 }
 
 #[inline(always)]
-fn write<T: Copy + 'static>(tally: &mut Tally, record: T) -> Recorded {
+fn write<T: Plain>(tally: &mut Tally, spans: u64, fill: impl Fn(&mut T)) -> Recorded {
     match RECORDS.reserve::<T>(0) {
         Some(mut entry) => {
-            entry.write(record);
-            entry.submit(wake_up(tally.count(Counter::RecordsWritten)));
+            // SAFETY: it is memory of the ring buffer's, and any bytes are a record.
+            fill(unsafe { entry.assume_init_mut() });
+            let written = tally.add(Counter::RecordsWritten, spans);
+            entry.submit(wake_up_after(written, spans));
             Recorded::Yes
         }
         None => Recorded::RingFull,
     }
 }
 
-/// Whether the next record wakes the reader. A wake-up costs more than a record, so there is one only
-/// when enough is unread, which is looked at now and then. What stays below that, the reader finds
+/// Whether a record of so many spans, behind those of `written` others, wakes the reader. A wake-up costs more than a record, so there is
+/// one only when enough is unread, which is looked at now and then. What stays below that, the reader finds
 /// by its own clock.
 #[inline(always)]
-fn wake_up(written: u64) -> u64 {
-    if written & setting(&raw const LOOK_MASK) == 0
-        && RECORDS.query(BPF_RB_AVAIL_DATA) >= setting(&raw const WAKE_AT_BYTES)
-    {
+fn wake_up_after(written: u64, spans: u64) -> u64 {
+    if written & setting(&raw const LOOK_MASK) < spans {
+        wake_up()
+    } else {
+        BPF_RB_NO_WAKEUP
+    }
+}
+
+/// Whether to wake the reader now.
+#[inline(always)]
+fn wake_up() -> u64 {
+    if RECORDS.query(BPF_RB_AVAIL_DATA) >= setting(&raw const WAKE_AT_BYTES) {
         BPF_RB_FORCE_WAKEUP
     } else {
         BPF_RB_NO_WAKEUP

@@ -4,113 +4,178 @@
 use aya_ebpf::macros::uprobe;
 use aya_ebpf::programs::ProbeContext;
 use aya_log_ebpf::warn;
-use probe_common::lane::Gathered;
 use probe_common::threads::{IDLE, READ_DONE};
 use probe_common::{
     Accepted, Closed, Connection, ConnectionKey, Counter, EVENT_ACCEPTED, EVENT_CLOSED,
-    EVENT_HOOKED_READ, HookedRead, SpanKind, Thread, UNKNOWN_OFFSET,
+    EVENT_HOOKED_READ, EVENT_HOOKED_READ_AND_SYSCALL, HookedRead, SpanKind, Thread, UNKNOWN_OFFSET,
 };
 
+use crate::arguments::argument;
 use crate::clock::now_ns;
 use crate::connections::{self, connection};
-use crate::maps::{Recorded, count_hit_of_other, gather, have_kernel_pair, record};
+use crate::maps::{
+    Recorded, count_hit_of_other, gather, have_kernel_pair, record, want_read_records,
+};
 use crate::own_stack::keep_to_own_stack;
-use crate::tally::Tally;
-use crate::targets::{Current, arm_of, current};
+use crate::spans::{record_read, settle_read};
+use crate::tally::{Tally, lane_of_thread};
+use crate::targets::{Current, Traced, current, observed};
 use crate::threads::thread;
 
 /// `readhook:read_done`: a hooked read is about to return.
 #[uprobe]
 pub fn read_done(ctx: ProbeContext) -> u32 {
     keep_to_own_stack(&ctx);
-    let _ = on_read_done(&ctx);
+    let current = current();
+    let Some(target) = observed(current.tgid()) else {
+        count_hit_of_other();
+        return 0;
+    };
+    let call = Call {
+        ctx: &ctx,
+        current,
+        arm: target.arm(),
+    };
+    // Two copies of what follows, so that it need not ask again and again where to add things up.
+    let thread = thread(current);
+    let outcome = match thread.as_deref().and_then(lane_of_thread) {
+        Some(lane) => on_read_done(&call, Tally::in_lane(call.arm, lane), thread),
+        None => on_read_done(&call, Tally::of_cpu(call.arm), thread),
+    };
+    if outcome == Some(Outcome::FirstDropped) {
+        warn!(
+            &ctx,
+            "ring buffer full: records of hooked reads of arm {} are being dropped", call.arm
+        );
+    }
     0
 }
 
+/// A call of the hooked read, as its site has it.
+struct Call<'c> {
+    ctx: &'c ProbeContext,
+    current: Current,
+    arm: u32,
+}
+
+impl Call<'_> {
+    /// See [`HookedRead::call_word`].
+    #[inline(always)]
+    fn word(&self) -> u64 {
+        argument(self.ctx, 0)
+    }
+
+    #[inline(always)]
+    fn returned(&self) -> i64 {
+        argument(self.ctx, 1) as i64
+    }
+
+    #[inline(always)]
+    fn enter_ns(&self) -> u64 {
+        argument(self.ctx, 2)
+    }
+
+    #[inline(always)]
+    fn inner_exit_ns(&self) -> u64 {
+        argument(self.ctx, 3)
+    }
+
+    #[inline(always)]
+    fn exit_ns(&self) -> u64 {
+        argument(self.ctx, 4)
+    }
+
+    /// The hook's identity of it.
+    #[inline(always)]
+    fn connection(&self) -> u64 {
+        argument(self.ctx, 5)
+    }
+
+    /// The kernel pair brackets `read(2)` alone.
+    #[inline(always)]
+    fn is_read(&self) -> bool {
+        (self.word() >> 48) as u8 == 0
+    }
+}
+
+/// What is worth a word to the agent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// The first record of an arm that was dropped, or of a CPU.
+    FirstDropped,
+}
+
 #[inline(always)]
-fn on_read_done(ctx: &ProbeContext) -> Option<()> {
-    let current = current();
-    let Some(arm) = arm_of(current.tgid) else {
-        count_hit_of_other();
-        return None;
-    };
-    let thread = followed(current);
-    let mut tally = tally(arm, thread.as_deref());
+fn on_read_done(call: &Call<'_>, mut tally: Tally, thread: Option<&mut Thread>) -> Option<Outcome> {
     tally.count(Counter::SiteHits);
-    let mut read = HookedRead {
-        kind: EVENT_HOOKED_READ,
-        arm,
-        tgid: current.tgid,
-        tid: current.tid,
-        call_word: ctx.arg(0)?,
-        returned: ctx.arg(1)?,
-        enter_ns: ctx.arg(2)?,
-        inner_exit_ns: ctx.arg(3)?,
-        exit_ns: ctx.arg(4)?,
-        connection: ctx.arg(5)?,
-        ..HookedRead::default()
-    };
     // Before anything that can fail: offsets stay right when records are lost.
-    read.first_byte = advance(&mut tally, &read);
-    // The kernel pair brackets `read(2)` alone.
-    let is_read = (read.call_word >> 48) as u8 == 0;
-    if is_read && have_kernel_pair() && !pair(&mut read, thread) {
-        tally.count(Counter::SiteUnpaired);
-        return None;
+    let first_byte = advance(&mut tally, call);
+    let mut syscall = None;
+    if call.is_read() && have_kernel_pair() {
+        syscall = claim(&mut tally, call, thread);
+        if syscall.is_none() {
+            tally.count(Counter::SiteUnpaired);
+            return None;
+        }
     }
-    add_spans(&mut tally, &read);
-    let outcome = match gather(&mut tally, Gathered::HookedReads, read)? {
-        Recorded::Yes => Counter::SiteRecorded,
-        Recorded::RingFull => Counter::SiteRingFull,
-    };
-    if tally.count(outcome) == 0 && outcome == Counter::SiteRingFull {
-        warn!(
-            ctx,
-            "ring buffer full: records of hooked reads of arm {} are being dropped", arm
-        );
-    }
-    Some(())
-}
-
-/// What is known of the thread that runs; `None` when it is not followed.
-#[inline(always)]
-fn followed(current: Current) -> Option<&'static mut Thread> {
-    thread(current.tid).filter(|thread| thread.tgid == current.tgid)
-}
-
-#[inline(always)]
-fn tally(arm: u32, thread: Option<&Thread>) -> Tally {
-    match thread {
-        Some(thread) => Tally::of(arm, thread),
-        None => Tally::of_cpu(arm),
-    }
-}
-
-#[inline(always)]
-fn add_spans(tally: &mut Tally, read: &HookedRead) {
-    let hook_ns = read.exit_ns.wrapping_sub(read.enter_ns);
-    tally.add_span(SpanKind::HookSpan, hook_ns);
-    let overhead_ns = read.exit_ns.wrapping_sub(read.inner_exit_ns);
+    let exit_ns = call.exit_ns();
+    tally.add_span(SpanKind::HookSpan, exit_ns.wrapping_sub(call.enter_ns()));
+    let overhead_ns = exit_ns.wrapping_sub(call.inner_exit_ns());
     tally.add_span(SpanKind::HookOverhead, overhead_ns);
-    if read.syscall_exit_ns != 0 {
-        let syscall_ns = read.syscall_exit_ns.wrapping_sub(read.syscall_enter_ns);
-        tally.add_span(SpanKind::HookedReadSyscall, syscall_ns);
+    let mut stands_for_both = false;
+    if let Some(read) = syscall {
+        tally.add_span(SpanKind::HookedReadSyscall, read.exit_ns - read.enter_ns);
+        // In what the C library makes of an error, the kernel's number of it is lost.
+        stands_for_both = want_read_records() && read.returned == call.returned();
+        if !stands_for_both {
+            record_read(&mut tally, read);
+        }
     }
+    let spans = [u64::from(stands_for_both), 1, 0];
+    let recorded = gather(&mut tally, spans, |record: &mut HookedRead| {
+        record.kind = if stands_for_both {
+            EVENT_HOOKED_READ_AND_SYSCALL
+        } else {
+            EVENT_HOOKED_READ
+        };
+        record.arm = call.arm;
+        record.pid_tgid = call.current.pid_tgid;
+        record.connection = call.connection();
+        record.call_word = call.word();
+        record.first_byte = first_byte;
+        record.returned = call.returned();
+        record.enter_ns = call.enter_ns();
+        record.inner_exit_ns = call.inner_exit_ns();
+        record.exit_ns = call.exit_ns();
+        let (enter_ns, exit_ns) = syscall.map_or((0, 0), |read| (read.enter_ns, read.exit_ns));
+        record.syscall_enter_ns = enter_ns;
+        record.syscall_exit_ns = exit_ns;
+    })?;
+    let (of_site, of_read) = match recorded {
+        Recorded::Yes => (Counter::SiteRecorded, Counter::ReadRecorded),
+        Recorded::RingFull => (Counter::SiteRingFull, Counter::ReadRingFull),
+    };
+    if stands_for_both {
+        tally.count(of_read);
+    }
+    let is_first = tally.count(of_site) == 0;
+    (is_first && recorded == Recorded::RingFull).then_some(Outcome::FirstDropped)
 }
 
 /// The offset in its connection of the first byte that this read returned; moves the connection on
 /// behind the last.
 #[inline(always)]
-fn advance(tally: &mut Tally, read: &HookedRead) -> u64 {
+fn advance(tally: &mut Tally, call: &Call<'_>) -> u64 {
     let key = ConnectionKey {
-        tgid: read.tgid,
-        fd: read.call_word as i32,
+        tgid: call.current.tgid(),
+        fd: call.word() as i32,
     };
     match connection(key) {
-        Some(connection) if connection.identity == read.connection => {
+        Some(connection) if connection.identity == call.connection() => {
             let first_byte = connection.received;
-            if read.returned > 0 && first_byte != UNKNOWN_OFFSET {
-                connection.received = first_byte + read.returned as u64;
+            let returned = call.returned();
+            if returned > 0 && first_byte != UNKNOWN_OFFSET {
+                connection.received = first_byte + returned as u64;
             }
             first_byte
         }
@@ -118,7 +183,7 @@ fn advance(tally: &mut Tally, read: &HookedRead) -> u64 {
             // Accepted before the probes were attached, or when the table was full.
             tally.count(Counter::SiteConnectionUnknown);
             let connection = Connection {
-                identity: read.connection,
+                identity: call.connection(),
                 received: UNKNOWN_OFFSET,
             };
             if !connections::insert(key, connection) {
@@ -129,28 +194,37 @@ fn advance(tally: &mut Tally, read: &HookedRead) -> u64 {
     }
 }
 
-/// Completes a read with the syscall span of its thread. The span must be of the same descriptor
-/// and result, and lie within what the hook timed.
+/// The `read(2)` that the hook has made: that of its thread that waits for a site. It must be of the same
+/// descriptor and result, and lie within what the hook timed.
 #[inline(always)]
-fn pair(read: &mut HookedRead, thread: Option<&mut Thread>) -> bool {
-    let Some(span) = thread else {
-        return false;
-    };
-    if span.state != READ_DONE {
-        return false;
-    }
+fn claim<'t>(
+    tally: &mut Tally,
+    call: &Call<'_>,
+    thread: Option<&'t mut Thread>,
+) -> Option<&'t Thread> {
+    let span = thread.filter(|thread| thread.state == READ_DONE)?;
     span.state = IDLE;
     // The C library turns the kernel's -errno into -1.
-    let same_result = span.returned == read.returned || (span.returned < 0 && read.returned == -1);
-    let fits = same_result
-        && span.fd == read.call_word as i32
-        && span.enter_ns >= read.enter_ns
-        && span.exit_ns <= read.inner_exit_ns;
-    if fits {
-        read.syscall_enter_ns = span.enter_ns;
-        read.syscall_exit_ns = span.exit_ns;
+    let returned = call.returned();
+    let same_result = span.returned == returned || (span.returned < 0 && returned == -1);
+    if same_result
+        && span.fd == call.word() as i32
+        && span.enter_ns >= call.enter_ns()
+        && span.exit_ns <= call.inner_exit_ns()
+    {
+        return Some(span);
     }
-    fits
+    settle_read(tally, span);
+    None
+}
+
+/// Where what a site does is added up.
+#[inline(always)]
+fn tally(current: Current, target: Traced) -> Tally {
+    match thread(current) {
+        Some(thread) => Tally::of(thread),
+        None => Tally::of_cpu(target.arm()),
+    }
 }
 
 /// `readhook:accepted`: a connection was accepted and marked.
@@ -164,9 +238,10 @@ pub fn accepted(ctx: ProbeContext) -> u32 {
 #[inline(always)]
 fn on_accepted(ctx: &ProbeContext) -> Option<()> {
     let current = current();
-    let tgid = current.tgid;
-    let arm = arm_of(tgid)?;
-    let mut tally = tally(arm, followed(current).as_deref());
+    let tgid = current.tgid();
+    let target = observed(tgid)?;
+    let arm = target.arm();
+    let mut tally = tally(current, target);
     tally.count(Counter::AcceptedHits);
     let accepted = Accepted {
         kind: EVENT_ACCEPTED,
@@ -214,9 +289,10 @@ pub fn closed(ctx: ProbeContext) -> u32 {
 #[inline(always)]
 fn on_closed(ctx: &ProbeContext) -> Option<()> {
     let current = current();
-    let tgid = current.tgid;
-    let arm = arm_of(tgid)?;
-    let mut tally = tally(arm, followed(current).as_deref());
+    let tgid = current.tgid();
+    let target = observed(tgid)?;
+    let arm = target.arm();
+    let mut tally = tally(current, target);
     tally.count(Counter::ClosedHits);
     let fd = ctx.arg(0)?;
     let key = ConnectionKey { tgid, fd };

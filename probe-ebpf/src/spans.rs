@@ -4,16 +4,14 @@ use aya_ebpf::EbpfContext;
 use aya_log_ebpf::warn;
 use probe_common::lane::Gathered;
 use probe_common::threads::{IDLE, IN_READ, IN_WRITE, READ_DONE};
-use probe_common::{
-    ConnectionKey, Counter, EVENT_READ_SYSCALL, EVENT_WRITE, ReadSyscall, SpanKind, Thread, Write,
-};
+use probe_common::{ConnectionKey, Counter, EVENT_WRITE, SpanKind, Thread, Write};
 
 use crate::clock::now_ns;
 use crate::connections::connection;
 use crate::maps::{Recorded, count, gather, want_read_records};
 use crate::tally::Tally;
-use crate::targets::{Current, arm_of, current, is_observing, target};
-use crate::threads::{follow, follow_anew, forget, thread};
+use crate::targets::{Current, current, is_observing, observed, target};
+use crate::threads::{follow, follow_anew, forget, of_number, thread};
 
 /// The counters of a syscall.
 struct Syscall {
@@ -38,8 +36,12 @@ const WRITE: Syscall = Syscall {
 #[inline(always)]
 pub fn read_enter(fd: i32) {
     let current = current();
-    if let Some(arm) = arm_of(current.tgid) {
-        enter(&READ, current, arm, fd, 0);
+    if let Some(target) = observed(current.tgid())
+        && let Some(thread) = enter(&READ, current, || target.arm())
+    {
+        thread.fd = fd;
+        // Last of all, so that the span is the syscall's.
+        thread.enter_ns = now_ns();
     }
 }
 
@@ -47,100 +49,126 @@ pub fn read_enter(fd: i32) {
 #[inline(always)]
 pub fn write_enter(fd: i32) {
     let current = current();
-    let Some(arm) = arm_of(current.tgid) else {
+    let Some(target) = observed(current.tgid()) else {
         return;
     };
     let key = ConnectionKey {
-        tgid: current.tgid,
+        tgid: current.tgid(),
         fd,
     };
-    if let Some(connection) = connection(key) {
-        enter(&WRITE, current, arm, fd, connection.identity);
-    }
-}
-
-#[inline(always)]
-fn enter(syscall: &Syscall, current: Current, arm: u32, fd: i32, connection: u64) {
-    let followed = thread(current.tid);
-    if let Some(thread) = &followed
-        && thread.is_busy()
+    if let Some(connection) = connection(key)
+        && let Some(thread) = enter(&WRITE, current, || target.arm())
     {
-        // The exit was not seen: the thread entered again.
-        let entry_alone = if thread.state == IN_READ {
-            Counter::ReadEntryAlone
-        } else {
-            Counter::WriteEntryAlone
-        };
-        Tally::of(thread.arm, thread).count(entry_alone);
+        thread.connection = connection.identity;
+        thread.enter_ns = now_ns();
     }
-    let Some(thread) = followed.or_else(|| follow(current, arm)) else {
-        count(arm, syscall.table_full);
-        if syscall.state == IN_WRITE {
-            count(arm, syscall.hits);
-        } // the exit of a read will be counted, as one without entry
-        return;
-    };
-    if thread.tgid != current.tgid {
-        follow_anew(thread, current, arm);
-    }
-    Tally::of(arm, thread).count(syscall.hits);
-    thread.state = syscall.state;
-    thread.fd = fd;
-    thread.connection = connection;
-    // Last of all, so that the span is the syscall's.
-    thread.enter_ns = now_ns();
 }
 
-/// A thread leaves `read(2)`.
+/// Counts the entry, and notes what the thread is doing now. `None` where it cannot be followed.
+#[inline(always)]
+fn enter(
+    syscall: &Syscall,
+    current: Current,
+    arm: impl Fn() -> u32,
+) -> Option<&'static mut Thread> {
+    let Some(thread) = idle(current, &arm) else {
+        count(arm(), syscall.table_full);
+        if syscall.state == IN_WRITE {
+            count(arm(), syscall.hits);
+        } // the exit of a read will be counted, as one without entry
+        return None;
+    };
+    Tally::of(thread).count(syscall.hits);
+    thread.state = syscall.state;
+    Some(thread)
+}
+
+/// The thread that runs, with nothing open. `None` when the table is full.
+#[inline(always)]
+fn idle(current: Current, arm: impl Fn() -> u32) -> Option<&'static mut Thread> {
+    let Some(thread) = thread(current) else {
+        return begin(current, arm());
+    };
+    if thread.state != IDLE {
+        end_what_was_open(thread);
+    }
+    Some(thread)
+}
+
+/// Begins to follow the thread that runs. `None` when the table is full.
+#[inline(always)]
+fn begin(current: Current, arm: u32) -> Option<&'static mut Thread> {
+    let Some(thread) = of_number(current.tid()) else {
+        return follow(current, arm);
+    };
+    end_what_was_open(thread);
+    follow_anew(thread, current, arm);
+    Some(thread)
+}
+
+/// A thread does something else, or ends: of what it was doing, no more will be seen.
+#[inline(always)]
+fn end_what_was_open(thread: &mut Thread) {
+    let mut tally = Tally::of(thread);
+    match thread.state {
+        // The exit was not seen.
+        IN_READ => _ = tally.count(Counter::ReadEntryAlone),
+        IN_WRITE => _ = tally.count(Counter::WriteEntryAlone),
+        READ_DONE => settle_read(&mut tally, thread),
+        _ => {}
+    }
+    thread.state = IDLE;
+}
+
+/// A thread leaves `read(2)`. Whether a hook had called it, only the hook's site will tell.
 #[inline(always)]
 pub fn read_exit(returned: i64) {
     let current = current();
     // First of all for a traced process, and not at all for others: their system calls come here too.
-    let Some(arm) = target(current.tgid) else {
+    let Some(target) = target(current.tgid()) else {
         return;
     };
     let now_ns = now_ns();
-    match thread(current.tid) {
-        Some(thread) if thread.state == IN_READ && thread.tgid == current.tgid => {
+    match thread(current) {
+        Some(thread) if thread.state == IN_READ => {
             thread.state = READ_DONE;
             thread.exit_ns = now_ns;
             thread.returned = returned;
-            let mut tally = Tally::of(arm, thread);
-            tally.add_span(SpanKind::ReadSyscall, now_ns - thread.enter_ns);
-            let outcome = match record_read(&mut tally, current, thread) {
-                Some(Recorded::Yes) => Counter::ReadRecorded,
-                Some(Recorded::RingFull) => Counter::ReadRingFull,
-                None => return,
-            };
-            tally.count(outcome);
+            if !target.has_hook() {
+                end_what_was_open(thread);
+            }
         }
         _ => {
             if is_observing() {
-                count(arm, Counter::ReadHits);
-                count(arm, Counter::ReadExitAlone);
+                count(target.arm(), Counter::ReadHits);
+                count(target.arm(), Counter::ReadExitAlone);
             }
         }
     }
 }
 
-/// Writes a record of a `read(2)` that has ended, if such are asked for.
+/// Adds a `read(2)` that has returned to those that no hook made.
 #[inline(always)]
-fn record_read(tally: &mut Tally, current: Current, read: &Thread) -> Option<Recorded> {
-    if !want_read_records() {
-        return Some(Recorded::Yes);
-    }
-    let record_of_read = ReadSyscall {
-        kind: EVENT_READ_SYSCALL,
-        arm: read.arm,
-        tgid: current.tgid,
-        tid: current.tid,
-        returned: read.returned,
-        enter_ns: read.enter_ns,
-        exit_ns: read.exit_ns,
-        fd: read.fd,
-        reserved: 0,
+pub fn settle_read(tally: &mut Tally, read: &Thread) {
+    tally.add_span(SpanKind::ReadSyscall, read.exit_ns - read.enter_ns);
+    record_read(tally, read);
+}
+
+/// Counts a `read(2)` that has returned, and writes a record of it if such are asked for.
+#[inline(always)]
+pub fn record_read(tally: &mut Tally, read: &Thread) {
+    let recorded = if want_read_records() {
+        gather(tally, Gathered::Reads.alone(), |record| {
+            *record = read.read_syscall();
+        })
+    } else {
+        Some(Recorded::Yes)
     };
-    gather(tally, Gathered::Reads, record_of_read)
+    match recorded {
+        Some(Recorded::Yes) => _ = tally.count(Counter::ReadRecorded),
+        Some(Recorded::RingFull) => _ = tally.count(Counter::ReadRingFull),
+        None => {}
+    }
 }
 
 /// A thread leaves a syscall of the write family. Exits that belong to no timed entry are those of
@@ -148,31 +176,32 @@ fn record_read(tally: &mut Tally, current: Current, read: &Thread) -> Option<Rec
 #[inline(always)]
 pub fn write_exit<C: EbpfContext>(ctx: &C, returned: i64) {
     let current = current();
-    let Some(arm) = target(current.tgid) else {
+    if target(current.tgid()).is_none() {
         return;
-    };
+    }
     let now_ns = now_ns();
-    let Some(thread) = thread(current.tid) else {
+    let Some(thread) = thread(current) else {
         return;
     };
-    if thread.state != IN_WRITE || thread.tgid != current.tgid {
+    if thread.state != IN_WRITE {
         return;
     }
     thread.state = IDLE;
-    let enter_ns = thread.enter_ns;
-    let write = Write {
-        kind: EVENT_WRITE,
-        arm,
-        tgid: current.tgid,
-        tid: current.tid,
-        connection: thread.connection,
-        returned,
-        enter_ns,
-        exit_ns: now_ns,
-    };
-    let mut tally = Tally::of(arm, thread);
-    tally.add_span(SpanKind::WriteSyscall, now_ns - enter_ns);
-    let outcome = match gather(&mut tally, Gathered::Writes, write) {
+    let mut tally = Tally::of(thread);
+    tally.add_span(SpanKind::WriteSyscall, now_ns - thread.enter_ns);
+    let recorded = gather(&mut tally, Gathered::Writes.alone(), |record| {
+        *record = Write {
+            kind: EVENT_WRITE,
+            arm: thread.arm,
+            tgid: current.tgid(),
+            tid: current.tid(),
+            connection: thread.connection,
+            returned,
+            enter_ns: thread.enter_ns,
+            exit_ns: now_ns,
+        };
+    });
+    let outcome = match recorded {
         Some(Recorded::Yes) => Counter::WriteRecorded,
         Some(Recorded::RingFull) => Counter::WriteRingFull,
         None => return,
@@ -180,7 +209,7 @@ pub fn write_exit<C: EbpfContext>(ctx: &C, returned: i64) {
     if tally.count(outcome) == 0 && outcome == Counter::WriteRingFull {
         warn!(
             ctx,
-            "ring buffer full: records of writes of arm {} are being dropped", arm
+            "ring buffer full: records of writes of arm {} are being dropped", thread.arm
         );
     }
 }
@@ -188,17 +217,15 @@ pub fn write_exit<C: EbpfContext>(ctx: &C, returned: i64) {
 /// A thread ends: its number may be given to another.
 #[inline(always)]
 pub fn thread_end() {
-    let current = current();
-    let Some(thread) = thread(current.tid) else {
+    let Some(thread) = of_number(current().tid()) else {
         return;
     };
-    let open = match thread.state {
-        IN_READ => Some(Counter::ReadThreadEnded),
-        IN_WRITE => Some(Counter::WriteThreadEnded),
-        _ => None,
-    };
-    if let Some(counter) = open {
-        Tally::of(thread.arm, thread).count(counter);
+    let mut tally = Tally::of(thread);
+    match thread.state {
+        IN_READ => _ = tally.count(Counter::ReadThreadEnded),
+        IN_WRITE => _ = tally.count(Counter::WriteThreadEnded),
+        READ_DONE => settle_read(&mut tally, thread),
+        _ => {}
     }
     forget(thread);
 }

@@ -27,8 +27,8 @@ static LANES_PER_ARM: u32 = 1;
 /// Has a thread that begins to be followed take its lane, unless another has it.
 #[inline(always)]
 pub fn take_lane(thread: &mut Thread) {
-    let lane = lane_of(thread.arm, thread.tid, setting(&raw const LANES_PER_ARM));
-    let is_ours = LANE_OWNERS.insert(lane, thread.tid, BPF_NOEXIST).is_ok();
+    let lane = lane_of(thread.arm, thread.tid(), setting(&raw const LANES_PER_ARM));
+    let is_ours = LANE_OWNERS.insert(lane, thread.tid(), BPF_NOEXIST).is_ok();
     thread.lane = if is_ours { lane + 1 } else { 0 };
 }
 
@@ -49,20 +49,35 @@ pub struct Tally {
     lane: Option<&'static mut Lane>,
 }
 
+/// The lane of a thread, which must be the one that runs.
+#[inline(always)]
+pub fn lane_of_thread(thread: &Thread) -> Option<&'static mut Lane> {
+    // No lane has the number that comes of having none.
+    let lane = LANES.get_ptr_mut(thread.lane.wrapping_sub(1))?;
+    // SAFETY: the verifier has seen the null check, and nobody else writes to the lane.
+    Some(unsafe { &mut *lane })
+}
+
 impl Tally {
-    /// Of a thread, which must be the one that runs, in a process of this arm.
+    /// Of a thread, which must be the one that runs, in a process of its arm.
     #[inline(always)]
-    pub fn of(arm: u32, thread: &Thread) -> Self {
-        // No lane has the number that comes of having none.
-        let lane = LANES.get_ptr_mut(thread.lane.wrapping_sub(1));
+    pub fn of(thread: &Thread) -> Self {
         Self {
-            arm,
-            // SAFETY: the verifier has seen the null check, and nobody else writes to the lane.
-            lane: lane.map(|lane| unsafe { &mut *lane }),
+            arm: thread.arm,
+            lane: lane_of_thread(thread),
         }
     }
 
-    /// Of a thread that is not followed.
+    /// Of the thread that has this lane, in a process of this arm.
+    #[inline(always)]
+    pub fn in_lane(arm: u32, lane: &'static mut Lane) -> Self {
+        Self {
+            arm,
+            lane: Some(lane),
+        }
+    }
+
+    /// Of a thread that is not followed, or has no lane.
     #[inline(always)]
     pub fn of_cpu(arm: u32) -> Self {
         Self { arm, lane: None }
@@ -74,17 +89,23 @@ impl Tally {
         self.lane.as_deref_mut()
     }
 
-    /// Raises a counter. Returns what it was, there.
+    /// Raises a counter by one. Returns what it was, there.
     #[inline(always)]
     pub fn count(&mut self, counter: Counter) -> u64 {
+        self.add(counter, 1)
+    }
+
+    /// Raises a counter. Returns what it was, there.
+    #[inline(always)]
+    pub fn add(&mut self, counter: Counter, amount: u64) -> u64 {
         match &mut self.lane {
             Some(lane) => {
                 let cell = lane.counters.cell(counter);
                 let before = *cell;
-                *cell = before + 1;
+                *cell = before + amount;
                 before
             }
-            None => maps::count(self.arm, counter),
+            None => maps::raise(self.arm, counter, amount),
         }
     }
 

@@ -27,23 +27,33 @@ static OBSERVING: Slots<u32, 1> = Slots::new();
 #[unsafe(link_section = ".bss.targets")]
 static TARGETS: Slots<Target, { TARGET_SLOTS as usize }> = Slots::new();
 
-/// The arms of traced processes whose slot another has.
+/// Traced processes whose slot another has.
 #[map]
-static MORE_TARGETS: HashMap<u32, u32> = HashMap::with_max_entries(MAX_TARGETS, 0);
+static MORE_TARGETS: HashMap<u32, Target> = HashMap::with_max_entries(MAX_TARGETS, 0);
 
 /// The thread that runs.
 #[derive(Clone, Copy)]
 pub struct Current {
-    pub tgid: u32,
-    pub tid: u32,
+    /// Process and thread, as the helper has them: one comparison tells both.
+    pub pid_tgid: u64,
+}
+
+impl Current {
+    #[inline(always)]
+    pub fn tgid(self) -> u32 {
+        (self.pid_tgid >> 32) as u32
+    }
+
+    #[inline(always)]
+    pub fn tid(self) -> u32 {
+        self.pid_tgid as u32
+    }
 }
 
 #[inline(always)]
 pub fn current() -> Current {
-    let pid_tgid = bpf_get_current_pid_tgid();
     Current {
-        tgid: (pid_tgid >> 32) as u32,
-        tid: pid_tgid as u32,
+        pid_tgid: bpf_get_current_pid_tgid(),
     }
 }
 
@@ -54,26 +64,49 @@ pub fn is_observing() -> bool {
     unsafe { OBSERVING.slot(0).read_volatile() != 0 }
 }
 
-/// The arm of a process; `None` when it is not traced.
-#[inline(always)]
-pub fn target(tgid: u32) -> Option<u32> {
-    // SAFETY: the address is in the table.
-    let slot = unsafe { &*TARGETS.slot(tgid) };
-    // SAFETY: a field of it. Volatile, so that no more than what is asked for is loaded.
-    let load = |field: *const u32| unsafe { field.read_volatile() };
-    if load(&raw const slot.tgid) == tgid {
-        return Some(load(&raw const slot.arm));
+/// A traced process.
+#[derive(Clone, Copy)]
+pub struct Traced(*const Target);
+
+impl Traced {
+    #[inline(always)]
+    pub fn arm(self) -> u32 {
+        // SAFETY: the entry is there while any probe is attached.
+        load(unsafe { &raw const (*self.0).arm })
     }
-    if load(&raw const slot.is_shared) == 0 {
-        return None;
+
+    #[inline(always)]
+    pub fn has_hook(self) -> bool {
+        // SAFETY: as in `arm`.
+        load(unsafe { &raw const (*self.0).has_hook }) != 0
     }
-    // SAFETY: entries are written by the agent before the probes are attached and not changed
-    // while they are.
-    unsafe { MORE_TARGETS.get(tgid) }.copied()
 }
 
-/// The arm of a process; `None` when it is not traced, or nothing is observed now.
+/// Volatile, so that no more than what is asked for is loaded.
 #[inline(always)]
-pub fn arm_of(tgid: u32) -> Option<u32> {
+fn load(field: *const u32) -> u32 {
+    // SAFETY: callers pass a field of an entry.
+    unsafe { field.read_volatile() }
+}
+
+/// A process; `None` when it is not traced.
+#[inline(always)]
+pub fn target(tgid: u32) -> Option<Traced> {
+    let slot = TARGETS.slot(tgid).cast_const();
+    // SAFETY: the address is in the table, as below.
+    if load(unsafe { &raw const (*slot).tgid }) == tgid {
+        return Some(Traced(slot));
+    }
+    // SAFETY: as above.
+    if load(unsafe { &raw const (*slot).is_shared }) == 0 {
+        return None;
+    }
+    // Entries are written by the agent before the probes are attached and not changed while they are.
+    MORE_TARGETS.get_ptr(tgid).map(Traced)
+}
+
+/// A process; `None` when it is not traced, or nothing is observed now.
+#[inline(always)]
+pub fn observed(tgid: u32) -> Option<Traced> {
     if is_observing() { target(tgid) } else { None }
 }

@@ -28,17 +28,28 @@ static THREAD_SLOT_OWNERS: HashMap<u32, u32> = HashMap::with_max_entries(THREAD_
 #[map]
 static MORE_THREADS: HashMap<u32, Thread> = HashMap::with_max_entries(MAX_THREADS, 0);
 
-/// What a thread is doing; `None` when it is not followed.
+/// What the thread that runs is doing; `None` when it is not followed.
 #[inline(always)]
-pub fn thread(tid: u32) -> Option<&'static mut Thread> {
-    // SAFETY: as below.
+pub fn thread(current: Current) -> Option<&'static mut Thread> {
+    // SAFETY: as in `of_number`.
+    let slot = unsafe { &mut *THREADS.slot(current.tid()) };
+    if slot.pid_tgid == current.pid_tgid {
+        return Some(slot);
+    }
+    of_number(current.tid()).filter(|thread| thread.pid_tgid == current.pid_tgid)
+}
+
+/// What is known under a thread's number, be it of the thread that runs or of one that has had the number
+/// before, in another process.
+#[inline(always)]
+pub fn of_number(tid: u32) -> Option<&'static mut Thread> {
+    // SAFETY: only a thread of this number writes its slot while the probes are attached.
     let slot = unsafe { &mut *THREADS.slot(tid) };
-    if slot.tid == tid {
+    if slot.tid() == tid {
         return Some(slot);
     }
     let thread = MORE_THREADS.get_ptr_mut(tid)?;
-    // SAFETY: only the thread itself writes its entry while the probes are attached, and its entry
-    // is removed only when it ends.
+    // SAFETY: as above, and the entry is removed only when the thread ends.
     Some(unsafe { &mut *thread })
 }
 
@@ -60,30 +71,22 @@ pub fn follow_anew(thread: &mut Thread, current: Current, arm: u32) {
 
 #[inline(always)]
 fn begin(thread: &mut Thread, current: Current, arm: u32) {
-    thread.tgid = current.tgid;
+    thread.pid_tgid = current.pid_tgid;
     thread.arm = arm;
     take_lane(thread);
 }
 
 #[inline(always)]
 fn insert(current: Current) -> Option<&'static mut Thread> {
-    let slot = Thread::slot_of(current.tid);
-    if THREAD_SLOT_OWNERS
-        .insert(slot, current.tid, BPF_NOEXIST)
-        .is_ok()
-    {
+    let tid = current.tid();
+    let slot = Thread::slot_of(tid);
+    if THREAD_SLOT_OWNERS.insert(slot, tid, BPF_NOEXIST).is_ok() {
         // SAFETY: the slot is ours from now on.
-        let thread = unsafe { &mut *THREADS.slot(slot) };
-        thread.tid = current.tid;
-        return Some(thread);
+        return Some(unsafe { &mut *THREADS.slot(slot) });
     }
-    let thread = Thread {
-        tid: current.tid,
-        ..Thread::default()
-    };
-    MORE_THREADS.insert(current.tid, thread, 0).ok()?;
-    let thread = MORE_THREADS.get_ptr_mut(current.tid)?;
-    // SAFETY: as in `thread`.
+    MORE_THREADS.insert(tid, Thread::default(), 0).ok()?;
+    let thread = MORE_THREADS.get_ptr_mut(tid)?;
+    // SAFETY: as in `of_number`.
     Some(unsafe { &mut *thread })
 }
 
@@ -91,7 +94,7 @@ fn insert(current: Current) -> Option<&'static mut Thread> {
 #[inline(always)]
 pub fn forget(thread: &mut Thread) {
     give_lane_back(thread);
-    let tid = thread.tid;
+    let tid = thread.tid();
     let slot = Thread::slot_of(tid);
     // SAFETY: owners change only with this slot, which is its thread's until the next two lines.
     if unsafe { THREAD_SLOT_OWNERS.get(slot) }.copied() == Some(tid) {

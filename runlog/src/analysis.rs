@@ -233,9 +233,10 @@ pub struct Ledger {
     /// Hits of the hook's sites, and of the function, by processes that are not traced. They are in no
     /// other figure.
     pub hits_of_other_processes: u64,
-    /// Records that the kernel wrote to the ring buffer.
+    /// Records that the kernel wrote to the ring buffer. One that is of a hooked read and of its `read(2)` counts
+    /// as two.
     pub records_written: u64,
-    /// Records that arrived.
+    /// Records that arrived, counted likewise.
     pub records_received: u64,
     /// The same by probe.
     pub probes: BTreeMap<String, LedgerRow>,

@@ -19,6 +19,8 @@ mod workload;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand};
@@ -54,6 +56,10 @@ struct Arguments {
     /// Measure our own probes alone, and lose no records on purpose
     #[arg(long)]
     no_peers: bool,
+
+    /// Seconds to wait before the first round, for a machine that has just booted to come to rest
+    #[arg(long, default_value_t = 0, value_name = "S")]
+    wait_s: u64,
 
     /// CPU of the processes whose calls are timed [default: the last]
     #[arg(long, value_name = "CPU")]
@@ -95,10 +101,11 @@ fn main() -> ExitCode {
 }
 
 fn measure(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    thread::sleep(Duration::from_secs(arguments.wait_s));
     let probe_user = beside_us("probe-user")?;
     let hook = beside_us("readhook.so")?;
     let folder = tempfile::tempdir()?;
-    let cpus = std::thread::available_parallelism()?.get();
+    let cpus = thread::available_parallelism()?.get();
     let cpu = arguments.cpu.unwrap_or(cpus - 1);
     let mut subjects = Subjects {
         traced: Subject::start(Some(&hook), cpu)?,

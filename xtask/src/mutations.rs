@@ -29,15 +29,15 @@ const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "pairing: a read is paired with the syscall of another descriptor",
         file: "probe-ebpf/src/sites.rs",
-        sound: "span.fd == read.call_word as i32",
-        broken: "span.fd != read.call_word as i32",
+        sound: "span.fd == call.word() as i32",
+        broken: "span.fd != call.word() as i32",
         test: "bench::three_layers",
     },
     Mutation {
         name: "drop counter: a record that found the ring full counts as recorded",
         file: "probe-ebpf/src/sites.rs",
-        sound: "Recorded::RingFull => Counter::SiteRingFull",
-        broken: "Recorded::RingFull => Counter::SiteRecorded",
+        sound: "Recorded::RingFull => (Counter::SiteRingFull,",
+        broken: "Recorded::RingFull => (Counter::SiteRecorded,",
         test: "bench::a_small_ring_drops_and_counts",
     },
     Mutation {

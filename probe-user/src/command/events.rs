@@ -50,7 +50,7 @@ impl EventLog {
         };
         self.note(written);
         if self.trouble.is_some() {
-            self.not_written += 1;
+            self.not_written += record.spans();
         }
     }
 

@@ -18,6 +18,7 @@ pub mod self_test;
 pub mod site_offset;
 pub mod spans;
 mod tables;
+mod unclaimed;
 mod uprobes;
 
 pub use loader::{LoadError, Options, Probes};

@@ -6,7 +6,8 @@
 
 use probe_common::{
     Accepted, Closed, EVENT_ACCEPTED, EVENT_CLOSED, EVENT_FUNCTION_CALL, EVENT_HOOKED_READ,
-    EVENT_READ_SYSCALL, EVENT_WRITE, FunctionCall, HookedRead, ReadSyscall, Write,
+    EVENT_HOOKED_READ_AND_SYSCALL, EVENT_READ_SYSCALL, EVENT_WRITE, FunctionCall, HookedRead,
+    ReadSyscall, Write,
 };
 
 /// A record.
@@ -38,6 +39,14 @@ impl Record {
             Self::FunctionCall(call) => call.arm,
         }
     }
+
+    /// How many spans it is of.
+    pub fn spans(&self) -> u64 {
+        match self {
+            Self::HookedRead(read) if read.read_syscall().is_some() => 2,
+            _ => 1,
+        }
+    }
 }
 
 /// The record that `bytes` begin with, and the bytes behind it; `None` when it is none that this version
@@ -45,7 +54,7 @@ impl Record {
 pub fn parse(bytes: &[u8]) -> Option<(Record, &[u8])> {
     let kind = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?);
     match kind {
-        EVENT_HOOKED_READ => read_as(bytes, Record::HookedRead),
+        EVENT_HOOKED_READ | EVENT_HOOKED_READ_AND_SYSCALL => read_as(bytes, Record::HookedRead),
         EVENT_WRITE => read_as(bytes, Record::Write),
         EVENT_ACCEPTED => read_as(bytes, Record::Accepted),
         EVENT_CLOSED => read_as(bytes, Record::Closed),
@@ -84,6 +93,32 @@ mod tests {
             panic!("not a write");
         };
         assert!(matches!(parse(behind), Some((Record::ReadSyscall(_), []))));
+    }
+
+    #[test]
+    fn a_record_of_a_hooked_read_may_be_of_its_syscall_too() {
+        let parsed = |kind: u32| {
+            let mut bytes = vec![0; size_of::<HookedRead>()];
+            bytes[..4].copy_from_slice(&kind.to_ne_bytes());
+            bytes[8..12].copy_from_slice(&71_u32.to_le_bytes());
+            bytes[12..16].copy_from_slice(&70_u32.to_le_bytes());
+            bytes[24..28].copy_from_slice(&(-2_i32).to_le_bytes());
+            bytes[28..32].copy_from_slice(&200_u32.to_le_bytes());
+            let Some((record @ Record::HookedRead(read), [])) = parse(&bytes) else {
+                panic!("not a hooked read");
+            };
+            (record.spans(), read.read_syscall())
+        };
+        assert_eq!(parsed(EVENT_HOOKED_READ), (1, None));
+        let (spans, syscall) = parsed(EVENT_HOOKED_READ_AND_SYSCALL);
+        let expected = ReadSyscall {
+            kind: EVENT_READ_SYSCALL,
+            tgid: 70,
+            tid: 71,
+            fd: -2,
+            ..ReadSyscall::default()
+        };
+        assert_eq!((spans, syscall), (2, Some(expected)));
     }
 
     #[test]

@@ -21,7 +21,13 @@ pub struct Durations {
 
 /// The durations of an arm's spans of one kind.
 pub fn durations(ebpf: &Ebpf, arm: u32, kind: SpanKind) -> anyhow::Result<Durations> {
-    let Total { buckets, sum_ns } = over_all(ebpf, arm, kind)?;
+    let Total { buckets, sum_ns } = match kind {
+        // In the kernel, the others do not have the hooked ones.
+        SpanKind::ReadSyscall => {
+            over_all(ebpf, arm, kind)?.and(&over_all(ebpf, arm, SpanKind::HookedReadSyscall)?)
+        }
+        _ => over_all(ebpf, arm, kind)?,
+    };
     let mut histogram = new_histogram();
     for (bucket, count) in buckets.iter().enumerate().filter(|(_, count)| **count > 0) {
         // Both layouts have the same buckets, so nothing moves.
@@ -37,6 +43,16 @@ pub struct Total {
     pub buckets: Vec<u64>,
     /// Their sum, in nanoseconds, modulo 2^64.
     pub sum_ns: u64,
+}
+
+impl Total {
+    fn and(mut self, other: &Self) -> Self {
+        for (total, count) in self.buckets.iter_mut().zip(&other.buckets) {
+            *total += count;
+        }
+        self.sum_ns = self.sum_ns.wrapping_add(other.sum_ns);
+        self
+    }
 }
 
 /// Adds an arm's spans of one kind up, over CPUs and lanes.

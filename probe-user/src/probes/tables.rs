@@ -8,8 +8,10 @@ use std::mem;
 use anyhow::Context as _;
 use aya::maps::{Array, HashMap, Map, MapData};
 use aya::{Ebpf, Pod};
-use probe_common::threads::{CONNECTION_SLOTS, IN_READ, IN_WRITE, TARGET_SLOTS, THREAD_SLOTS};
-use probe_common::{Connection, ConnectionKey, ConnectionSlot, OpenCalls, Thread};
+use probe_common::threads::{
+    CONNECTION_SLOTS, IN_READ, IN_WRITE, READ_DONE, TARGET_SLOTS, THREAD_SLOTS,
+};
+use probe_common::{Connection, ConnectionKey, ConnectionSlot, OpenCalls, ReadSyscall, Thread};
 
 use crate::probes::attach::Target;
 use crate::probes::ledger::InFlight;
@@ -18,35 +20,63 @@ use crate::probes::ledger::InFlight;
 pub fn set_targets(ebpf: &mut Ebpf, targets: &[Target]) -> anyhow::Result<()> {
     let mut slots: Box<[probe_common::Target; TARGET_SLOTS as usize]> = table(ebpf, "targets")?;
     for target in targets {
-        let tgid = target.pid.cast_unsigned();
-        let entry = &mut slots[probe_common::Target::slot_of(tgid) as usize];
-        if entry.tgid == 0 || entry.tgid == tgid {
-            entry.tgid = tgid;
-            entry.arm = target.arm;
+        let ours = probe_common::Target {
+            tgid: target.pid.cast_unsigned(),
+            arm: target.arm,
+            is_shared: 0,
+            has_hook: u32::from(target.hook.is_some()),
+        };
+        let entry = &mut slots[probe_common::Target::slot_of(ours.tgid) as usize];
+        if entry.tgid == 0 || entry.tgid == ours.tgid {
+            *entry = probe_common::Target {
+                is_shared: entry.is_shared,
+                ..ours
+            };
         } else {
             entry.is_shared = 1;
-            let mut more: HashMap<_, u32, u32> = map(ebpf, "MORE_TARGETS")?.try_into()?;
-            more.insert(tgid, target.arm, 0)?;
+            let mut more: HashMap<_, u32, probe_common::Target> =
+                map(ebpf, "MORE_TARGETS")?.try_into()?;
+            more.insert(ours.tgid, ours, 0)?;
         }
     }
     set_table(ebpf, "targets", &*slots)
 }
 
-/// Counts what was in flight and forgets what threads and connections were doing: by the next attach it
-/// will be out of date.
-pub fn settle(ebpf: &mut Ebpf) -> anyhow::Result<InFlight> {
-    let mut in_flight = InFlight::default();
+/// What threads were doing when the probes were detached.
+#[derive(Clone, Debug, Default)]
+pub struct Settled {
+    /// Spans that were open.
+    pub in_flight: InFlight,
+    /// Reads that had returned and waited for a site.
+    pub unclaimed: Vec<ReadSyscall>,
+}
+
+impl Settled {
+    fn add(&mut self, thread: &Thread) {
+        match thread.state {
+            IN_READ => self.in_flight.reads += 1,
+            IN_WRITE => self.in_flight.writes += 1,
+            READ_DONE => self.unclaimed.push(thread.read_syscall()),
+            _ => {}
+        }
+    }
+}
+
+/// Finds out what threads were doing, and forgets it, and what connections were: by the next attach it will be
+/// out of date.
+pub fn settle(ebpf: &mut Ebpf) -> anyhow::Result<Settled> {
+    let mut settled = Settled::default();
     let mut threads: Box<[Thread; THREAD_SLOTS as usize]> = table(ebpf, "threads")?;
     for (slot, _) in take_all::<u32, u32>(ebpf, "THREAD_SLOT_OWNERS")? {
         let thread = mem::take(&mut threads[slot as usize]);
-        count_syscall(&mut in_flight, &thread);
+        settled.add(&thread);
     }
     set_table(ebpf, "threads", &*threads)?;
     for (_, thread) in take_all::<u32, Thread>(ebpf, "MORE_THREADS")? {
-        count_syscall(&mut in_flight, &thread);
+        settled.add(&thread);
     }
     for (_, calls) in take_all::<u32, OpenCalls>(ebpf, "OPEN_CALLS")? {
-        in_flight.calls += calls.depth();
+        settled.in_flight.calls += calls.depth();
     }
     take_all::<u32, ConnectionKey>(ebpf, "CONNECTION_SLOT_OWNERS")?;
     let mut connections: Box<[ConnectionSlot; CONNECTION_SLOTS as usize]> =
@@ -56,15 +86,7 @@ pub fn settle(ebpf: &mut Ebpf) -> anyhow::Result<InFlight> {
     take_all::<ConnectionKey, Connection>(ebpf, "MORE_CONNECTIONS")?;
     // What lanes hold stays: it is part of the result.
     take_all::<u32, u32>(ebpf, "LANE_OWNERS")?;
-    Ok(in_flight)
-}
-
-fn count_syscall(in_flight: &mut InFlight, thread: &Thread) {
-    match thread.state {
-        IN_READ => in_flight.reads += 1,
-        IN_WRITE => in_flight.writes += 1,
-        _ => {}
-    }
+    Ok(settled)
 }
 
 /// Takes all entries out of a hash table. Nothing else changes it: no program runs.

@@ -56,7 +56,12 @@ impl SpanLog {
     /// Appends a record that was made while `attach` was the attach in force.
     pub fn push(&mut self, attach: u32, record: Record) -> runlog::Result<()> {
         match record {
-            Record::HookedRead(read) => self.reads.push(&read_row(attach, &read)),
+            Record::HookedRead(read) => {
+                if let Some(syscall) = read.read_syscall() {
+                    self.push(attach, Record::ReadSyscall(syscall))?;
+                }
+                self.reads.push(&read_row(attach, &read))
+            }
             Record::Write(write) => self.writes.push(&write_row(attach, &write)),
             Record::Accepted(accepted) => self.connections.push(&accepted_row(attach, &accepted)),
             Record::Closed(closed) => self.closes.push(&closed_row(attach, &closed)),
@@ -122,8 +127,8 @@ fn read_row(attach: u32, read: &HookedRead) -> ReadSpan {
         arm: arm(read.arm),
         keyword: bits(read.call_word, 32),
         attach,
-        tid: read.tid,
-        fd: descriptor(read.call_word),
+        tid: read.tid(),
+        fd: read.fd(),
         first_byte: read.first_byte,
         returned: read.returned,
         enter_ns: read.enter_ns,
@@ -200,9 +205,4 @@ fn arm(arm: u32) -> u16 {
 /// Sixteen bits of a call word.
 fn bits(call_word: u64, shift: u32) -> u16 {
     u16::try_from(call_word >> shift & 0xffff).unwrap_or(0)
-}
-
-fn descriptor(call_word: u64) -> i32 {
-    let low = u32::try_from(call_word & 0xffff_ffff).unwrap_or(0);
-    low.cast_signed()
 }
