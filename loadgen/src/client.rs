@@ -13,7 +13,7 @@ use runlog::record::{ClientConnection, Request};
 use runlog::table::TableWriter;
 
 use crate::clock::{CONNECT_PATIENCE, TICK, monotonic_ns};
-use crate::connection::{Connection, Step};
+use crate::connection::{Connection, Inbox, Step, outcome_of_connecting};
 use crate::plan::Block;
 use crate::target::RequestBytes;
 
@@ -91,6 +91,7 @@ pub struct Numbered {
 pub struct Client {
     poll: Poll,
     events: Events,
+    inbox: Inbox,
     /// Connections at a time.
     connections: usize,
     timeout: Duration,
@@ -110,6 +111,7 @@ impl Client {
         Ok(Self {
             poll: Poll::new()?,
             events: Events::with_capacity(connections.min(1024)),
+            inbox: Inbox::new(),
             connections,
             timeout,
             stop,
@@ -144,26 +146,15 @@ impl Client {
             on_request,
             sent: 0,
             done: 0,
+            unreachable_since_ns: None,
         };
         let mut open: Vec<Option<Connection>> = Vec::new();
-        let mut end = Ok(());
-        for slot in 0..slots {
-            match run.connect(slot)? {
-                Ok(connection) => open.push(Some(connection)),
-                Err(cut_short) => {
-                    end = Err(cut_short);
-                    break;
-                }
-            }
-        }
-        if end.is_ok() {
-            end = run.drive(&mut open)?;
-        }
+        open.resize_with(slots, || None);
+        let end = run.drive(&mut open)?;
         let cut_ns = monotonic_ns();
         for mut connection in open.into_iter().flatten() {
-            if let Some(unfinished) = connection.cut(cut_ns) {
-                run.log.request(&unfinished)?;
-            }
+            connection.cut(cut_ns, &mut run.client.inbox);
+            run.log_ended()?;
             run.log.connection(&connection.close())?;
         }
         Ok(end)
@@ -181,19 +172,37 @@ struct BlockRun<'b> {
     on_request: &'b mut dyn FnMut(&Request),
     sent: u64,
     done: u64,
+    /// Since when no connection could be opened.
+    unreachable_since_ns: Option<u64>,
 }
 
 impl BlockRun<'_> {
     fn drive(&mut self, open: &mut [Option<Connection>]) -> anyhow::Result<BlockEnd> {
+        for (slot, place) in open.iter_mut().enumerate() {
+            match self.connect(slot)? {
+                Ok(connection) => *place = Some(connection),
+                Err(cut_short) => return Ok(Err(cut_short)),
+            }
+        }
         for slot in 0..open.len() {
-            if let Err(cut_short) = self.send_next(slot, open)? {
+            if let Err(cut_short) = self.advance(Step::Waiting, slot, open)? {
                 return Ok(Err(cut_short));
             }
         }
         let mut ready = Vec::new();
+        let mut unread: Vec<usize> = Vec::new();
         let mut next_tick_ns = monotonic_ns() + as_ns(TICK);
         while self.done < self.block.requests {
-            match self.client.poll.poll(&mut self.client.events, Some(TICK)) {
+            let patience = if unread.is_empty() {
+                TICK
+            } else {
+                Duration::ZERO
+            };
+            match self
+                .client
+                .poll
+                .poll(&mut self.client.events, Some(patience))
+            {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error).context("cannot poll the connections"),
@@ -202,13 +211,17 @@ impl BlockRun<'_> {
                 return Ok(Err(CutShort::Stopped));
             }
             ready.clear();
+            ready.extend(unread.drain(..).map(|slot| (slot, false)));
             let events = self.client.events.iter();
             ready.extend(events.map(|event| (event.token().0, event.is_read_closed())));
             for &(slot, server_closed) in &ready {
                 let step = match &mut open[slot] {
-                    Some(connection) => connection.on_ready(server_closed),
+                    Some(connection) => connection.on_ready(server_closed, &mut self.client.inbox),
                     None => Step::Waiting,
                 };
+                if matches!(step, Step::Unread) {
+                    unread.push(slot);
+                }
                 if let Err(cut_short) = self.advance(step, slot, open)? {
                     return Ok(Err(cut_short));
                 }
@@ -219,7 +232,9 @@ impl BlockRun<'_> {
                 let sent_before_ns = now_ns.saturating_sub(as_ns(self.client.timeout));
                 for slot in 0..open.len() {
                     let step = match &mut open[slot] {
-                        Some(connection) => connection.expire(sent_before_ns),
+                        Some(connection) => {
+                            connection.expire(sent_before_ns, &mut self.client.inbox)
+                        }
                         None => Step::Waiting,
                     };
                     if let Err(cut_short) = self.advance(step, slot, open)? {
@@ -231,19 +246,24 @@ impl BlockRun<'_> {
         Ok(Ok(()))
     }
 
-    /// Logs a request that has ended, and sends the next on its connection or on a new one.
+    /// Logs the requests that have ended, and sends the next ones on their connection or on a new one.
     fn advance(
         &mut self,
         mut step: Step,
         slot: usize,
         open: &mut [Option<Connection>],
     ) -> anyhow::Result<BlockEnd> {
-        while let Step::Done { request, reusable } = step {
-            self.log.request(&request)?;
-            self.done += 1;
-            (self.on_request)(&request);
-            if !reusable {
-                self.discard(slot, open)?;
+        loop {
+            self.log_ended()?;
+            match step {
+                Step::Waiting | Step::Unread => {}
+                Step::Over => self.discard(slot, open)?,
+                Step::NotConnected(error) => {
+                    self.discard(slot, open)?;
+                    if let Err(cut_short) = self.wait_to_connect(&error)? {
+                        return Ok(Err(cut_short));
+                    }
+                }
             }
             if self.sent == self.block.requests {
                 return Ok(Ok(()));
@@ -254,24 +274,31 @@ impl BlockRun<'_> {
                     Err(cut_short) => return Ok(Err(cut_short)),
                 }
             }
-            step = self.send_on(slot, open);
+            let Some(connection) = &mut open[slot] else {
+                return Ok(Ok(()));
+            };
+            if !connection.can_send() {
+                return Ok(Ok(()));
+            }
+            self.unreachable_since_ns = None;
+            while connection.can_send() && self.sent < self.block.requests {
+                let request = self.next_request();
+                connection.queue(request, &mut self.target.request);
+            }
+            step = connection.flush(&mut self.client.inbox);
         }
-        Ok(Ok(()))
     }
 
-    fn send_next(
-        &mut self,
-        slot: usize,
-        open: &mut [Option<Connection>],
-    ) -> anyhow::Result<BlockEnd> {
-        let step = self.send_on(slot, open);
-        self.advance(step, slot, open)
+    fn log_ended(&mut self) -> anyhow::Result<()> {
+        for request in self.client.inbox.ended.drain(..) {
+            self.log.request(&request)?;
+            self.done += 1;
+            (self.on_request)(&request);
+        }
+        Ok(())
     }
 
-    fn send_on(&mut self, slot: usize, open: &mut [Option<Connection>]) -> Step {
-        let Some(connection) = &mut open[slot] else {
-            return Step::Waiting;
-        };
+    fn next_request(&mut self) -> Request {
         let mut flags = 0;
         if self.sent < self.block.warmup {
             flags |= Request::WARMUP;
@@ -279,15 +306,15 @@ impl BlockRun<'_> {
         if self.block.observed {
             flags |= Request::OBSERVED;
         }
-        let request = Request {
-            sequence: self.first_sequence + self.sent,
+        let sequence = self.first_sequence + self.sent;
+        self.sent += 1;
+        Request {
+            sequence,
             arm: self.block.arm,
             flags,
             block: self.number,
             ..Request::default()
-        };
-        self.sent += 1;
-        connection.send(request, self.target.request.numbered(request.sequence))
+        }
     }
 
     fn discard(&mut self, slot: usize, open: &mut [Option<Connection>]) -> anyhow::Result<()> {
@@ -301,18 +328,17 @@ impl BlockRun<'_> {
         Ok(())
     }
 
-    /// Opens the connection of a slot. A server that restarts is given some time to come back.
+    /// Opens the connection of a slot.
     fn connect(&mut self, slot: usize) -> anyhow::Result<Result<Connection, CutShort>> {
-        let give_up_ns = monotonic_ns() + as_ns(CONNECT_PATIENCE);
-        let connection = self.client.next_connection.fetch_add(1, Ordering::Relaxed);
+        let number = self.client.next_connection.fetch_add(1, Ordering::Relaxed);
         loop {
             let log = ClientConnection {
-                connection,
+                connection: number,
                 arm: self.block.arm,
                 block: self.number,
                 ..ClientConnection::default()
             };
-            match Connection::open(self.target.address, CONNECT_PATIENCE, log) {
+            match Connection::open(self.target.address, 1, log) {
                 Ok(mut connection) => {
                     self.client
                         .poll
@@ -325,17 +351,37 @@ impl BlockRun<'_> {
                         .context("cannot poll a connection")?;
                     return Ok(Ok(connection));
                 }
-                Err(_) if self.client.stop.load(Ordering::Relaxed) => {
-                    return Ok(Err(CutShort::Stopped));
+                Err(error) => {
+                    if let Err(cut_short) = self.wait_to_connect(&error)? {
+                        return Ok(Err(cut_short));
+                    }
                 }
-                Err(error) if monotonic_ns() >= give_up_ns => {
-                    let ArmTarget { name, address, .. } = &self.target;
-                    let reason = format!("arm {name}: cannot connect to {address}: {error}");
-                    return Ok(Err(CutShort::ArmGone(reason)));
-                }
-                Err(_) => std::thread::sleep(TICK),
             }
         }
+    }
+
+    /// A server that restarts is given some time to come back. Then the request that was to be sent has
+    /// failed, and the arm is gone.
+    fn wait_to_connect(&mut self, error: &io::Error) -> anyhow::Result<BlockEnd> {
+        if self.client.stop.load(Ordering::Relaxed) {
+            return Ok(Err(CutShort::Stopped));
+        }
+        let now_ns = monotonic_ns();
+        let since_ns = *self.unreachable_since_ns.get_or_insert(now_ns);
+        if now_ns - since_ns < as_ns(CONNECT_PATIENCE) {
+            std::thread::sleep(TICK);
+            return Ok(Ok(()));
+        }
+        let mut request = self.next_request();
+        request.planned_ns = since_ns;
+        request.sent_ns = since_ns;
+        request.done_ns = now_ns;
+        request.outcome = outcome_of_connecting(error) as u8;
+        self.client.inbox.ended.push(request);
+        self.log_ended()?;
+        let ArmTarget { name, address, .. } = &self.target;
+        let reason = format!("arm {name}: cannot connect to {address}: {error}");
+        Ok(Err(CutShort::ArmGone(reason)))
     }
 }
 

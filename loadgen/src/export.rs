@@ -245,7 +245,7 @@ mod tests {
                     arm: u16::from(block == 1),
                     flags: if sequence == 0 { Request::WARMUP } else { 0 },
                     outcome: if sequence == 9 {
-                        Outcome::Closed
+                        Outcome::ClosedUnanswered
                     } else {
                         Outcome::Ok
                     } as u8,
@@ -271,7 +271,7 @@ mod tests {
         assert_eq!((arm.requests, arm.warmup_requests, arm.errors), (7, 1, 1));
         assert_eq!(
             arm.errors_by_kind,
-            [("closed_by_server".to_owned(), 1)].into()
+            [("closed_unanswered".to_owned(), 1)].into()
         );
         let latency = arm.latency_ns.unwrap();
         // 2, 3, 4 µs of the first block and 1, 3, 4 µs of the second.
@@ -326,7 +326,7 @@ mod tests {
             (0, 0, Outcome::Ok, 1_000),
             (1, OBSERVED | Request::WARMUP, Outcome::Ok, 9_000),
             (1, OBSERVED, Outcome::Ok, 9_000),
-            (1, OBSERVED, Outcome::Closed, 9_000),
+            (1, OBSERVED, Outcome::ClosedUnanswered, 9_000),
             (2, 0, Outcome::Ok, 3_000),
         ]);
         let arm = export_arm(&run, 0, "a", "http://a", START).unwrap();

@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     let result = match command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Request { arm } => std::io::stdout()
-            .write_all(arm.request(false).numbered(0))
+            .write_all(&arm.request(false).numbered(0).clone())
             .map(|()| true)
             .map_err(anyhow::Error::from),
     };

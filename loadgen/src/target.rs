@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
@@ -101,8 +102,9 @@ impl Arm {
         }
         text.push_str("\r\n");
         RequestBytes {
-            bytes: text.into_bytes(),
+            bytes: text.into_bytes().into(),
             sequence_at,
+            is_last: false,
         }
     }
 }
@@ -129,20 +131,33 @@ fn first_that_accepts(addresses: &[SocketAddr]) -> Result<SocketAddr, String> {
 /// The bytes of a request, with room for its sequence number in test mode.
 #[derive(Clone, Debug)]
 pub struct RequestBytes {
-    bytes: Vec<u8>,
+    /// Shared with connections whose sockets did not take all of it at once.
+    bytes: Arc<[u8]>,
     sequence_at: Option<usize>,
+    is_last: bool,
 }
 
 impl RequestBytes {
     /// The bytes of the request with this number.
-    pub fn numbered(&mut self, mut sequence: u64) -> &[u8] {
+    pub fn numbered(&mut self, mut sequence: u64) -> &Arc<[u8]> {
         if let Some(start) = self.sequence_at {
-            for digit in self.bytes[start..start + SEQUENCE_DIGITS].iter_mut().rev() {
+            let bytes = Arc::make_mut(&mut self.bytes);
+            for digit in bytes[start..start + SEQUENCE_DIGITS].iter_mut().rev() {
                 *digit = b"0123456789"[usize::try_from(sequence % 10).unwrap_or(0)];
                 sequence /= 10;
             }
         }
         &self.bytes
+    }
+
+    /// Whether the response has no body, whatever its head says.
+    pub fn is_head(&self) -> bool {
+        self.bytes.starts_with(b"HEAD ")
+    }
+
+    /// Whether it asks the server to close the connection.
+    pub fn is_last(&self) -> bool {
+        self.is_last
     }
 }
 
