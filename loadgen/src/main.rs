@@ -6,6 +6,8 @@ mod clock;
 mod connection;
 mod export;
 mod gate;
+mod live;
+mod live_view;
 mod plan;
 mod response;
 mod run;

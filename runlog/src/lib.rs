@@ -22,6 +22,7 @@ pub mod gate;
 pub mod groups;
 pub mod interval_log;
 pub mod json;
+pub mod live;
 pub mod manifest;
 pub mod micro;
 pub mod paper_csv;
