@@ -232,39 +232,39 @@ fn lock(counts: &Mutex<Counts>) -> MutexGuard<'_, Counts> {
     counts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Seconds of the run, which do not drift however late one is looked at.
+/// Seconds of the run, which do not drift however late one is looked at. Instants are in nanoseconds.
 struct Intervals {
-    start_ns: u64,
-    last_ns: u64,
-    due_ns: u64,
+    start: u64,
+    last: u64,
+    due: u64,
 }
 
 impl Intervals {
     fn starting_now() -> Self {
-        let start_ns = monotonic_ns();
+        let start = monotonic_ns();
         Self {
-            start_ns,
-            last_ns: start_ns,
-            due_ns: start_ns + as_ns(INTERVAL),
+            start,
+            last: start,
+            due: start + as_ns(INTERVAL),
         }
     }
 
     /// How long the present one still lasts.
     fn left(&self) -> Duration {
-        Duration::from_nanos(self.due_ns.saturating_sub(monotonic_ns()))
+        Duration::from_nanos(self.due.saturating_sub(monotonic_ns()))
     }
 
     /// Ends the present one.
     fn next(&mut self, names: &[String], arms: &[Mutex<Counts>]) -> Progress {
         let now_ns = monotonic_ns();
-        let interval_ns = now_ns - self.last_ns;
-        self.last_ns = now_ns;
-        while self.due_ns <= now_ns {
-            self.due_ns += as_ns(INTERVAL);
+        let interval_ns = now_ns - self.last;
+        self.last = now_ns;
+        while self.due <= now_ns {
+            self.due += as_ns(INTERVAL);
         }
         let arms = names.iter().zip(arms);
         Progress {
-            elapsed_ns: now_ns - self.start_ns,
+            elapsed_ns: now_ns - self.start,
             interval_ns,
             arms: arms
                 .map(|(name, counts)| Counts::take(counts, now_ns).describe(name))

@@ -24,6 +24,9 @@ use crate::plan::{Block, Design, Order};
 use crate::target::Arm;
 use crate::turn::Runner;
 
+/// Requests per arm when nobody says.
+pub const DEFAULT_REQUESTS: u64 = 50_000;
+
 /// Options of `loadgen run`.
 #[derive(Args, Debug)]
 pub struct RunArguments {
@@ -37,7 +40,7 @@ pub struct RunArguments {
     pub servers: Vec<Arm>,
 
     /// Requests per arm
-    #[arg(long, default_value_t = 50_000, value_name = "N")]
+    #[arg(long, default_value_t = DEFAULT_REQUESTS, value_name = "N")]
     pub requests: u64,
 
     /// Connections at a time, each new for every block

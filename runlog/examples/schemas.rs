@@ -42,6 +42,10 @@ fn main() -> Result<()> {
         &schemars::schema_for!(LiveEvent),
     )?;
     json::write(
+        &folder.join("load-api.openapi.json"),
+        &runlog::load_openapi::describe(),
+    )?;
+    json::write(
         &folder.join("micro.json"),
         &schemars::schema_for!(MicroReport),
     )?;

@@ -23,6 +23,8 @@ pub mod groups;
 pub mod interval_log;
 pub mod json;
 pub mod live;
+pub mod load_api;
+pub mod load_openapi;
 pub mod manifest;
 pub mod micro;
 pub mod paper_csv;
