@@ -6,9 +6,12 @@ mod clock;
 mod connection;
 mod export;
 mod gate;
+mod live;
+mod live_view;
 mod plan;
 mod response;
 mod run;
+mod serve;
 mod target;
 mod turn;
 
@@ -26,6 +29,7 @@ use clap::{Parser, Subcommand};
 Examples:
   loadgen run --arm baseline=http://127.0.0.1:8080/ --arm hooked=http://127.0.0.1:8081/
   loadgen run --arm a=http://127.0.0.1:8080/ --requests 100000 --connections 32 --json
+  loadgen serve --arm a=http://127.0.0.1:8080/
   loadgen run --order duet --side-cpus 0,1 --arm a=http://127.0.0.1:8080/ --arm b=http://127.0.0.1:8081/"
 )]
 struct Arguments {
@@ -37,6 +41,13 @@ struct Arguments {
 enum Command {
     /// Send requests to the arms and write the request log
     Run(run::RunArguments),
+    /// Serve a page, and an API, that start, watch and stop loads
+    #[command(after_help = "\
+Examples:
+  loadgen serve --arm baseline=http://127.0.0.1:8080/ --arm hooked=http://127.0.0.1:8081/
+  loadgen serve --allow http://127.0.0.1:8080/work --runs /var/tmp/loads
+  LOADGEN_TOKEN=$(openssl rand -hex 16) loadgen serve --listen 0.0.0.0:8089 --arm a=http://10.0.0.5/")]
+    Serve(serve::ServeArguments),
     /// Print the bytes of the request that an arm gets
     Request {
         /// The arm, as for run
@@ -49,6 +60,7 @@ fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
     let result = match command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Serve(arguments) => serve::serve(&arguments),
         Command::Request { arm } => std::io::stdout()
             .write_all(&arm.request(false).numbered(0).clone())
             .map(|()| true)

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use runlog::clock::Clock;
 use runlog::gate::Event;
+use runlog::live::{LiveEvent, Started};
 use runlog::manifest::Schedule;
 use runlog::summary::{self, LoadSummary};
 use runlog::table::TableWriter;
@@ -19,9 +19,13 @@ use crate::client::{ArmTarget, CutShort, Logs, Numbered};
 use crate::clock::{TICK, monotonic_ns, unix_ns};
 use crate::export::{Start, export_arm};
 use crate::gate::Gate;
+use crate::live::{self, Audience, Live};
 use crate::plan::{Block, Design, Order};
 use crate::target::Arm;
 use crate::turn::Runner;
+
+/// Requests per arm when nobody says.
+pub const DEFAULT_REQUESTS: u64 = 50_000;
 
 /// Options of `loadgen run`.
 #[derive(Args, Debug)]
@@ -36,7 +40,7 @@ pub struct RunArguments {
     pub servers: Vec<Arm>,
 
     /// Requests per arm
-    #[arg(long, default_value_t = 50_000, value_name = "N")]
+    #[arg(long, default_value_t = DEFAULT_REQUESTS, value_name = "N")]
     pub requests: u64,
 
     /// Connections at a time, each new for every block
@@ -78,6 +82,10 @@ pub struct RunArguments {
     /// Print the summary as JSON
     #[arg(long, conflicts_with = "gate")]
     pub json: bool,
+
+    /// Print a line of JSON each second while the run goes on, and one with the summary at its end
+    #[arg(long, conflicts_with_all = ["gate", "json"])]
+    pub live: bool,
 
     /// Test mode: number each request in a header X-Sequence
     #[arg(long)]
@@ -149,23 +157,30 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<bool> {
     };
     let mut gate = arguments.gate.then(Gate::open);
     let blocks = design.blocks();
-    let bar = progress_bar(&blocks, arguments.gate);
+    let schedule = schedule(arguments, seed);
+    let started = Started {
+        arms: arguments.arms.iter().map(|arm| arm.name.clone()).collect(),
+        requests: Some(blocks.iter().map(|block| block.requests).sum()),
+        schedule: schedule.clone(),
+        started_unix_ns: start.unix_ns,
+    };
+    let live = Live::start(Audience::of(arguments.live, arguments.gate), started, &stop)?;
     let mut load = Running {
         runner,
         targets,
         logs,
         stop,
-        bar,
+        live,
     };
     let cut_short = load.run_blocks(&blocks, gate.as_mut())?;
-    load.bar.finish_and_clear();
+    load.live.finish();
     load.logs.requests.finish()?;
     load.logs.connections.finish()?;
 
     let mut summary = LoadSummary {
         schema: summary::SCHEMA.to_owned(),
         cut_short: cut_short.as_ref().map(describe),
-        schedule: schedule(arguments, seed),
+        schedule,
         started_unix_ns: start.unix_ns,
         started_monotonic_ns: start.monotonic_ns,
         clock: Clock::of_this_process(),
@@ -181,6 +196,10 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<bool> {
         gate.tell(&Event::RunDone {
             cut_short: summary.cut_short.clone(),
         })?;
+    } else if arguments.live {
+        // Whoever listened may be gone. The files are there.
+        let summary = Box::new(summary);
+        let _ = live::tell(&LiveEvent::Done { summary });
     } else if arguments.json {
         println!("{}", serde_json::to_string_pretty(&summary)?);
     } else {
@@ -313,7 +332,7 @@ struct Running {
     targets: Vec<Vec<ArmTarget>>,
     logs: Logs,
     stop: Arc<AtomicBool>,
-    bar: ProgressBar,
+    live: Live,
 }
 
 impl Running {
@@ -343,21 +362,18 @@ impl Running {
                 return Ok(Some(CutShort::Stopped));
             }
             let mut numbered = Vec::new();
-            let mut names = Vec::new();
             for block in turn {
                 numbered.push(Numbered {
                     number,
                     first_sequence: next_sequence,
                     block: *block,
                 });
-                names.push(self.targets[usize::from(block.arm)][0].name.as_str());
                 number += 1;
                 next_sequence += block.requests;
             }
-            self.bar.set_message(names.join(" beside "));
             let end = self
                 .runner
-                .run(&numbered, &mut self.targets, &mut self.logs, &self.bar)?;
+                .run(&numbered, &mut self.targets, &mut self.logs, &self.live)?;
             self.logs.flush()?;
             if let Err(cut_short) = end {
                 return Ok(Some(cut_short));
@@ -388,21 +404,6 @@ fn schedule(arguments: &RunArguments, seed: u64) -> Schedule {
         warmup_requests: arguments.warmup,
         block_warmup_requests: arguments.block_warmup,
     }
-}
-
-fn progress_bar(blocks: &[Block], quiet: bool) -> ProgressBar {
-    let total = blocks.iter().map(|block| block.requests).sum();
-    // Hidden by itself when stderr is no terminal.
-    let target = if quiet {
-        ProgressDrawTarget::hidden()
-    } else {
-        ProgressDrawTarget::stderr()
-    };
-    let style = ProgressStyle::with_template(
-        "{bar:30} {human_pos}/{human_len} requests  {per_sec}  {msg}  {eta} left",
-    );
-    ProgressBar::with_draw_target(Some(total), target)
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 fn print_summary(summary: &LoadSummary, run: &RunDirectory) {

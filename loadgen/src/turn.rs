@@ -9,14 +9,11 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use indicatif::ProgressBar;
 use runlog::record::{ClientConnection, Request};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::client::{ArmTarget, BlockEnd, Client, Log, Logs, Numbered};
-
-/// Requests between two moves of the progress bar.
-const PROGRESS_STEP: u64 = 512;
+use crate::live::Live;
 
 /// Runs turns.
 #[derive(Debug)]
@@ -80,12 +77,12 @@ impl Runner {
         blocks: &[Numbered],
         targets: &mut [Vec<ArmTarget>],
         logs: &mut Logs,
-        bar: &ProgressBar,
+        live: &Live,
     ) -> anyhow::Result<BlockEnd> {
         match (&mut self.clients[..], blocks) {
             ([client], [numbered]) => {
                 let target = server_of(&mut targets[usize::from(numbered.block.arm)], numbered)?;
-                run_one(client, target, *numbered, logs, bar)
+                run_one(client, target, *numbered, logs, live)
             }
             ([left, right], [first, second]) => {
                 let arms = [first, second].map(|numbered| usize::from(numbered.block.arm));
@@ -105,7 +102,7 @@ impl Runner {
                             // The other side waits here, whatever has become of this one.
                             barrier.wait();
                             bound?;
-                            let end = run_one(client, target, *numbered, &mut rows, bar);
+                            let end = run_one(client, target, *numbered, &mut rows, live);
                             end.map(|end| (end, rows))
                         })
                     });
@@ -151,17 +148,10 @@ fn run_one(
     target: &mut ArmTarget,
     numbered: Numbered,
     log: &mut dyn Log,
-    bar: &ProgressBar,
+    live: &Live,
 ) -> anyhow::Result<BlockEnd> {
-    let mut done = 0;
-    let end = client.run_block(target, numbered, log, &mut |_| {
-        done += 1;
-        if done % PROGRESS_STEP == 0 {
-            bar.inc(PROGRESS_STEP);
-        }
-    })?;
-    bar.inc(done % PROGRESS_STEP);
-    Ok(end)
+    let block = live.begin_block(numbered.block.arm);
+    client.run_block(target, numbered, log, &mut |request| block.count(request))
 }
 
 fn bind_to(cpu: usize) -> anyhow::Result<()> {

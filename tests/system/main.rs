@@ -20,6 +20,7 @@ mod hook;
 mod join;
 mod kit;
 mod leaks;
+mod live;
 mod loadgen;
 mod micro;
 mod orders;
@@ -83,6 +84,7 @@ fn main() -> ExitCode {
         programs::TESTS,
         sut::TESTS,
         loadgen::TESTS,
+        live::TESTS,
         bad_input::TESTS,
         analyze::TESTS,
         unprivileged::TESTS,
