@@ -116,6 +116,11 @@ impl Connection {
         &mut self.stream
     }
 
+    /// Whether it is there.
+    pub fn is_connected(&self) -> bool {
+        self.is_connected
+    }
+
     /// Whether another request may be queued now.
     pub fn can_send(&self) -> bool {
         self.is_connected && !self.is_last_sent && self.under_way.len() < self.depth

@@ -1,6 +1,9 @@
-//! `loadgen`: the load generator. Closed loop, keep-alive, arms in interleaved blocks; every request
+//! `loadgen`: the load generator. Closed and open loop, arms in interleaved blocks; every request
 //! is logged with its instants and with the bytes of the connection that it occupies.
 
+mod arrivals;
+mod block;
+mod check;
 mod client;
 mod clock;
 mod connection;
@@ -8,11 +11,18 @@ mod export;
 mod gate;
 mod live;
 mod live_view;
+mod numbering;
+mod options;
+mod pace;
+mod pacer;
 mod plan;
 mod response;
 mod run;
 mod serve;
+mod show;
+mod slots;
 mod target;
+mod timer;
 mod turn;
 
 use std::io::Write as _;
@@ -29,6 +39,7 @@ use clap::{Parser, Subcommand};
 Examples:
   loadgen run --arm baseline=http://127.0.0.1:8080/ --arm hooked=http://127.0.0.1:8081/
   loadgen run --arm a=http://127.0.0.1:8080/ --requests 100000 --connections 32 --json
+  loadgen run --arm a=http://127.0.0.1:8080/ --duration 30 --connections 64 --rate 20000 --arrivals poisson
   loadgen serve --arm a=http://127.0.0.1:8080/
   loadgen run --order duet --side-cpus 0,1 --arm a=http://127.0.0.1:8080/ --arm b=http://127.0.0.1:8081/"
 )]
@@ -40,7 +51,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Send requests to the arms and write the request log
-    Run(run::RunArguments),
+    Run(options::RunArguments),
     /// Serve a page, and an API, that start, watch and stop loads
     #[command(after_help = "\
 Examples:

@@ -18,7 +18,8 @@ pub enum Outcome {
     TimedOutUnanswered = 4,
     /// The connection failed before all of the request was sent.
     SendFailed = 5,
-    /// The run was cut short while the request was under way. It is done at the instant of the cut.
+    /// The block ended, or the run was cut short, while the request was under way. It is done at that
+    /// instant.
     Unfinished = 6,
     /// A complete response with a 3xx status. Redirections are not followed.
     Status3xx = 7,
@@ -47,11 +48,14 @@ pub enum Outcome {
     /// Sent behind another request on a connection that ended with that one: it failed, or the server
     /// closed the connection after it.
     PipelineCutOff = 19,
+    /// It was due, and the block ended before a connection was free for it. It has no connection
+    /// ([`Request::NO_CONNECTION`]), no bytes, and is sent and done at the instant of that end.
+    Unsent = 20,
 }
 
 impl Outcome {
     /// Every outcome, in the order of their numbers.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Ok,
         Self::OtherStatus,
         Self::MalformedHead,
@@ -72,6 +76,7 @@ impl Outcome {
         Self::ConnectTimedOut,
         Self::ConnectFailed,
         Self::PipelineCutOff,
+        Self::Unsent,
     ];
 
     /// What a complete response with this status is.
@@ -110,6 +115,7 @@ impl Outcome {
             Self::ConnectTimedOut => "connect_timed_out",
             Self::ConnectFailed => "connect_failed",
             Self::PipelineCutOff => "pipeline_cut_off",
+            Self::Unsent => "unsent",
         }
     }
 }
@@ -121,11 +127,11 @@ pub struct Request {
     pub sequence: u64,
     /// Index of the arm in the manifest.
     pub arm: u16,
-    /// [`Request::WARMUP`], [`Request::OBSERVED`].
+    /// [`Request::WARMUP`], [`Request::OBSERVED`], [`Request::LATE`], [`Request::QUEUED`].
     pub flags: u16,
     /// Number of the block in the run, from 0.
     pub block: u32,
-    /// Number of the connection in the run, from 0.
+    /// Number of the connection in the run, from 0; [`Request::NO_CONNECTION`].
     pub connection: u32,
     /// The client's TCP port.
     pub local_port: u16,
@@ -152,6 +158,12 @@ impl Request {
     pub const WARMUP: u16 = 1;
     /// Sent in a block with the probes attached.
     pub const OBSERVED: u16 = 2;
+    /// Open loop: the load generator itself came to it later than the pacer's limit.
+    pub const LATE: u16 = 4;
+    /// Open loop: no connection was free when it was due. It waited in the load generator.
+    pub const QUEUED: u16 = 8;
+    /// [`Request::connection`] of a request that was never sent.
+    pub const NO_CONNECTION: u32 = u32::MAX;
 
     /// Whether it belongs to the warm-up.
     #[must_use]
@@ -176,6 +188,19 @@ impl Request {
     pub fn outcome_name(&self) -> &'static str {
         let outcome = Outcome::ALL.get(usize::from(self.outcome));
         outcome.map_or("unknown", |outcome| outcome.name())
+    }
+
+    /// Whether it was ever sent, if only in part.
+    #[must_use]
+    pub fn was_sent(&self) -> bool {
+        self.outcome != Outcome::Unsent as u8
+    }
+
+    /// `done - planned`: how long it took for whoever wanted it at the planned instant. In a closed loop
+    /// the same as [`Request::response_time_ns`].
+    #[must_use]
+    pub fn latency_ns(&self) -> u64 {
+        self.done_ns.saturating_sub(self.planned_ns)
     }
 
     /// `done - sent`.
