@@ -15,7 +15,7 @@ use runlog::table::TableWriter;
 use crate::clock::{CONNECT_PATIENCE, TICK, monotonic_ns};
 use crate::connection::{Connection, Inbox, Step, outcome_of_connecting};
 use crate::plan::Block;
-use crate::target::RequestBytes;
+use crate::request::Requests;
 
 /// The logs that a client writes.
 #[derive(Debug)]
@@ -71,8 +71,8 @@ pub struct ArmTarget {
     pub name: String,
     /// Address.
     pub address: SocketAddr,
-    /// The request.
-    pub request: RequestBytes,
+    /// The requests.
+    pub requests: Requests,
 }
 
 /// A block with its numbers in the run.
@@ -282,8 +282,10 @@ impl BlockRun<'_> {
             }
             self.unreachable_since_ns = None;
             while connection.can_send() && self.sent < self.block.requests {
-                let request = self.next_request();
-                connection.queue(request, &mut self.target.request);
+                let mut request = self.next_request();
+                let (variant, message) = self.target.requests.next();
+                request.variant = variant;
+                connection.queue(request, message);
             }
             step = connection.flush(&mut self.client.inbox);
         }
@@ -398,6 +400,7 @@ mod tests {
     use runlog::table::read_all;
 
     use super::*;
+    use crate::request::RequestOptions;
     use crate::target::Arm;
 
     #[test]
@@ -414,7 +417,7 @@ mod tests {
         let mut target = ArmTarget {
             name: arm.name.clone(),
             address: silent.local_addr().unwrap(),
-            request: arm.request(false),
+            requests: RequestOptions::default().requests(&arm, false, 0).unwrap(),
         };
         let block = Block {
             arm: 0,

@@ -1,4 +1,4 @@
-//! `loadgen`: the load generator. Closed loop, keep-alive, arms in interleaved blocks; every request
+//! `loadgen`: the load generator. HTTP/1.1, arms in interleaved blocks; every request
 //! is logged with its instants and with the bytes of the connection that it occupies.
 
 mod client;
@@ -7,6 +7,7 @@ mod connection;
 mod export;
 mod gate;
 mod plan;
+mod request;
 mod response;
 mod run;
 mod target;
@@ -26,6 +27,8 @@ use clap::{Parser, Subcommand};
 Examples:
   loadgen run --arm baseline=http://127.0.0.1:8080/ --arm hooked=http://127.0.0.1:8081/
   loadgen run --arm a=http://127.0.0.1:8080/ --requests 100000 --connections 32 --json
+  loadgen run --arm a=http://[::1]:8080/form --body @form.bin --header 'Content-Type: text/plain' --close
+  loadgen run --arm a=http://127.0.0.1:8080/ --request-file urls.txt --pick sample
   loadgen run --order duet --side-cpus 0,1 --arm a=http://127.0.0.1:8080/ --arm b=http://127.0.0.1:8081/"
 )]
 struct Arguments {
@@ -37,11 +40,14 @@ struct Arguments {
 enum Command {
     /// Send requests to the arms and write the request log
     Run(run::RunArguments),
-    /// Print the bytes of the request that an arm gets
+    /// Print the bytes of the requests that an arm gets
     Request {
         /// The arm, as for run
         #[arg(value_name = "NAME=URL")]
         arm: target::Arm,
+
+        #[command(flatten)]
+        options: request::RequestOptions,
     },
 }
 
@@ -49,10 +55,7 @@ fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
     let result = match command {
         Command::Run(arguments) => run::run(&arguments),
-        Command::Request { arm } => std::io::stdout()
-            .write_all(&arm.request(false).numbered(0).clone())
-            .map(|()| true)
-            .map_err(anyhow::Error::from),
+        Command::Request { arm, options } => print_requests(&arm, &options).map(|()| true),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -62,4 +65,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn print_requests(arm: &target::Arm, options: &request::RequestOptions) -> anyhow::Result<()> {
+    let requests = options.requests(arm, false, 0)?;
+    let mut stdout = std::io::stdout().lock();
+    for bytes in requests.all() {
+        stdout.write_all(bytes)?;
+    }
+    Ok(stdout.flush()?)
 }

@@ -20,6 +20,7 @@ use crate::clock::{TICK, monotonic_ns, unix_ns};
 use crate::export::{Start, export_arm};
 use crate::gate::Gate;
 use crate::plan::{Block, Design, Order};
+use crate::request::RequestOptions;
 use crate::target::Arm;
 use crate::turn::Runner;
 
@@ -34,6 +35,9 @@ pub struct RunArguments {
     /// turn
     #[arg(long = "server", value_name = "NAME=URL")]
     pub servers: Vec<Arm>,
+
+    #[command(flatten)]
+    pub request: RequestOptions,
 
     /// Requests per arm
     #[arg(long, default_value_t = 50_000, value_name = "N")]
@@ -97,6 +101,7 @@ pub struct RunArguments {
 /// Runs the load. Returns whether it ran to its end.
 pub fn run(arguments: &RunArguments) -> anyhow::Result<bool> {
     check(arguments)?;
+    let seed = arguments.seed.unwrap_or_else(unix_ns);
     let mut targets = Vec::new();
     for arm in &arguments.arms {
         let others = arguments
@@ -106,8 +111,10 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<bool> {
         let servers = [arm].into_iter().chain(others).map(|server| {
             Ok(ArmTarget {
                 name: server.name.clone(),
+                requests: arguments
+                    .request
+                    .requests(server, arguments.sequence_header, seed)?,
                 address: server.reach()?,
-                request: server.request(arguments.sequence_header),
             })
         });
         targets.push(servers.collect::<anyhow::Result<Vec<_>>>()?);
@@ -118,7 +125,6 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<bool> {
         signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))?;
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
-    let seed = arguments.seed.unwrap_or_else(unix_ns);
     let design = Design {
         arms: u16::try_from(targets.len()).context("too many arms")?,
         observe: arguments.observe,
