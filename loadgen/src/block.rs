@@ -381,10 +381,12 @@ impl BlockRun<'_> {
     }
 
     fn queue(&mut self, slot: usize, planned_ns: u64, flags: u16) {
-        let request = self.next_request(planned_ns, flags);
+        let mut request = self.next_request(planned_ns, flags);
         if let Some(connection) = self.slots.connection(slot) {
             self.under_way += 1;
-            connection.queue(request, &mut self.target.request);
+            let (variant, message) = self.target.requests.next();
+            request.variant = variant;
+            connection.queue(request, message);
         }
     }
 

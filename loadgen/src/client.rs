@@ -17,8 +17,8 @@ use crate::connection::Inbox;
 use crate::pace::{Pace, Pacing};
 use crate::pacer::Lateness;
 use crate::plan::Block;
+use crate::request::Requests;
 use crate::slots::Slots;
-use crate::target::RequestBytes;
 use crate::timer::Timer;
 
 /// The timer's token: no place has this number.
@@ -78,8 +78,8 @@ pub struct ArmTarget {
     pub name: String,
     /// Address.
     pub address: SocketAddr,
-    /// The request.
-    pub request: RequestBytes,
+    /// The requests.
+    pub requests: Requests,
 }
 
 /// A block with its numbers in the run.
@@ -252,6 +252,7 @@ mod tests {
     use runlog::table::read_all;
 
     use super::*;
+    use crate::request::RequestOptions;
     use crate::target::Arm;
 
     #[test]
@@ -268,7 +269,7 @@ mod tests {
         let mut target = ArmTarget {
             name: arm.name.clone(),
             address: silent.local_addr().unwrap(),
-            request: arm.request(false),
+            requests: RequestOptions::default().requests(&arm, false, 0).unwrap(),
         };
         let block = Block {
             arm: 0,

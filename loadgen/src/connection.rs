@@ -9,8 +9,8 @@ use mio::net::TcpStream;
 use runlog::record::{ClientConnection, Outcome, Request};
 
 use crate::clock::monotonic_ns;
+use crate::request::Message;
 use crate::response::{End, Failure, Reader, Response};
-use crate::target::RequestBytes;
 
 /// Bytes asked for in one read.
 const READ_SIZE: usize = 64 * 1024;
@@ -65,7 +65,7 @@ pub struct Connection {
 struct UnderWay {
     request: Request,
     /// It is a HEAD request.
-    is_head: bool,
+    expects_no_body: bool,
     /// It asks the server to close the connection after it.
     is_last: bool,
 }
@@ -129,7 +129,7 @@ impl Connection {
     /// Puts a request behind those under way. `request` carries arm, block, sequence, flags and, if it
     /// was planned, the instant for which; the rest is filled in. It is sent by the next `flush`: to be
     /// called soon, as several requests then take one call to the kernel.
-    pub fn queue(&mut self, mut request: Request, message: &mut RequestBytes) {
+    pub fn queue(&mut self, mut request: Request, message: &mut Message) {
         let bytes = message.numbered(request.sequence);
         request.connection = self.log.connection;
         request.local_port = self.log.local_port;
@@ -141,7 +141,7 @@ impl Connection {
         self.is_last_sent |= message.is_last();
         self.under_way.push_back(UnderWay {
             request,
-            is_head: message.is_head(),
+            expects_no_body: message.expects_no_body(),
             is_last: message.is_last(),
         });
     }
@@ -337,7 +337,7 @@ impl Connection {
                 // Bytes that nobody asked for spoil the connection.
                 return Step::Over;
             };
-            match self.reader.read(bytes, first.is_head) {
+            match self.reader.read(bytes, first.expects_no_body) {
                 Ok((used, response)) => {
                     bytes = &bytes[used..];
                     if let Some(response) = response
@@ -373,7 +373,7 @@ impl Connection {
         let Some(first) = self.under_way.front() else {
             return Step::Over;
         };
-        match self.reader.end(first.is_head) {
+        match self.reader.end(first.expects_no_body) {
             Ok(End::Complete(response)) => {
                 let _ = self.complete(response, monotonic_ns(), inbox);
                 self.over(inbox)
@@ -431,3 +431,6 @@ fn outcome_of(failure: Failure) -> Outcome {
         Failure::BadChunk => Outcome::BadChunk,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ use crate::client::Settings;
 use crate::clock::as_ns;
 use crate::pace::Pacing;
 use crate::plan::{Design, Order};
+use crate::request::RequestOptions;
 use crate::target::Arm;
 
 /// Requests per arm where nothing else was asked for.
@@ -63,6 +64,9 @@ pub struct RunArguments {
     /// turn
     #[arg(long = "server", value_name = "NAME=URL")]
     pub servers: Vec<Arm>,
+
+    #[command(flatten)]
+    pub request: RequestOptions,
 
     /// Requests per arm [default: 50000, or as many as there are in --duration]
     #[arg(long, value_name = "N")]

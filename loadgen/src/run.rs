@@ -27,6 +27,7 @@ use crate::turn::{Runner, bind_to};
 pub fn run(arguments: &RunArguments) -> anyhow::Result<bool> {
     check(arguments)?;
     allow_connections(arguments)?;
+    let seed = arguments.seed.unwrap_or_else(unix_ns);
     let mut targets = Vec::new();
     for arm in &arguments.arms {
         let others = arguments
@@ -36,8 +37,10 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<bool> {
         let servers = [arm].into_iter().chain(others).map(|server| {
             Ok(ArmTarget {
                 name: server.name.clone(),
+                requests: arguments
+                    .request
+                    .requests(server, arguments.sequence_header, seed)?,
                 address: server.reach()?,
-                request: server.request(arguments.sequence_header),
             })
         });
         targets.push(servers.collect::<anyhow::Result<Vec<_>>>()?);
@@ -48,7 +51,6 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<bool> {
         signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))?;
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
-    let seed = arguments.seed.unwrap_or_else(unix_ns);
     let arms = u16::try_from(targets.len()).context("too many arms")?;
     let design = arguments.design(arms, seed);
     let runner = Runner::new(

@@ -6,7 +6,7 @@
 mod chunked;
 mod head;
 
-use chunked::Chunks;
+pub use chunked::Chunks;
 use head::{Body, Head};
 
 /// Reads the responses of one connection, in pieces as they arrive.
