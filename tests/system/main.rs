@@ -10,6 +10,7 @@ mod attach_types;
 mod bad_input;
 mod bench;
 mod calibration;
+mod cdp;
 mod coverage;
 mod events;
 mod family;
@@ -24,6 +25,7 @@ mod live;
 mod loadgen;
 mod micro;
 mod orders;
+mod page;
 mod portable;
 mod programs;
 mod reader;
@@ -31,6 +33,7 @@ mod repeated;
 mod safety;
 mod scripted;
 mod sequence_log;
+mod serve;
 mod skips;
 mod sut;
 mod trace;
@@ -85,6 +88,8 @@ fn main() -> ExitCode {
         sut::TESTS,
         loadgen::TESTS,
         live::TESTS,
+        serve::TESTS,
+        page::TESTS,
         bad_input::TESTS,
         analyze::TESTS,
         unprivileged::TESTS,

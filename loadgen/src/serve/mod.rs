@@ -78,11 +78,12 @@ pub fn serve(arguments: &ServeArguments) -> anyhow::Result<bool> {
     let mut allowed = arguments.allow.clone();
     for arm in &arguments.arms {
         let place = arm.url.split('?').next().unwrap_or(&arm.url);
-        allowed.push(
-            place
-                .parse()
-                .with_context(|| format!("--arm {}", arm.name))?,
-        );
+        let place: Allowed = place
+            .parse()
+            .with_context(|| format!("--arm {}", arm.name))?;
+        if !allowed.contains(&place) {
+            allowed.push(place);
+        }
     }
     ensure!(
         !allowed.is_empty(),

@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use indicatif::{HumanCount, HumanFloatCount};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use runlog::load_api::{Run, RunState};
 use runlog::summary::{ArmLoad, LoadSummary};
@@ -83,8 +84,8 @@ fn results(summary: &LoadSummary, directory: &RunDirectory) -> Markup {
             dt { "Started" } dd { (started(summary)) }
             dt { "Order of blocks" } dd { (schedule.order) ", seed " (schedule.seed) }
             dt { "Connections" } dd { (schedule.connections) }
-            dt { "Requests per arm" } dd { (schedule.requests_per_cell) " in " (schedule.blocks_per_cell) " blocks" }
-            dt { "Warm-up" } dd { (schedule.warmup_requests) " requests per arm" }
+            dt { "Requests per arm" } dd { (grouped(schedule.requests_per_cell)) " in " (schedule.blocks_per_cell) " blocks" }
+            dt { "Warm-up" } dd { (grouped(schedule.warmup_requests)) " requests per arm" }
             @for arm in &summary.arms { dt { "Arm " (arm.name) } dd { (arm.url) } }
             dt { "Folder" } dd { (directory.root().display()) }
             dt { "Version" } dd { "loadgen " (env!("CARGO_PKG_VERSION")) }
@@ -96,9 +97,9 @@ fn row(index: usize, arm: &ArmLoad) -> Markup {
     html! {
         tr {
             th scope="row" { span class=(format!("swatch arm-{}", index % 6)) {} (arm.name) }
-            td { (arm.requests) }
-            td { (arm.errors) }
-            td { (format!("{:.0}", arm.requests_per_second)) }
+            td { (grouped(arm.requests)) }
+            td { (grouped(arm.errors)) }
+            td { (rate(arm.requests_per_second)) }
             @match &arm.latency_ns {
                 Some(latency) => {
                     td { (us(latency.mean)) }
@@ -112,6 +113,15 @@ fn row(index: usize, arm: &ArmLoad) -> Markup {
     }
 }
 
+/// A count, with its thousands set apart.
+fn grouped(count: u64) -> String {
+    HumanCount(count).to_string()
+}
+
+fn rate(per_second: f64) -> String {
+    HumanFloatCount(per_second.round()).to_string()
+}
+
 fn us(ns: f64) -> String {
     format!("{:.2}", ns / 1e3)
 }
@@ -120,11 +130,11 @@ fn errors(summary: &LoadSummary) -> Markup {
     html! {
         h2 { "Errors" }
         table {
-            thead { tr { th scope="col" { "Arm" } th scope="col" { "Kind" } th scope="col" { "Requests" } } }
+            thead { tr { th scope="col" { "Arm" } th scope="col" class="text" { "Kind" } th scope="col" { "Requests" } } }
             tbody {
                 @for arm in &summary.arms {
                     @for (kind, count) in &arm.errors_by_kind {
-                        tr { th scope="row" { (arm.name) } td class="text" { (kind) } td { (count) } }
+                        tr { th scope="row" { (arm.name) } td class="text" { (kind) } td { (grouped(*count)) } }
                     }
                 }
             }
@@ -149,12 +159,14 @@ fn quantiles(arm: &ArmLoad, directory: &RunDirectory) -> Vec<(f64, f64)> {
     // No further than there are requests: beyond lies the maximum, again and again.
     let nines = (all.len() as f64).log10().clamp(1.0, 6.0);
     let steps = 200;
-    (0..=steps)
+    let largest = (nines, all.max() as f64 / 1e3);
+    (0..steps)
         .map(|step| nines * f64::from(step) / f64::from(steps))
         .map(|nines| {
             let quantile = 1.0 - 10_f64.powf(-nines);
             (nines, all.value_at_quantile(quantile) as f64 / 1e3)
         })
+        .chain([largest])
         .collect()
 }
 

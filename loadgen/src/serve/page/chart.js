@@ -10,9 +10,9 @@ const MARGIN = { top: 10, right: 12, bottom: 24, left: 54 };
 function ticks(low, high, wanted) {
   const rough = (high - low) / wanted;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * [1, 2, 5, 10].find((factor) => power * factor >= rough * 0.999);
+  const step = power * [1, 2, 2.5, 5, 10].find((factor) => power * factor >= rough * 0.999);
   const values = [];
-  for (let value = Math.ceil(low / step - 1e-9) * step; value <= high + step * 1e-6; value += step) {
+  for (let value = Math.ceil(low / step - 1e-9) * step + 0; value <= high + step * 1e-6; value += step) {
     values.push(value);
   }
   return values;
@@ -73,15 +73,17 @@ function loners(values) {
 export class Chart {
   /**
    * `value` takes what is shown from an arm's interval. `scale` says how values are shown: a function from
-   * the largest to `{size, unit}`. `onPoint` is told which second is pointed at, or null.
+   * the largest to `{size, unit}`. `onPoint` is told which second is pointed at, or null; `say` says a text to
+   * those who do not see the chart.
    */
-  constructor(figure, { title, value, scale, fromZero, onPoint }) {
-    Object.assign(this, { title, value, scale, fromZero, onPoint });
+  constructor(figure, { title, value, scale, fromZero, onPoint, say }) {
+    Object.assign(this, { title, value, scale, fromZero, onPoint, say });
     this.unit = html("span", { class: "unit" });
     this.plot = html("div", {
       class: "plot",
       tabindex: "0",
-      role: "img",
+      role: "group",
+      "aria-roledescription": "chart",
       "aria-label": title,
       onpointermove: (event) => this.#pointAt(event.clientX),
       onpointerleave: () => onPoint(null),
@@ -163,7 +165,7 @@ export class Chart {
 
   #text(value) {
     const { size, unit } = this.scale(value);
-    return `${(value / size).toLocaleString("en", { maximumSignificantDigits: 3 })} ${unit}`;
+    return `${(value / size).toLocaleString("en", { maximumSignificantDigits: 3 })}${unit === "" ? "" : ` ${unit}`}`;
   }
 
   /** Draws the mark and the values at the second that is pointed at. */
@@ -219,13 +221,23 @@ export class Chart {
     if (next === undefined) return;
     event.preventDefault();
     this.onPoint(next);
+    if (next !== null) this.say(this.#values(next));
+  }
+
+  /** The values of a second, in words. */
+  #values(index) {
+    const texts = this.data.names.map((name, arm) => {
+      const value = this.value(this.data.intervals[index].arms[arm]);
+      return value === null ? `${name} no value` : `${name} ${this.#text(value)}`;
+    });
+    return `${clock(this.data.times[index])}: ${texts.join(", ")}`;
   }
 }
 
 /** How many digits behind the point a mark needs. */
 function decimals(value) {
   for (let digits = 0; digits < 4; digits += 1) {
-    if (Math.abs(value - Number(value.toFixed(digits))) < Math.abs(value) * 1e-6) return digits;
+    if (Math.abs(value - Number(value.toFixed(digits))) <= Math.abs(value) * 1e-6) return digits;
   }
   return 4;
 }

@@ -86,7 +86,7 @@ export function setUp(service, onSubmit) {
   explain();
   const { requests, seconds } = service.limits;
   at("allowed").textContent =
-    `This server sends to ${service.allowed.join(", ")}; a run has at most ` +
+    `Requests may go to ${service.allowed.join(", ")}. A run has at most ` +
     `${plural(requests, "request")} and ${plural(seconds, "second")}.`;
   at("new").addEventListener("submit", (event) => {
     event.preventDefault();

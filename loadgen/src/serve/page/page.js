@@ -18,11 +18,16 @@ const isOver = (run) => run.state !== "running" && run.state !== "stopping";
 const current = () => runs.find((run) => !isOver(run));
 
 const charts = [
-  ["chart-rate", "Requests per second", (arm) => arm.requests_per_second, () => ({ size: 1, unit: "per s" }), true],
+  ["chart-rate", "Requests per second", (arm) => arm.requests_per_second, () => ({ size: 1, unit: "" }), true],
   ["chart-p50", "Response time, p50", (arm) => arm.p50_ns, timeUnit, false],
   ["chart-p90", "Response time, p90", (arm) => arm.p90_ns, timeUnit, false],
   ["chart-p99", "Response time, p99", (arm) => arm.p99_ns, timeUnit, false],
-].map(([id, title, value, scale, fromZero]) => new Chart(at(id), { title, value, scale, fromZero, onPoint: point }));
+].map(([id, title, value, scale, fromZero]) => new Chart(at(id), { title, value, scale, fromZero, onPoint: point, say }));
+
+/** Says a text to those who do not see the charts. */
+function say(text) {
+  at("said").textContent = text;
+}
 
 /** All charts mark the same second. */
 function point(index) {
@@ -83,14 +88,19 @@ function drawShown() {
   at("arms-table").replaceChildren(shown.summary ? summaryTable(shown.summary) : nowTable(names, intervals));
 }
 
+let drawnRuns = "";
+
 function drawRuns() {
+  // What has not changed is left alone, and with it the keyboard's place.
+  const now = JSON.stringify([runs, shown?.id]);
+  if (now === drawnRuns) return;
+  drawnRuns = now;
   const focused = document.activeElement?.closest("[data-run]")?.dataset.run;
   const open = at("runs").querySelector("details[open]")?.closest("[data-run]").dataset.run;
   const focusedKind = document.activeElement?.tagName;
   at("runs").replaceChildren(runsTable(runs, shown?.id, show));
   const row = (id) => at("runs").querySelector(`[data-run="${CSS.escape(id)}"]`);
   if (open) row(open)?.querySelector("details")?.setAttribute("open", "");
-  // What is drawn anew must not take the keyboard's place away.
   if (focused && at("runs").contains(document.activeElement) === false) row(focused)?.querySelector(focusedKind)?.focus();
 }
 

@@ -61,14 +61,11 @@ export function summaryTable(summary) {
   return table("The whole run, without warm-up", [["Arm"], ...heads.map((text) => [text, "number"])], rows);
 }
 
-const KINDS = { summary: "JSON", csv: "CSV", hlog: "HDR log", requests: "Requests (NumPy)", connections: "Connections (NumPy)" };
-
 function downloads(run) {
   if (run.files.length === 0) return html("td", {}, "–");
   const link = (file) => {
-    const what = file.arm === null ? KINDS[file.kind] : `${KINDS[file.kind]}, ${file.arm}`;
     const address = fileAddress(run.id, file.name);
-    return html("li", {}, html("a", { href: address, download: `${run.id}-${file.name}` }, what), ` ${bytes(file.bytes)}`);
+    return html("li", {}, html("a", { href: address, download: `${run.id}-${file.name}` }, file.name), ` ${bytes(file.bytes)}`);
   };
   return html(
     "td",
@@ -100,10 +97,9 @@ export function runsTable(runs, shown, onShow) {
       lines((arm) => time(arm.latency_ns?.p50)),
       lines((arm) => time(arm.latency_ns?.p99)),
       lines((arm) => (arm.errors === undefined ? "–" : count(arm.errors))),
-      number(count(run.schedule.connections)),
       downloads(run),
     );
   });
-  const numbers = ["Requests/s", "p50", "p99", "Errors", "Connections"].map((text) => [text, "number"]);
+  const numbers = ["Requests/s", "p50", "p99", "Errors"].map((text) => [text, "number"]);
   return table("Runs in this server's folder, the newest first", [["Started"], ["State"], ["Arms"], ...numbers, ["Download"]], rows);
 }
