@@ -209,7 +209,7 @@ impl Client {
                 drain_ns: as_ns(drain),
                 timeout_ns: as_ns(timeout),
             },
-            pace: pacing.start(seed, number, 0, 0, 0),
+            pace: pacing.start(seed, number, block.requests, 0, u64::MAX),
             wanting: vec![pipeline; count],
             free: VecDeque::with_capacity(count),
             is_free: vec![false; count],
