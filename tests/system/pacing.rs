@@ -51,6 +51,8 @@ pub const TESTS: &[Test] = &[
 ];
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+/// What every output says of an open loop that was not kept.
+const MARK: &str = "NOT OPEN LOOP: ";
 /// How long the server stalls, and from one stall to the next.
 const STALL: Duration = Duration::from_millis(500);
 const STALL_PERIOD: Duration = Duration::from_millis(1_500);
@@ -94,10 +96,10 @@ fn logged(out: &Path) -> anyhow::Result<Vec<Request>> {
 }
 
 /// The value below or at which a share of all values lies.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // of a rank
 fn quantile(values: &mut [u64], share: f64) -> u64 {
     values.sort_unstable();
     let rank = (share * values.len() as f64).ceil();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     values[(rank as usize).clamp(1, values.len()) - 1]
 }
 
@@ -205,7 +207,6 @@ fn marks(kit: &Kit) -> anyhow::Result<()> {
         let summary: LoadSummary = runlog::json::read(&run.load_summary())?;
         let pacer = summary.arms[0].pacer.as_ref().context("no pacer")?;
         ensure!(pacer.open_loop != is_marked && pacer.planned_requests == 200);
-        const MARK: &str = "NOT OPEN LOOP: ";
         let hlog = fs::read_to_string(run.interval_log("a"))?;
         for (output, text) in [
             ("stdout", String::from_utf8_lossy(&output.stdout).as_ref()),
