@@ -158,9 +158,7 @@ impl BlockCounter<'_> {
         let mut counts = lock(counts);
         counts.requests += 1;
         if request.is_ok() {
-            counts
-                .histogram
-                .saturating_record(request.response_time_ns());
+            counts.histogram.saturating_record(request.latency_ns());
         } else {
             counts.errors += 1;
         }
@@ -306,7 +304,7 @@ mod tests {
         for took_ns in [100, 100, 100, 3_000] {
             block.count(&request(Outcome::Ok, took_ns));
         }
-        block.count(&request(Outcome::TimedOut, 9_000_000));
+        block.count(&request(Outcome::TimedOutUnanswered, 9_000_000));
         let progress = intervals.next(&names, &arms);
         let [a, b] = &progress.arms[..] else {
             panic!("{progress:?}")

@@ -16,7 +16,7 @@ use super::history::{self, ProgressLog};
 use super::process::LoadProcess;
 use super::refusal::Refused;
 use super::targets::Allowed;
-use crate::run::DEFAULT_REQUESTS;
+use crate::options::DEFAULT_REQUESTS;
 
 /// How long a load may take until its first request: it waits for servers that are just starting.
 const START_PATIENCE: Duration = Duration::from_mins(1);
