@@ -268,7 +268,7 @@ fn ends(kit: &Kit) -> anyhow::Result<()> {
             ][..],
         ),
     ] {
-        for (number, options) in [&[][..], &["--rate=500"][..]].iter().enumerate() {
+        for (number, options) in [&[][..], &["--rate=500"][..]].into_iter().enumerate() {
             let out = folder.path().join(format!("{}-{number}", kinds[0].name()));
             let out = if out.exists() {
                 out.with_extension("2")
