@@ -19,6 +19,7 @@ const MAX_OPENING: usize = 100;
 
 /// A place for one connection.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly all places are taken")]
 enum Slot {
     /// None. The next attempt is to be made at this instant.
     Vacant { retry_ns: u64 },
