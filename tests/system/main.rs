@@ -10,6 +10,7 @@ mod attach_types;
 mod bad_input;
 mod bench;
 mod calibration;
+mod cdp;
 mod coverage;
 mod events;
 mod family;
@@ -20,9 +21,12 @@ mod hook;
 mod join;
 mod kit;
 mod leaks;
+mod live;
 mod loadgen;
 mod micro;
 mod orders;
+mod pacing;
+mod page;
 mod portable;
 mod programs;
 mod reader;
@@ -30,6 +34,7 @@ mod repeated;
 mod safety;
 mod scripted;
 mod sequence_log;
+mod serve;
 mod skips;
 mod sut;
 mod trace;
@@ -83,6 +88,10 @@ fn main() -> ExitCode {
         programs::TESTS,
         sut::TESTS,
         loadgen::TESTS,
+        pacing::TESTS,
+        live::TESTS,
+        serve::TESTS,
+        page::TESTS,
         bad_input::TESTS,
         analyze::TESTS,
         unprivileged::TESTS,
