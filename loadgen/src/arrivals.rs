@@ -18,7 +18,8 @@ impl Draws {
     pub fn new(spacing: Spacing, mean_ns: f64, seed: u64, block: u32) -> Self {
         // ChaCha: the same seed gives the same plan in every version of the crate.
         let mut random = ChaCha8Rng::seed_from_u64(seed);
-        random.set_stream(1 + u64::from(block)); // stream 0 decides about the order of the blocks
+        // Stream 0 decides about the order of the blocks, 1 which requests of a file are taken.
+        random.set_stream(2 + u64::from(block));
         Self {
             spacing,
             mean_ns,

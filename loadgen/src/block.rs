@@ -34,6 +34,7 @@ pub struct Waiting {
 
 /// When a block must end, whatever the server does.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_field_names, reason = "units belong into names")]
 pub struct Times {
     /// No request is sent from here on, unless it became due before; `u64::MAX` where the number of
     /// requests decides.

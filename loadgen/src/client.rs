@@ -372,7 +372,7 @@ mod tests {
     fn a_block_ends_by_its_time() {
         let block = Block {
             requests: u64::MAX,
-            time_ns: Some(1_000_000),
+            time_ns: Some(50_000_000),
             ..BLOCK
         };
         let (report, requests, _) = silence(SETTINGS, block, false);

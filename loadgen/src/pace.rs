@@ -28,6 +28,7 @@ pub enum Pacing {
 
 /// The pace of one block.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one")]
 pub enum Pace {
     /// Closed loop.
     Closed(Closed),

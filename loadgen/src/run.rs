@@ -28,29 +28,8 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<bool> {
     check(arguments)?;
     allow_connections(arguments)?;
     let seed = arguments.seed.unwrap_or_else(unix_ns);
-    let mut targets = Vec::new();
-    for arm in &arguments.arms {
-        let others = arguments
-            .servers
-            .iter()
-            .filter(|other| other.name == arm.name);
-        let servers = [arm].into_iter().chain(others).map(|server| {
-            Ok(ArmTarget {
-                name: server.name.clone(),
-                requests: arguments
-                    .request
-                    .requests(server, arguments.sequence_header, seed)?,
-                address: server.reach()?,
-            })
-        });
-        targets.push(servers.collect::<anyhow::Result<Vec<_>>>()?);
-    }
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        // The second signal ends the program at once, should the first not be heeded.
-        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))?;
-        signal_hook::flag::register(signal, Arc::clone(&stop))?;
-    }
+    let targets = targets(arguments, seed)?;
+    let stop = stop_on_signals()?;
     let arms = u16::try_from(targets.len()).context("too many arms")?;
     let design = arguments.design(arms, seed);
     let runner = Runner::new(
@@ -132,6 +111,39 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<bool> {
         print_summary(&summary, &run);
     }
     Ok(cut_short.is_none())
+}
+
+/// The servers of each arm. Each must accept a connection.
+fn targets(arguments: &RunArguments, seed: u64) -> anyhow::Result<Vec<Vec<ArmTarget>>> {
+    let mut targets = Vec::new();
+    for arm in &arguments.arms {
+        let others = arguments
+            .servers
+            .iter()
+            .filter(|other| other.name == arm.name);
+        let servers = [arm].into_iter().chain(others).map(|server| {
+            Ok(ArmTarget {
+                name: server.name.clone(),
+                requests: arguments
+                    .request
+                    .requests(server, arguments.sequence_header, seed)?,
+                address: server.reach()?,
+            })
+        });
+        targets.push(servers.collect::<anyhow::Result<Vec<_>>>()?);
+    }
+    Ok(targets)
+}
+
+/// A flag that SIGINT and SIGTERM raise.
+fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // The second signal ends the program at once, should the first not be heeded.
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))?;
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
 }
 
 /// The folder that `--out` names, or a new one. A program at the gate has made it already and put

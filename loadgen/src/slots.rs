@@ -19,6 +19,7 @@ const MAX_OPENING: usize = 100;
 
 /// A place for one connection.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly all places are taken")]
 enum Slot {
     /// None. The next attempt is to be made at this instant.
     Vacant { retry_ns: u64 },
@@ -32,7 +33,7 @@ enum Slot {
 /// The places of a block.
 #[derive(Debug)]
 pub struct Slots {
-    slots: Vec<Slot>,
+    places: Vec<Slot>,
     address: SocketAddr,
     /// Requests that each may have under way.
     pipeline: usize,
@@ -61,7 +62,7 @@ impl Slots {
         next_connection: Arc<AtomicU32>,
     ) -> Self {
         Self {
-            slots: (0..count).map(|_| Slot::Vacant { retry_ns: 0 }).collect(),
+            places: (0..count).map(|_| Slot::Vacant { retry_ns: 0 }).collect(),
             address,
             pipeline,
             log,
@@ -77,17 +78,17 @@ impl Slots {
 
     /// How many places there are.
     pub fn len(&self) -> usize {
-        self.slots.len()
+        self.places.len()
     }
 
     /// Whether every place has its connection.
     pub fn are_all_open(&self) -> bool {
-        self.open == self.slots.len()
+        self.open == self.places.len()
     }
 
     /// The connection of a place, open or being opened.
     pub fn connection(&mut self, slot: usize) -> Option<&mut Connection> {
-        match self.slots.get_mut(slot) {
+        match self.places.get_mut(slot) {
             Some(Slot::Taken { connection, .. }) => Some(connection),
             _ => None,
         }
@@ -95,7 +96,7 @@ impl Slots {
 
     /// Whether a place can take another request.
     pub fn can_send(&self, slot: usize) -> bool {
-        match self.slots.get(slot) {
+        match self.places.get(slot) {
             Some(Slot::Taken { connection, .. }) => connection.can_send(),
             _ => false,
         }
@@ -109,14 +110,14 @@ impl Slots {
         now_ns: u64,
         opened: &mut Vec<usize>,
     ) -> anyhow::Result<()> {
-        if self.open + self.opening == self.slots.len() {
+        if self.open + self.opening == self.places.len() {
             return Ok(());
         }
         if self.opening > 0 {
             self.failing_since_ns.get_or_insert(now_ns);
         }
-        for slot in 0..self.slots.len() {
-            if matches!(self.slots[slot], Slot::Vacant { retry_ns } if retry_ns <= now_ns)
+        for slot in 0..self.places.len() {
+            if matches!(self.places[slot], Slot::Vacant { retry_ns } if retry_ns <= now_ns)
                 && self.begin(slot, registry)?
             {
                 opened.push(slot);
@@ -144,7 +145,7 @@ impl Slots {
                     .register(connection.source(), Token(slot), interest)
                     .context("cannot poll a connection")?;
                 self.opening += 1;
-                self.slots[slot] = Slot::Taken {
+                self.places[slot] = Slot::Taken {
                     connection,
                     is_open: false,
                 };
@@ -162,7 +163,7 @@ impl Slots {
         let Some(Slot::Taken {
             connection,
             is_open: is_open @ false,
-        }) = self.slots.get_mut(slot)
+        }) = self.places.get_mut(slot)
         else {
             return false;
         };
@@ -186,7 +187,7 @@ impl Slots {
     /// Takes a connection that has ended out of its place.
     pub fn take(&mut self, slot: usize, retry_ns: u64) -> Option<Connection> {
         let vacant = Slot::Vacant { retry_ns };
-        match std::mem::replace(&mut self.slots[slot], vacant) {
+        match std::mem::replace(&mut self.places[slot], vacant) {
             Slot::Taken {
                 connection,
                 is_open,
@@ -223,7 +224,7 @@ impl Slots {
     }
 
     fn count_failure(&mut self, slot: usize, error: io::Error, now_ns: u64) {
-        self.slots[slot] = Slot::Vacant {
+        self.places[slot] = Slot::Vacant {
             retry_ns: now_ns + as_ns(TICK),
         };
         let kind = outcome_of_connecting(&error).name();

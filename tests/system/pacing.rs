@@ -257,18 +257,18 @@ fn ends(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
     for (url, kinds) in [
         (silent, &[Outcome::Unfinished, Outcome::Unsent][..]),
-        (trickle, &[Outcome::Unfinished, Outcome::Unsent]),
-        (garbage, &[Outcome::MalformedHead]),
+        (trickle, &[Outcome::Unfinished, Outcome::Unsent][..]),
+        (garbage, &[Outcome::MalformedHead][..]),
         (
             fickle,
             &[
                 Outcome::ClosedUnanswered,
                 Outcome::Reset,
                 Outcome::SendFailed,
-            ],
+            ][..],
         ),
     ] {
-        for (number, options) in [&[][..], &["--rate=500"]].iter().enumerate() {
+        for (number, options) in [&[][..], &["--rate=500"][..]].into_iter().enumerate() {
             let out = folder.path().join(format!("{}-{number}", kinds[0].name()));
             let out = if out.exists() {
                 out.with_extension("2")
@@ -374,18 +374,22 @@ fn refuses_bad_options(kit: &Kit) -> anyhow::Result<()> {
     let out = folder.path().join("run");
     for (options, code, text) in [
         (&["--rate=0"][..], 1, "--rate 0"),
-        (&["--rate=nan"], 1, "--rate NaN"),
-        (&["--rate=1e9"], 1, "at most 10000000"),
-        (&["--rate=10", "--think-time=1"], 2, "--think-time"),
-        (&["--arrivals=poisson"], 2, "--rate"),
-        (&["--rate=10", "--pacer-limit=-1"], 1, "--pacer-limit -1"),
-        (&["--duration=0"], 1, "--duration 0"),
-        (&["--duration=inf"], 1, "--duration inf"),
-        (&["--duration=0.001", "--blocks=2"], 1, "from 0.002"),
-        (&["--duration=1", "--blocks=0"], 1, "--blocks 0"),
-        (&["--drain=-1"], 1, "--drain -1"),
-        (&["--pipeline=0"], 1, "--pipeline 0"),
-        (&["--cpu=0", "--side-cpus=0,1"], 2, "--side-cpus"),
+        (&["--rate=nan"][..], 1, "--rate NaN"),
+        (&["--rate=1e9"][..], 1, "at most 10000000"),
+        (&["--rate=10", "--think-time=1"][..], 2, "--think-time"),
+        (&["--arrivals=poisson"][..], 2, "--rate"),
+        (
+            &["--rate=10", "--pacer-limit=-1"][..],
+            1,
+            "--pacer-limit -1",
+        ),
+        (&["--duration=0"][..], 1, "--duration 0"),
+        (&["--duration=inf"][..], 1, "--duration inf"),
+        (&["--duration=0.001", "--blocks=2"][..], 1, "from 0.002"),
+        (&["--duration=1", "--blocks=0"][..], 1, "--blocks 0"),
+        (&["--drain=-1"][..], 1, "--drain -1"),
+        (&["--pipeline=0"][..], 1, "--pipeline 0"),
+        (&["--cpu=0", "--side-cpus=0,1"][..], 2, "--side-cpus"),
     ] {
         fail(
             kit.command("loadgen")
