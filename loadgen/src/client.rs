@@ -339,8 +339,8 @@ mod tests {
         };
         for pipeline in [1, 2] {
             let settings = Settings {
-                pacing,
                 pipeline,
+                pacing,
                 ..SETTINGS
             };
             let (report, requests, _) = silence(settings, BLOCK, false);
