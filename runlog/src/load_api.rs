@@ -57,6 +57,21 @@ pub struct StartRequest {
     /// Requests of each arm.
     #[serde(default)]
     pub requests: Option<u64>,
+    /// Seconds of load of each arm, over all its blocks; with `requests`, whichever comes first.
+    #[serde(default)]
+    pub duration_seconds: Option<f64>,
+    /// Requests per second to each arm, whatever the server does: an open loop. Without it, a closed loop.
+    #[serde(default)]
+    pub rate: Option<f64>,
+    /// In an open loop, `constant` or `poisson`.
+    #[serde(default)]
+    pub arrivals: Option<String>,
+    /// In a closed loop, seconds from a response to the connection's next request.
+    #[serde(default)]
+    pub think_time_seconds: Option<f64>,
+    /// Requests that a connection may have under way.
+    #[serde(default)]
+    pub pipeline: Option<u64>,
     /// Connections at a time.
     #[serde(default)]
     pub connections: Option<u64>,

@@ -169,10 +169,18 @@ fn silent_server(kit: &Kit) -> anyhow::Result<()> {
     let events = events(&output.stdout)?;
     let (_, progress, summary) = parts(&events)?;
     ensure!(progress.len() >= 3, "{progress:?}");
-    for progress in progress {
-        let arm = &progress.arms[0];
-        ensure!(arm.requests == 0 && arm.p50_ns.is_none(), "{arm:?}");
-    }
+    let arms: Vec<_> = progress.iter().map(|progress| &progress.arms[0]).collect();
+    ensure!(arms.iter().all(|arm| arm.p50_ns.is_none()), "{arms:?}");
+    // Only the one that the stop left unfinished.
+    let requests: Vec<u64> = arms.iter().map(|arm| arm.requests).collect();
+    let Some((last, before)) = requests.split_last() else {
+        bail!("no interval");
+    };
+    ensure!(
+        *last == 1 && before.iter().all(|requests| *requests == 0),
+        "{requests:?}"
+    );
+    ensure!(arms.iter().map(|arm| arm.errors).sum::<u64>() == 1);
     ensure!(summary.cut_short.as_deref() == Some("stopped by a signal"));
     Ok(())
 }

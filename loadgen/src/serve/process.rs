@@ -92,6 +92,11 @@ fn arguments(wanted: &StartRequest, out: &Path) -> Vec<OsString> {
     let StartRequest {
         arms,
         requests,
+        duration_seconds,
+        rate,
+        arrivals,
+        think_time_seconds,
+        pipeline,
         connections,
         blocks,
         order,
@@ -106,22 +111,34 @@ fn arguments(wanted: &StartRequest, out: &Path) -> Vec<OsString> {
         ("requests", requests),
         ("connections", connections),
         ("blocks", blocks),
+        ("pipeline", pipeline),
         ("warmup", warmup),
         ("seed", seed),
     ];
     let numbers = numbers
         .into_iter()
         .filter_map(|(name, value)| Some(format!("--{name}={}", (*value)?)));
-    let order = order.as_ref().map(|order| format!("--order={order}"));
-    let timeout = timeout_seconds.map(|seconds| format!("--timeout={seconds}"));
+    let fractions = [
+        ("duration", duration_seconds),
+        ("rate", rate),
+        ("think-time", think_time_seconds),
+        ("timeout", timeout_seconds),
+    ];
+    let fractions = fractions
+        .into_iter()
+        .filter_map(|(name, value)| Some(format!("--{name}={}", (*value)?)));
+    let words = [("order", order), ("arrivals", arrivals)];
+    let words = words
+        .into_iter()
+        .filter_map(|(name, value)| Some(format!("--{name}={}", value.as_ref()?)));
     let mut out_word = OsString::from("--out=");
     out_word.push(out);
     ["run".to_owned(), "--live".to_owned()]
         .into_iter()
         .chain(arms)
         .chain(numbers)
-        .chain(order)
-        .chain(timeout)
+        .chain(fractions)
+        .chain(words)
         .map(OsString::from)
         .chain([out_word])
         .collect()
@@ -168,8 +185,8 @@ mod tests {
             "--live",
             "--arm=a=http://a/",
             "--requests=10",
-            "--order=--gate",
             "--timeout=0.5",
+            "--order=--gate",
             "--out=--x",
         ];
         assert_eq!(words, expected);

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use indicatif::{HumanCount, HumanFloatCount};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use runlog::load_api::{Run, RunState};
-use runlog::summary::{ArmLoad, LoadSummary, Pacer};
+use runlog::summary::{ArmLoad, Load, LoadSummary, Model, Pacer, Spacing};
 use runlog::{RunDirectory, interval_log};
 
 /// The report of a run that is over.
@@ -89,7 +89,8 @@ fn results(summary: &LoadSummary, directory: &RunDirectory) -> Markup {
             dt { "Started" } dd { (started(summary)) }
             dt { "Order of blocks" } dd { (schedule.order) ", seed " (schedule.seed) }
             dt { "Connections" } dd { (schedule.connections) }
-            dt { "Requests per arm" } dd { (grouped(schedule.requests_per_cell)) " in " (schedule.blocks_per_cell) " blocks" }
+            @if let Some(load) = &summary.load { dt { "Load" } dd { (how(load)) } }
+            dt { "Requests per arm" } dd { (planned(summary)) " in " (schedule.blocks_per_cell) " blocks" }
             dt { "Warm-up" } dd { (grouped(schedule.warmup_requests)) " requests per arm" }
             @for arm in &summary.arms { dt { "Arm " (arm.name) } dd { (arm.url) } }
             dt { "Folder" } dd { (directory.root().display()) }
@@ -121,6 +122,41 @@ fn row(index: usize, arm: &ArmLoad) -> Markup {
 /// A count, with its thousands set apart.
 fn grouped(count: u64) -> String {
     HumanCount(count).to_string()
+}
+
+/// What decided when requests were sent.
+fn how(load: &Load) -> String {
+    let spacing = |spacing: Option<Spacing>| match spacing {
+        Some(Spacing::Exponential) => "exponentially distributed",
+        Some(Spacing::Constant) | None => "constant",
+    };
+    match load.model {
+        Model::ClosedLoop if load.think_time_ns == 0 => "closed loop".to_owned(),
+        Model::ClosedLoop => format!(
+            "closed loop, {} s of think time, {}",
+            load.think_time_ns as f64 / 1e9,
+            spacing(load.think_spacing)
+        ),
+        Model::OpenLoop => format!(
+            "open loop, {} requests a second to each arm, spacing {}; times count from the planned instant",
+            load.rate_per_second.unwrap_or(0.0),
+            spacing(load.arrivals)
+        ),
+    }
+}
+
+/// How many requests an arm was to get.
+fn planned(summary: &LoadSummary) -> String {
+    let duration_ns = summary.load.as_ref().and_then(|load| load.duration_ns);
+    match (summary.schedule.requests_per_cell, duration_ns) {
+        (0, Some(ns)) => format!("as many as in {} s,", ns as f64 / 1e9),
+        (requests, Some(ns)) => format!(
+            "{}, or as many as in {} s,",
+            grouped(requests),
+            ns as f64 / 1e9
+        ),
+        (requests, None) => grouped(requests),
+    }
 }
 
 fn rate(per_second: f64) -> String {

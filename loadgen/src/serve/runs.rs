@@ -186,7 +186,12 @@ impl Runs {
         } else {
             arms
         };
-        let requests = wanted.requests.unwrap_or(DEFAULT_REQUESTS);
+        // Without a number, time ends the run, and its requests are counted as they are sent.
+        let default = wanted
+            .duration_seconds
+            .is_none()
+            .then_some(DEFAULT_REQUESTS);
+        let requests = wanted.requests.or(default).unwrap_or(0);
         let all = requests.saturating_mul(blocks_at_once);
         if all > self.limits.requests {
             return refuse(format!(

@@ -123,7 +123,8 @@ export class Chart {
     const end = Math.max(10, times.at(-1) ?? 0);
     const along = linear(0, end, MARGIN.left, width - MARGIN.right);
     const x = (index) => along(times[index]);
-    const { size, unit } = this.scale(marks.at(-1));
+    // The smallest mark of a logarithmic axis is a whole number, too.
+    const { size, unit } = this.scale(options.logarithmic ? marks[0] : marks.at(-1));
     this.unit.textContent = unit;
     this.geometry = { width, bottom, x, y: place, series, size };
 

@@ -84,6 +84,14 @@ export function setUp(service, onSubmit) {
   };
   at("order").addEventListener("change", explain);
   explain();
+  const explainRate = () => {
+    at("rate-hint").textContent =
+      at("rate").value === ""
+        ? "Closed loop: each connection sends its next request when it has the response to the last."
+        : "Open loop: requests are sent as planned, whatever the server does; times count from the planned instant.";
+  };
+  at("rate").addEventListener("input", explainRate);
+  explainRate();
   const { requests, seconds } = service.limits;
   at("allowed").textContent =
     `Requests may go to ${service.allowed.join(", ")}. A run has at most ` +
@@ -103,10 +111,16 @@ function wantedArms() {
 
 /** The run that the form describes. */
 function wanted() {
+  // An empty field is no number, and becomes null: as if it were not given.
   const number = (id) => at(id).valueAsNumber;
+  const open = at("rate").value !== "";
   const run = {
     arms: wantedArms(),
     requests: number("requests"),
+    duration_seconds: number("duration"),
+    rate: number("rate"),
+    arrivals: open ? at("arrivals").value : null,
+    think_time_seconds: !open && number("think") > 0 ? number("think") : null,
     connections: number("connections"),
     blocks: number("blocks"),
     order: at("order").value,

@@ -61,9 +61,12 @@ function drawTiles() {
 
 function about(run) {
   const { schedule } = run;
+  const load = run.summary?.load;
   return [
     instant(run.started_unix_ns),
-    `${plural(schedule.requests_per_cell, "request")} per arm`,
+    ...(schedule.requests_per_cell > 0 ? [`${plural(schedule.requests_per_cell, "request")} per arm`] : []),
+    ...(load?.duration_ns ? [`${load.duration_ns / 1e9} s per arm`] : []),
+    ...(load?.rate_per_second ? [`open loop, ${rate(load.rate_per_second)}/s per arm`] : []),
     `${plural(schedule.blocks_per_cell, "block")}, ${schedule.order}`,
     plural(schedule.connections, "connection"),
   ].join(" · ");
@@ -202,14 +205,15 @@ async function beat() {
     beats += 1;
     const watching = shown !== null && !isOver(shown);
     if (watching) await fetchProgress();
-    // Somebody else may have started one.
-    if (watching || beats % 5 === 0) {
+    // The list is long: it is fetched when this run has ended, and at times, as somebody else may have
+    // started or stopped one.
+    if ((watching && isOver(shown)) || beats % 5 === 0) {
       await refreshRuns();
       const run = current();
       if (run && !watching) await show(run.id);
-      else if (watching) drawAll();
-      else drawStatus();
     }
+    if (watching) drawAll();
+    else drawStatus();
     if (at("state").classList.contains("gone")) drawAll();
   } catch (error) {
     if (!(error instanceof api.Refused)) {
