@@ -10,6 +10,7 @@ pub mod lane;
 pub mod layout;
 pub mod open_calls;
 pub mod records;
+pub mod round_trip;
 pub mod threads;
 
 pub use counters::{Counter, Counters};
@@ -19,6 +20,7 @@ pub use records::{
     Accepted, Closed, EVENT_ACCEPTED, EVENT_CLOSED, EVENT_FUNCTION_CALL, EVENT_HOOKED_READ,
     EVENT_READ_SYSCALL, EVENT_WRITE, FunctionCall, HookedRead, ReadSyscall, UNKNOWN_OFFSET, Write,
 };
+pub use round_trip::{RoundTrip, RoundTripCounts};
 pub use threads::{Connection, ConnectionKey, ConnectionSlot, MAX_THREADS, Target, Thread};
 
 /// What a histogram holds.
@@ -94,6 +96,10 @@ mod user {
     unsafe impl aya::Pod for super::Connection {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::ConnectionSlot {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::RoundTrip {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::RoundTripCounts {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::Target {}
     // SAFETY: as above.
