@@ -9,6 +9,7 @@ mod gate;
 mod plan;
 mod response;
 mod run;
+mod scheduling;
 mod target;
 mod turn;
 

@@ -20,6 +20,7 @@ use crate::clock::{TICK, monotonic_ns, unix_ns};
 use crate::export::{Start, export_arm};
 use crate::gate::Gate;
 use crate::plan::{Block, Design, Order};
+use crate::scheduling::let_others_finish;
 use crate::target::Arm;
 use crate::turn::Runner;
 
@@ -97,6 +98,10 @@ pub struct RunArguments {
 /// Runs the load. Returns whether it ran to its end.
 pub fn run(arguments: &RunArguments) -> anyhow::Result<bool> {
     check(arguments)?;
+    if arguments.connections > 1 {
+        // With one connection there is never more than one response to take.
+        let_others_finish().context("cannot choose how to be scheduled")?;
+    }
     let mut targets = Vec::new();
     for arm in &arguments.arms {
         let others = arguments
