@@ -75,7 +75,7 @@ impl RoundTrips {
         };
         let open = ebpf.map("ROUND_TRIPS").context("no map ROUND_TRIPS")?;
         let open: HashMap<_, i32, RoundTrip> = open.try_into()?;
-        for entry in open.iter() {
+        for entry in &open {
             let (_, round_trip) = entry?;
             found.add_open(round_trip);
         }
