@@ -3,13 +3,11 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use clap::Args;
 
-use crate::command::{Stages, cargo, is_installed, release, run};
-use crate::interrupt;
-use crate::privilege::as_root;
-use crate::{build, setup};
+use crate::command::{Stages, is_installed};
+use crate::{bench, build, setup};
 
 /// What is measured and measured beside, and the Debian packages that have it.
 const PROGRAMS: [(&str, &str); 3] = [
@@ -41,17 +39,10 @@ pub struct BenchLoadArguments {
 /// Builds, and measures.
 pub fn bench_load(arguments: &BenchLoadArguments, stages: &mut Stages) -> anyhow::Result<ExitCode> {
     build::prepare(stages)?;
-    stages.run("build of the bench", || {
-        run(cargo().args(["build", "--release", "--package", "load-bench"]))
-    })?;
+    bench::build("load-bench", stages)?;
     let mut words = words(arguments);
     stages.run("peers", || {
-        let missing: Vec<&str> = PROGRAMS
-            .iter()
-            .filter(|(program, _)| !is_installed(program))
-            .map(|(_, package)| *package)
-            .collect();
-        setup::install_packages(&missing);
+        bench::install(&PROGRAMS);
         ensure!(
             is_installed("nginx"),
             "nginx is the server that is loaded, and cannot be installed here"
@@ -61,28 +52,15 @@ pub fn bench_load(arguments: &BenchLoadArguments, stages: &mut Stages) -> anyhow
         }
         Ok(())
     })?;
-    stages.run("bench-load", || {
-        // As root for the probes; without, fidelity is left out by name.
-        let mut command = as_root(release().join("load-bench"));
-        command.args(&words);
-        let status = interrupt::left_to_the_child(|| command.status())?
-            .context("cannot start load-bench")?;
-        let code = status.code().and_then(|code| u8::try_from(code).ok());
-        Ok(ExitCode::from(code.unwrap_or(1)))
-    })
+    // As root for the probes; without, fidelity is left out by name.
+    stages.run("bench-load", || bench::measure("load-bench", &words))
 }
 
 /// The options that are handed on.
 fn words(arguments: &BenchLoadArguments) -> Vec<OsString> {
-    let mut words: Vec<OsString> = Vec::new();
-    if let Some(rounds) = arguments.rounds {
-        words.extend(["--rounds".into(), rounds.to_string().into()]);
-    }
+    let mut words = bench::words(arguments.rounds, arguments.json);
     if arguments.quick {
         words.extend(["--only", "wrk"].map(OsString::from));
-    }
-    if arguments.json {
-        words.push("--json".into());
     }
     words.extend(arguments.words.iter().cloned());
     words

@@ -4,6 +4,7 @@
 //! `cargo xtask test` the tests.
 
 mod apt;
+mod bench;
 mod bench_hook;
 mod bench_join;
 mod bench_load;
