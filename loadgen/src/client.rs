@@ -1,21 +1,28 @@
-//! The closed loop: each connection sends its next request when the response to the last is
-//! complete.
+//! One block after the other: its connections, its pace, its end.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::Duration;
 
-use anyhow::Context as _;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll, Token};
 use runlog::record::{ClientConnection, Request};
 use runlog::table::TableWriter;
 
-use crate::clock::{CONNECT_PATIENCE, TICK, monotonic_ns};
-use crate::connection::{Connection, Step};
+use crate::block::{BlockRun, Times, Waiting};
+use crate::clock::{as_ns, monotonic_ns};
+use crate::connection::Inbox;
+use crate::pace::{Pace, Pacing};
+use crate::pacer::Lateness;
 use crate::plan::Block;
-use crate::target::RequestBytes;
+use crate::request::Requests;
+use crate::slots::Slots;
+use crate::timer::Timer;
+
+/// The timer's token: no place has this number.
+const TIMER: Token = Token(usize::MAX - 1);
 
 /// The logs that a client writes.
 #[derive(Debug)]
@@ -71,8 +78,8 @@ pub struct ArmTarget {
     pub name: String,
     /// Address.
     pub address: SocketAddr,
-    /// The request.
-    pub request: RequestBytes,
+    /// The requests.
+    pub requests: Requests,
 }
 
 /// A block with its numbers in the run.
@@ -82,265 +89,158 @@ pub struct Numbered {
     pub number: u32,
     /// Number of its first request.
     pub first_sequence: u64,
+    /// From a request's number to that of the next.
+    pub step: u64,
     /// The block.
     pub block: Block,
+}
+
+/// How a client sends.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Connections at a time.
+    pub connections: usize,
+    /// Requests that a connection may have under way.
+    pub pipeline: usize,
+    /// When requests are sent.
+    pub pacing: Pacing,
+    /// How long a response may take.
+    pub timeout: Duration,
+    /// How long a block may go on, at the end of its time, for what is under way.
+    pub drain: Duration,
+    /// Whether to ask the kernel again and again instead of sleeping.
+    pub spin: bool,
+    /// Seed of what is drawn.
+    pub seed: u64,
+}
+
+/// What a block came to.
+#[derive(Debug)]
+pub struct BlockReport {
+    /// How it ended.
+    pub end: BlockEnd,
+    /// Requests that got a number.
+    pub requests: u64,
+    /// Open loop: when the plan began, when the block ended, and how the plan was kept.
+    pub pacer: Option<BlockPacer>,
+    /// Attempts to connect that failed, by kind.
+    pub failed_connects: BTreeMap<&'static str, u64>,
+}
+
+/// How the plan of a block was kept.
+#[derive(Clone, Debug)]
+pub struct BlockPacer {
+    /// When the plan began.
+    pub start_ns: u64,
+    /// When the block ended.
+    pub end_ns: u64,
+    /// What the pacer saw.
+    pub lateness: Lateness,
 }
 
 /// Runs blocks, one after the other.
 #[derive(Debug)]
 pub struct Client {
-    poll: Poll,
-    events: Events,
-    /// Connections at a time.
-    connections: usize,
-    timeout: Duration,
-    stop: Arc<AtomicBool>,
+    waiting: Waiting,
+    inbox: Inbox,
+    settings: Settings,
     next_connection: Arc<AtomicU32>,
 }
 
 impl Client {
-    /// A client that holds `connections` at a time and gives a response at most `timeout`. It numbers
-    /// its connections from `next_connection`, which several clients may share.
+    /// A client that numbers its connections from `next_connection`, which several clients may share.
     pub fn new(
-        connections: usize,
-        timeout: Duration,
+        settings: Settings,
         stop: Arc<AtomicBool>,
         next_connection: Arc<AtomicU32>,
     ) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let timer = Timer::new(poll.registry(), TIMER)?;
         Ok(Self {
-            poll: Poll::new()?,
-            events: Events::with_capacity(connections.min(1024)),
-            connections,
-            timeout,
-            stop,
+            waiting: Waiting {
+                poll,
+                events: Events::with_capacity(settings.connections.clamp(16, 1024)),
+                timer,
+                spin: settings.spin,
+                stop,
+            },
+            inbox: Inbox::new(),
+            settings,
             next_connection,
         })
     }
 
-    /// Runs one block on connections of its own and closes them. Its requests are numbered from
-    /// `first_sequence`. `on_request` is told of each request that has ended. Requests that a cut leaves
-    /// under way are logged as unfinished.
+    /// Runs one block on connections of its own and closes them. `on_request` is told of each request that
+    /// has ended. Requests that the end of the block leaves under way are logged as unfinished, and those
+    /// that became due and found no connection as unsent.
     pub fn run_block(
         &mut self,
         target: &mut ArmTarget,
-        Numbered {
-            number,
-            first_sequence,
-            block,
-        }: Numbered,
+        numbered: Numbered,
         log: &mut dyn Log,
         on_request: &mut dyn FnMut(&Request),
-    ) -> anyhow::Result<BlockEnd> {
-        let slots = self
-            .connections
-            .min(usize::try_from(block.requests).unwrap_or(usize::MAX));
+    ) -> anyhow::Result<BlockReport> {
+        let Numbered { number, block, .. } = numbered;
+        let Settings {
+            connections,
+            pipeline,
+            pacing,
+            timeout,
+            drain,
+            seed,
+            ..
+        } = self.settings;
+        let count = connections.min(usize::try_from(block.requests).unwrap_or(usize::MAX));
+        let begun = ClientConnection {
+            arm: block.arm,
+            block: number,
+            ..ClientConnection::default()
+        };
+        let next_connection = Arc::clone(&self.next_connection);
         let mut run = BlockRun {
-            client: self,
+            waiting: &mut self.waiting,
+            slots: Slots::new(count, target.address, pipeline, begun, next_connection),
             target,
-            number,
-            first_sequence,
-            block,
+            numbered,
             log,
             on_request,
-            sent: 0,
-            done: 0,
+            times: Times {
+                end_ns: u64::MAX,
+                drain_ns: as_ns(drain),
+                timeout_ns: as_ns(timeout),
+            },
+            pace: pacing.start(seed, number, 0, 0, 0),
+            wanting: vec![pipeline; count],
+            free: VecDeque::with_capacity(count),
+            is_free: vec![false; count],
+            numbered_requests: 0,
+            under_way: 0,
+            unread: Vec::new(),
+            inbox: &mut self.inbox,
         };
-        let mut open: Vec<Option<Connection>> = Vec::new();
-        let mut end = Ok(());
-        for slot in 0..slots {
-            match run.connect(slot)? {
-                Ok(connection) => open.push(Some(connection)),
-                Err(cut_short) => {
-                    end = Err(cut_short);
-                    break;
-                }
-            }
-        }
+        let mut end = run.open_all()?;
+        let start_ns = monotonic_ns();
         if end.is_ok() {
-            end = run.drive(&mut open)?;
+            let end_ns = start_ns.saturating_add(block.time_ns.unwrap_or(u64::MAX));
+            run.times.end_ns = end_ns;
+            run.pace = pacing.start(seed, number, block.requests, start_ns, end_ns);
+            end = run.drive()?;
         }
-        let cut_ns = monotonic_ns();
-        for mut connection in open.into_iter().flatten() {
-            if let Some(unfinished) = connection.cut(cut_ns) {
-                run.log.request(&unfinished)?;
-            }
-            run.log.connection(&connection.close())?;
-        }
-        Ok(end)
+        run.end()?;
+        Ok(BlockReport {
+            end,
+            requests: run.numbered_requests,
+            failed_connects: std::mem::take(&mut run.slots.failed),
+            pacer: match run.pace {
+                Pace::Closed(_) => None,
+                Pace::Open(open) => Some(BlockPacer {
+                    start_ns,
+                    end_ns: monotonic_ns(),
+                    lateness: open.lateness,
+                }),
+            },
+        })
     }
-}
-
-/// A block in progress.
-struct BlockRun<'b> {
-    client: &'b mut Client,
-    target: &'b mut ArmTarget,
-    number: u32,
-    first_sequence: u64,
-    block: Block,
-    log: &'b mut dyn Log,
-    on_request: &'b mut dyn FnMut(&Request),
-    sent: u64,
-    done: u64,
-}
-
-impl BlockRun<'_> {
-    fn drive(&mut self, open: &mut [Option<Connection>]) -> anyhow::Result<BlockEnd> {
-        for slot in 0..open.len() {
-            if let Err(cut_short) = self.send_next(slot, open)? {
-                return Ok(Err(cut_short));
-            }
-        }
-        let mut ready = Vec::new();
-        let mut next_tick_ns = monotonic_ns() + as_ns(TICK);
-        while self.done < self.block.requests {
-            match self.client.poll.poll(&mut self.client.events, Some(TICK)) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error).context("cannot poll the connections"),
-            }
-            if self.client.stop.load(Ordering::Relaxed) {
-                return Ok(Err(CutShort::Stopped));
-            }
-            ready.clear();
-            let events = self.client.events.iter();
-            ready.extend(events.map(|event| (event.token().0, event.is_read_closed())));
-            for &(slot, server_closed) in &ready {
-                let step = match &mut open[slot] {
-                    Some(connection) => connection.on_ready(server_closed),
-                    None => Step::Waiting,
-                };
-                if let Err(cut_short) = self.advance(step, slot, open)? {
-                    return Ok(Err(cut_short));
-                }
-            }
-            let now_ns = monotonic_ns();
-            if now_ns >= next_tick_ns {
-                next_tick_ns = now_ns + as_ns(TICK);
-                let sent_before_ns = now_ns.saturating_sub(as_ns(self.client.timeout));
-                for slot in 0..open.len() {
-                    let step = match &mut open[slot] {
-                        Some(connection) => connection.expire(sent_before_ns),
-                        None => Step::Waiting,
-                    };
-                    if let Err(cut_short) = self.advance(step, slot, open)? {
-                        return Ok(Err(cut_short));
-                    }
-                }
-            }
-        }
-        Ok(Ok(()))
-    }
-
-    /// Logs a request that has ended, and sends the next on its connection or on a new one.
-    fn advance(
-        &mut self,
-        mut step: Step,
-        slot: usize,
-        open: &mut [Option<Connection>],
-    ) -> anyhow::Result<BlockEnd> {
-        while let Step::Done { request, reusable } = step {
-            self.log.request(&request)?;
-            self.done += 1;
-            (self.on_request)(&request);
-            if !reusable {
-                self.discard(slot, open)?;
-            }
-            if self.sent == self.block.requests {
-                return Ok(Ok(()));
-            }
-            if open[slot].is_none() {
-                match self.connect(slot)? {
-                    Ok(connection) => open[slot] = Some(connection),
-                    Err(cut_short) => return Ok(Err(cut_short)),
-                }
-            }
-            step = self.send_on(slot, open);
-        }
-        Ok(Ok(()))
-    }
-
-    fn send_next(
-        &mut self,
-        slot: usize,
-        open: &mut [Option<Connection>],
-    ) -> anyhow::Result<BlockEnd> {
-        let step = self.send_on(slot, open);
-        self.advance(step, slot, open)
-    }
-
-    fn send_on(&mut self, slot: usize, open: &mut [Option<Connection>]) -> Step {
-        let Some(connection) = &mut open[slot] else {
-            return Step::Waiting;
-        };
-        let mut flags = 0;
-        if self.sent < self.block.warmup {
-            flags |= Request::WARMUP;
-        }
-        if self.block.observed {
-            flags |= Request::OBSERVED;
-        }
-        let request = Request {
-            sequence: self.first_sequence + self.sent,
-            arm: self.block.arm,
-            flags,
-            block: self.number,
-            ..Request::default()
-        };
-        self.sent += 1;
-        connection.send(request, self.target.request.numbered(request.sequence))
-    }
-
-    fn discard(&mut self, slot: usize, open: &mut [Option<Connection>]) -> anyhow::Result<()> {
-        if let Some(mut connection) = open[slot].take() {
-            self.client
-                .poll
-                .registry()
-                .deregister(connection.source())?;
-            self.log.connection(&connection.close())?;
-        }
-        Ok(())
-    }
-
-    /// Opens the connection of a slot. A server that restarts is given some time to come back.
-    fn connect(&mut self, slot: usize) -> anyhow::Result<Result<Connection, CutShort>> {
-        let give_up_ns = monotonic_ns() + as_ns(CONNECT_PATIENCE);
-        let connection = self.client.next_connection.fetch_add(1, Ordering::Relaxed);
-        loop {
-            let log = ClientConnection {
-                connection,
-                arm: self.block.arm,
-                block: self.number,
-                ..ClientConnection::default()
-            };
-            match Connection::open(self.target.address, CONNECT_PATIENCE, log) {
-                Ok(mut connection) => {
-                    self.client
-                        .poll
-                        .registry()
-                        .register(
-                            connection.source(),
-                            Token(slot),
-                            Interest::READABLE | Interest::WRITABLE,
-                        )
-                        .context("cannot poll a connection")?;
-                    return Ok(Ok(connection));
-                }
-                Err(_) if self.client.stop.load(Ordering::Relaxed) => {
-                    return Ok(Err(CutShort::Stopped));
-                }
-                Err(error) if monotonic_ns() >= give_up_ns => {
-                    let ArmTarget { name, address, .. } = &self.target;
-                    let reason = format!("arm {name}: cannot connect to {address}: {error}");
-                    return Ok(Err(CutShort::ArmGone(reason)));
-                }
-                Err(_) => std::thread::sleep(TICK),
-            }
-        }
-    }
-}
-
-fn as_ns(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -352,6 +252,7 @@ mod tests {
     use runlog::table::read_all;
 
     use super::*;
+    use crate::request::RequestOptions;
     use crate::target::Arm;
 
     #[test]
@@ -368,25 +269,38 @@ mod tests {
         let mut target = ArmTarget {
             name: arm.name.clone(),
             address: silent.local_addr().unwrap(),
-            request: arm.request(false),
+            requests: RequestOptions::default().requests(&arm, false, 0).unwrap(),
         };
         let block = Block {
             arm: 0,
             observed: false,
             requests: 10,
+            time_ns: None,
             warmup: 0,
             server: 0,
         };
         let stop = Arc::new(AtomicBool::new(true));
-        let mut client = Client::new(3, Duration::from_mins(1), stop, Arc::default()).unwrap();
+        let settings = Settings {
+            connections: 3,
+            pipeline: 1,
+            pacing: Pacing::CLOSED,
+            timeout: Duration::from_mins(1),
+            drain: Duration::ZERO,
+            spin: false,
+            seed: 0,
+        };
+        let mut client = Client::new(settings, stop, Arc::default()).unwrap();
         let block = Numbered {
             number: 0,
             first_sequence: 0,
+            step: 1,
             block,
         };
-        let end = client.run_block(&mut target, block, &mut logs, &mut |_| {});
+        let report = client.run_block(&mut target, block, &mut logs, &mut |_| {});
         let before_ns = monotonic_ns();
-        assert_eq!(end.unwrap(), Err(CutShort::Stopped));
+        let report = report.unwrap();
+        assert_eq!(report.end, Err(CutShort::Stopped));
+        assert_eq!(report.requests, 3);
         logs.requests.finish().unwrap();
         logs.connections.finish().unwrap();
 

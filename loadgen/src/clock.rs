@@ -22,3 +22,8 @@ pub fn unix_ns() -> u64 {
         .unwrap_or_default();
     u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }
+
+/// A duration as nanoseconds.
+pub fn as_ns(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

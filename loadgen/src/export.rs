@@ -1,18 +1,24 @@
 //! What people and tools want, made from the request log: the summary, one HDR log and one CSV an
 //! arm. Reads the log in a stream, a few times an arm.
 //!
+//! In an open loop all times count from the planned instant. Where it was not kept, each of the files says so.
+//!
 //! Requests that were sent with the probes attached are counted and otherwise left out: probes slow the
 //! hooked arm down and no other, so arms that are compared over both states compare wrongly.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use runlog::interval_log::{self, Interval};
 use runlog::record::{Outcome, Request};
-use runlog::summary::{ArmLoad, Latency};
+use runlog::summary::{ArmLoad, Latency, Pacer};
 use runlog::table::Rows;
-use runlog::{Result, RunDirectory, paper_csv};
+use runlog::{Error, Result, RunDirectory, paper_csv};
+
+use crate::client::{BlockPacer, BlockReport};
+use crate::pacer::Lateness;
 
 /// The instant at which both clocks were read at the start of a run.
 #[derive(Clone, Copy, Debug)]
@@ -30,14 +36,57 @@ impl Start {
     }
 }
 
+/// What is known of an arm beside its requests.
+#[derive(Clone, Debug, Default)]
+pub struct ArmKept {
+    /// The pacers of its blocks with the probes detached.
+    pacers: Vec<BlockPacer>,
+    /// Attempts to connect that failed, by kind.
+    failed_connects: BTreeMap<String, u64>,
+}
+
+impl ArmKept {
+    /// Adds what a block came to.
+    pub fn add(&mut self, is_observed: bool, report: BlockReport) {
+        if !is_observed {
+            self.pacers.extend(report.pacer);
+        }
+        for (kind, count) in report.failed_connects {
+            *self.failed_connects.entry(kind.to_owned()).or_insert(0) += count;
+        }
+    }
+
+    /// How the plan was kept over all blocks.
+    fn lateness(&self) -> Option<Lateness> {
+        let mut lateness = self.pacers.iter().map(|pacer| pacer.lateness.clone());
+        let mut sum = lateness.next()?;
+        lateness.for_each(|other| sum.merge(&other));
+        Some(sum)
+    }
+
+    /// The pacers as intervals of an HDR log.
+    fn intervals(&self, start: Start) -> impl Iterator<Item = Result<Interval>> {
+        self.pacers.iter().map(move |pacer| {
+            Ok(Interval {
+                start: start.to_unix(pacer.start_ns),
+                duration: Duration::from_nanos(pacer.end_ns - pacer.start_ns),
+                tag: Some(interval_log::PACER_TAG.to_owned()),
+                histogram: pacer.lateness.histogram.clone(),
+            })
+        })
+    }
+}
+
 /// Writes the CSV and the HDR log of an arm, and sums it up: requests with the probes detached.
 pub fn export_arm(
     run: &RunDirectory,
     index: u16,
     name: &str,
     url: &str,
+    kept: &ArmKept,
     start: Start,
 ) -> Result<ArmLoad> {
+    let pacer = kept.lateness().as_ref().map(pacer_of);
     let requests = || -> Result<_> {
         let rows = Rows::<Request>::open(run.requests())?;
         Ok(rows.filter(move |row| row.as_ref().map_or(true, |request| request.arm == index)))
@@ -52,16 +101,56 @@ pub fn export_arm(
         next: None,
         start,
     };
+    let mut comment = format!(
+        "hookprobe: response times of arm {name} in ns, one interval a block, no warm-up; blocks with \
+         probes attached are left out"
+    );
+    if pacer.is_some() {
+        comment
+            .push_str("; times count from the planned instants; tag pacer: lateness of the pacer");
+    }
+    if let Some(mark) = pacer.as_ref().and_then(Pacer::mark) {
+        comment.push_str("; ");
+        comment.push_str(&mark);
+        // The paper's CSV has no room for remarks.
+        let path = run.not_open_loop(name);
+        fs::write(&path, format!("{mark}\n")).map_err(|source| Error::Io { path, source })?;
+    }
     interval_log::write(
         &run.interval_log(name),
-        &format!(
-            "hookprobe: response times of arm {name} in ns, one interval a block, no warm-up; blocks \
-             with probes attached are left out"
-        ),
+        &comment,
         Duration::from_nanos(start.unix_ns),
-        blocks,
+        blocks.chain(kept.intervals(start)),
     )?;
-    summarize(name, url, requests()?)
+    Ok(ArmLoad {
+        failed_connects: kept.failed_connects.clone(),
+        ..summarize(name, url, pacer, requests()?)?
+    })
+}
+
+fn pacer_of(lateness: &Lateness) -> Pacer {
+    let planned = lateness.planned();
+    Pacer {
+        open_loop: lateness.is_open_loop(),
+        limit_ns: lateness.limit_ns,
+        planned_requests: planned,
+        late_requests: lateness.late,
+        queued_requests: lateness.queued,
+        unsent_requests: lateness.unsent,
+        lateness_ns: latency_of(&lateness.histogram, lateness.total_ns),
+    }
+}
+
+fn latency_of(histogram: &Histogram<u64>, total_ns: u64) -> Option<Latency> {
+    let count = histogram.len();
+    (count > 0).then(|| Latency {
+        mean: total_ns as f64 / count as f64,
+        p50: histogram.value_at_quantile(0.5),
+        p90: histogram.value_at_quantile(0.9),
+        p99: histogram.value_at_quantile(0.99),
+        p999: histogram.value_at_quantile(0.999),
+        max: histogram.max(),
+    })
 }
 
 fn write_csv(
@@ -75,8 +164,8 @@ fn write_csv(
         let request = request?;
         if request.is_ok() {
             csv.push(paper_csv::Row {
-                start_time_s: start.to_unix(request.sent_ns).as_secs_f64(),
-                response_time_ms: request.response_time_ns() as f64 / 1e6,
+                start_time_s: start.to_unix(request.planned_ns).as_secs_f64(),
+                response_time_ms: request.latency_ns() as f64 / 1e6,
             })?;
         }
     }
@@ -99,12 +188,12 @@ impl<I: Iterator<Item = Result<Request>>> Iterator for Blocks<I> {
             Err(error) => return Some(Err(error)),
         };
         let mut interval = Interval {
-            start: self.start.to_unix(first.sent_ns),
+            start: Duration::ZERO,
             duration: Duration::ZERO,
             tag: None,
             histogram: interval_log::new_histogram(),
         };
-        let mut end_ns = first.done_ns;
+        let (mut start_ns, mut end_ns) = (first.planned_ns, first.done_ns);
         add(&mut interval.histogram, &first);
         for request in self.requests.by_ref() {
             let request = match request {
@@ -115,29 +204,55 @@ impl<I: Iterator<Item = Result<Request>>> Iterator for Blocks<I> {
                 self.next = Some(request);
                 break;
             }
+            start_ns = start_ns.min(request.planned_ns);
             end_ns = end_ns.max(request.done_ns);
             add(&mut interval.histogram, &request);
         }
-        interval.duration = Duration::from_nanos(end_ns - first.sent_ns);
+        interval.start = self.start.to_unix(start_ns);
+        interval.duration = Duration::from_nanos(end_ns - start_ns);
         Some(Ok(interval))
     }
 }
 
 fn add(histogram: &mut Histogram<u64>, request: &Request) {
     if request.is_ok() && !request.is_warmup() {
-        histogram.saturating_record(request.response_time_ns());
+        histogram.saturating_record(request.latency_ns());
+    }
+}
+
+/// A sum and a histogram of the same times.
+struct Times {
+    histogram: Histogram<u64>,
+    total_ns: u64,
+}
+
+impl Times {
+    fn new() -> Self {
+        Self {
+            histogram: interval_log::new_histogram(),
+            total_ns: 0,
+        }
+    }
+
+    fn add(&mut self, time_ns: u64) {
+        self.histogram.saturating_record(time_ns);
+        self.total_ns += time_ns;
+    }
+
+    fn latency(&self) -> Option<Latency> {
+        latency_of(&self.histogram, self.total_ns)
     }
 }
 
 fn summarize(
     name: &str,
     url: &str,
+    pacer: Option<Pacer>,
     requests: impl Iterator<Item = Result<Request>>,
 ) -> Result<ArmLoad> {
-    let mut histogram = interval_log::new_histogram();
+    let (mut latency, mut from_sent) = (Times::new(), Times::new());
     let mut errors_by_kind = BTreeMap::new();
     let (mut all, mut warmup, mut observed) = (0, 0, 0);
-    let (mut successes, mut total_ns) = (0_u64, 0_u64);
     let mut spent = BlockTime::default();
     for request in requests {
         let request = request?;
@@ -152,14 +267,14 @@ fn summarize(
         }
         all += 1;
         if request.is_ok() {
-            successes += 1;
-            total_ns += request.response_time_ns();
-            histogram.saturating_record(request.response_time_ns());
+            latency.add(request.latency_ns());
+            from_sent.add(request.response_time_ns());
         } else {
             let kind = request.outcome_name().to_owned();
             *errors_by_kind.entry(kind).or_insert(0) += 1;
         }
     }
+    let successes = latency.histogram.len();
     let seconds = spent.finish().as_secs_f64();
     Ok(ArmLoad {
         name: name.to_owned(),
@@ -174,14 +289,10 @@ fn summarize(
         } else {
             0.0
         },
-        latency_ns: (successes > 0).then(|| Latency {
-            mean: total_ns as f64 / successes as f64,
-            p50: histogram.value_at_quantile(0.5),
-            p90: histogram.value_at_quantile(0.9),
-            p99: histogram.value_at_quantile(0.99),
-            p999: histogram.value_at_quantile(0.999),
-            max: histogram.max(),
-        }),
+        latency_ns: latency.latency(),
+        latency_from_sent_ns: pacer.as_ref().and_then(|_| from_sent.latency()),
+        pacer,
+        failed_connects: BTreeMap::new(),
     })
 }
 
@@ -196,7 +307,8 @@ struct BlockTime {
 impl BlockTime {
     fn add(&mut self, request: &Request) {
         // A cut may wait for an arm that is gone: that time is not the block's.
-        if request.is_warmup() || request.outcome == Outcome::Unfinished as u8 {
+        let has_ended = request.was_sent() && request.outcome != Outcome::Unfinished as u8;
+        if request.is_warmup() || !has_ended {
             return;
         }
         match &mut self.block {
@@ -245,10 +357,11 @@ mod tests {
                     arm: u16::from(block == 1),
                     flags: if sequence == 0 { Request::WARMUP } else { 0 },
                     outcome: if sequence == 9 {
-                        Outcome::Closed
+                        Outcome::ClosedUnanswered
                     } else {
                         Outcome::Ok
                     } as u8,
+                    planned_ns: sent_ns,
                     sent_ns,
                     done_ns: sent_ns + 1_000 * (1 + sequence % 4),
                     ..Request::default()
@@ -267,11 +380,11 @@ mod tests {
     #[test]
     fn the_summary_counts_by_kind_and_leaves_the_warmup_out() {
         let (_folder, run) = log();
-        let arm = export_arm(&run, 0, "a", "http://a", START).unwrap();
+        let arm = export_arm(&run, 0, "a", "http://a", &ArmKept::default(), START).unwrap();
         assert_eq!((arm.requests, arm.warmup_requests, arm.errors), (7, 1, 1));
         assert_eq!(
             arm.errors_by_kind,
-            [("closed_by_server".to_owned(), 1)].into()
+            [("closed_unanswered".to_owned(), 1)].into()
         );
         let latency = arm.latency_ns.unwrap();
         // 2, 3, 4 µs of the first block and 1, 3, 4 µs of the second.
@@ -285,7 +398,7 @@ mod tests {
     #[test]
     fn the_csv_and_the_hdr_log_hold_the_arms_successes() {
         let (_folder, run) = log();
-        export_arm(&run, 0, "a", "http://a", START).unwrap();
+        export_arm(&run, 0, "a", "http://a", &ArmKept::default(), START).unwrap();
         let csv = paper_csv::read(run.paper_csv("a")).unwrap();
         assert_eq!(csv.len(), 7, "warm-up included, as in the paper's files");
         assert!((csv[1].response_time_ms - 0.002).abs() < 1e-12);
@@ -308,6 +421,7 @@ mod tests {
                     block,
                     flags,
                     outcome: outcome as u8,
+                    planned_ns: sent_ns,
                     sent_ns,
                     done_ns: sent_ns + took_ns,
                     ..Request::default()
@@ -326,10 +440,10 @@ mod tests {
             (0, 0, Outcome::Ok, 1_000),
             (1, OBSERVED | Request::WARMUP, Outcome::Ok, 9_000),
             (1, OBSERVED, Outcome::Ok, 9_000),
-            (1, OBSERVED, Outcome::Closed, 9_000),
+            (1, OBSERVED, Outcome::ClosedUnanswered, 9_000),
             (2, 0, Outcome::Ok, 3_000),
         ]);
-        let arm = export_arm(&run, 0, "a", "http://a", START).unwrap();
+        let arm = export_arm(&run, 0, "a", "http://a", &ArmKept::default(), START).unwrap();
         let counts = (arm.requests, arm.warmup_requests, arm.observed_requests);
         assert_eq!((counts, arm.errors), ((2, 1, 3), 0));
         assert!((arm.latency_ns.unwrap().mean - 2_000.0).abs() < 1e-9);
@@ -341,7 +455,7 @@ mod tests {
             .map(|interval| (interval.histogram.len(), interval.histogram.max() < 4_000))
             .collect();
         assert_eq!(blocks, [(1, true), (1, true)]);
-        let text = std::fs::read_to_string(run.interval_log("a")).unwrap();
+        let text = fs::read_to_string(run.interval_log("a")).unwrap();
         assert!(text.contains("probes attached are left out"), "{text}");
     }
 
@@ -351,7 +465,7 @@ mod tests {
             (0, 0, Outcome::Ok, 2_000),
             (0, 0, Outcome::Unfinished, 2_000_000_000),
         ]);
-        let arm = export_arm(&run, 0, "a", "http://a", START).unwrap();
+        let arm = export_arm(&run, 0, "a", "http://a", &ArmKept::default(), START).unwrap();
         assert_eq!((arm.requests, arm.errors), (2, 1));
         assert_eq!(arm.errors_by_kind, [("unfinished".to_owned(), 1)].into());
         assert!((arm.requests_per_second - 1.0 / 2e-6).abs() < 1e-3);
@@ -360,7 +474,7 @@ mod tests {
     #[test]
     fn an_arm_without_a_success_has_no_latency() {
         let (_folder, run) = log();
-        let arm = export_arm(&run, 7, "none", "http://a", START).unwrap();
+        let arm = export_arm(&run, 7, "none", "http://a", &ArmKept::default(), START).unwrap();
         assert_eq!((arm.requests, arm.latency_ns), (0, None));
     }
 }

@@ -1,16 +1,30 @@
-//! `loadgen`: the load generator. Closed loop, keep-alive, arms in interleaved blocks; every request
+//! `loadgen`: the load generator. HTTP/1.1, closed and open loop, arms in interleaved blocks; every request
 //! is logged with its instants and with the bytes of the connection that it occupies.
 
+mod arrivals;
+mod block;
+mod check;
 mod client;
 mod clock;
 mod connection;
 mod export;
 mod gate;
+mod live;
+mod live_view;
+mod numbering;
+mod options;
+mod pace;
+mod pacer;
 mod plan;
+mod request;
 mod response;
 mod run;
 mod scheduling;
+mod serve;
+mod show;
+mod slots;
 mod target;
+mod timer;
 mod turn;
 
 use std::io::Write as _;
@@ -27,6 +41,10 @@ use clap::{Parser, Subcommand};
 Examples:
   loadgen run --arm baseline=http://127.0.0.1:8080/ --arm hooked=http://127.0.0.1:8081/
   loadgen run --arm a=http://127.0.0.1:8080/ --requests 100000 --connections 32 --json
+  loadgen run --arm a=http://[::1]:8080/form --body @form.bin --header 'Content-Type: text/plain' --close
+  loadgen run --arm a=http://127.0.0.1:8080/ --request-file urls.txt --pick sample
+  loadgen run --arm a=http://127.0.0.1:8080/ --duration 30 --connections 64 --rate 20000 --arrivals poisson
+  loadgen serve --arm a=http://127.0.0.1:8080/
   loadgen run --order duet --side-cpus 0,1 --arm a=http://127.0.0.1:8080/ --arm b=http://127.0.0.1:8081/"
 )]
 struct Arguments {
@@ -37,12 +55,22 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Send requests to the arms and write the request log
-    Run(run::RunArguments),
-    /// Print the bytes of the request that an arm gets
+    Run(options::RunArguments),
+    /// Serve a page, and an API, that start, watch and stop loads
+    #[command(after_help = "\
+Examples:
+  loadgen serve --arm baseline=http://127.0.0.1:8080/ --arm hooked=http://127.0.0.1:8081/
+  loadgen serve --allow http://127.0.0.1:8080/work --runs /var/tmp/loads
+  LOADGEN_TOKEN=$(openssl rand -hex 16) loadgen serve --listen 0.0.0.0:8089 --arm a=http://10.0.0.5/")]
+    Serve(serve::ServeArguments),
+    /// Print the bytes of the requests that an arm gets
     Request {
         /// The arm, as for run
         #[arg(value_name = "NAME=URL")]
         arm: target::Arm,
+
+        #[command(flatten)]
+        options: request::RequestOptions,
     },
 }
 
@@ -50,10 +78,8 @@ fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
     let result = match command {
         Command::Run(arguments) => run::run(&arguments),
-        Command::Request { arm } => std::io::stdout()
-            .write_all(arm.request(false).numbered(0))
-            .map(|()| true)
-            .map_err(anyhow::Error::from),
+        Command::Serve(arguments) => serve::serve(&arguments),
+        Command::Request { arm, options } => print_requests(&arm, &options).map(|()| true),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -63,4 +89,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn print_requests(arm: &target::Arm, options: &request::RequestOptions) -> anyhow::Result<()> {
+    let requests = options.requests(arm, false, 0)?;
+    let mut stdout = std::io::stdout().lock();
+    for bytes in requests.all() {
+        stdout.write_all(bytes)?;
+    }
+    Ok(stdout.flush()?)
 }

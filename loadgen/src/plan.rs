@@ -49,8 +49,10 @@ pub struct Block {
     pub arm: u16,
     /// Whether the probes are to be attached.
     pub observed: bool,
-    /// Requests.
+    /// Requests; `u64::MAX` where the time decides alone.
     pub requests: u64,
+    /// How long requests are sent.
+    pub time_ns: Option<u64>,
     /// How many of them, at the start, count as warm-up.
     pub warmup: u64,
     /// Number of the arm's server.
@@ -64,8 +66,10 @@ pub struct Design {
     pub arms: u16,
     /// Whether each arm is also measured with the probes attached.
     pub observe: bool,
-    /// Requests per cell; in a duet, of each pair.
-    pub requests: u64,
+    /// Requests per cell; in a duet, of each pair. None where the time decides alone.
+    pub requests: Option<u64>,
+    /// How long requests are sent, per cell; in a duet, per pair.
+    pub time_ns: Option<u64>,
     /// Blocks per cell; in a duet, of each pair.
     pub blocks: u32,
     /// Servers of each arm.
@@ -149,21 +153,29 @@ impl Design {
     /// The block of a cell in a round. The first rounds take one request more where the requests
     /// do not divide evenly.
     fn block(&self, arm: u16, observed: bool, round: u32) -> Block {
-        let (blocks, round) = (u64::from(self.blocks), u64::from(round));
-        let (share, rest) = (self.requests / blocks, self.requests % blocks);
-        let before = share * round + rest.min(round);
-        let requests = share + u64::from(round < rest);
-        let warmup = self.warmup.saturating_sub(before).max(self.block_warmup);
+        let (blocks, number) = (u64::from(self.blocks), u64::from(round));
+        let (requests, warmup) = match self.requests {
+            Some(requests) => {
+                let (share, rest) = (requests / blocks, requests % blocks);
+                let before = share * number + rest.min(number);
+                let requests = share + u64::from(number < rest);
+                (requests, self.warmup.saturating_sub(before))
+            }
+            // How many requests come before is known when they have been sent: see `Numbering`.
+            None => (u64::MAX, 0),
+        };
+        let warmup = warmup.max(self.block_warmup);
         // In a duet both rounds of two are of the same servers, each once on either side.
         let turn = match self.order {
-            Order::Duet => round / 2,
-            Order::Rmit | Order::Sequential => round,
+            Order::Duet => number / 2,
+            Order::Rmit | Order::Sequential => number,
         };
         Block {
             server: usize::try_from(turn % u64::from(self.servers)).unwrap_or(0),
             arm,
             observed,
             requests,
+            time_ns: self.time_ns.map(|time_ns| time_ns / blocks),
             warmup: warmup.min(requests),
         }
     }
@@ -184,7 +196,8 @@ mod tests {
     const DESIGN: Design = Design {
         arms: 3,
         observe: true,
-        requests: 103,
+        requests: Some(103),
+        time_ns: None,
         blocks: 10,
         servers: 3,
         warmup: 25,

@@ -1,17 +1,14 @@
-//! An arm as the command line names it, and the bytes of its requests.
+//! An arm as the command line names it, and where it is.
 
-use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::str::FromStr;
 use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
+use http::uri::Authority;
 
 use crate::clock::{CONNECT_PATIENCE, TICK};
-
-/// Digits of the sequence number in test mode: all requests have the same length.
-const SEQUENCE_DIGITS: usize = 20;
 
 /// One arm: a name and where its requests go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +17,8 @@ pub struct Arm {
     pub name: String,
     /// As given.
     pub url: String,
-    authority: String,
+    authority: Authority,
+    port: u16,
     path: String,
 }
 
@@ -41,10 +39,21 @@ impl FromStr for Arm {
             bail!("\"{url}\" does not start with http://");
         }
         let authority = uri.authority().context("the URL names no host")?;
+        if authority.as_str().contains('@') {
+            bail!("\"{url}\" has a user's name in it; --header \"Authorization: …\" sends one");
+        }
+        let port = authority.as_str().strip_prefix(authority.host());
+        let port = match port.and_then(|port| port.strip_prefix(':')) {
+            None | Some("") => 80,
+            Some(port) => port
+                .parse()
+                .with_context(|| format!("\"{url}\": the port is a number up to 65535"))?,
+        };
         Ok(Self {
             name: name.to_owned(),
             url: url.to_owned(),
-            authority: authority.to_string(),
+            authority: authority.clone(),
+            port,
             path: uri
                 .path_and_query()
                 .map_or("/", |path| path.as_str())
@@ -54,6 +63,16 @@ impl FromStr for Arm {
 }
 
 impl Arm {
+    /// Host and port, as in the header field of its requests.
+    pub fn authority(&self) -> &str {
+        self.authority.as_str()
+    }
+
+    /// Path and query of its URL.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// The address that its requests go to: the first of the host's that accepts a connection.
     /// `localhost` may stand for `::1` and for `127.0.0.1`, and many servers listen on one only.
     pub fn reach(&self) -> anyhow::Result<SocketAddr> {
@@ -63,47 +82,15 @@ impl Arm {
 
     /// Looks the host up. There is at least one address.
     fn addresses(&self) -> anyhow::Result<Vec<SocketAddr>> {
-        let with_port = if self.authority.rsplit_once(':').is_some_and(|(_, port)| {
-            !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
-        }) {
-            self.authority.clone()
-        } else {
-            format!("{}:80", self.authority)
-        };
+        let host = self.authority.host();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
         let unknown = || format!("arm {}: cannot find the host of {}", self.name, self.url);
-        let addresses: Vec<SocketAddr> =
-            with_port.to_socket_addrs().with_context(unknown)?.collect();
+        let found = (host, self.port).to_socket_addrs().with_context(unknown)?;
+        let addresses: Vec<SocketAddr> = found.collect();
         if addresses.is_empty() {
             bail!(unknown());
         }
         Ok(addresses)
-    }
-
-    /// The request that every connection to this arm sends.
-    pub fn request(&self, with_sequence: bool) -> RequestBytes {
-        let Self {
-            authority, path, ..
-        } = self;
-        let mut text = format!(
-            "GET {path} HTTP/1.1\r\n\
-             Host: {authority}\r\n\
-             User-Agent: hookprobe-loadgen/{}\r\n\
-             Accept-Encoding: gzip, deflate, br\r\n\
-             Accept: */*\r\n\
-             Connection: keep-alive\r\n",
-            env!("CARGO_PKG_VERSION"),
-        );
-        let mut sequence_at = None;
-        if with_sequence {
-            text.push_str("X-Sequence: ");
-            sequence_at = Some(text.len());
-            let _ = write!(text, "{:0width$}\r\n", 0, width = SEQUENCE_DIGITS);
-        }
-        text.push_str("\r\n");
-        RequestBytes {
-            bytes: text.into_bytes(),
-            sequence_at,
-        }
     }
 }
 
@@ -126,26 +113,6 @@ fn first_that_accepts(addresses: &[SocketAddr]) -> Result<SocketAddr, String> {
     }
 }
 
-/// The bytes of a request, with room for its sequence number in test mode.
-#[derive(Clone, Debug)]
-pub struct RequestBytes {
-    bytes: Vec<u8>,
-    sequence_at: Option<usize>,
-}
-
-impl RequestBytes {
-    /// The bytes of the request with this number.
-    pub fn numbered(&mut self, mut sequence: u64) -> &[u8] {
-        if let Some(start) = self.sequence_at {
-            for digit in self.bytes[start..start + SEQUENCE_DIGITS].iter_mut().rev() {
-                *digit = b"0123456789"[usize::try_from(sequence % 10).unwrap_or(0)];
-                sequence /= 10;
-            }
-        }
-        &self.bytes
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv6Addr, TcpListener};
@@ -165,6 +132,9 @@ mod tests {
         );
         let addresses = arm.addresses().unwrap();
         assert!(addresses.iter().all(|address| address.port() == 8081));
+        let arm = Arm::from_str("v6=http://[::1]:8080/").unwrap();
+        assert_eq!(arm.addresses().unwrap(), ["[::1]:8080".parse().unwrap()]);
+        assert_eq!(arm.authority(), "[::1]:8080");
         let arm = Arm::from_str("v6=http://[::1]").unwrap();
         assert_eq!(arm.addresses().unwrap(), ["[::1]:80".parse().unwrap()]);
         assert_eq!(arm.path, "/");
@@ -190,18 +160,7 @@ mod tests {
         assert!(error("a=https://localhost").contains("does not start with http://"));
         assert!(error("a=http://").contains("is not a URL"));
         assert!(error("a=localhost:80").contains("http://"));
-    }
-
-    #[test]
-    fn a_sequence_number_does_not_change_the_length() {
-        let arm = Arm::from_str("a=http://localhost:1/").unwrap();
-        let mut request = arm.request(true);
-        let length = request.numbered(0).len();
-        let text = String::from_utf8(request.numbered(u64::MAX).to_vec()).unwrap();
-        assert_eq!(text.len(), length);
-        assert!(text.contains("X-Sequence: 18446744073709551615\r\n\r\n"));
-        let text = String::from_utf8(request.numbered(42).to_vec()).unwrap();
-        assert!(text.contains("X-Sequence: 00000000000000000042\r\n"));
-        assert!(!String::from_utf8_lossy(arm.request(false).numbered(1)).contains("X-Seq"));
+        assert!(error("a=http://me:word@localhost/").contains("--header"));
+        assert!(error("a=http://localhost:65536/").contains("up to 65535"));
     }
 }

@@ -6,17 +6,13 @@
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Barrier};
 use std::thread;
-use std::time::Duration;
 
 use anyhow::Context as _;
-use indicatif::ProgressBar;
 use runlog::record::{ClientConnection, Request};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-use crate::client::{ArmTarget, BlockEnd, Client, Log, Logs, Numbered};
-
-/// Requests between two moves of the progress bar.
-const PROGRESS_STEP: u64 = 512;
+use crate::client::{ArmTarget, BlockReport, Client, Log, Logs, Numbered, Settings};
+use crate::live::Live;
 
 /// Runs turns.
 #[derive(Debug)]
@@ -47,11 +43,10 @@ impl Log for Rows {
 }
 
 impl Runner {
-    /// A runner of `at_once` blocks, each with this many connections, on these CPUs.
+    /// A runner of `at_once` blocks, on these CPUs.
     pub fn new(
         at_once: usize,
-        connections: usize,
-        timeout: Duration,
+        settings: Settings,
         stop: &Arc<AtomicBool>,
         cpus: &[usize],
     ) -> anyhow::Result<Self> {
@@ -59,7 +54,7 @@ impl Runner {
         let clients = (0..at_once)
             .map(|_| {
                 let stop = Arc::clone(stop);
-                Client::new(connections, timeout, stop, Arc::clone(&next_connection))
+                Client::new(settings, stop, Arc::clone(&next_connection))
             })
             .collect::<Result<_, _>>()
             .context("cannot set up polling")?;
@@ -74,18 +69,18 @@ impl Runner {
         self.clients.len()
     }
 
-    /// Runs the blocks of a turn, of different arms, and logs them. Where one was cut short, says why.
+    /// Runs the blocks of a turn, of different arms, and logs them. Says what each came to.
     pub fn run(
         &mut self,
         blocks: &[Numbered],
         targets: &mut [Vec<ArmTarget>],
         logs: &mut Logs,
-        bar: &ProgressBar,
-    ) -> anyhow::Result<BlockEnd> {
+        live: &Live,
+    ) -> anyhow::Result<Vec<BlockReport>> {
         match (&mut self.clients[..], blocks) {
             ([client], [numbered]) => {
                 let target = server_of(&mut targets[usize::from(numbered.block.arm)], numbered)?;
-                run_one(client, target, *numbered, logs, bar)
+                Ok(vec![run_one(client, target, *numbered, logs, live)?])
             }
             ([left, right], [first, second]) => {
                 let arms = [first, second].map(|numbered| usize::from(numbered.block.arm));
@@ -104,8 +99,8 @@ impl Runner {
                             let mut rows = Rows::default();
                             // The other side waits here, whatever has become of this one.
                             barrier.wait();
-                            bound?;
-                            let end = run_one(client, target, *numbered, &mut rows, bar);
+                            bound.context("--side-cpus")?;
+                            let end = run_one(client, target, *numbered, &mut rows, live);
                             end.map(|end| (end, rows))
                         })
                     });
@@ -114,23 +109,23 @@ impl Runner {
                             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
                     })
                 });
-                let mut result = Ok(());
+                let mut reports = Vec::new();
                 let mut failure = None;
                 for end in ends {
                     match end {
-                        Ok((end, rows)) => {
+                        Ok((report, rows)) => {
                             for request in &rows.requests {
                                 logs.request(request)?;
                             }
                             for connection in &rows.connections {
                                 logs.connection(connection)?;
                             }
-                            result = result.and(end);
+                            reports.push(report);
                         }
                         Err(error) => failure = Some(error),
                     }
                 }
-                failure.map_or(Ok(result), Err)
+                failure.map_or(Ok(reports), Err)
             }
             _ => anyhow::bail!("a turn has as many blocks as there are sides"),
         }
@@ -151,24 +146,18 @@ fn run_one(
     target: &mut ArmTarget,
     numbered: Numbered,
     log: &mut dyn Log,
-    bar: &ProgressBar,
-) -> anyhow::Result<BlockEnd> {
-    let mut done = 0;
-    let end = client.run_block(target, numbered, log, &mut |_| {
-        done += 1;
-        if done % PROGRESS_STEP == 0 {
-            bar.inc(PROGRESS_STEP);
-        }
-    })?;
-    bar.inc(done % PROGRESS_STEP);
-    Ok(end)
+    live: &Live,
+) -> anyhow::Result<BlockReport> {
+    let block = live.begin_block(numbered.block.arm);
+    client.run_block(target, numbered, log, &mut |request| block.count(request))
 }
 
-fn bind_to(cpu: usize) -> anyhow::Result<()> {
+/// Binds this thread to a CPU.
+pub fn bind_to(cpu: usize) -> anyhow::Result<()> {
     let mut set = CpuSet::new();
     if cpu >= CpuSet::MAX_CPU {
-        anyhow::bail!("--side-cpus: there is no CPU {cpu}");
+        anyhow::bail!("there is no CPU {cpu}");
     }
     set.set(cpu);
-    sched_setaffinity(None, &set).with_context(|| format!("--side-cpus: cannot bind to CPU {cpu}"))
+    sched_setaffinity(None, &set).with_context(|| format!("cannot bind to CPU {cpu}"))
 }

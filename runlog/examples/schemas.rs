@@ -7,6 +7,7 @@ use runlog::analysis::Analysis;
 use runlog::calibration::CalibrationReport;
 use runlog::comparison::{Comparisons, Settings};
 use runlog::correlation::Correlation;
+use runlog::live::LiveEvent;
 use runlog::manifest::Manifest;
 use runlog::micro::MicroReport;
 use runlog::summary::LoadSummary;
@@ -35,6 +36,14 @@ fn main() -> Result<()> {
     json::write(
         &folder.join("load.json"),
         &schemars::schema_for!(LoadSummary),
+    )?;
+    json::write(
+        &folder.join("load-live.json"),
+        &schemars::schema_for!(LiveEvent),
+    )?;
+    json::write(
+        &folder.join("load-api.openapi.json"),
+        &runlog::load_openapi::describe(),
     )?;
     json::write(
         &folder.join("micro.json"),

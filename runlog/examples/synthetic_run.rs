@@ -226,6 +226,7 @@ fn describe(run: &RunDirectory, shape: &Shape) -> Result<()> {
             started_unix_ns: 0,
             started_monotonic_ns: 0,
             clock: clock.clone(),
+            load: None,
             arms: vec![],
         },
     )?;

@@ -33,9 +33,22 @@ impl Clock {
     }
 }
 
+/// An instant for people, in UTC to the second.
+#[must_use]
+pub fn utc(unix_ns: u64) -> String {
+    let instant = jiff::Timestamp::from_nanosecond(unix_ns.into()).unwrap_or_default();
+    instant.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn instants_are_shown_in_utc() {
+        // 2^30 seconds since 1970.
+        assert_eq!(utc(1_073_741_824_999_999_999), "2004-01-10 13:37:04 UTC");
+    }
 
     #[test]
     fn a_process_has_one_clock() {

@@ -167,6 +167,12 @@ impl RunDirectory {
         self.root.join(format!("{arm}.csv"))
     }
 
+    /// There when an arm's CSV is not of an open loop, although one was asked for: says why.
+    #[must_use]
+    pub fn not_open_loop(&self, arm: &str) -> PathBuf {
+        self.root.join(format!("{arm}.not-open-loop.txt"))
+    }
+
     /// What a process of the run said on stderr.
     #[must_use]
     pub fn process_log(&self, process: &str) -> PathBuf {

@@ -23,6 +23,10 @@ pub const SIGNIFICANT_DIGITS: u8 = 2;
 /// The largest value that histograms tell apart: one minute.
 pub const MAX_VALUE_NS: u64 = 60_000_000_000;
 
+/// The tag of intervals that hold no response times but how late the load generator was. The
+/// `HdrHistogram` tools read intervals without a tag unless they are asked for a tag.
+pub const PACER_TAG: &str = "pacer";
+
 /// One interval of a log.
 #[derive(Clone, Debug)]
 pub struct Interval {

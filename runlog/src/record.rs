@@ -2,49 +2,120 @@
 
 use npyz::{AutoSerialize, Deserialize, Serialize};
 
-/// What became of a request.
+/// What became of a request. Numbers are for ever: new outcomes get new ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Outcome {
     /// A complete response with a 2xx status.
     Ok = 0,
-    /// A complete response with another status.
-    NotSuccess = 1,
-    /// The response was not HTTP/1.1, or of a kind the client does not read.
-    Malformed = 2,
-    /// The server closed the connection before the response was complete.
-    Closed = 3,
-    /// No complete response in time.
-    TimedOut = 4,
-    /// The request could not be sent.
+    /// A complete response with a status of no other class here: 101, or none that HTTP knows.
+    OtherStatus = 1,
+    /// What arrived was not the head of an HTTP/1 response, or one that contradicts itself.
+    MalformedHead = 2,
+    /// The server closed the connection before the first byte of the response.
+    ClosedUnanswered = 3,
+    /// No byte of the response in time.
+    TimedOutUnanswered = 4,
+    /// The connection failed before all of the request was sent.
     SendFailed = 5,
-    /// The run was cut short while the request was under way. It is done at the instant of the cut.
+    /// The block ended, or the run was cut short, while the request was under way. It is done at that
+    /// instant.
     Unfinished = 6,
+    /// A complete response with a 3xx status. Redirections are not followed.
+    Status3xx = 7,
+    /// A complete response with a 4xx status.
+    Status4xx = 8,
+    /// A complete response with a 5xx status.
+    Status5xx = 9,
+    /// The head of the response had more bytes or fields than the client reads.
+    HeadTooLarge = 10,
+    /// The chunks of the response's body were not framed as they must be.
+    BadChunk = 11,
+    /// The server closed the connection within the response.
+    ClosedInResponse = 12,
+    /// The server reset the connection.
+    Reset = 13,
+    /// The time was over before all of the request was sent: the server did not read it.
+    TimedOutSending = 14,
+    /// The time was over within the response.
+    TimedOutInResponse = 15,
+    /// Nobody accepted the connection that the request was to be sent on.
+    ConnectRefused = 16,
+    /// The connection that the request was to be sent on was not accepted in time.
+    ConnectTimedOut = 17,
+    /// There was no connection to send the request on for another reason: no route, no free port.
+    ConnectFailed = 18,
+    /// Sent behind another request on a connection that ended with that one: it failed, or the server
+    /// closed the connection after it.
+    PipelineCutOff = 19,
+    /// It was due, and the block ended before a connection was free for it. It has no connection
+    /// ([`Request::NO_CONNECTION`]), no bytes, and is sent and done at the instant of that end.
+    Unsent = 20,
 }
 
 impl Outcome {
     /// Every outcome, in the order of their numbers.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 21] = [
         Self::Ok,
-        Self::NotSuccess,
-        Self::Malformed,
-        Self::Closed,
-        Self::TimedOut,
+        Self::OtherStatus,
+        Self::MalformedHead,
+        Self::ClosedUnanswered,
+        Self::TimedOutUnanswered,
         Self::SendFailed,
         Self::Unfinished,
+        Self::Status3xx,
+        Self::Status4xx,
+        Self::Status5xx,
+        Self::HeadTooLarge,
+        Self::BadChunk,
+        Self::ClosedInResponse,
+        Self::Reset,
+        Self::TimedOutSending,
+        Self::TimedOutInResponse,
+        Self::ConnectRefused,
+        Self::ConnectTimedOut,
+        Self::ConnectFailed,
+        Self::PipelineCutOff,
+        Self::Unsent,
     ];
+
+    /// What a complete response with this status is.
+    #[must_use]
+    pub fn of_status(status: u16) -> Self {
+        match status / 100 {
+            2 => Self::Ok,
+            3 => Self::Status3xx,
+            4 => Self::Status4xx,
+            5 => Self::Status5xx,
+            _ => Self::OtherStatus,
+        }
+    }
 
     /// The name that summaries use.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
-            Self::NotSuccess => "status_not_2xx",
-            Self::Malformed => "malformed_response",
-            Self::Closed => "closed_by_server",
-            Self::TimedOut => "timed_out",
+            Self::OtherStatus => "status_other",
+            Self::MalformedHead => "malformed_head",
+            Self::ClosedUnanswered => "closed_unanswered",
+            Self::TimedOutUnanswered => "timed_out_unanswered",
             Self::SendFailed => "send_failed",
             Self::Unfinished => "unfinished",
+            Self::Status3xx => "status_3xx",
+            Self::Status4xx => "status_4xx",
+            Self::Status5xx => "status_5xx",
+            Self::HeadTooLarge => "head_too_large",
+            Self::BadChunk => "bad_chunk",
+            Self::ClosedInResponse => "closed_in_response",
+            Self::Reset => "reset",
+            Self::TimedOutSending => "timed_out_sending",
+            Self::TimedOutInResponse => "timed_out_in_response",
+            Self::ConnectRefused => "connect_refused",
+            Self::ConnectTimedOut => "connect_timed_out",
+            Self::ConnectFailed => "connect_failed",
+            Self::PipelineCutOff => "pipeline_cut_off",
+            Self::Unsent => "unsent",
         }
     }
 }
@@ -56,11 +127,11 @@ pub struct Request {
     pub sequence: u64,
     /// Index of the arm in the manifest.
     pub arm: u16,
-    /// [`Request::WARMUP`], [`Request::OBSERVED`].
+    /// [`Request::WARMUP`], [`Request::OBSERVED`], [`Request::LATE`], [`Request::QUEUED`].
     pub flags: u16,
     /// Number of the block in the run, from 0.
     pub block: u32,
-    /// Number of the connection in the run, from 0.
+    /// Number of the connection in the run, from 0; [`Request::NO_CONNECTION`].
     pub connection: u32,
     /// The client's TCP port.
     pub local_port: u16,
@@ -68,6 +139,8 @@ pub struct Request {
     pub status: u16,
     /// An [`Outcome`].
     pub outcome: u8,
+    /// Which of the arm's requests it was, from 0: with a request file, the number of the request in it.
+    pub variant: u32,
     /// Offset of the request's first byte in what the client sent on the connection.
     pub first_byte: u64,
     /// Offset behind the request's last byte.
@@ -85,6 +158,12 @@ impl Request {
     pub const WARMUP: u16 = 1;
     /// Sent in a block with the probes attached.
     pub const OBSERVED: u16 = 2;
+    /// Open loop: the load generator itself came to it later than the pacer's limit.
+    pub const LATE: u16 = 4;
+    /// Open loop: no connection was free when it was due. It waited in the load generator.
+    pub const QUEUED: u16 = 8;
+    /// [`Request::connection`] of a request that was never sent.
+    pub const NO_CONNECTION: u32 = u32::MAX;
 
     /// Whether it belongs to the warm-up.
     #[must_use]
@@ -109,6 +188,19 @@ impl Request {
     pub fn outcome_name(&self) -> &'static str {
         let outcome = Outcome::ALL.get(usize::from(self.outcome));
         outcome.map_or("unknown", |outcome| outcome.name())
+    }
+
+    /// Whether it was ever sent, if only in part.
+    #[must_use]
+    pub fn was_sent(&self) -> bool {
+        self.outcome != Outcome::Unsent as u8
+    }
+
+    /// `done - planned`: how long it took for whoever wanted it at the planned instant. In a closed loop
+    /// the same as [`Request::response_time_ns`].
+    #[must_use]
+    pub fn latency_ns(&self) -> u64 {
+        self.done_ns.saturating_sub(self.planned_ns)
     }
 
     /// `done - sent`.
@@ -338,6 +430,24 @@ mod tests {
     fn outcomes_are_listed_at_their_numbers() {
         for (number, outcome) in Outcome::ALL.into_iter().enumerate() {
             assert_eq!(outcome as usize, number, "{}", outcome.name());
+        }
+        let names: std::collections::BTreeSet<_> = Outcome::ALL.map(Outcome::name).into();
+        assert_eq!(names.len(), Outcome::ALL.len(), "a name each");
+    }
+
+    #[test]
+    fn a_status_has_the_outcome_of_its_class() {
+        for (status, outcome) in [
+            (101, Outcome::OtherStatus),
+            (200, Outcome::Ok),
+            (299, Outcome::Ok),
+            (304, Outcome::Status3xx),
+            (404, Outcome::Status4xx),
+            (599, Outcome::Status5xx),
+            (600, Outcome::OtherStatus),
+            (0, Outcome::OtherStatus),
+        ] {
+            assert_eq!(Outcome::of_status(status), outcome, "{status}");
         }
     }
 }

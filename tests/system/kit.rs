@@ -365,7 +365,7 @@ pub fn json(output: &Output) -> anyhow::Result<serde_json::Value> {
 }
 
 /// The published schemas, by name. Built in, as the tests run on other machines too.
-const SCHEMAS: [(&str, &str); 14] = [
+const SCHEMAS: [(&str, &str); 15] = [
     ("analysis", include_str!("../../docs/schema/analysis.json")),
     (
         "calibration",
@@ -381,6 +381,10 @@ const SCHEMAS: [(&str, &str); 14] = [
         include_str!("../../docs/schema/correlation.json"),
     ),
     ("load", include_str!("../../docs/schema/load.json")),
+    (
+        "load-live",
+        include_str!("../../docs/schema/load-live.json"),
+    ),
     ("manifest", include_str!("../../docs/schema/manifest.json")),
     ("micro", include_str!("../../docs/schema/micro.json")),
     ("trace", include_str!("../../docs/schema/trace.json")),

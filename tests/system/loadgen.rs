@@ -145,18 +145,14 @@ fn canned_server(answer: &'static [u8], pause: Duration) -> anyhow::Result<u16> 
 fn counts_failures(kit: &Kit) -> anyhow::Result<()> {
     let not_found = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     for (answer, pause, kind) in [
-        (&not_found[..], Duration::ZERO, "status_not_2xx"),
-        (
-            &b"garbage\r\n\r\n"[..],
-            Duration::ZERO,
-            "malformed_response",
-        ),
+        (&not_found[..], Duration::ZERO, "status_4xx"),
+        (&b"garbage\r\n\r\n"[..], Duration::ZERO, "malformed_head"),
         (
             &b"HTTP/1.1 200 OK\r\nContent-Le"[..],
             Duration::ZERO,
-            "closed_by_server",
+            "closed_in_response",
         ),
-        (&b""[..], Duration::from_secs(5), "timed_out"),
+        (&b""[..], Duration::from_secs(5), "timed_out_unanswered"),
     ] {
         let port = canned_server(answer, pause)?;
         let folder = kit.scratch()?;

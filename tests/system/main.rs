@@ -10,6 +10,7 @@ mod attach_types;
 mod bad_input;
 mod bench;
 mod calibration;
+mod cdp;
 mod coverage;
 mod events;
 mod family;
@@ -20,9 +21,11 @@ mod hook;
 mod join;
 mod kit;
 mod leaks;
+mod live;
 mod loadgen;
 mod micro;
 mod orders;
+mod page;
 mod portable;
 mod programs;
 mod reader;
@@ -31,6 +34,7 @@ mod round_trips;
 mod safety;
 mod scripted;
 mod sequence_log;
+mod serve;
 mod skips;
 mod sut;
 mod trace;
@@ -84,6 +88,9 @@ fn main() -> ExitCode {
         programs::TESTS,
         sut::TESTS,
         loadgen::TESTS,
+        live::TESTS,
+        serve::TESTS,
+        page::TESTS,
         bad_input::TESTS,
         analyze::TESTS,
         unprivileged::TESTS,

@@ -183,6 +183,7 @@ impl Script {
             started_unix_ns: 0,
             started_monotonic_ns: 0,
             clock: Clock::of_this_process(),
+            load: None,
             arms: vec![ArmLoad {
                 name: "hooked".to_owned(),
                 url: String::new(),
@@ -193,6 +194,9 @@ impl Script {
                 errors_by_kind: std::collections::BTreeMap::new(),
                 requests_per_second: 0.0,
                 latency_ns: None,
+                latency_from_sent_ns: None,
+                pacer: None,
+                failed_connects: std::collections::BTreeMap::new(),
             }],
         };
         Ok(json::write(&run.load_summary(), &summary)?)

@@ -8,13 +8,13 @@ use anyhow::bail;
 
 use crate::build;
 use crate::command::{self, Stages, cargo, release};
-use crate::fuzz;
+use crate::fuzz::{Fuzzer, RESPONSES, SCANNER};
 use crate::mutations;
 use crate::privilege::probe_user;
 use crate::{test, vm};
 
 /// Name and purpose of each proof.
-const PROOFS: [(&str, &str); 8] = [
+const PROOFS: [(&str, &str); 9] = [
     (
         "hook-stress",
         "threads that accept, read, duplicate, fork and close under signals for 60 s, through the hook",
@@ -43,6 +43,11 @@ const PROOFS: [(&str, &str); 8] = [
     (
         "fuzz",
         "the hook's scanner finds what a naive search finds, and reads no byte too far, for 10 minutes (--minutes)",
+    ),
+    (
+        "fuzz-responses",
+        "the load generator's reader of responses says the same however they arrive, and what a plain decoder \
+         says, for 10 minutes (--minutes)",
     ),
     (
         "mutations",
@@ -80,10 +85,8 @@ pub fn run(name: Option<&str>, minutes: u64, stages: &mut Stages) -> anyhow::Res
         Some("statistics") => stages
             .run("statistics", statistics)
             .map(|()| ExitCode::SUCCESS),
-        Some("fuzz") => {
-            let time = Duration::from_secs(60 * minutes);
-            fuzz::fuzz(time, stages).map(|()| ExitCode::SUCCESS)
-        }
+        Some("fuzz") => fuzz(&SCANNER, minutes, stages),
+        Some("fuzz-responses") => fuzz(&RESPONSES, minutes, stages),
         Some("hook-stress") => {
             build::prepare(stages)?;
             stages.run("hook-stress", hook_stress)?;
@@ -95,6 +98,11 @@ pub fn run(name: Option<&str>, minutes: u64, stages: &mut Stages) -> anyhow::Res
         }
         Some(other) => bail!("there is no proof \"{other}\"; `cargo xtask prove` lists them"),
     }
+}
+
+fn fuzz(fuzzer: &Fuzzer, minutes: u64, stages: &mut Stages) -> anyhow::Result<ExitCode> {
+    let time = Duration::from_secs(60 * minutes);
+    fuzzer.run(time, stages).map(|()| ExitCode::SUCCESS)
 }
 
 /// The everyday test, for a minute rather than for some rounds.

@@ -138,11 +138,12 @@ fn mounts() {
 }
 
 /// Programs that tests run beside ours, and the Debian packages that have them.
-const TEST_PEERS: [(&str, &str); 18] = [
+const TEST_PEERS: [(&str, &str); 19] = [
     ("ar", "binutils"),
     ("bash", "bash"),
     ("c++", "g++"),
     ("cc", "gcc"),
+    ("chromium", "chromium"),
     ("curl", "curl"),
     ("git", "git"),
     ("javac", "default-jdk-headless"),

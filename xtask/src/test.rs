@@ -72,7 +72,9 @@ pub fn everyday(stages: &mut Stages) -> anyhow::Result<ExitCode> {
     stages.run("C libraries", || {
         libcs::fetch(std::env::var_os("CI").is_some_and(|ci| !ci.is_empty()))
     })?;
-    fuzz::fuzz(fuzz::SHORT, stages)?;
+    for fuzzer in [fuzz::SCANNER, fuzz::RESPONSES] {
+        fuzzer.run(fuzz::SHORT, stages)?;
+    }
     let program = stages.run("build of the system tests", || {
         build_system_tests(cargo().arg("test"))
     })?;

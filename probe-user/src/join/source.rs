@@ -142,9 +142,9 @@ impl Source<'_> {
         })
     }
 
-    /// Whether a request is to be joined.
+    /// Whether a request is to be joined. No server has read one that was never sent.
     pub fn wants_request(&self, request: &Request) -> bool {
-        (self.wants)(request.arm, request.is_observed())
+        request.was_sent() && (self.wants)(request.arm, request.is_observed())
     }
 }
 

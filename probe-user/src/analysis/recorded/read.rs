@@ -240,6 +240,7 @@ fn read_hdr_log(
     };
     let blocks: Vec<Block> = intervals
         .iter()
+        .filter(|interval| interval.tag.as_deref() != Some(interval_log::PACER_TAG))
         .zip(0..)
         .map(|(interval, round)| Block {
             round,

@@ -1,0 +1,331 @@
+//! What a run shows while it goes on, a second at a time: lines of JSON on stdout for a program
+//! (`--live`), or a few lines on a terminal.
+//!
+//! The requests of an arm are counted where they end; a thread of its own takes the counts away once a
+//! second. Where nobody looks, nothing is counted.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use runlog::interval_log::new_histogram;
+use runlog::live::{ArmProgress, LiveEvent, Progress, Started};
+use runlog::record::Request;
+
+use crate::clock::monotonic_ns;
+use crate::live_view::LiveView;
+
+/// Length of an interval.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Whom a run tells how it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Nobody.
+    None,
+    /// Somebody at the terminal that stderr is.
+    Terminal,
+    /// A program that reads lines of JSON from our stdout.
+    Program,
+}
+
+impl Audience {
+    /// The audience of a run that was asked for lines of JSON or not, and may show something or not.
+    pub fn of(json_lines: bool, quiet: bool) -> Self {
+        if json_lines {
+            Self::Program
+        } else if !quiet && io::stderr().is_terminal() {
+            Self::Terminal
+        } else {
+            Self::None
+        }
+    }
+}
+
+/// Says a line of JSON on stdout.
+pub fn tell(event: &LiveEvent) -> anyhow::Result<()> {
+    let line = serde_json::to_string(event)?;
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{line}")?;
+    Ok(stdout.flush()?)
+}
+
+/// The counters of a run, and the thread that shows them.
+#[derive(Debug)]
+pub struct Live {
+    arms: Arc<Vec<Mutex<Counts>>>,
+    reporter: Option<(Sender<()>, JoinHandle<()>)>,
+}
+
+/// What an arm did since the last look.
+#[derive(Debug)]
+struct Counts {
+    requests: u64,
+    errors: u64,
+    /// Response times of requests that succeeded.
+    histogram: Histogram<u64>,
+    /// Time in blocks, up to `since_ns`.
+    active_ns: u64,
+    /// Since when a block has been running that is not in `active_ns` yet.
+    since_ns: Option<u64>,
+}
+
+impl Live {
+    /// Begins to show a run. Should a program that listens go away, `stop` is raised: nobody else knows
+    /// of the run.
+    pub fn start(
+        audience: Audience,
+        started: Started,
+        stop: &Arc<AtomicBool>,
+    ) -> anyhow::Result<Self> {
+        if audience == Audience::None {
+            return Ok(Self {
+                arms: Arc::default(),
+                reporter: None,
+            });
+        }
+        let names = started.arms.clone();
+        let arms: Arc<Vec<_>> = Arc::new(names.iter().map(|_| Mutex::default()).collect());
+        let mut show: Box<dyn FnMut(Progress) + Send> = if audience == Audience::Program {
+            tell(&LiveEvent::Started(started))?;
+            let stop = Arc::clone(stop);
+            Box::new(move |progress| {
+                if tell(&LiveEvent::Progress(progress)).is_err() {
+                    stop.store(true, Ordering::Relaxed);
+                }
+            })
+        } else {
+            let mut view = LiveView::new(&names, started.requests);
+            Box::new(move |progress| view.show(&progress))
+        };
+        let (sender, ended) = mpsc::channel();
+        let counts = Arc::clone(&arms);
+        let reporter = thread::Builder::new()
+            .name("live".to_owned())
+            .spawn(move || {
+                let mut intervals = Intervals::starting_now();
+                while ended.recv_timeout(intervals.left()) == Err(RecvTimeoutError::Timeout) {
+                    show(intervals.next(&names, &counts));
+                }
+                show(intervals.next(&names, &counts));
+            })?;
+        Ok(Self {
+            arms,
+            reporter: Some((sender, reporter)),
+        })
+    }
+
+    /// An arm has its turn, until the value goes away.
+    pub fn begin_block(&self, arm: u16) -> BlockCounter<'_> {
+        let counts = self.arms.get(usize::from(arm));
+        if let Some(counts) = counts {
+            lock(counts).since_ns = Some(monotonic_ns());
+        }
+        BlockCounter { counts }
+    }
+
+    /// Shows what the last, incomplete interval had, and ends.
+    pub fn finish(&mut self) {
+        if let Some((sender, reporter)) = self.reporter.take() {
+            drop(sender);
+            let _ = reporter.join();
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+/// Counts the requests of one block.
+#[derive(Debug)]
+pub struct BlockCounter<'l> {
+    counts: Option<&'l Mutex<Counts>>,
+}
+
+impl BlockCounter<'_> {
+    /// Counts a request that has ended.
+    pub fn count(&self, request: &Request) {
+        let Some(counts) = self.counts else {
+            return;
+        };
+        let mut counts = lock(counts);
+        counts.requests += 1;
+        if request.is_ok() {
+            counts.histogram.saturating_record(request.latency_ns());
+        } else {
+            counts.errors += 1;
+        }
+    }
+}
+
+impl Drop for BlockCounter<'_> {
+    fn drop(&mut self) {
+        if let Some(counts) = self.counts {
+            let mut counts = lock(counts);
+            counts.pause(monotonic_ns());
+            counts.since_ns = None;
+        }
+    }
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self {
+            requests: 0,
+            errors: 0,
+            histogram: new_histogram(),
+            active_ns: 0,
+            since_ns: None,
+        }
+    }
+}
+
+impl Counts {
+    /// Brings `active_ns` up to now.
+    fn pause(&mut self, now_ns: u64) {
+        if let Some(since_ns) = &mut self.since_ns {
+            self.active_ns += now_ns.saturating_sub(*since_ns);
+            *since_ns = now_ns;
+        }
+    }
+
+    /// Takes away what was counted up to now.
+    fn take(counts: &Mutex<Self>, now_ns: u64) -> Self {
+        // Made before the lock is taken, for which the load waits.
+        let mut taken = Self::default();
+        let mut counts = lock(counts);
+        counts.pause(now_ns);
+        taken.since_ns = counts.since_ns;
+        std::mem::swap(&mut *counts, &mut taken);
+        taken
+    }
+
+    fn describe(&self, name: &str) -> ArmProgress {
+        let successes = self.requests - self.errors;
+        let quantile =
+            |quantile| (successes > 0).then(|| self.histogram.value_at_quantile(quantile));
+        ArmProgress {
+            name: name.to_owned(),
+            requests: self.requests,
+            errors: self.errors,
+            active_ns: self.active_ns,
+            requests_per_second: (self.active_ns > 0)
+                .then(|| successes as f64 / (self.active_ns as f64 / 1e9)),
+            p50_ns: quantile(0.5),
+            p90_ns: quantile(0.9),
+            p99_ns: quantile(0.99),
+        }
+    }
+}
+
+/// Counters have no state that a panic could leave half changed.
+fn lock(counts: &Mutex<Counts>) -> MutexGuard<'_, Counts> {
+    counts.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Seconds of the run, which do not drift however late one is looked at. Instants are in nanoseconds.
+struct Intervals {
+    start: u64,
+    last: u64,
+    due: u64,
+}
+
+impl Intervals {
+    fn starting_now() -> Self {
+        let start = monotonic_ns();
+        Self {
+            start,
+            last: start,
+            due: start + as_ns(INTERVAL),
+        }
+    }
+
+    /// How long the present one still lasts.
+    fn left(&self) -> Duration {
+        Duration::from_nanos(self.due.saturating_sub(monotonic_ns()))
+    }
+
+    /// Ends the present one.
+    fn next(&mut self, names: &[String], arms: &[Mutex<Counts>]) -> Progress {
+        let now_ns = monotonic_ns();
+        let interval_ns = now_ns - self.last;
+        self.last = now_ns;
+        while self.due <= now_ns {
+            self.due += as_ns(INTERVAL);
+        }
+        let arms = names.iter().zip(arms);
+        Progress {
+            elapsed_ns: now_ns - self.start,
+            interval_ns,
+            arms: arms
+                .map(|(name, counts)| Counts::take(counts, now_ns).describe(name))
+                .collect(),
+        }
+    }
+}
+
+fn as_ns(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use runlog::record::Outcome;
+
+    use super::*;
+
+    fn request(outcome: Outcome, took_ns: u64) -> Request {
+        Request {
+            outcome: outcome as u8,
+            sent_ns: 1_000,
+            planned_ns: 1_000,
+            done_ns: 1_000 + took_ns,
+            ..Request::default()
+        }
+    }
+
+    #[test]
+    fn an_interval_has_what_was_counted_since_the_last_and_no_more() {
+        let arms = Arc::new(vec![Mutex::default(), Mutex::default()]);
+        let live = Live {
+            arms: Arc::clone(&arms),
+            reporter: None,
+        };
+        let names = ["a".to_owned(), "b".to_owned()];
+        let mut intervals = Intervals::starting_now();
+        let block = live.begin_block(1);
+        for took_ns in [100, 100, 100, 3_000] {
+            block.count(&request(Outcome::Ok, took_ns));
+        }
+        block.count(&request(Outcome::TimedOutUnanswered, 9_000_000));
+        let progress = intervals.next(&names, &arms);
+        let [a, b] = &progress.arms[..] else {
+            panic!("{progress:?}")
+        };
+        assert_eq!((a.requests, a.active_ns), (0, 0));
+        assert_eq!((a.requests_per_second, a.p50_ns), (None, None));
+        assert_eq!((b.requests, b.errors, b.p50_ns), (5, 1, Some(100)));
+        assert!(b.p99_ns.unwrap().abs_diff(3_000) <= 3_000 / 128, "{b:?}");
+        let successes = b.requests_per_second.unwrap() * b.active_ns as f64 / 1e9;
+        assert!((successes - 4.0).abs() < 1e-6 && b.active_ns <= progress.interval_ns);
+
+        // The block goes on, and ends.
+        block.count(&request(Outcome::Ok, 200));
+        drop(block);
+        let progress = intervals.next(&names, &arms);
+        assert_eq!((progress.arms[1].requests, progress.arms[1].errors), (1, 0));
+        assert!(progress.arms[1].active_ns > 0);
+        let progress = intervals.next(&names, &arms);
+        assert_eq!(
+            (progress.arms[1].requests, progress.arms[1].active_ns),
+            (0, 0)
+        );
+    }
+}

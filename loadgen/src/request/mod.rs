@@ -1,0 +1,271 @@
+//! The requests that an arm gets: their bytes, and which comes next.
+
+mod file;
+mod options;
+
+pub use options::RequestOptions;
+
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use rand::{Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
+/// Digits of the sequence number in test mode: all requests have the same length.
+const SEQUENCE_DIGITS: usize = 20;
+/// The most header fields that a request may have.
+const MAX_FIELDS: usize = 256;
+
+/// How the requests of a file are taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Pick {
+    /// In the order of the file, again and again.
+    #[default]
+    Cycle,
+    /// Each at random, by the seed; all arms get the same.
+    Sample,
+}
+
+/// The requests of one server, of which there is at least one.
+#[derive(Clone, Debug)]
+pub struct Requests {
+    messages: Vec<Message>,
+    next: usize,
+    random: Option<ChaCha8Rng>,
+}
+
+impl Requests {
+    /// These messages, taken this way.
+    fn new(messages: Vec<Message>, pick: Pick, seed: u64) -> anyhow::Result<Self> {
+        if messages.is_empty() || u32::try_from(messages.len()).is_err() {
+            bail!("expected from 1 to {} requests", u32::MAX);
+        }
+        // The stream of the blocks' order is another.
+        let random = (pick == Pick::Sample && messages.len() > 1).then(|| {
+            let mut random = ChaCha8Rng::seed_from_u64(seed);
+            random.set_stream(1);
+            random
+        });
+        Ok(Self {
+            messages,
+            next: 0,
+            random,
+        })
+    }
+
+    /// The next request, and its number among the messages.
+    pub fn next(&mut self) -> (u32, &mut Message) {
+        let count = self.messages.len();
+        let number = match &mut self.random {
+            Some(random) => random.random_range(0..count),
+            None => self.next,
+        };
+        self.next = if number + 1 == count { 0 } else { number + 1 };
+        (
+            u32::try_from(number).unwrap_or(u32::MAX),
+            &mut self.messages[number],
+        )
+    }
+
+    /// All of them, in order.
+    pub fn all(&self) -> impl Iterator<Item = &[u8]> {
+        self.messages.iter().map(|message| &message.bytes[..])
+    }
+}
+
+/// The bytes of a request, with room for its sequence number in test mode.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Shared with connections whose sockets did not take all of it at once.
+    bytes: Arc<[u8]>,
+    sequence_at: Option<usize>,
+    expects_no_body: bool,
+    is_last: bool,
+}
+
+impl Message {
+    /// A request that is complete. With a sequence, a header field for it is put in front of the others.
+    fn new(mut bytes: Vec<u8>, with_sequence: bool) -> anyhow::Result<Self> {
+        let head = Head::parse(&bytes)?.context("the head does not end")?;
+        let sequence_at = with_sequence.then(|| {
+            let line_end = bytes.iter().position(|byte| *byte == b'\n');
+            let at = line_end.map_or(0, |at| at + 1);
+            let name = b"X-Sequence: ";
+            let field = [&name[..], &[b'0'; SEQUENCE_DIGITS], b"\r\n"].concat();
+            bytes.splice(at..at, field);
+            at + name.len()
+        });
+        Ok(Self {
+            bytes: bytes.into(),
+            sequence_at,
+            expects_no_body: head.expects_no_body,
+            is_last: head.is_last,
+        })
+    }
+
+    /// The bytes of the request with this number.
+    pub fn numbered(&mut self, mut sequence: u64) -> &Arc<[u8]> {
+        if let Some(start) = self.sequence_at {
+            let bytes = Arc::make_mut(&mut self.bytes);
+            for digit in bytes[start..start + SEQUENCE_DIGITS].iter_mut().rev() {
+                *digit = b"0123456789"[usize::try_from(sequence % 10).unwrap_or(0)];
+                sequence /= 10;
+            }
+        }
+        &self.bytes
+    }
+
+    /// Whether the response has no body, whatever its head says.
+    pub fn expects_no_body(&self) -> bool {
+        self.expects_no_body
+    }
+
+    /// Whether it asks the server to close the connection.
+    pub fn is_last(&self) -> bool {
+        self.is_last
+    }
+}
+
+/// What the head of a request says about its body and its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Head {
+    /// Its bytes, with the empty line.
+    length: usize,
+    body: Body,
+    /// Of the response.
+    expects_no_body: bool,
+    is_last: bool,
+}
+
+/// How the body of a request ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Body {
+    Fixed(usize),
+    Chunked,
+}
+
+impl Head {
+    /// Parses the head that these bytes begin with. None when it goes on behind them.
+    fn parse(bytes: &[u8]) -> anyhow::Result<Option<Self>> {
+        let mut headers = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+        let mut request = httparse::Request::new(&mut []);
+        let parsed = request
+            .parse_with_uninit_headers(bytes, &mut headers)
+            .context("it is no HTTP/1.1 request")?;
+        let httparse::Status::Complete(length) = parsed else {
+            return Ok(None);
+        };
+        if request.method == Some("CONNECT") {
+            bail!("CONNECT asks for a tunnel, which is nothing to measure here");
+        }
+        let (mut body, mut close, mut keep_alive) = (Body::Fixed(0), false, false);
+        for header in request.headers.iter() {
+            let value = String::from_utf8_lossy(header.value);
+            let mut options = value.split(',').map(str::trim);
+            if header.name.eq_ignore_ascii_case("content-length") && body != Body::Chunked {
+                let digits = value.bytes().all(|byte| byte.is_ascii_digit());
+                let length = value.parse().ok().filter(|_| digits);
+                body = Body::Fixed(
+                    length.with_context(|| format!("Content-Length \"{value}\" is no number"))?,
+                );
+            } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
+                if !value.trim().eq_ignore_ascii_case("chunked") {
+                    bail!("Transfer-Encoding \"{value}\": only chunked says where it ends");
+                }
+                body = Body::Chunked;
+            } else if header.name.eq_ignore_ascii_case("connection") {
+                close |= options
+                    .clone()
+                    .any(|option| option.eq_ignore_ascii_case("close"));
+                keep_alive |= options.any(|option| option.eq_ignore_ascii_case("keep-alive"));
+            }
+        }
+        let is_http_1_1 = request.version == Some(1);
+        Ok(Some(Self {
+            length,
+            body,
+            expects_no_body: request.method == Some("HEAD"),
+            is_last: close || !(is_http_1_1 || keep_alive),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(text: &str, with_sequence: bool) -> Message {
+        Message::new(text.as_bytes().to_vec(), with_sequence).unwrap()
+    }
+
+    #[test]
+    fn a_sequence_number_does_not_change_the_length() {
+        let mut message = message("GET / HTTP/1.1\r\nHost: a\r\n\r\n", true);
+        let length = message.numbered(0).len();
+        let text = String::from_utf8(message.numbered(u64::MAX).to_vec()).unwrap();
+        assert_eq!(text.len(), length);
+        assert!(text.contains("\r\nX-Sequence: 18446744073709551615\r\n"));
+        let first = Arc::clone(message.numbered(42));
+        // A socket that has not taken it all keeps its own.
+        message.numbered(43);
+        let text = String::from_utf8(first.to_vec()).unwrap();
+        assert_eq!(
+            text,
+            "GET / HTTP/1.1\r\nX-Sequence: 00000000000000000042\r\nHost: a\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn what_the_response_depends_on_is_seen() {
+        for (text, expects_no_body, is_last) in [
+            ("GET / HTTP/1.1\r\n\r\n", false, false),
+            ("HEAD / HTTP/1.1\r\n\r\n", true, false),
+            (
+                "GET / HTTP/1.1\r\nconnection: x, Close\r\n\r\n",
+                false,
+                true,
+            ),
+            ("GET / HTTP/1.0\r\n\r\n", false, true),
+            (
+                "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n",
+                false,
+                false,
+            ),
+        ] {
+            let message = message(text, false);
+            let seen = (message.expects_no_body(), message.is_last());
+            assert_eq!(seen, (expects_no_body, is_last), "{text}");
+        }
+    }
+
+    #[test]
+    fn requests_cycle_or_are_drawn_alike_for_all_arms() {
+        let messages: Vec<Message> = (0..5)
+            .map(|number| message(&format!("GET /{number} HTTP/1.1\r\n\r\n"), false))
+            .collect();
+        let numbers = |pick, seed| -> Vec<u32> {
+            let mut requests = Requests::new(messages.clone(), pick, seed).unwrap();
+            (0..200)
+                .map(|_| {
+                    let (number, message) = requests.next();
+                    assert!(
+                        message
+                            .bytes
+                            .starts_with(format!("GET /{number}").as_bytes())
+                    );
+                    number
+                })
+                .collect()
+        };
+        let cycle = numbers(Pick::Cycle, 1);
+        assert_eq!(cycle[..7], [0, 1, 2, 3, 4, 0, 1]);
+        let drawn = numbers(Pick::Sample, 1);
+        assert_eq!(drawn, numbers(Pick::Sample, 1));
+        assert_ne!(drawn, numbers(Pick::Sample, 2));
+        // Of 200 draws out of 5, fewer than 10 of one have a chance below 1 in a million.
+        let count = |number| drawn.iter().filter(|drawn| **drawn == number).count();
+        assert!((0..5).all(|number| count(number) >= 10), "{drawn:?}");
+        assert!(Requests::new(Vec::new(), Pick::Cycle, 1).is_err());
+    }
+}

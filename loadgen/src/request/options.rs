@@ -1,0 +1,340 @@
+//! What the command line says about requests.
+
+use std::fs;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use http::{HeaderName, HeaderValue, Method};
+
+use super::file::{Entry, Line, parse};
+use super::{Message, Pick, Requests};
+use crate::target::Arm;
+
+/// What the requests of all arms are like.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RequestOptions {
+    /// Method of the requests [default: GET, with --body POST]
+    #[arg(long, value_name = "METHOD")]
+    pub method: Option<Method>,
+
+    /// A header field of each request; repeat for more. Takes the place of the one of that name that
+    /// we would send; without a value there is none
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    pub headers: Vec<Header>,
+
+    /// Body of each request: the text, or @FILE
+    #[arg(long, value_name = "TEXT")]
+    pub body: Option<String>,
+
+    /// Requests from a file: on each line a URL, or a method and a URL, the requests going to the arm
+    /// whatever host the URL names; or raw requests, one behind the other
+    #[arg(long, value_name = "FILE")]
+    pub request_file: Option<PathBuf>,
+
+    /// How the requests of the file are taken
+    #[arg(long, value_enum, default_value_t, requires = "request_file")]
+    pub pick: Pick,
+
+    /// Send each request on a connection of its own, and ask the server to close it after
+    #[arg(long)]
+    pub close: bool,
+}
+
+/// A header field, as in `Accept: text/html`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    name: HeaderName,
+    /// As it was written.
+    spelled: String,
+    /// Empty for a field that is not to be sent.
+    value: String,
+}
+
+impl FromStr for Header {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let (name, value) = text
+            .split_once(':')
+            .context("expected NAME: VALUE, as in \"Accept: text/html\"")?;
+        let (spelled, value) = (name.trim(), value.trim());
+        let name = HeaderName::from_str(spelled)
+            .with_context(|| format!("\"{spelled}\" is no name of a header field"))?;
+        HeaderValue::from_str(value)
+            .with_context(|| format!("\"{value}\" cannot be the value of a header field"))?;
+        if [
+            http::header::CONTENT_LENGTH,
+            http::header::TRANSFER_ENCODING,
+        ]
+        .contains(&name)
+        {
+            bail!(
+                "{spelled} follows from --body; --request-file with raw requests leaves it to you"
+            );
+        }
+        Ok(Self {
+            name,
+            spelled: spelled.to_owned(),
+            value: value.to_owned(),
+        })
+    }
+}
+
+/// A request before it is put together.
+struct Parts<'p> {
+    method: &'p Method,
+    host: &'p str,
+    path: &'p str,
+    body: &'p [u8],
+}
+
+impl RequestOptions {
+    /// The requests of an arm.
+    pub fn requests(&self, arm: &Arm, with_sequence: bool, seed: u64) -> anyhow::Result<Requests> {
+        if self.method == Some(Method::CONNECT) {
+            bail!("--method CONNECT: asks for a tunnel, which is nothing to measure here");
+        }
+        let body = self.read_body()?;
+        let usual = if body.is_some() {
+            Method::POST
+        } else {
+            Method::GET
+        };
+        let parts = Parts {
+            method: self.method.as_ref().unwrap_or(&usual),
+            host: arm.authority(),
+            path: arm.path(),
+            body: body.as_deref().unwrap_or_default(),
+        };
+        let Some(path) = &self.request_file else {
+            let message = Message::new(self.put_together(&parts), with_sequence)?;
+            return Requests::new(vec![message], Pick::Cycle, seed);
+        };
+        let in_file = || format!("--request-file {}", path.display());
+        let bytes = fs::read(path).with_context(in_file)?;
+        let entries = parse(&bytes).with_context(in_file)?;
+        let messages = entries.into_iter().map(|entry| match entry {
+            Entry::Raw(bytes) => {
+                self.refuse_with_raw()?;
+                Message::new(bytes, with_sequence)
+            }
+            Entry::Line(Line { method, host, path }) => {
+                let parts = Parts {
+                    method: method.as_ref().unwrap_or(parts.method),
+                    host: host.as_deref().unwrap_or(parts.host),
+                    path: &path,
+                    ..parts
+                };
+                Message::new(self.put_together(&parts), with_sequence)
+            }
+        });
+        let messages = messages.collect::<anyhow::Result<Vec<_>>>();
+        messages
+            .and_then(|messages| Requests::new(messages, self.pick, seed))
+            .with_context(in_file)
+    }
+
+    fn read_body(&self) -> anyhow::Result<Option<Vec<u8>>> {
+        match &self.body {
+            None => Ok(None),
+            Some(text) => match text.strip_prefix('@') {
+                Some(path) => fs::read(path)
+                    .map(Some)
+                    .with_context(|| format!("--body {text}")),
+                None => Ok(Some(text.clone().into_bytes())),
+            },
+        }
+    }
+
+    fn refuse_with_raw(&self) -> anyhow::Result<()> {
+        let given = [
+            ("--method", self.method.is_some()),
+            ("--header", !self.headers.is_empty()),
+            ("--body", self.body.is_some()),
+            ("--close", self.close),
+        ];
+        match given.iter().find(|(_, is_given)| *is_given) {
+            Some((option, _)) => {
+                bail!(
+                    "raw requests are sent as they stand: change them there, and leave {option} out"
+                )
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Our header fields, but for those that the command line has too; then the command line's; then the
+    /// body and what it needs.
+    fn put_together(&self, parts: &Parts<'_>) -> Vec<u8> {
+        let Parts {
+            method,
+            host,
+            path,
+            body,
+        } = parts;
+        let user_agent = concat!("hookprobe-loadgen/", env!("CARGO_PKG_VERSION"));
+        let ours = [
+            ("Host", *host),
+            ("User-Agent", user_agent),
+            ("Accept-Encoding", "gzip, deflate, br"),
+            ("Accept", "*/*"),
+            (
+                "Connection",
+                if self.close { "close" } else { "keep-alive" },
+            ),
+        ];
+        let is_given = |name: &str| {
+            let mut names = self.headers.iter().map(|header| &header.name);
+            names.any(|given| given.as_str().eq_ignore_ascii_case(name))
+        };
+        let ours = ours.into_iter().filter(|(name, _)| !is_given(name));
+        let given = self.headers.iter().filter(|given| !given.value.is_empty());
+        let given = given.map(|header| (header.spelled.as_str(), header.value.as_str()));
+        let mut text = format!("{method} {path} HTTP/1.1\r\n");
+        for (name, value) in ours.chain(given) {
+            text.extend([name, ": ", value, "\r\n"]);
+        }
+        // RFC 9110, section 8.6: methods that usually have a body say so when there is none.
+        let expects_body = [Method::POST, Method::PUT, Method::PATCH].contains(method);
+        if expects_body || !body.is_empty() {
+            text.extend(["Content-Length: ", &body.len().to_string(), "\r\n"]);
+        }
+        text.push_str("\r\n");
+        let mut bytes = text.into_bytes();
+        bytes.extend_from_slice(body);
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn arm() -> Arm {
+        "a=http://[::1]:8080/work?us=5".parse().unwrap()
+    }
+
+    fn texts(options: &RequestOptions) -> Vec<String> {
+        let requests = options.requests(&arm(), false, 1).unwrap();
+        let texts = requests
+            .all()
+            .map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        texts.collect()
+    }
+
+    fn error(options: &RequestOptions) -> String {
+        format!("{:#}", options.requests(&arm(), false, 1).unwrap_err())
+    }
+
+    fn header(text: &str) -> Header {
+        text.parse().unwrap()
+    }
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    #[test]
+    fn without_options_it_is_a_plain_get() {
+        let version = env!("CARGO_PKG_VERSION");
+        let expected = format!(
+            "GET /work?us=5 HTTP/1.1\r\nHost: [::1]:8080\r\nUser-Agent: hookprobe-loadgen/{version}\r\n\
+             Accept-Encoding: gzip, deflate, br\r\nAccept: */*\r\nConnection: keep-alive\r\n\r\n"
+        );
+        assert_eq!(texts(&RequestOptions::default()), [expected]);
+    }
+
+    #[test]
+    fn method_headers_and_body_are_as_given() {
+        let options = RequestOptions {
+            body: Some("a=1".to_owned()),
+            headers: vec![header("host: shop"), header("Accept:"), header("X-A:b:c")],
+            close: true,
+            ..RequestOptions::default()
+        };
+        let [text] = &texts(&options)[..] else {
+            panic!("one request");
+        };
+        let (first, rest) = text.split_once("\r\n").unwrap();
+        assert_eq!(first, "POST /work?us=5 HTTP/1.1");
+        assert!(
+            !rest.contains("Host:") && !rest.contains("Accept:"),
+            "{rest}"
+        );
+        assert!(
+            rest.contains("Connection: close\r\nhost: shop\r\nX-A: b:c\r\n"),
+            "{rest}"
+        );
+        assert!(rest.ends_with("Content-Length: 3\r\n\r\na=1"), "{rest}");
+
+        let body = file("\0binary");
+        let options = RequestOptions {
+            method: Some(Method::PUT),
+            body: Some(format!("@{}", body.path().display())),
+            ..RequestOptions::default()
+        };
+        let text = &texts(&options)[0];
+        assert!(text.starts_with("PUT /"), "{text}");
+        assert!(
+            text.ends_with("Content-Length: 7\r\n\r\n\0binary"),
+            "{text}"
+        );
+        let empty = RequestOptions {
+            method: Some(Method::POST),
+            ..RequestOptions::default()
+        };
+        assert!(texts(&empty)[0].ends_with("Content-Length: 0\r\n\r\n"));
+    }
+
+    #[test]
+    fn lines_of_a_file_take_what_they_do_not_say_from_the_options_and_the_arm() {
+        let file = file("/a\n# not this\n\nDELETE http://shop.example/b?c\r\n");
+        let options = RequestOptions {
+            request_file: Some(file.path().to_owned()),
+            method: Some(Method::HEAD),
+            ..RequestOptions::default()
+        };
+        let texts = texts(&options);
+        assert_eq!(texts.len(), 2);
+        assert!(texts[0].starts_with("HEAD /a HTTP/1.1\r\nHost: [::1]:8080\r\n"));
+        assert!(texts[1].starts_with("DELETE /b?c HTTP/1.1\r\nHost: shop.example\r\n"));
+    }
+
+    #[test]
+    fn raw_requests_are_sent_as_they_stand() {
+        let raw = "POST /x HTTP/1.1\r\nContent-Length: 2\r\n\r\nhiGET / HTTP/1.0\r\n\r\n";
+        let file = file(raw);
+        let mut options = RequestOptions {
+            request_file: Some(file.path().to_owned()),
+            ..RequestOptions::default()
+        };
+        assert_eq!(texts(&options).concat(), raw);
+        options.close = true;
+        assert!(error(&options).contains("leave --close out"));
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_refused() {
+        let error_of = |text: &str| format!("{:#}", Header::from_str(text).unwrap_err());
+        assert!(error_of("Accept").contains("expected NAME: VALUE"));
+        assert!(error_of("a b: c").contains("is no name"));
+        assert!(error_of("a: b\r\nc: d").contains("cannot be the value"));
+        assert!(error_of("Content-length: 5").contains("--body"));
+        let options = RequestOptions {
+            method: Some(Method::CONNECT),
+            ..RequestOptions::default()
+        };
+        assert!(error(&options).contains("tunnel"));
+        let missing = RequestOptions {
+            body: Some("@/no/such/file".to_owned()),
+            ..RequestOptions::default()
+        };
+        assert!(error(&missing).contains("--body @/no/such/file: No such file"));
+    }
+}

@@ -1,0 +1,141 @@
+//! Where the command line lets requests go.
+
+use std::str::FromStr;
+
+use anyhow::{Context as _, bail, ensure};
+
+/// URLs that begin alike: the same host and port, and a path of whole segments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allowed {
+    /// As given.
+    text: String,
+    place: Place,
+}
+
+/// Host, port and path of a URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    host: String,
+    port: u16,
+    path: String,
+}
+
+impl FromStr for Place {
+    type Err = anyhow::Error;
+
+    fn from_str(url: &str) -> anyhow::Result<Self> {
+        let uri: http::Uri = url
+            .parse()
+            .with_context(|| format!("\"{url}\" is not a URL"))?;
+        if uri.scheme_str() != Some("http") {
+            bail!("\"{url}\" does not start with http://");
+        }
+        let authority = uri.authority().context("the URL names no host")?;
+        ensure!(
+            !authority.as_str().contains('@'),
+            "\"{url}\" has a user name, which would not be sent"
+        );
+        let path = uri.path();
+        // A server may take these for the folder above, which is not below what was allowed.
+        let lower = path.to_ascii_lowercase().replace("%2e", ".");
+        let lower = lower.replace("%2f", "/").replace("%5c", "/");
+        if lower
+            .split(['/', '\\'])
+            .any(|segment| matches!(segment, "." | ".."))
+        {
+            bail!("\"{url}\" has a path with . or .. in it");
+        }
+        Ok(Self {
+            host: authority.host().to_ascii_lowercase(),
+            port: authority.port_u16().unwrap_or(80),
+            path: path.to_owned(),
+        })
+    }
+}
+
+impl FromStr for Allowed {
+    type Err = anyhow::Error;
+
+    fn from_str(url: &str) -> anyhow::Result<Self> {
+        let place: Place = url.parse()?;
+        ensure!(
+            !url.contains('?'),
+            "\"{url}\" has a query; URLs are allowed by host and path"
+        );
+        Ok(Self {
+            text: url.to_owned(),
+            place,
+        })
+    }
+}
+
+impl Allowed {
+    /// As given.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether requests may go to this URL by this rule. An error if it is none.
+    pub fn covers(&self, url: &str) -> anyhow::Result<bool> {
+        let Place { host, port, path } = url.parse()?;
+        let allowed = self.place.path.trim_end_matches('/');
+        let below = path
+            .strip_prefix(allowed)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        Ok(below && host == self.place.host && port == self.place.port)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn covers(allowed: &str, url: &str) -> bool {
+        let allowed: Allowed = allowed.parse().unwrap();
+        allowed.covers(url).unwrap()
+    }
+
+    #[test]
+    fn host_and_port_must_be_the_same() {
+        assert!(covers("http://a:8080", "http://A:8080/any/path?x=1"));
+        assert!(covers("http://a/", "http://a:80"));
+        assert!(covers("http://[::1]:8080/", "http://[::1]:8080/"));
+        for url in [
+            "http://a:8081/",
+            "http://b:8080/",
+            "http://a.b:8080/",
+            "http://a/",
+        ] {
+            assert!(!covers("http://a:8080/", url), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_path_counts_whole_segments() {
+        assert!(covers("http://a/work", "http://a/work"));
+        assert!(covers("http://a/work", "http://a/work/1?us=5"));
+        assert!(covers("http://a/work/", "http://a/work"));
+        assert!(!covers("http://a/work", "http://a/workshop"));
+        assert!(!covers("http://a/work", "http://a/"));
+    }
+
+    #[test]
+    fn what_could_lead_elsewhere_is_no_url() {
+        let allowed: Allowed = "http://a/work".parse().unwrap();
+        for url in [
+            "http://a/work/../admin",
+            "http://a/work/%2E%2e/admin",
+            "http://a/work/..%2fadmin",
+            "http://a/work/..\\admin",
+            "http://a/work/./x",
+            "http://user@a/work",
+            "https://a/work",
+            "a/work",
+            "",
+        ] {
+            assert!(allowed.covers(url).is_err(), "{url}");
+        }
+        assert!(allowed.covers("http://a/work/..hidden").unwrap());
+        assert!(Allowed::from_str("http://a/?x").is_err());
+    }
+}
