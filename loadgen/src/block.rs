@@ -222,11 +222,13 @@ impl BlockRun<'_> {
                 }
             }
         }
-        let mut opened = Vec::new();
-        let registry = self.waiting.poll.registry();
-        self.slots.open_vacant(registry, now_ns, &mut opened)?;
-        for slot in opened {
-            self.fill(slot)?;
+        if self.may_send() {
+            let mut opened = Vec::new();
+            let registry = self.waiting.poll.registry();
+            self.slots.open_vacant(registry, now_ns, &mut opened)?;
+            for slot in opened {
+                self.fill(slot)?;
+            }
         }
         Ok(self.cut_short(now_ns))
     }
@@ -235,7 +237,7 @@ impl BlockRun<'_> {
         if self.waiting.stop.load(Ordering::Relaxed) {
             return Some(CutShort::Stopped);
         }
-        let why = self.slots.why_gone(now_ns)?;
+        let why = self.slots.why_gone(now_ns).filter(|_| self.may_send())?;
         let ArmTarget { name, address, .. } = &self.target;
         let reason = format!("arm {name}: cannot connect to {address}: {why}");
         Some(CutShort::ArmGone(reason))

@@ -41,8 +41,10 @@ pub struct Slots {
     next_connection: Arc<AtomicU32>,
     opening: usize,
     open: usize,
-    /// Since when some place has been without a connection, and none was opened.
-    lacking_since_ns: Option<u64>,
+    /// Since when attempts have been made without any success.
+    failing_since_ns: Option<u64>,
+    /// When the last connection that was open ended.
+    none_open_since_ns: u64,
     /// Why the last attempt failed.
     last_failure: Option<io::Error>,
     /// Attempts that failed, by kind.
@@ -66,7 +68,8 @@ impl Slots {
             next_connection,
             opening: 0,
             open: 0,
-            lacking_since_ns: None,
+            failing_since_ns: None,
+            none_open_since_ns: 0,
             last_failure: None,
             failed: BTreeMap::new(),
         }
@@ -109,6 +112,9 @@ impl Slots {
         if self.open + self.opening == self.slots.len() {
             return Ok(());
         }
+        if self.opening > 0 {
+            self.failing_since_ns.get_or_insert(now_ns);
+        }
         for slot in 0..self.slots.len() {
             if matches!(self.slots[slot], Slot::Vacant { retry_ns } if retry_ns <= now_ns)
                 && self.begin(slot, registry)?
@@ -126,7 +132,7 @@ impl Slots {
             return Ok(false);
         }
         let now_ns = monotonic_ns();
-        self.lacking_since_ns.get_or_insert(now_ns);
+        self.failing_since_ns.get_or_insert(now_ns);
         let log = ClientConnection {
             connection: self.next_connection.fetch_add(1, Ordering::Relaxed),
             ..self.log
@@ -166,7 +172,7 @@ impl Slots {
         *is_open = true;
         self.opening -= 1;
         self.open += 1;
-        self.lacking_since_ns = (!self.are_all_open()).then(monotonic_ns);
+        self.failing_since_ns = None;
         true
     }
 
@@ -187,6 +193,9 @@ impl Slots {
             } => {
                 if is_open {
                     self.open -= 1;
+                    if self.open == 0 {
+                        self.none_open_since_ns = monotonic_ns();
+                    }
                 } else {
                     self.opening -= 1;
                 }
@@ -196,15 +205,18 @@ impl Slots {
         }
     }
 
-    /// Whether no connection could be opened for a while, although some place has none.
+    /// Whether attempts have been made for a while without any success.
     pub fn are_stuck(&self, now_ns: u64) -> bool {
-        self.lacking_since_ns
-            .is_some_and(|since_ns| now_ns.saturating_sub(since_ns) >= as_ns(CONNECT_PATIENCE))
+        self.failing_since_ns
+            .is_some_and(|ns| is_long_ago(ns, now_ns))
     }
 
-    /// Why the arm counts as gone: there is no connection, and for a while none could be opened.
+    /// Why the arm counts as gone: there has been no connection for a while, and none could be opened.
     pub fn why_gone(&self, now_ns: u64) -> Option<String> {
-        (self.open == 0 && self.are_stuck(now_ns)).then(|| match &self.last_failure {
+        let is_gone = self.open == 0
+            && is_long_ago(self.none_open_since_ns, now_ns)
+            && self.are_stuck(now_ns);
+        is_gone.then(|| match &self.last_failure {
             Some(error) => error.to_string(),
             None => "no answer".to_owned(),
         })
@@ -218,4 +230,8 @@ impl Slots {
         *self.failed.entry(kind).or_insert(0) += 1;
         self.last_failure = Some(error);
     }
+}
+
+fn is_long_ago(instant_ns: u64, now_ns: u64) -> bool {
+    now_ns.saturating_sub(instant_ns) >= as_ns(CONNECT_PATIENCE)
 }

@@ -40,6 +40,14 @@ pub struct Interval {
     pub histogram: Histogram<u64>,
 }
 
+impl Interval {
+    /// Whether its values are response times: those of a pacer are not.
+    #[must_use]
+    pub fn has_response_times(&self) -> bool {
+        self.tag.as_deref() != Some(PACER_TAG)
+    }
+}
+
 /// An empty histogram in the project's layout.
 ///
 /// # Panics

@@ -73,9 +73,9 @@ impl Browser {
             complaints: Vec::new(),
             _process: process,
         };
-        let target = browser.call("Target.createTarget", json!({"url": "about:blank"}))?;
+        let target = browser.call("Target.createTarget", &json!({"url": "about:blank"}))?;
         let attached = json!({"targetId": target["targetId"], "flatten": true});
-        let session = browser.call("Target.attachToTarget", attached)?;
+        let session = browser.call("Target.attachToTarget", &attached)?;
         session["sessionId"]
             .as_str()
             .context("no session")?
@@ -85,15 +85,15 @@ impl Browser {
             ("Runtime.enable", json!({})),
             ("Fetch.enable", json!({"patterns": [{"urlPattern": "*"}]})),
         ] {
-            browser.call(method, parameters)?;
+            browser.call(method, &parameters)?;
         }
         let downloads = json!({"behavior": "allow", "downloadPath": folder});
-        browser.call("Browser.setDownloadBehavior", downloads)?;
+        browser.call("Browser.setDownloadBehavior", &downloads)?;
         Ok(browser)
     }
 
     /// Calls a method and waits for its result. Events on the way are seen to.
-    pub fn call(&mut self, method: &str, parameters: Value) -> anyhow::Result<Value> {
+    pub fn call(&mut self, method: &str, parameters: &Value) -> anyhow::Result<Value> {
         let id = self.send(method, parameters)?;
         let give_up = Instant::now() + SOON;
         while Instant::now() < give_up {
@@ -110,7 +110,7 @@ impl Browser {
         bail!("{method}: no answer");
     }
 
-    fn send(&mut self, method: &str, parameters: Value) -> anyhow::Result<u64> {
+    fn send(&mut self, method: &str, parameters: &Value) -> anyhow::Result<u64> {
         self.last_id += 1;
         let mut message = json!({"id": self.last_id, "method": method, "params": parameters});
         if !self.session.is_empty() && !method.starts_with("Browser.") {
@@ -128,11 +128,11 @@ impl Browser {
                 let url = parameters["request"]["url"].as_str().unwrap_or_default();
                 if is_on_loopback(url) {
                     self.let_through += 1;
-                    self.send("Fetch.continueRequest", json!({"requestId": id}))?;
+                    self.send("Fetch.continueRequest", &json!({"requestId": id}))?;
                 } else {
                     self.refused.push(url.to_owned());
                     let reason = json!({"requestId": id, "errorReason": "AddressUnreachable"});
-                    self.send("Fetch.failRequest", reason)?;
+                    self.send("Fetch.failRequest", &reason)?;
                 }
             }
             Some("Runtime.exceptionThrown") => {
@@ -146,7 +146,7 @@ impl Browser {
 
     /// Goes to an address.
     pub fn open(&mut self, url: &str) -> anyhow::Result<()> {
-        self.call("Page.navigate", json!({"url": url}))?;
+        self.call("Page.navigate", &json!({"url": url}))?;
         self.wait_for("the page to load", "document.readyState === 'complete'")
     }
 
@@ -154,7 +154,7 @@ impl Browser {
     pub fn value(&mut self, expression: &str) -> anyhow::Result<Value> {
         let parameters =
             json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
-        let result = self.call("Runtime.evaluate", parameters)?;
+        let result = self.call("Runtime.evaluate", &parameters)?;
         ensure!(
             result["exceptionDetails"].is_null(),
             "{expression}: {}",
@@ -189,22 +189,22 @@ impl Browser {
         if !text.is_empty() {
             event["text"] = json!(text);
         }
-        self.call("Input.dispatchKeyEvent", event.clone())?;
+        self.call("Input.dispatchKeyEvent", &event)?;
         event["type"] = json!("keyUp");
-        self.call("Input.dispatchKeyEvent", event)?;
+        self.call("Input.dispatchKeyEvent", &event)?;
         Ok(())
     }
 
     /// Types a text where the keyboard's focus is, over what is selected.
     pub fn type_text(&mut self, text: &str) -> anyhow::Result<()> {
-        self.call("Input.insertText", json!({"text": text}))?;
+        self.call("Input.insertText", &json!({"text": text}))?;
         Ok(())
     }
 
     /// Has the page drawn in light or dark colours.
     pub fn prefer(&mut self, scheme: &str) -> anyhow::Result<()> {
         let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
-        self.call("Emulation.setEmulatedMedia", json!({"features": features}))?;
+        self.call("Emulation.setEmulatedMedia", &json!({"features": features}))?;
         Ok(())
     }
 }

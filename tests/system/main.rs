@@ -25,6 +25,7 @@ mod live;
 mod loadgen;
 mod micro;
 mod orders;
+mod pacing;
 mod page;
 mod portable;
 mod programs;
@@ -88,6 +89,7 @@ fn main() -> ExitCode {
         programs::TESTS,
         sut::TESTS,
         loadgen::TESTS,
+        pacing::TESTS,
         live::TESTS,
         serve::TESTS,
         page::TESTS,

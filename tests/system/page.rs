@@ -296,7 +296,7 @@ fn keyboard(kit: &Kit) -> anyhow::Result<()> {
 /// What a screen reader would call each thing that takes input: each has a name.
 fn labels(browser: &mut Browser) -> anyhow::Result<()> {
     browser.value("document.querySelector('#new details').open = true")?;
-    let tree = browser.call("Accessibility.getFullAXTree", serde_json::json!({}))?;
+    let tree = browser.call("Accessibility.getFullAXTree", &serde_json::json!({}))?;
     let nodes = tree["nodes"].as_array().context("no tree")?;
     let takes_input = |node: &&Value| {
         let role = node["role"]["value"].as_str().unwrap_or_default();

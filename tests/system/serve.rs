@@ -1,5 +1,6 @@
 //! `loadgen serve`: its API, and whom it lets in.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -124,13 +125,13 @@ impl LoadServer {
     ) -> anyhow::Result<(u16, String, Vec<u8>)> {
         let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
         if !headers.iter().any(|(name, _)| *name == "Host") {
-            request += &format!("Host: {}\r\n", self.authority);
+            let _ = write!(request, "Host: {}\r\n", self.authority);
         }
         if !body.is_empty() {
-            request += &format!("Content-Length: {}\r\n", body.len());
+            let _ = write!(request, "Content-Length: {}\r\n", body.len());
         }
         for (name, value) in headers {
-            request += &format!("{name}: {value}\r\n");
+            let _ = write!(request, "{name}: {value}\r\n");
         }
         self.raw(&(request + "\r\n"), body.as_bytes())
     }

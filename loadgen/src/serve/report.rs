@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use indicatif::{HumanCount, HumanFloatCount};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use runlog::load_api::{Run, RunState};
-use runlog::summary::{ArmLoad, LoadSummary};
+use runlog::summary::{ArmLoad, LoadSummary, Pacer};
 use runlog::{RunDirectory, interval_log};
 
 /// The report of a run that is over.
@@ -71,6 +71,11 @@ fn results(summary: &LoadSummary, directory: &RunDirectory) -> Markup {
                 }
             } }
             tbody { @for (index, arm) in summary.arms.iter().enumerate() { (row(index, arm)) } }
+        }
+        @for arm in &summary.arms {
+            @if let Some(mark) = arm.pacer.as_ref().and_then(Pacer::mark) {
+                p class="state" { "Arm " (arm.name) ": " (mark) }
+            }
         }
         p class="note" {
             "Response times in µs, of requests that succeeded. Warm-up is left out. Quantiles carry the \
@@ -151,7 +156,9 @@ fn started(summary: &LoadSummary) -> String {
 fn quantiles(arm: &ArmLoad, directory: &RunDirectory) -> Vec<(f64, f64)> {
     let mut all = interval_log::new_histogram();
     for interval in interval_log::read(directory.interval_log(&arm.name)).unwrap_or_default() {
-        let _ = all.add(&interval.histogram);
+        if interval.has_response_times() {
+            let _ = all.add(&interval.histogram);
+        }
     }
     if all.is_empty() {
         return Vec::new();

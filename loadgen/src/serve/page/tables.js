@@ -50,7 +50,7 @@ export function summaryTable(summary) {
     return html(
       "tr",
       {},
-      armName(index, arm.name),
+      armName(index, arm.pacer?.open_loop === false ? `${arm.name} (NOT OPEN LOOP)` : arm.name),
       number(count(arm.requests)),
       html("td", { class: "number" }, count(arm.errors), kinds.length > 0 ? html("div", { class: "kinds" }, kinds.join(", ")) : null),
       number(rate(arm.requests_per_second)),

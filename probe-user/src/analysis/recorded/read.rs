@@ -240,7 +240,7 @@ fn read_hdr_log(
     };
     let blocks: Vec<Block> = intervals
         .iter()
-        .filter(|interval| interval.tag.as_deref() != Some(interval_log::PACER_TAG))
+        .filter(|interval| interval.has_response_times())
         .zip(0..)
         .map(|(interval, round)| Block {
             round,
