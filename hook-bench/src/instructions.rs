@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
+use bench_kit::table::table;
 use serde::{Deserialize, Serialize};
 
 use crate::cases::{Case, Loaded, Watcher};
 use crate::subject::{Files, load, words};
-use crate::table::table;
 use crate::workload::calls_of_batch;
 
 /// Calls of the shorter of two counts; their difference has nothing of what comes before and after.

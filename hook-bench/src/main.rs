@@ -8,7 +8,6 @@ mod calls;
 mod cases;
 mod corpus;
 mod instructions;
-mod interruptible;
 mod result;
 mod rounds;
 mod subject;
@@ -20,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
+use bench_kit::machine::{beside_us, cpu_name, kernel};
 use clap::{Parser, Subcommand};
 use rand::Rng as _;
 
@@ -138,10 +138,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     let probe_user = beside_us("probe-user");
     let mut report = rounds::run(plan, &cases, &files, &probe_user)?;
-    report.kernel = rustix::system::uname()
-        .release()
-        .to_string_lossy()
-        .into_owned();
+    report.kernel = kernel();
     report.cpu = cpu_name();
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
@@ -149,11 +146,6 @@ fn measure(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         table::print(&report);
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn beside_us(name: &str) -> PathBuf {
-    let us = std::env::current_exe().unwrap_or_default();
-    us.parent().unwrap_or(Path::new(".")).join(name)
 }
 
 fn given_or_beside_us(given: Option<&Path>, name: &str) -> anyhow::Result<PathBuf> {
@@ -166,14 +158,4 @@ fn given_or_beside_us(given: Option<&Path>, name: &str) -> anyhow::Result<PathBu
     }
     path.canonicalize()
         .with_context(|| path.display().to_string())
-}
-
-/// As the kernel names the CPU.
-fn cpu_name() -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = text.lines().find_map(|line| {
-        let (key, value) = line.split_once(':')?;
-        (key.trim() == "model name").then(|| value.trim().to_owned())
-    });
-    name.unwrap_or_else(|| "unknown CPU".to_owned())
 }

@@ -3,12 +3,13 @@
 
 use std::path::Path;
 
+use bench_kit::estimate::{Target, Verdict};
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 
 use crate::cases::{Case, Watcher};
-use crate::result::{Found, Missing, Report, Target, Verdict, ratio};
+use crate::result::{Found, Missing, Report, ratio};
 use crate::subject::{Files, Subject};
 use crate::watch::{self, Watching};
 

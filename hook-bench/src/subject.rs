@@ -1,11 +1,11 @@
 //! A process whose reads are timed, as the bench sees it.
 
 use std::ffi::OsString;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
+use bench_kit::worker::{Worker, without_hook_settings};
 
 use crate::cases::{Case, Loaded};
 use crate::workload::{From, Took};
@@ -23,11 +23,7 @@ pub struct Files {
 
 /// A running subject. It ends with the value.
 #[derive(Debug)]
-pub struct Subject {
-    child: Child,
-    orders: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
-}
+pub struct Subject(Worker);
 
 /// The words that make this program the worker of a case.
 pub fn words(case: &Case) -> Vec<OsString> {
@@ -45,13 +41,7 @@ pub fn words(case: &Case) -> Vec<OsString> {
 
 /// Has a command load what the case loads. Variables of ours do not reach it.
 pub fn load(command: &mut Command, case: &Case, files: &Files) -> anyhow::Result<()> {
-    command.env_remove("LD_PRELOAD");
-    for (name, _) in std::env::vars_os() {
-        let name_text = name.to_string_lossy();
-        if name_text.starts_with("READHOOK_") || name_text.starts_with("PAPER_HOOK_") {
-            command.env_remove(&name);
-        }
-    }
+    without_hook_settings(command, &["READHOOK_", "PAPER_HOOK_"]);
     let preload = |path: &Path| std::path::absolute(path);
     match case.loaded {
         Loaded::Nothing => {}
@@ -79,51 +69,22 @@ impl Subject {
             .args(words(case))
             .args(["--threads", &case.threads.to_string()])
             .args(["--batches", &batches.to_string()])
-            .args(["--cpu", &cpu.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
+            .args(["--cpu", &cpu.to_string()]);
         if case.loaded != Loaded::Nothing {
             command.arg("--must-be-hooked");
         }
         load(&mut command, case, files)?;
-        let mut child = command.spawn().context("cannot start the worker")?;
-        let orders = child.stdin.take();
-        let answers = BufReader::new(child.stdout.take().context("the worker's stdout")?);
-        let mut subject = Self {
-            child,
-            orders,
-            answers,
-        };
-        subject.answer()?;
-        Ok(subject)
+        Worker::start(&mut command).map(Self)
     }
 
     /// Its process number.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.0.pid()
     }
 
     /// What its reads take.
     pub fn measure(&mut self) -> anyhow::Result<Took> {
-        let orders = self.orders.as_mut().context("the worker's stdin")?;
-        writeln!(orders).context("the worker has ended")?;
-        let line = self.answer()?;
+        let line = self.0.order("")?;
         serde_json::from_str(&line).with_context(|| format!("the worker's answer \"{line}\""))
-    }
-
-    fn answer(&mut self) -> anyhow::Result<String> {
-        let mut line = String::new();
-        if self.answers.read_line(&mut line)? == 0 {
-            bail!("the worker has ended ({})", self.child.wait()?);
-        }
-        Ok(line)
-    }
-}
-
-impl Drop for Subject {
-    fn drop(&mut self) {
-        // It ends when its stdin does.
-        self.orders = None;
-        let _ = self.child.wait();
     }
 }

@@ -1,28 +1,18 @@
 //! Tracers that see the hook's site while reads are timed.
 
-use std::fs::File;
+use std::ffi::OsString;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use anyhow::{Context as _, ensure};
+use bench_kit::machine::is_installed;
+use bench_kit::running::Running;
 
 use crate::cases::Watcher;
-use crate::interruptible::interruptible;
-
-/// How long a tracer may take to attach, and to end.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// What it is given to come to rest.
-const REST: Duration = Duration::from_millis(50);
 
 /// A tracer that has attached. It is killed with the value.
 #[derive(Debug)]
 pub struct Watching {
-    child: Child,
-    /// Everything that it prints, in files: nobody need read along.
-    folder: tempfile::TempDir,
+    running: Running,
     name: &'static str,
 }
 
@@ -32,11 +22,7 @@ pub fn missing(watcher: Watcher) -> Option<&'static str> {
     match watcher {
         Watcher::Ours | Watcher::Bpftrace if !is_root => Some("needs root"),
         Watcher::Nobody | Watcher::Ours => None,
-        Watcher::Bpftrace => {
-            let path = std::env::var_os("PATH").unwrap_or_default();
-            let found = std::env::split_paths(&path).any(|dir| dir.join("bpftrace").is_file());
-            (!found).then_some("needs bpftrace")
-        }
+        Watcher::Bpftrace => (!is_installed("bpftrace")).then_some("needs bpftrace"),
     }
 }
 
@@ -49,18 +35,19 @@ impl Watching {
         hook: &Path,
     ) -> anyhow::Result<Option<Self>> {
         let pid = pid.to_string();
-        let (mut command, name, says) = match watcher {
+        let (command, name, says): (Vec<OsString>, _, _) = match watcher {
             Watcher::Nobody => return Ok(None),
             Watcher::Ours => {
-                let mut command = Command::new(probe_user);
-                command.args([
+                let words = [
                     "trace",
                     "--json",
                     "--calibration-rounds",
                     "0",
                     "--pid",
                     &pid,
-                ]);
+                ];
+                let program = std::iter::once(probe_user.into());
+                let command = program.chain(words.map(Into::into)).collect();
                 (command, "probe-user", "attached to")
             }
             Watcher::Bpftrace => {
@@ -69,69 +56,22 @@ impl Watching {
                      interval:ms:100 /!@said/ {{ @said = 1; printf(\"attached\\n\"); }}",
                     hook.canonicalize().context("the hook's path")?.display()
                 );
-                let mut command = Command::new("bpftrace");
-                command.args(["-B", "line", "-p", &pid, "-e", &script]);
-                (command, "bpftrace", "attached")
+                let words = ["bpftrace", "-B", "line", "-p", &pid, "-e", &script];
+                (words.map(Into::into).into(), "bpftrace", "attached")
             }
         };
-        let folder = tempfile::tempdir()?;
-        let child = interruptible(&mut command)
-            .stdin(Stdio::null())
-            .stdout(File::create(folder.path().join("stdout"))?)
-            .stderr(File::create(folder.path().join("stderr"))?)
-            .spawn()
-            .with_context(|| format!("cannot start {name}"))?;
-        let mut watching = Self {
-            child,
-            folder,
-            name,
-        };
-        let end = Instant::now() + PATIENCE;
-        while !watching.said()?.contains(says) {
-            if watching.child.try_wait()?.is_some() {
-                bail!("{name}: {}", watching.said()?.trim_end());
-            }
-            ensure!(Instant::now() < end, "{name} has not attached");
-            sleep(Duration::from_millis(5));
-        }
-        sleep(REST);
-        Ok(Some(watching))
-    }
-
-    fn said(&self) -> anyhow::Result<String> {
-        let read = |name| std::fs::read(self.folder.path().join(name));
-        let (stdout, stderr) = (read("stdout")?, read("stderr")?);
-        Ok(String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr))
+        let running = Running::start(&command, says).context(name)?;
+        Ok(Some(Self { running, name }))
     }
 
     /// Asks it to end. A tracer that has seen nothing has cost nothing, which is an error.
-    pub fn stop(mut self) -> anyhow::Result<()> {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        kill_process(pid.context("its process number")?, Signal::INT)?;
-        let end = Instant::now() + PATIENCE;
-        let status = loop {
-            if let Some(status) = self.child.try_wait()? {
-                break status;
-            }
-            ensure!(Instant::now() < end, "{} does not end", self.name);
-            sleep(Duration::from_millis(5));
-        };
-        let said = self.said()?;
-        ensure!(status.success(), "{}: {}", self.name, said.trim_end());
-        let has_seen = match serde_json::from_str::<serde_json::Value>(&String::from_utf8_lossy(
-            &std::fs::read(self.folder.path().join("stdout"))?,
-        )) {
+    pub fn stop(self) -> anyhow::Result<()> {
+        let said = self.running.stop().context(self.name)?;
+        let has_seen = match serde_json::from_str::<serde_json::Value>(&said) {
             Ok(trace) => trace["spans"]["hook"]["count"].as_u64() > Some(0),
             Err(_) => said.contains('|'),
         };
         ensure!(has_seen, "{} has seen nothing", self.name);
         Ok(())
-    }
-}
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

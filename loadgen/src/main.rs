@@ -19,6 +19,7 @@ mod plan;
 mod request;
 mod response;
 mod run;
+mod scheduling;
 mod serve;
 mod show;
 mod slots;

@@ -253,7 +253,15 @@ impl RunArguments {
             timeout_ns: seconds_ns(self.timeout),
             cpu: self.cpu,
             spin: self.spin,
+            batch_scheduling: self.lets_others_finish(),
         }
+    }
+
+    /// Whether a core that is shared with the server is left to the server while it has work: in a closed loop where
+    /// more than one response may come at once. The pacer of an open loop must not wait.
+    pub fn lets_others_finish(&self) -> bool {
+        let may_come_at_once = self.connections > 1 || self.pipeline > 1;
+        may_come_at_once && self.rate.is_none() && !self.spin
     }
 
     /// What the summary says about the layout of the blocks.

@@ -20,6 +20,7 @@ use crate::live::{self, Audience, Live};
 use crate::numbering::Numbering;
 use crate::options::RunArguments;
 use crate::plan::Block;
+use crate::scheduling::let_others_finish;
 use crate::show::print_summary;
 use crate::turn::{Runner, bind_to};
 
@@ -70,6 +71,9 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<bool> {
     };
     if let Some(cpu) = arguments.cpu {
         bind_to(cpu).context("--cpu")?;
+    }
+    if arguments.lets_others_finish() {
+        let_others_finish().context("cannot choose how to be scheduled")?;
     }
     let cut_short = load.run_blocks(&blocks, gate.as_mut())?;
     load.live.finish();

@@ -10,6 +10,7 @@ pub mod lane;
 pub mod layout;
 pub mod open_calls;
 pub mod records;
+pub mod round_trip;
 pub mod threads;
 
 pub use counters::{Counter, Counters};
@@ -20,6 +21,7 @@ pub use records::{
     EVENT_HOOKED_READ_AND_SYSCALL, EVENT_READ_SYSCALL, EVENT_WRITE, FunctionCall, HookedRead,
     ReadSyscall, UNKNOWN_OFFSET, Write,
 };
+pub use round_trip::{RoundTrip, RoundTripCounts};
 pub use threads::{Connection, ConnectionKey, ConnectionSlot, MAX_THREADS, Target, Thread};
 
 /// What a histogram holds.
@@ -96,6 +98,10 @@ mod user {
     unsafe impl aya::Pod for super::Connection {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::ConnectionSlot {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::RoundTrip {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::RoundTripCounts {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::Target {}
     // SAFETY: as above.

@@ -2,7 +2,7 @@
 //!
 //! [`sites`] runs at the hook's probe sites, [`syscalls`] around `read(2)` and the write family,
 //! [`function`] around a function named by `--symbol`. All of them keep the ledger: each hit raises
-//! one counter, and each of its outcomes another.
+//! one counter, and each of its outcomes another. [`round_trip`] is apart: it times a client for a benchmark.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
@@ -28,6 +28,7 @@ mod connections;
 mod function;
 mod maps;
 mod own_stack;
+mod round_trip;
 mod self_test;
 mod sites;
 mod slots;

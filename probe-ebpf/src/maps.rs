@@ -76,7 +76,7 @@ const BPF_RB_AVAIL_DATA: u64 = 0;
 /// Adds to a per-CPU value. Programs of uprobes can be preempted by others on the same CPU, so this
 /// takes an atomic instruction. `core` has none for the instruction set that every kernel knows.
 #[inline(always)]
-fn add(value: &mut u64, amount: u64) {
+pub fn add(value: &mut u64, amount: u64) {
     // SAFETY: the reference is to a live, aligned u64, which this adds to and nothing else.
     unsafe {
         asm!("lock *(u64 *)({value} + 0) += {amount}", value = in(reg) value, amount = in(reg) amount);

@@ -26,11 +26,12 @@ use crate::command::calibrate::CalibrateArguments;
 use crate::command::compare::CompareArguments;
 use crate::command::correlate::CorrelateArguments;
 use crate::command::micro::MicroArguments;
+use crate::command::round_trips::RoundTripsArguments;
 use crate::command::trace::TraceArguments;
 use crate::command::truth::TruthArguments;
 use crate::command::{
-    End, a_a, analyze, bare, bench, calibrate, compare, correlate, kernel_histogram, micro, trace,
-    truth,
+    End, a_a, analyze, bare, bench, calibrate, compare, correlate, kernel_histogram, micro,
+    round_trips, trace, truth,
 };
 use crate::run::calibration::worker as calibrate_worker;
 use crate::run::micro::worker as micro_worker;
@@ -81,6 +82,9 @@ enum Command {
     /// The measured process of the micro layer
     #[command(hide = true)]
     MicroWorker,
+    /// Time a client's requests at its own sockets, for `cargo xtask bench-load`
+    #[command(hide = true)]
+    RoundTrips(RoundTripsArguments),
     /// Probes that do nothing, for `cargo xtask bench-trace`
     #[command(hide = true)]
     Bare(BareArguments),
@@ -110,6 +114,7 @@ async fn main() -> ExitCode {
         Command::Compare(arguments) => compare::compare(&arguments),
         Command::Micro(arguments) => micro::micro(arguments).await,
         Command::MicroWorker => micro_worker::work().map(|()| End::Complete),
+        Command::RoundTrips(arguments) => round_trips::round_trips(arguments).await,
         Command::Bare(arguments) => bare::bare(arguments).await,
         Command::CalibrateWorker(arguments) => {
             calibrate_worker::work(arguments).map(|()| End::Complete)

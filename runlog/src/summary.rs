@@ -82,6 +82,10 @@ pub struct Load {
     pub cpu: Option<usize>,
     /// Whether it spun instead of sleeping.
     pub spin: bool,
+    /// Whether it was scheduled as `SCHED_BATCH`: on a core that it shares with the server, it then waits until the
+    /// server has answered what it has.
+    #[serde(default)]
+    pub batch_scheduling: bool,
 }
 
 /// One arm of a [`LoadSummary`].

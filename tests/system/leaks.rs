@@ -109,6 +109,16 @@ fn look(pid: u32) -> anyhow::Result<Held> {
     Ok(held)
 }
 
+/// By how much anonymous memory grows from each fifth of the samples to the next, at least, and the most that
+/// was seen in each. What leaks at each attach grows all the time. The allocator's own steps, which can be of
+/// megabytes, fall into one or two of them.
+fn steady_growth_kib(samples: &[Held]) -> (u64, Vec<u64>) {
+    let most = |of: &[Held]| of.iter().map(|held| held.anonymous_kib).max().unwrap_or(0);
+    let fifths: Vec<u64> = samples.chunks(samples.len().div_ceil(5)).map(most).collect();
+    let growth = fifths.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
+    (growth.min().unwrap_or(0), fifths)
+}
+
 fn cycles(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
     let out = folder.path().join("run");
@@ -164,17 +174,7 @@ fn cycles(kit: &Kit) -> anyhow::Result<()> {
     let links = |held: &Held| held.objects.links.len() as u64;
     let locked = |held: &Held| held.locked_bytes;
     let anonymous = |held: &Held| held.anonymous_kib;
-    // What leaks at each attach grows from each fifth to the next. The allocator's own steps, which can be of
-    // megabytes, fall into one or two of them.
-    let between = &samples[tenth..samples.len() - tenth];
-    let fifths: Vec<u64> = between
-        .chunks(between.len().div_ceil(5))
-        .map(|of| most(of, anonymous))
-        .collect();
-    let growth = fifths
-        .windows(2)
-        .map(|pair| pair[1].saturating_sub(pair[0]));
-    let steady_growth_kib = growth.min().unwrap_or(0);
+    let (steady_growth_kib, fifths) = steady_growth_kib(&samples[tenth..samples.len() - tenth]);
     println!(
         "{} attaches; early and late: {} and {} descriptors, {} and {} links, {} and {} bytes locked, {} \
          and {} KiB",

@@ -31,6 +31,7 @@ mod portable;
 mod programs;
 mod reader;
 mod repeated;
+mod round_trips;
 mod safety;
 mod scripted;
 mod sequence_log;
@@ -108,6 +109,7 @@ fn main() -> ExitCode {
         header::TESTS,
         histograms::TESTS,
         leaks::TESTS,
+        round_trips::TESTS,
         attach_types::TESTS,
     ];
     let kit: &'static Kit = match Kit::install(&arguments.programs) {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::observer::Observer;
 use crate::result::Flood;
-use crate::running::Running;
+use crate::running;
 use crate::subject::Subject;
 
 /// How long each lasts, in ms.
@@ -38,11 +38,11 @@ fn once(
     threads: usize,
     pause_ns: u64,
 ) -> anyhow::Result<Flood> {
-    let running = Running::start(observer)?;
+    let tracer = running::start(observer)?;
     let start = Instant::now();
     let reads = traced.flood(threads, DURATION_MS, pause_ns)?;
     let seconds = start.elapsed().as_secs_f64();
-    let result: Value = serde_json::from_str(&running.stop()?).context("printed no JSON")?;
+    let result: Value = serde_json::from_str(&tracer.stop()?).context("printed no JSON")?;
     let count = |name: &str| {
         let value = result["ledger"][name].as_u64();
         value.with_context(|| format!("the ledger has no {name}"))

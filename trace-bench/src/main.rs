@@ -7,7 +7,6 @@
 
 mod calls;
 mod flood;
-mod interruptible;
 mod observer;
 mod others;
 mod result;
@@ -17,12 +16,11 @@ mod subject;
 mod table;
 mod workload;
 
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use bench_kit::machine::{built_beside_us, kernel};
 use clap::{Parser, Subcommand};
 use rand::Rng as _;
 
@@ -30,6 +28,9 @@ use crate::observer::{NOTHING, Observer, Places};
 use crate::result::Missing;
 use crate::rounds::{Plan, Subjects};
 use crate::subject::Subject;
+
+/// What builds the programs that are measured.
+const TASK: &str = "cargo xtask bench-trace";
 
 /// Measures what tracing adds to a read, of our probes and of others'.
 #[derive(Debug, Parser)]
@@ -102,8 +103,8 @@ fn main() -> ExitCode {
 
 fn measure(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     thread::sleep(Duration::from_secs(arguments.wait_s));
-    let probe_user = beside_us("probe-user")?;
-    let hook = beside_us("readhook.so")?;
+    let probe_user = built_beside_us("probe-user", TASK)?;
+    let hook = built_beside_us("readhook.so", TASK)?;
     let folder = tempfile::tempdir()?;
     let cpus = thread::available_parallelism()?.get();
     let cpu = arguments.cpu.unwrap_or(cpus - 1);
@@ -133,11 +134,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         seed: arguments.seed.unwrap_or_else(|| rand::rng().random()),
     };
     let mut report = rounds::run(plan, observers, &mut subjects)?;
-    let release = rustix::system::uname()
-        .release()
-        .to_string_lossy()
-        .into_owned();
-    report.kernel = release;
+    report.kernel = kernel();
     report.compare_with(NOTHING);
     let everything = observer::everything(places);
     if !arguments.no_peers && wanted(&everything) {
@@ -157,16 +154,4 @@ fn measure(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let has_failed = report.missing.iter().any(|missing| missing.is_failure);
     Ok(ExitCode::from(u8::from(has_failed)))
-}
-
-fn beside_us(name: &str) -> anyhow::Result<PathBuf> {
-    let us = std::env::current_exe().context("cannot find this program's own path")?;
-    let path = us.parent().unwrap_or(Path::new(".")).join(name);
-    if !path.is_file() {
-        bail!(
-            "there is no {}; `cargo xtask bench-trace` builds it",
-            path.display()
-        );
-    }
-    Ok(path)
 }

@@ -1,7 +1,8 @@
 //! What the bench finds: the shape of its JSON.
 
+use bench_kit::estimate::Estimate;
 use serde::{Deserialize, Serialize};
-use stats::{Interval, paired_difference};
+use stats::paired_difference;
 
 /// Everything that one run has found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -37,25 +38,7 @@ pub struct Figure {
     /// The call, by round, in ns; null in rounds that were not measured.
     pub took_ns: Vec<Option<f64>>,
     /// What it took more than in the same round with nothing observing; null with less than two rounds.
-    pub added_ns: Option<Added>,
-}
-
-/// A difference of means, with Student's t interval over rounds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Added {
-    /// The mean.
-    pub estimate: f64,
-    /// Its interval.
-    pub ci95: [f64; 2],
-}
-
-impl From<Interval> for Added {
-    fn from(interval: Interval) -> Self {
-        Self {
-            estimate: interval.estimate,
-            ci95: interval.ci95,
-        }
-    }
+    pub added_ns: Option<Estimate>,
 }
 
 /// A state that could not be measured.
@@ -106,7 +89,7 @@ impl Report {
             ];
             for (figure, control) in pairs {
                 let added = paired_difference(&control.took_ns, &figure.took_ns);
-                figure.added_ns = added.map(Added::from);
+                figure.added_ns = added.map(Estimate::from);
             }
         }
     }

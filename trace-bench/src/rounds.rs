@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::observer::{Observer, Owner, Proof};
 use crate::others;
 use crate::result::{Missing, Report, State};
-use crate::running::Running;
+use crate::running;
 use crate::subject::Subject;
 use crate::workload::Call;
 
@@ -116,7 +116,7 @@ impl Column {
         let running = if self.observer.command.is_empty() {
             None
         } else {
-            match Running::start(&self.observer) {
+            match running::start(&self.observer) {
                 Ok(running) => Some(running),
                 Err(error) => {
                     self.fail(&error);

@@ -1,54 +1,33 @@
 //! A workload process, as the bench sees it.
 
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
+use bench_kit::worker::{Worker, without_hook_settings};
 use stats::Trim;
 
 use crate::workload::{Call, Order};
 
 /// A running workload. It ends with the value.
 #[derive(Debug)]
-pub struct Subject {
-    child: Child,
-    orders: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
-}
+pub struct Subject(Worker);
 
 impl Subject {
     /// Starts one on a CPU, with `hook` preloaded.
     pub fn start(hook: Option<&Path>, cpu: usize) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command
-            .args(["workload", "--cpu", &cpu.to_string()])
-            .env_remove("LD_PRELOAD")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("READHOOK_") {
-                command.env_remove(name);
-            }
-        }
+        command.args(["workload", "--cpu", &cpu.to_string()]);
+        without_hook_settings(&mut command, &["READHOOK_"]);
         if let Some(hook) = hook {
             command.env("LD_PRELOAD", std::path::absolute(hook)?);
         }
-        let mut child = command.spawn().context("cannot start the workload")?;
-        let orders = child.stdin.take();
-        let answers = BufReader::new(child.stdout.take().context("the workload's stdout")?);
-        let mut subject = Self {
-            child,
-            orders,
-            answers,
-        };
-        subject.answer()?;
-        Ok(subject)
+        Worker::start(&mut command).map(Self)
     }
 
     /// Its process number.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.0.pid()
     }
 
     /// What a call takes, in ns: the mean over batches, trimmed.
@@ -81,27 +60,10 @@ impl Subject {
     }
 
     fn order(&mut self, order: Order) -> anyhow::Result<Vec<f64>> {
-        let orders = self.orders.as_mut().context("the workload's stdin")?;
-        writeln!(orders, "{order}").context("the workload has ended")?;
-        self.answer()
-    }
-
-    fn answer(&mut self) -> anyhow::Result<Vec<f64>> {
-        let mut line = String::new();
-        if self.answers.read_line(&mut line)? == 0 {
-            bail!("the workload has ended ({})", self.child.wait()?);
-        }
-        let numbers = line.split_whitespace().map(str::parse);
+        let answer = self.0.order(&order.to_string())?;
+        let numbers = answer.split_whitespace().map(str::parse);
         numbers
             .collect::<Result<_, _>>()
-            .with_context(|| format!("the workload's answer \"{}\"", line.trim_end()))
-    }
-}
-
-impl Drop for Subject {
-    fn drop(&mut self) {
-        // It ends when its stdin does.
-        self.orders = None;
-        let _ = self.child.wait();
+            .with_context(|| format!("the workload's answer \"{answer}\""))
     }
 }

@@ -1,9 +1,9 @@
 //! The result for people.
 
-use comfy_table::{CellAlignment, Table, presets};
+use bench_kit::table::{cells, table};
 
 use crate::observer::{BARE_PAIR, EVERYTHING, NOTHING, PEER_PAIR, PEER_READ};
-use crate::result::{Added, Figure, Report, State};
+use crate::result::{Figure, Report, State};
 
 /// Prints the tables.
 pub fn print(report: &Report) {
@@ -34,7 +34,11 @@ pub fn print(report: &Report) {
         ];
         let mut row = vec![state.name.clone()];
         for figure in figures {
-            row.extend(figure.added_ns.map_or_else(Default::default, cells));
+            row.extend(
+                figure
+                    .added_ns
+                    .map_or_else(Default::default, |added| cells(added, 1, "")),
+            );
         }
         if state.name != NOTHING {
             table.add_row(row);
@@ -53,29 +57,9 @@ pub fn print(report: &Report) {
     print_floods(report);
 }
 
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(header);
-    for (index, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, 2));
-        if index > 0 {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table
-}
-
 fn mean(figure: &Figure) -> String {
     let values: Vec<f64> = figure.took_ns.iter().flatten().copied().collect();
     stats::mean(&values).map_or_else(|| "-".to_owned(), |mean| format!("{mean:.1} ns"))
-}
-
-fn cells(added: Added) -> [String; 2] {
-    let [low, high] = added.ci95;
-    [
-        format!("{:.1}", added.estimate),
-        format!("[{low:.1}, {high:.1}]"),
-    ]
 }
 
 /// What all of ours costs, and how many times that the others take for one histogram of one function.

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use rustix::thread::{CpuSet, sched_setaffinity};
+use bench_kit::children::pin_to;
 
 use crate::calls::{pushed, read_byte};
 
@@ -104,7 +104,7 @@ impl FromStr for Order {
 
 /// Works until stdin ends. Each answer is a line of numbers; the first tells that all is set up.
 pub fn work(cpu: Option<usize>) -> anyhow::Result<()> {
-    pin_to(cpu)?;
+    cpu.map_or(Ok(()), pin_to)?;
     let mut connection = Connection::open()?;
     let zero = File::open("/dev/zero").context("/dev/zero")?;
     let mut answers = io::stdout().lock();
@@ -143,15 +143,6 @@ pub fn work(cpu: Option<usize>) -> anyhow::Result<()> {
         answers.flush()?;
     }
     Ok(())
-}
-
-fn pin_to(cpu: Option<usize>) -> anyhow::Result<()> {
-    let Some(cpu) = cpu else {
-        return Ok(());
-    };
-    let mut set = CpuSet::new();
-    set.set(cpu);
-    sched_setaffinity(None, &set).with_context(|| format!("cannot run on CPU {cpu}"))
 }
 
 /// How long so many calls take, in ns.
@@ -194,7 +185,7 @@ fn flood(threads: usize, duration: Duration, pause: Duration) -> anyhow::Result<
     let reader = |number: usize| -> anyhow::Result<u64> {
         if threads > 1 {
             // Where there are fewer CPUs, the scheduler places the rest.
-            let _ = pin_to(Some(number % cpus));
+            let _ = pin_to(number % cpus);
         }
         let mut connection = Connection::open()?;
         let end = Instant::now() + duration;

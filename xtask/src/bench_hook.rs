@@ -1,7 +1,6 @@
 //! `cargo xtask bench-hook`: what the hook adds to a read, in ns and in instructions, beside no hook and
 //! beside the paper's.
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,9 +8,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, ensure};
 use clap::Args;
 
-use crate::command::{Stages, cargo, command, is_installed, release, root, run, target};
-use crate::privilege::as_root;
-use crate::{build, setup};
+use crate::command::{Stages, cargo, command, is_installed, root, run, target};
+use crate::{bench, build};
 
 /// What it takes beside ours, and the Debian packages that have it.
 const COMPILER: (&str, &str) = ("cc", "gcc");
@@ -50,27 +48,15 @@ pub fn bench_hook(arguments: &BenchHookArguments, stages: &mut Stages) -> anyhow
                 TRACER
             },
         ];
-        let missing: Vec<&str> = wanted
-            .iter()
-            .filter(|(program, _)| !is_installed(program))
-            .map(|(_, package)| *package)
-            .collect();
-        setup::install_packages(&missing);
+        bench::install(&wanted);
         Ok(())
     })?;
-    stages.run("build of the bench", || {
-        run(cargo().args(["build", "--release", "--package", "hook-bench"]))
-    })?;
+    bench::build("hook-bench", stages)?;
     let peer = stages.run("build of the paper's hook", build_peer)?;
-    let mut words: Vec<OsString> = vec!["--peer".into(), peer.into()];
-    if let Some(rounds) = arguments.rounds {
-        words.extend(["--rounds".into(), rounds.to_string().into()]);
-    }
+    let mut words = bench::words(arguments.rounds, arguments.json);
+    words.extend(["--peer".into(), peer.into()]);
     for word in &arguments.only {
         words.extend(["--only".into(), word.into()]);
-    }
-    if arguments.json {
-        words.push("--json".into());
     }
     if arguments.instructions {
         ensure!(
@@ -81,15 +67,8 @@ pub fn bench_hook(arguments: &BenchHookArguments, stages: &mut Stages) -> anyhow
         words.extend(["--instructions".into(), "--without-sites".into()]);
         words.push(siteless.into());
     }
-    stages.run("bench-hook", || {
-        // As root for the tracers; without, the cases with a tracer are left out by name.
-        let status = as_root(release().join("hook-bench"))
-            .args(words)
-            .status()
-            .context("cannot start hook-bench")?;
-        let code = status.code().and_then(|code| u8::try_from(code).ok());
-        Ok(ExitCode::from(code.unwrap_or(1)))
-    })
+    // As root for the tracers; without, the cases with a tracer are left out by name.
+    stages.run("bench-hook", || bench::measure("hook-bench", &words))
 }
 
 /// Compiles the paper's hook, into a folder that nothing is shipped from.

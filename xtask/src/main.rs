@@ -4,8 +4,10 @@
 //! `cargo xtask test` the tests.
 
 mod apt;
+mod bench;
 mod bench_hook;
 mod bench_join;
+mod bench_load;
 mod bench_trace;
 mod build;
 mod check_hook;
@@ -29,6 +31,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::bench_hook::BenchHookArguments;
 use crate::bench_join::BenchJoinArguments;
+use crate::bench_load::BenchLoadArguments;
 use crate::bench_trace::BenchTraceArguments;
 use crate::command::Stages;
 
@@ -75,6 +78,9 @@ Once built, `target/release/probe-user bench --help` lists the options.")]
     BenchJoin(BenchJoinArguments),
     /// Measure what the hook adds to a read, beside no hook and beside the paper's, in rounds (3 minutes)
     BenchHook(BenchHookArguments),
+    /// Measure our load generator beside wrk, oha and Locust, in rounds: speed, and how true latencies are (10
+    /// minutes); further words go to load-bench
+    BenchLoad(BenchLoadArguments),
     /// Read the built hook's file, and say whether it loads under every C library and keeps what it must
     CheckHook {
         /// The file [default: target/release/readhook.so, which is built first]
@@ -155,6 +161,7 @@ fn run(task: Task, stages: &mut Stages) -> anyhow::Result<ExitCode> {
         Task::Vm { kernels, must_run } => vm::run_tests(&kernels, must_run, stages),
         Task::BenchTrace(arguments) => bench_trace::bench_trace(&arguments, stages),
         Task::BenchJoin(arguments) => bench_join::bench_join(&arguments, stages),
+        Task::BenchLoad(arguments) => bench_load::bench_load(&arguments, stages),
         Task::BenchHook(arguments) => bench_hook::bench_hook(&arguments, stages),
         Task::Prove { name, minutes } => prove::run(name.as_deref(), minutes, stages),
         Task::CheckHook { hook } => {

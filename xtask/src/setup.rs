@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 
@@ -12,6 +13,9 @@ use crate::privilege::{Privilege, as_root, privilege};
 const BPF_LINKER_VERSION: &str = "0.10.4";
 /// What builds and runs the fuzzers.
 const CARGO_FUZZ_VERSION: &str = "0.13.2";
+/// Load generators to measure beside.
+const OHA_VERSION: &str = "1.16.0";
+const LOCUST_VERSION: &str = "2.47.0";
 
 /// Everything that a build needs.
 pub fn all() -> anyhow::Result<()> {
@@ -44,6 +48,40 @@ fn bpf_linker() -> anyhow::Result<()> {
 /// The driver of the fuzzers.
 pub fn cargo_fuzz() -> anyhow::Result<()> {
     tool("cargo-fuzz", CARGO_FUZZ_VERSION)
+}
+
+/// A load generator that ours is measured beside; returns its program.
+pub fn oha() -> anyhow::Result<PathBuf> {
+    tool("oha", OHA_VERSION)?;
+    Ok(target().join("tools/bin/oha"))
+}
+
+/// Another, with a Python of its own; returns its program.
+pub fn locust() -> anyhow::Result<PathBuf> {
+    let folder = target().join("peers/locust");
+    let programs = folder.join("bin");
+    let program = programs.join("locust");
+    if !program.is_file() {
+        eprintln!(
+            "installing locust {LOCUST_VERSION} into {}",
+            folder.display()
+        );
+        let make = || {
+            run(command("python3")
+                .args(["-m", "venv", "--clear"])
+                .arg(&folder))
+        };
+        make().or_else(|_| {
+            install_packages(&["python3-venv"]);
+            make()
+        })?;
+        run(command(programs.join("pip")).args([
+            "install",
+            "--quiet",
+            &format!("locust=={LOCUST_VERSION}"),
+        ]))?;
+    }
+    Ok(program)
 }
 
 /// The PATH with what is built here before everything else.

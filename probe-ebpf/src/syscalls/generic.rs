@@ -1,24 +1,14 @@
 //! The tracepoints `sys_enter` and `sys_exit`, which every syscall passes: with BTF, or raw.
 
-use aya_ebpf::bindings::pt_regs;
 use aya_ebpf::macros::{btf_tracepoint, raw_tracepoint};
 use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
 
-use super::{abi, enter, exit, family, probed_word, typed_word};
+use super::{abi, enter, exit, family, probed_word, typed_number, typed_word};
 
 /// Syscall numbers are 32 bits wide in both register sets' words.
 #[inline(always)]
 fn as_number(word: u64) -> i64 {
     i64::from(word as u32 as i32)
-}
-
-/// The syscall's number in a register set that the verifier knows by its BTF type. On arm64 the field is
-/// 32 bits wide, and no load may reach beyond it.
-#[inline(always)]
-fn typed_number(regs: *const pt_regs) -> i64 {
-    let field = regs.cast::<u64>().wrapping_add(abi::NUMBER_WORD);
-    // SAFETY: the verifier allows just the loads that stay within the field.
-    unsafe { *field.cast::<i32>() }.into()
 }
 
 #[btf_tracepoint(function = "sys_enter")]

@@ -14,6 +14,7 @@ pub mod live;
 pub mod micro;
 pub mod options;
 pub mod repeat;
+pub mod round_trips;
 pub mod trace;
 pub mod truth;
 

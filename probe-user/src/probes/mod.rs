@@ -14,6 +14,7 @@ pub mod perf;
 pub mod records;
 pub mod return_probe;
 pub mod ring;
+pub mod round_trips;
 pub mod self_test;
 pub mod site_offset;
 pub mod spans;

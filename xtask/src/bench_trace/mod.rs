@@ -4,17 +4,16 @@
 mod figures;
 mod guests;
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args;
 
 use crate::bench_trace::figures::{Figures, compare};
-use crate::command::{Stages, cargo, is_installed, release, root, run};
-use crate::privilege::{Privilege, as_root, privilege};
-use crate::{build, setup};
+use crate::command::{Stages, root};
+use crate::privilege::{Privilege, privilege};
+use crate::{bench, build};
 
 /// Other tools that are measured beside ours, and the Debian packages that have them.
 const PEERS: [(&str, &str); 2] = [("bpftrace", "bpftrace"), ("funclatency", "libbpf-tools")];
@@ -53,7 +52,7 @@ pub fn bench_trace(
     stages: &mut Stages,
 ) -> anyhow::Result<ExitCode> {
     build::prepare(stages)?;
-    stages.run("build of the bench", build_bench)?;
+    bench::build("trace-bench", stages)?;
     if arguments.instructions {
         return instructions(arguments, stages);
     }
@@ -61,38 +60,11 @@ pub fn bench_trace(
         bail!("probes need root: run as root, or install sudo");
     }
     stages.run("peers", || {
-        let missing: Vec<&str> = PEERS
-            .iter()
-            .filter(|(program, _)| !is_installed(program))
-            .map(|(_, package)| *package)
-            .collect();
-        setup::install_packages(&missing);
+        bench::install(&PEERS);
         Ok(())
     })?;
-    stages.run("bench-trace", || {
-        let status = as_root(release().join("trace-bench"))
-            .args(words(arguments))
-            .status()
-            .context("cannot start trace-bench")?;
-        let code = status.code().and_then(|code| u8::try_from(code).ok());
-        Ok(ExitCode::from(code.unwrap_or(1)))
-    })
-}
-
-fn build_bench() -> anyhow::Result<()> {
-    run(cargo().args(["build", "--release", "--package", "trace-bench"]))
-}
-
-/// The options that are handed on.
-fn words(arguments: &BenchTraceArguments) -> Vec<OsString> {
-    let mut words = Vec::new();
-    if let Some(rounds) = arguments.rounds {
-        words.extend(["--rounds".into(), rounds.to_string().into()]);
-    }
-    if arguments.json {
-        words.push("--json".into());
-    }
-    words
+    let words = bench::words(arguments.rounds, arguments.json);
+    stages.run("bench-trace", || bench::measure("trace-bench", &words))
 }
 
 fn instructions(arguments: &BenchTraceArguments, stages: &mut Stages) -> anyhow::Result<ExitCode> {
