@@ -34,6 +34,7 @@ mod skips;
 mod sut;
 mod trace;
 mod unprivileged;
+mod wire;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -83,6 +84,7 @@ fn main() -> ExitCode {
         programs::TESTS,
         sut::TESTS,
         loadgen::TESTS,
+        wire::TESTS,
         bad_input::TESTS,
         analyze::TESTS,
         unprivileged::TESTS,
