@@ -40,7 +40,7 @@ static ROUND_TRIP_COUNTS: PerCpuArray<RoundTripCounts> = PerCpuArray::with_max_e
 
 #[inline(always)]
 fn is_ours() -> bool {
-    current().tgid == setting(&raw const ROUND_TRIP_TGID)
+    current().tgid() == setting(&raw const ROUND_TRIP_TGID)
 }
 
 #[inline(always)]

@@ -40,6 +40,7 @@ mod skips;
 mod sut;
 mod trace;
 mod unprivileged;
+mod wire;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -93,6 +94,7 @@ fn main() -> ExitCode {
         live::TESTS,
         serve::TESTS,
         page::TESTS,
+        wire::TESTS,
         bad_input::TESTS,
         analyze::TESTS,
         unprivileged::TESTS,
