@@ -39,6 +39,7 @@ mod skips;
 mod sut;
 mod trace;
 mod unprivileged;
+mod wire;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -92,6 +93,7 @@ fn main() -> ExitCode {
         live::TESTS,
         serve::TESTS,
         page::TESTS,
+        wire::TESTS,
         bad_input::TESTS,
         analyze::TESTS,
         unprivileged::TESTS,

@@ -19,6 +19,8 @@ pub enum Need {
     TwoCpus,
     /// Machine code of this architecture.
     Architecture(&'static str),
+    /// An IPv6 loopback address.
+    Ipv6,
     /// A C library that `cargo xtask test` fetches where it can.
     CLibrary(&'static str),
 }
@@ -40,6 +42,10 @@ impl Need {
                 (cpus < 2).then(|| "needs two CPUs".to_owned())
             }
             Self::Architecture(name) => (name != ARCH).then(|| format!("is about {name}")),
+            Self::Ipv6 => {
+                let bound = std::net::TcpListener::bind((std::net::Ipv6Addr::LOCALHOST, 0));
+                bound.is_err().then(|| "needs IPv6".to_owned())
+            }
             Self::CLibrary(name) => (!portable::folder(name).is_dir())
                 .then(|| format!("needs {name}, which cargo xtask test could not fetch")),
         }
