@@ -114,8 +114,13 @@ fn look(pid: u32) -> anyhow::Result<Held> {
 /// megabytes, fall into one or two of them.
 fn steady_growth_kib(samples: &[Held]) -> (u64, Vec<u64>) {
     let most = |of: &[Held]| of.iter().map(|held| held.anonymous_kib).max().unwrap_or(0);
-    let fifths: Vec<u64> = samples.chunks(samples.len().div_ceil(5)).map(most).collect();
-    let growth = fifths.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
+    let fifths: Vec<u64> = samples
+        .chunks(samples.len().div_ceil(5))
+        .map(most)
+        .collect();
+    let growth = fifths
+        .windows(2)
+        .map(|pair| pair[1].saturating_sub(pair[0]));
     (growth.min().unwrap_or(0), fifths)
 }
 
