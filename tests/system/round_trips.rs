@@ -31,11 +31,11 @@ pub const TESTS: &[Test] = &[
 ];
 
 /// Runs loadgen with the probes attached from before its first connection on, and looking at connections to
-/// the port `probed`; returns what they saw, and the log of the client.
+/// the port `traced_port`; returns what they saw, and the log of the client.
 fn observed(
     kit: &Kit,
     port: u16,
-    probed: u16,
+    traced_port: u16,
     options: &[&str],
 ) -> anyhow::Result<(Value, Vec<Request>)> {
     let folder = kit.scratch()?;
@@ -52,7 +52,13 @@ fn observed(
         .spawn()?;
     let mut probe_user = kit.command("probe-user");
     let pid = client.id().to_string();
-    probe_user.args(["round-trips", "--pid", &pid, "--port", &probed.to_string()]);
+    probe_user.args([
+        "round-trips",
+        "--pid",
+        &pid,
+        "--port",
+        &traced_port.to_string(),
+    ]);
     let mut probes = Running::start_piped(&mut probe_user)?;
     probes.wait_for_stderr("attached to")?;
     writeln!(client.stdin.take().context("its stdin")?, "go")?;

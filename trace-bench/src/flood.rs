@@ -38,11 +38,11 @@ fn once(
     threads: usize,
     pause_ns: u64,
 ) -> anyhow::Result<Flood> {
-    let tracer = running::start(observer)?;
+    let observing = running::start(observer)?;
     let start = Instant::now();
     let reads = traced.flood(threads, DURATION_MS, pause_ns)?;
     let seconds = start.elapsed().as_secs_f64();
-    let result: Value = serde_json::from_str(&tracer.stop()?).context("printed no JSON")?;
+    let result: Value = serde_json::from_str(&observing.stop()?).context("printed no JSON")?;
     let count = |name: &str| {
         let value = result["ledger"][name].as_u64();
         value.with_context(|| format!("the ledger has no {name}"))
