@@ -52,15 +52,34 @@ pub fn run(plan: Plan, cases: &[Case], files: &Files, probe_user: &Path) -> anyh
     }
     let mut random = ChaCha8Rng::seed_from_u64(plan.seed);
     let mut order: Vec<usize> = (0..columns.len()).collect();
+    let mut given_up: Vec<Missing> = Vec::new();
     for round in 1..=plan.rounds {
         order.shuffle(&mut random);
         eprintln!("round {round} of {}", plan.rounds);
         for index in &order {
             let (case, found) = &mut columns[*index];
-            measure(plan, case, files, probe_user, found)
-                .map_err(|error| error.context(format!("case \"{}\"", case.name)))?;
+            if given_up.iter().any(|missing| missing.name == case.name) {
+                continue;
+            }
+            let Err(error) = measure(plan, case, files, probe_user, found) else {
+                continue;
+            };
+            if case.watcher == Watcher::Nobody {
+                return Err(error.context(format!("case \"{}\"", case.name)));
+            }
+            // A tracer that fails takes nothing with it but its own case.
+            given_up.push(Missing {
+                name: case.name.to_owned(),
+                reason: format!("from round {round} on: {error:#}"),
+            });
         }
     }
+    // An interval takes two rounds.
+    columns.retain(|(case, found)| {
+        found.added_by_round().len() >= 2
+            || given_up.iter().all(|missing| missing.name != case.name)
+    });
+    report.missing.extend(given_up);
     for (_, found) in &mut columns {
         found.estimate();
     }

@@ -123,7 +123,8 @@ impl Live {
     pub fn begin_block(&self, arm: u16) -> BlockCounter<'_> {
         let counts = self.arms.get(usize::from(arm));
         if let Some(counts) = counts {
-            lock(counts).since_ns = Some(monotonic_ns());
+            let mut counts = lock(counts);
+            counts.since_ns = Some(monotonic_ns());
         }
         BlockCounter { counts }
     }
@@ -196,15 +197,11 @@ impl Counts {
         }
     }
 
-    /// Takes away what was counted up to now.
-    fn take(counts: &Mutex<Self>, now_ns: u64) -> Self {
-        // Made before the lock is taken, for which the load waits.
-        let mut taken = Self::default();
-        let mut counts = lock(counts);
-        counts.pause(now_ns);
-        taken.since_ns = counts.since_ns;
-        std::mem::swap(&mut *counts, &mut taken);
-        taken
+    /// Takes away what was counted up to now, into new counts.
+    fn take_into(&mut self, taken: &mut Self, now_ns: u64) {
+        self.pause(now_ns);
+        taken.since_ns = self.since_ns;
+        std::mem::swap(self, taken);
     }
 
     fn describe(&self, name: &str) -> ArmProgress {
@@ -254,19 +251,25 @@ impl Intervals {
 
     /// Ends the present one.
     fn next(&mut self, names: &[String], arms: &[Mutex<Counts>]) -> Progress {
+        // Made before the locks are taken, for which the load waits.
+        let mut taken: Vec<Counts> = arms.iter().map(|_| Counts::default()).collect();
+        // All at once: what an arm gets after this instant is in no interval that ends here.
+        let mut counts: Vec<_> = arms.iter().map(lock).collect();
         let now_ns = monotonic_ns();
+        for (counts, taken) in counts.iter_mut().zip(&mut taken) {
+            counts.take_into(taken, now_ns);
+        }
+        drop(counts);
         let interval_ns = now_ns - self.last;
         self.last = now_ns;
         while self.due <= now_ns {
             self.due += as_ns(INTERVAL);
         }
-        let arms = names.iter().zip(arms);
+        let arms = names.iter().zip(&taken);
         Progress {
             elapsed_ns: now_ns - self.start,
             interval_ns,
-            arms: arms
-                .map(|(name, counts)| Counts::take(counts, now_ns).describe(name))
-                .collect(),
+            arms: arms.map(|(name, counts)| counts.describe(name)).collect(),
         }
     }
 }

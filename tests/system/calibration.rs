@@ -36,8 +36,9 @@ pub const TESTS: &[Test] = &[
 ];
 
 /// Whatever else the machine does may slow the function and not its calibration, or the reverse. A wrong
-/// correction is wrong each time.
-const TRIES: usize = 3;
+/// correction is wrong each time. Where a virtual machine within another single-steps, what that takes has been
+/// seen to differ by 6 µs from one second to the next, to both sides, hence so many.
+const TRIES: usize = 10;
 
 const BUSY: &str = include_str!("c/busy.c");
 
