@@ -82,7 +82,7 @@ pub struct DelayFound {
     pub macro_tolerance_ns: f64,
     /// Whether the interval of `macro` lies above zero.
     pub macro_detects: bool,
-    /// Whether both estimates are within their tolerance.
+    /// Whether `in_situ` is within its tolerance, and `macro` as far as its interval can tell.
     pub holds: bool,
 }
 
