@@ -636,6 +636,7 @@ fn under_sudo(kit: &Kit) -> anyhow::Result<()> {
     let out = folder.path().join("runs/first");
     let mut command = short_bench(kit, &out);
     command
+        .args(["--servers=1", "--micro-cold-calls=0"])
         .env("SUDO_UID", CALLER.to_string())
         .env("SUDO_GID", CALLER.to_string());
     let running = Running::start_piped(&mut command)?;

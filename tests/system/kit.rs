@@ -19,7 +19,7 @@ pub struct Kit {
 }
 
 /// How long anything may take that should happen soon.
-pub const SOON: Duration = Duration::from_secs(20);
+pub const SOON: Duration = Duration::from_mins(2);
 /// How long any one command may take.
 const PATIENCE: Duration = Duration::from_mins(3);
 

@@ -12,7 +12,7 @@ use crate::vm::architecture::Architecture;
 /// value plus one, and init adds 16. A panic of the kernel ends QEMU with 0.
 const DEBUG_EXIT_SUCCESS: i32 = 33;
 /// How long a boot may take, in seconds.
-const TIMEOUT_S: u32 = 900;
+const TIMEOUT_S: u32 = 1_500;
 
 /// What the guest's init puts before what its command prints on stdout.
 const STDOUT_PREFIX: &str = "stdout: ";
