@@ -32,27 +32,11 @@ impl FromStr for Arm {
         if !runlog::directory::is_arm_name(name) {
             bail!("the arm name \"{name}\" may have letters, digits, '-', '_' and '.' only");
         }
-        let uri: http::Uri = url
-            .parse()
-            .with_context(|| format!("\"{url}\" is not a URL"))?;
-        if uri.scheme_str() != Some("http") {
-            bail!("\"{url}\" does not start with http://");
-        }
-        let authority = uri.authority().context("the URL names no host")?;
-        if authority.as_str().contains('@') {
-            bail!("\"{url}\" has a user's name in it; --header \"Authorization: …\" sends one");
-        }
-        let port = authority.as_str().strip_prefix(authority.host());
-        let port = match port.and_then(|port| port.strip_prefix(':')) {
-            None | Some("") => 80,
-            Some(port) => port
-                .parse()
-                .with_context(|| format!("\"{url}\": the port is a number up to 65535"))?,
-        };
+        let (uri, authority, port) = http_url(url)?;
         Ok(Self {
             name: name.to_owned(),
             url: url.to_owned(),
-            authority: authority.clone(),
+            authority,
             port,
             path: uri
                 .path_and_query()
@@ -60,6 +44,29 @@ impl FromStr for Arm {
                 .to_owned(),
         })
     }
+}
+
+/// A URL that requests can go to, its authority, and its port.
+pub fn http_url(url: &str) -> anyhow::Result<(http::Uri, Authority, u16)> {
+    let uri: http::Uri = url
+        .parse()
+        .with_context(|| format!("\"{url}\" is not a URL"))?;
+    if uri.scheme_str() != Some("http") {
+        bail!("\"{url}\" does not start with http://");
+    }
+    let authority = uri.authority().context("the URL names no host")?;
+    if authority.as_str().contains('@') {
+        bail!("\"{url}\" has a user's name in it; --header \"Authorization: …\" sends one");
+    }
+    let port = authority.as_str().strip_prefix(authority.host());
+    let port = match port.and_then(|port| port.strip_prefix(':')) {
+        None | Some("") => 80,
+        Some(port) => port
+            .parse()
+            .with_context(|| format!("\"{url}\": the port is a number up to 65535"))?,
+    };
+    let authority = authority.clone();
+    Ok((uri, authority, port))
 }
 
 impl Arm {

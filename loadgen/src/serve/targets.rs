@@ -2,7 +2,9 @@
 
 use std::str::FromStr;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{bail, ensure};
+
+use crate::target::http_url;
 
 /// URLs that begin alike: the same host and port, and a path of whole segments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,17 +26,7 @@ impl FromStr for Place {
     type Err = anyhow::Error;
 
     fn from_str(url: &str) -> anyhow::Result<Self> {
-        let uri: http::Uri = url
-            .parse()
-            .with_context(|| format!("\"{url}\" is not a URL"))?;
-        if uri.scheme_str() != Some("http") {
-            bail!("\"{url}\" does not start with http://");
-        }
-        let authority = uri.authority().context("the URL names no host")?;
-        ensure!(
-            !authority.as_str().contains('@'),
-            "\"{url}\" has a user name, which would not be sent"
-        );
+        let (uri, authority, port) = http_url(url)?;
         let path = uri.path();
         // A server may take these for the folder above, which is not below what was allowed.
         let lower = path.to_ascii_lowercase().replace("%2e", ".");
@@ -47,7 +39,7 @@ impl FromStr for Place {
         }
         Ok(Self {
             host: authority.host().to_ascii_lowercase(),
-            port: authority.port_u16().unwrap_or(80),
+            port,
             path: path.to_owned(),
         })
     }
