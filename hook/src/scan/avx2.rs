@@ -18,6 +18,11 @@ use crate::cpu::Avx2;
 const LANES: usize = 32;
 /// Bytes that are looked at for them.
 const WINDOW: usize = LANES + 2;
+/// Positions that a word of candidates stands for.
+const POSITIONS: usize = 2 * LANES;
+/// Words of candidates that are found before any candidate is looked at: looking takes the registers away that the
+/// tables fill.
+const BATCH: usize = 8;
 
 impl Scanner<'_> {
     /// As [`Scanner::search`].
@@ -29,26 +34,25 @@ impl Scanner<'_> {
 
     #[target_feature(enable = "avx2,bmi1,popcnt")]
     fn search_windows(&self, haystack: &[u8], mut best: u16) -> u16 {
-        let tables = Tables::new(&self.sieve.nibbles);
+        let nibbles = &self.sieve.nibbles;
         let Some(last) = haystack.len().checked_sub(WINDOW) else {
             // A copy that ends in zeros; the comparison knows where the haystack ends.
             let mut window = [0; WINDOW];
             window[..haystack.len()].copy_from_slice(haystack);
-            return self.visit(haystack, 0, tables.candidates(&window), best);
+            let candidates = u64::from(Tables::new(nibbles).candidates(&window));
+            return self.visit(haystack, 0, &[candidates], best);
         };
+        let mut batch = [0; BATCH];
         let mut start = 0;
-        while start <= last {
-            best = self.visit(haystack, start, tables.candidates(&haystack[start..]), best);
+        while start < last + LANES {
+            let candidates = candidates(nibbles, haystack, start, &mut batch);
+            best = self.visit(haystack, start, candidates, best);
             if best == 0 {
                 return 0;
             }
-            start += LANES;
+            start += BATCH * POSITIONS;
         }
-        // The last window has been looked at up to `start`, and lacks the very last pair.
-        let seen = start - last;
-        let unseen = if seen < LANES { u32::MAX << seen } else { 0 };
-        let candidates = tables.candidates(&haystack[last..]) & unseen;
-        best = self.visit(haystack, last, candidates, best);
+        // At the very last position only words of two bytes may begin.
         match haystack.last_chunk() {
             Some(pair) => {
                 let head = u64::from(u16::from_le_bytes(*pair));
@@ -61,21 +65,58 @@ impl Scanner<'_> {
         }
     }
 
-    /// The lower of `best` and the rank of the first word that stands at one of the candidates.
+    /// The lower of `best` and the rank of the first word that stands at one of the candidates, which are
+    /// counted from `start`.
     #[inline]
     #[target_feature(enable = "avx2,bmi1,popcnt")]
-    fn visit(&self, haystack: &[u8], start: usize, mut candidates: u32, mut best: u16) -> u16 {
-        while candidates != 0 {
-            let position = start + candidates.trailing_zeros() as usize;
-            candidates &= candidates - 1;
-            let rest = haystack.get(position..).unwrap_or_default();
-            let head = head(haystack, position);
-            if self.begins_word(head) != 0 {
-                best = self.best_at(rest, head, best);
+    fn visit(&self, haystack: &[u8], mut start: usize, candidates: &[u64], mut best: u16) -> u16 {
+        for candidates in candidates {
+            let mut candidates = *candidates;
+            while candidates != 0 {
+                let position = start + candidates.trailing_zeros() as usize;
+                candidates &= candidates - 1;
+                let head = head(haystack, position);
+                if self.begins_word(head) != 0 {
+                    let rest = haystack.get(position..).unwrap_or_default();
+                    best = self.best_at(rest, head, best);
+                }
             }
+            start += POSITIONS;
         }
         best
     }
+}
+
+/// One bit for each position from `start` to the last at which three bytes begin, or until the batch is full: may a
+/// word begin there? The haystack has a window, and a position from `start` on.
+#[inline]
+#[target_feature(enable = "avx2,bmi1,popcnt")]
+fn candidates<'b>(
+    nibbles: &Nibbles,
+    haystack: &[u8],
+    start: usize,
+    batch: &'b mut [u64; BATCH],
+) -> &'b [u64] {
+    let tables = Tables::new(nibbles);
+    let last = haystack.len() - WINDOW;
+    let window = |position: usize| {
+        if position <= last {
+            return tables.candidates(&haystack[position..]);
+        }
+        // Less than a window is left: the last one overlaps with the one before.
+        match position - last {
+            seen @ 1..LANES => tables.candidates(&haystack[last..]) >> seen,
+            _ => 0,
+        }
+    };
+    let filled = (last + LANES - start).div_ceil(POSITIONS).min(BATCH);
+    let batch = &mut batch[..filled];
+    let mut position = start;
+    for candidates in batch.iter_mut() {
+        *candidates = u64::from(window(position)) | u64::from(window(position + LANES)) << LANES;
+        position += POSITIONS;
+    }
+    batch
 }
 
 /// [`Nibbles`] in registers.

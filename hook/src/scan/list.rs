@@ -1,5 +1,7 @@
 //! A list of words made into tables. All of it is possible at build time.
 
+use super::groups::{Beginning, Groups};
+
 /// The longest word, in bytes.
 pub const MAX_WORD: usize = 255;
 
@@ -60,19 +62,16 @@ pub struct Nibbles {
     pub groups: [[[[u8; 16]; 2]; 3]; 2],
 }
 
-/// One bit for each hash.
-pub type Bits = [u64; 1 << 10];
-
 /// What all sizes of tables share.
 pub struct Sieve {
     pub nibbles: Nibbles,
     /// One bit for each [`hash_of_three`] bytes that some word begins with, or may with any third byte.
-    pub of_three: Bits,
+    pub of_three: [u64; 1 << 10],
+    /// One bit for each [`hash_of_two`] bytes that are a word. Few bytes that begin a word are also one of these.
+    pub of_two: [u64; 1 << 4],
     /// For each byte, the rank plus one of the first word that is just this byte.
     pub singles: [u16; 256],
     pub has_singles: bool,
-    /// Whether any word has two bytes.
-    pub has_pairs: bool,
 }
 
 /// A list made ready for scanning. `WORDS` is its capacity; `BUCKETS` is a power of two, at least
@@ -98,9 +97,9 @@ impl<const WORDS: usize, const BUCKETS: usize> Prepared<WORDS, BUCKETS> {
                     groups: [[[[0; 16]; 2]; 3]; 2],
                 },
                 of_three: [0; 1 << 10],
+                of_two: [0; 1 << 4],
                 singles: [0; 256],
                 has_singles: false,
-                has_pairs: false,
             },
             buckets: [Bucket {
                 key: 0,
@@ -148,7 +147,7 @@ impl<const WORDS: usize, const BUCKETS: usize> Prepared<WORDS, BUCKETS> {
         }
         self.sort();
         self.fill_buckets();
-        self.fill_nibbles(text);
+        self.fill_nibbles();
         Ok(())
     }
 
@@ -178,7 +177,7 @@ impl<const WORDS: usize, const BUCKETS: usize> Prepared<WORDS, BUCKETS> {
             index += 1;
         }
         if length == 2 {
-            self.sieve.has_pairs = true;
+            set(&mut self.sieve.of_two, hash_of_two(word.head));
             word.key = key_of_two(word.head);
             let mut third = 0;
             while third < 256 {
@@ -239,60 +238,32 @@ impl<const WORDS: usize, const BUCKETS: usize> Prepared<WORDS, BUCKETS> {
         }
     }
 
-    /// Puts words that are neighbours by their beginnings into one group, so that few bytes belong to each.
-    const fn fill_nibbles(&mut self, text: &[u8]) {
-        let mut long = 0;
+    /// Puts words into groups. Those that are neighbours by their beginnings come together, where that lets the
+    /// fewest other beginnings pass.
+    const fn fill_nibbles(&mut self) {
+        let mut groups = Groups::<WORDS>::new();
         let mut index = 0;
-        while index < self.count {
-            if self.words[index].length > 2 {
-                long += 1;
-            }
-            index += 1;
-        }
-        let mut seen = 0;
-        index = 0;
         while index < self.count {
             let word = self.words[index];
-            let group = if word.length > 2 {
-                seen += 1;
-                (seen - 1) * SHORT_GROUP / long
+            let beginning = Beginning::of(word.head, word.length);
+            if word.length > 2 {
+                groups.push(beginning);
             } else {
-                SHORT_GROUP
-            };
-            self.sieve
-                .nibbles
-                .add(text, word.start as usize, word.length, group);
-            index += 1;
-        }
-    }
-}
-
-const fn set(bits: &mut Bits, hash: u32) {
-    bits[(hash >> 6) as usize] |= 1 << (hash & 63);
-}
-
-impl Nibbles {
-    const fn add(&mut self, text: &[u8], start: usize, length: u16, group: usize) {
-        let bit = 1 << (group % 8);
-        let halves = &mut self.groups[group / 8];
-        let mut index = 0;
-        while index < 3 {
-            let [low, high] = &mut halves[index];
-            if index < length as usize {
-                let byte = text[start + index];
-                low[(byte & 15) as usize] |= bit;
-                high[(byte >> 4) as usize] |= bit;
-            } else {
-                let mut nibble = 0;
-                while nibble < 16 {
-                    low[nibble] |= bit;
-                    high[nibble] |= bit;
-                    nibble += 1;
-                }
+                self.sieve.nibbles.add(beginning, SHORT_GROUP);
             }
             index += 1;
         }
+        groups.merge_to(SHORT_GROUP);
+        let mut group = 0;
+        while group < groups.count {
+            self.sieve.nibbles.add(groups.all[group], group);
+            group += 1;
+        }
     }
+}
+
+const fn set<const WORDS: usize>(bits: &mut [u64; WORDS], hash: u32) {
+    bits[(hash >> 6) as usize] |= 1 << (hash & 63);
 }
 
 /// Sixteen bits of the first three bytes of `head` (Fibonacci hashing).
@@ -304,6 +275,17 @@ impl Nibbles {
 )]
 pub const fn hash_of_three(head: u64) -> u32 {
     ((head as u32) << 8).wrapping_mul(0x9e37_79b1) >> 16
+}
+
+/// Ten bits of the first two bytes of `head`.
+#[inline(always)]
+#[allow(
+    clippy::inline_always,
+    clippy::cast_possible_truncation,
+    reason = "as above"
+)]
+pub const fn hash_of_two(head: u64) -> u32 {
+    ((head as u32) << 16).wrapping_mul(0x9e37_79b1) >> 22
 }
 
 /// The key of words of two bytes.

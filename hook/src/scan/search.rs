@@ -6,7 +6,7 @@
 
 use super::Filter;
 use super::list::{
-    Bits, Bucket, Prepared, Sieve, Word, hash_of_three, home, key_of_three, key_of_two,
+    Bucket, Prepared, Sieve, Word, hash_of_three, hash_of_two, home, key_of_three, key_of_two,
 };
 
 /// The rank of "no word": higher than every rank.
@@ -107,11 +107,10 @@ impl<'t> Scanner<'t> {
     #[inline]
     pub(super) fn best_at(&self, rest: &[u8], head: u64, best: u16) -> u16 {
         let best = self.best_of(key_of_three(head), rest, head, best);
-        if self.sieve.has_pairs {
-            self.best_of(key_of_two(head), rest, head, best)
-        } else {
-            best
+        if bit(&self.sieve.of_two, hash_of_two(head)) == 0 {
+            return best;
         }
+        self.best_of(key_of_two(head), rest, head, best)
     }
 
     #[inline]
@@ -165,7 +164,7 @@ impl<'t> Scanner<'t> {
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "the innermost step of the scan")]
 #[allow(clippy::cast_possible_truncation, reason = "one bit is left")]
-fn bit(bits: &Bits, hash: u32) -> usize {
+fn bit<const WORDS: usize>(bits: &[u64; WORDS], hash: u32) -> usize {
     (bits[(hash >> 6) as usize] >> (hash & 63) & 1) as usize
 }
 

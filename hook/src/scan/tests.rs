@@ -194,12 +194,21 @@ fn a_word_is_found_at_every_offset_and_length() {
         .iter()
         .enumerate()
     {
+        let is_found = |length: usize, offset: usize| {
+            let mut haystack = vec![b'n'; length];
+            haystack[offset..][..word.len()].copy_from_slice(word);
+            let expected = u16::try_from(rank).unwrap();
+            assert_eq!(find(&scanner, &haystack), Some(expected), "{haystack:?}");
+        };
         for length in word.len()..140 {
             for offset in 0..=length - word.len() {
-                let mut haystack = vec![b'n'; length];
-                haystack[offset..][..word.len()].copy_from_slice(word);
-                let expected = u16::try_from(rank).unwrap();
-                assert_eq!(find(&scanner, &haystack), Some(expected), "{haystack:?}");
+                is_found(length, offset);
+            }
+        }
+        // Where one batch of candidates ends and the next begins.
+        for length in 500..600 {
+            for offset in 490..=length - word.len() {
+                is_found(length, offset);
             }
         }
     }
