@@ -12,6 +12,7 @@ mod bench;
 mod calibration;
 mod cdp;
 mod coverage;
+mod durations;
 mod events;
 mod family;
 mod function;
@@ -48,6 +49,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use libtest_mimic::Trial;
 
+use crate::durations::Durations;
 use crate::kit::Kit;
 use crate::skips::{Need, Skips};
 
@@ -121,6 +123,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let durations: &'static Durations = Box::leak(Box::default());
     let mut skips = Skips::default();
     let trials = tests
         .into_iter()
@@ -130,7 +133,8 @@ fn main() -> ExitCode {
             let skipped = skips.check(test);
             let run = test.run;
             Trial::test(test.name, move || {
-                run(kit).map_err(|error| format!("{error:#}").into())
+                let result = durations.time(test.name, || run(kit));
+                result.map_err(|error| format!("{error:#}").into())
             })
             .with_ignored_flag(skipped)
         })
@@ -138,6 +142,7 @@ fn main() -> ExitCode {
     skips.print();
     let conclusion = libtest_mimic::run(&arguments.harness, trials);
     kit.remove();
+    durations.print();
     println!(
         "{} passed, {} failed, {} skipped",
         conclusion.num_passed, conclusion.num_failed, conclusion.num_ignored
