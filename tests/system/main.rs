@@ -12,6 +12,7 @@ mod bench;
 mod calibration;
 mod cdp;
 mod coverage;
+mod deploy;
 mod events;
 mod family;
 mod function;
@@ -113,6 +114,7 @@ fn main() -> ExitCode {
         leaks::TESTS,
         round_trips::TESTS,
         attach_types::TESTS,
+        deploy::TESTS,
     ];
     let kit: &'static Kit = match Kit::install(&arguments.programs) {
         Ok(kit) => Box::leak(Box::new(kit)),
