@@ -1,4 +1,4 @@
-//! What is under `deploy/`: manifests that clusters take, and that fit the agent.
+//! What is under `deploy/`: manifests that clusters take, rules that Prometheus takes, and both fit the agent.
 //!
 //! No cluster runs here. The manifests are rendered as `kubectl apply --kustomize` would, held against the schemas of
 //! Kubernetes, and then against what the hook and the agent need.
@@ -6,8 +6,10 @@
 mod agent;
 mod capabilities;
 mod hook;
+mod metrics;
 mod objects;
 mod render;
+mod rules;
 
 use std::path::{Path, PathBuf};
 
@@ -25,6 +27,7 @@ const MANIFESTS: &[Need] = &[
     Need::DeployTool("kubectl"),
     Need::DeployTool("kubernetes-validate"),
 ];
+const PROMETHEUS: &[Need] = &[Need::DeployTool("promtool")];
 
 pub const TESTS: &[Test] = &[
     Test {
@@ -46,6 +49,16 @@ pub const TESTS: &[Test] = &[
         name: "deploy::capabilities_are_enough_and_all_needed",
         needs: &[Need::Root, Need::Program("setpriv")],
         run: capabilities::are_enough_and_all_needed,
+    },
+    Test {
+        name: "deploy::rules_do_what_they_say",
+        needs: PROMETHEUS,
+        run: rules::do_what_they_say,
+    },
+    Test {
+        name: "deploy::dashboard_and_rules_ask_for_what_there_is",
+        needs: PROMETHEUS,
+        run: metrics::are_what_the_agent_has,
     },
 ];
 
