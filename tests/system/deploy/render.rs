@@ -1,7 +1,7 @@
 //! Manifests as a cluster gets them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
@@ -103,21 +103,21 @@ impl Tree {
 }
 
 /// Whether the API servers know every field that was rendered.
-pub fn validate(kit: &Kit, rendered: &str) -> anyhow::Result<()> {
+pub fn validate(kit: &Kit, rendered: &[String]) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
-    let file = folder.path().join("rendered.yaml");
-    fs::write(&file, rendered)?;
-    for version in KUBERNETES {
-        validate_for(version, &file).with_context(|| format!("Kubernetes {version}"))?;
+    let mut files = Vec::new();
+    for (number, text) in rendered.iter().enumerate() {
+        let file = folder.path().join(format!("{number}.yaml"));
+        fs::write(&file, text)?;
+        files.push(file);
     }
-    Ok(())
-}
-
-fn validate_for(version: &str, file: &Path) -> anyhow::Result<()> {
-    succeed(
-        Command::new(tool("kubernetes-validate"))
-            .args(["--strict", "--quiet", "--kubernetes-version", version])
-            .arg(file),
-    )?;
+    for version in KUBERNETES {
+        succeed(
+            Command::new(tool("kubernetes-validate"))
+                .args(["--strict", "--quiet", "--kubernetes-version", version])
+                .args(&files),
+        )
+        .with_context(|| format!("Kubernetes {version}"))?;
+    }
     Ok(())
 }
