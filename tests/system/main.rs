@@ -12,6 +12,7 @@ mod bench;
 mod calibration;
 mod cdp;
 mod coverage;
+mod deploy;
 mod durations;
 mod events;
 mod family;
@@ -115,6 +116,7 @@ fn main() -> ExitCode {
         leaks::TESTS,
         round_trips::TESTS,
         attach_types::TESTS,
+        deploy::TESTS,
     ];
     let kit: &'static Kit = match Kit::install(&arguments.programs) {
         Ok(kit) => Box::leak(Box::new(kit)),

@@ -2,7 +2,7 @@
 
 use std::env::consts::ARCH;
 
-use crate::{Test, portable};
+use crate::{Test, deploy, portable};
 
 /// Something that a test cannot do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub enum Need {
     Ipv6,
     /// A C library that `cargo xtask test` fetches where it can.
     CLibrary(&'static str),
+    /// A program for manifests that `cargo xtask test` fetches where it can.
+    DeployTool(&'static str),
 }
 
 impl Need {
@@ -46,10 +48,15 @@ impl Need {
                 let bound = std::net::TcpListener::bind((std::net::Ipv6Addr::LOCALHOST, 0));
                 bound.is_err().then(|| "needs IPv6".to_owned())
             }
-            Self::CLibrary(name) => (!portable::folder(name).is_dir())
-                .then(|| format!("needs {name}, which cargo xtask test could not fetch")),
+            Self::CLibrary(name) => unfetched(name, portable::folder(name).is_dir()),
+            Self::DeployTool(name) => unfetched(name, deploy::tool(name).is_file()),
         }
     }
+}
+
+/// What a test is skipped for whose need could not be had from the network.
+fn unfetched(name: &str, is_there: bool) -> Option<String> {
+    (!is_there).then(|| format!("needs {name}, which cargo xtask test could not fetch"))
 }
 
 /// Whether a test attaches probes, and needs nothing for it but root and our own programs: what an emulated
@@ -76,7 +83,7 @@ impl Skips {
             .find_map(|need| Some((need, need.unmet()?)));
         match unmet {
             Some((need, reason)) => {
-                self.excused += u64::from(matches!(need, Need::CLibrary(_)));
+                self.excused += u64::from(matches!(need, Need::CLibrary(_) | Need::DeployTool(_)));
                 self.skipped.push((test.name, reason));
                 true
             }

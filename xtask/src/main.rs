@@ -12,6 +12,7 @@ mod bench_trace;
 mod build;
 mod check_hook;
 mod command;
+mod deploy_tools;
 mod fuzz;
 mod interrupt;
 mod libcs;

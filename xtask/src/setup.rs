@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
@@ -56,20 +56,21 @@ pub fn oha() -> anyhow::Result<PathBuf> {
     Ok(target().join("tools/bin/oha"))
 }
 
-/// Another, with a Python of its own; returns its program.
+/// Another; returns its program.
 pub fn locust() -> anyhow::Result<PathBuf> {
-    let folder = target().join("peers/locust");
+    python_program("locust", LOCUST_VERSION, &target().join("peers/locust"))
+}
+
+/// A program from the Python Package Index, in a folder with a Python of its own; returns its path.
+pub fn python_program(name: &str, version: &str, folder: &Path) -> anyhow::Result<PathBuf> {
     let programs = folder.join("bin");
-    let program = programs.join("locust");
+    let program = programs.join(name);
     if !program.is_file() {
-        eprintln!(
-            "installing locust {LOCUST_VERSION} into {}",
-            folder.display()
-        );
+        eprintln!("installing {name} {version} into {}", folder.display());
         let make = || {
             run(command("python3")
                 .args(["-m", "venv", "--clear"])
-                .arg(&folder))
+                .arg(folder))
         };
         make().or_else(|_| {
             install_packages(&["python3-venv"]);
@@ -78,7 +79,8 @@ pub fn locust() -> anyhow::Result<PathBuf> {
         run(command(programs.join("pip")).args([
             "install",
             "--quiet",
-            &format!("locust=={LOCUST_VERSION}"),
+            "--disable-pip-version-check",
+            &format!("{name}=={version}"),
         ]))?;
     }
     Ok(program)

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use crate::check_hook;
 use crate::command::{Stages, cargo, output, release, run, target};
 use crate::privilege::{Privilege, as_root, privilege};
-use crate::{fuzz, libcs, setup};
+use crate::{deploy_tools, fuzz, libcs, setup};
 
 /// The tests inside the crates.
 fn unit_tests() -> anyhow::Result<()> {
@@ -69,9 +69,9 @@ pub fn everyday(stages: &mut Stages) -> anyhow::Result<ExitCode> {
         setup::test_peers();
         Ok(())
     })?;
-    stages.run("C libraries", || {
-        libcs::fetch(std::env::var_os("CI").is_some_and(|ci| !ci.is_empty()))
-    })?;
+    let must_run = std::env::var_os("CI").is_some_and(|ci| !ci.is_empty());
+    stages.run("C libraries", || libcs::fetch(must_run))?;
+    stages.run("tools for manifests", || deploy_tools::fetch(must_run))?;
     for fuzzer in [fuzz::SCANNER, fuzz::RESPONSES] {
         fuzzer.run(fuzz::SHORT, stages)?;
     }

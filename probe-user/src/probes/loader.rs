@@ -19,6 +19,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use crate::probes::attach::{
     Attached, FUNCTION_ENDS, FUNCTION_PROGRAMS, SITE_PROGRAMS, Target, attach,
 };
+use crate::probes::capabilities;
 use crate::probes::kernel_info;
 use crate::probes::lanes;
 use crate::probes::ledger::{InFlight, Received, counted, ledger};
@@ -71,8 +72,8 @@ pub struct Options {
 pub enum LoadError {
     /// The kernel does not let us.
     #[error(
-        "the kernel does not let this process load eBPF programs ({0}); run as root (sudo), or with \
-         CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_SYS_ADMIN"
+        "the kernel does not let this process load eBPF programs ({0}); run as root (sudo), or with {needed}",
+        needed = capabilities::in_words()
     )]
     NotPermitted(String),
     /// There is not enough memory for the maps, or they are not allowed so much.

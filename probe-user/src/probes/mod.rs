@@ -3,6 +3,7 @@
 pub mod attach;
 pub mod bare;
 mod bpf;
+mod capabilities;
 pub mod kernel_info;
 mod lanes;
 pub mod ledger;
