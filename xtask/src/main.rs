@@ -12,6 +12,7 @@ mod bench_trace;
 mod build;
 mod check_hook;
 mod command;
+mod containers;
 mod fuzz;
 mod interrupt;
 mod libcs;
@@ -97,6 +98,10 @@ Once built, `target/release/probe-user bench --help` lists the options.")]
         /// How long to fuzz
         #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
         minutes: u64,
+
+        /// Fail where what a proof takes cannot be had, rather than skip it [default in CI]
+        #[arg(long, env = "CI", value_parser = FalseyValueParser::new())]
+        must_run: bool,
     },
     /// Build what the container images hold, without symbols, into a folder that is a build context for them
     Package(PackageArguments),
@@ -167,7 +172,11 @@ fn run(task: Task, stages: &mut Stages) -> anyhow::Result<ExitCode> {
         Task::BenchJoin(arguments) => bench_join::bench_join(&arguments, stages),
         Task::BenchLoad(arguments) => bench_load::bench_load(&arguments, stages),
         Task::BenchHook(arguments) => bench_hook::bench_hook(&arguments, stages),
-        Task::Prove { name, minutes } => prove::run(name.as_deref(), minutes, stages),
+        Task::Prove {
+            name,
+            minutes,
+            must_run,
+        } => prove::run(name.as_deref(), minutes, must_run, stages),
         Task::Package(arguments) => {
             package::package(&arguments, stages).map(|()| ExitCode::SUCCESS)
         }
