@@ -38,8 +38,20 @@ impl Engine {
             std::os::unix::fs::symlink(&plugin, plugins.join(name))?;
         }
         write_client(&runtime)?;
+        let daemon = Self::daemon(&runtime)?
+            .spawn()
+            .context("cannot start dockerd")?;
+        let mut engine = Self { daemon, runtime };
+        engine.wait_until_it_answers()?;
+        engine.clear()?;
+        Ok(engine)
+    }
+
+    /// The daemon, not yet started.
+    fn daemon(runtime: &Path) -> anyhow::Result<Command> {
         let log = File::create(log())?;
-        let daemon = as_root("env")
+        let mut daemon = as_root("env");
+        daemon
             .arg(format!("PATH={}", packages::path()?))
             // Ends with us, even if we are killed; and all its mounts with it.
             .args(["setpriv", "--pdeathsig", "TERM"])
@@ -50,9 +62,9 @@ impl Engine {
             .arg("--exec-root")
             .arg(runtime.join("exec"))
             .arg("--pidfile")
-            .arg(pid_file(&runtime))
+            .arg(pid_file(runtime))
             .arg("--host")
-            .arg(socket(&runtime))
+            .arg(socket(runtime))
             // No rule in the machine's firewall is touched: a Docker of the machine's own has its rules there. So
             // containers reach each other and this machine, but nothing beyond.
             .args([
@@ -65,13 +77,8 @@ impl Engine {
             .stdout(log.try_clone()?)
             .stderr(log)
             // Ctrl-C is not for it: it is needed to clean up.
-            .process_group(0)
-            .spawn()
-            .context("cannot start dockerd")?;
-        let mut engine = Self { daemon, runtime };
-        engine.wait_until_it_answers()?;
-        engine.clear()?;
-        Ok(engine)
+            .process_group(0);
+        Ok(daemon)
     }
 
     fn wait_until_it_answers(&mut self) -> anyhow::Result<()> {

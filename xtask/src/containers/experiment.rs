@@ -48,6 +48,14 @@ impl Experiment {
 }
 
 /// What the compose file takes from outside.
+const VARIABLES: [&str; 4] = [
+    "HOOKPROBE_RESULTS",
+    "HOOKPROBE_TAG",
+    "HOOKPROBE_TOKEN_FILE",
+    "HOOKPROBE_USER",
+];
+
+/// Where it finds that.
 fn variables_file() -> PathBuf {
     folder().join("compose.env")
 }
@@ -93,6 +101,10 @@ impl<'e> Project<'e> {
         compose
             .args(["compose", "--progress", "quiet", "--env-file"])
             .arg(variables_file());
+        // What is set in the environment would go before the file.
+        for name in VARIABLES {
+            compose.env_remove(name);
+        }
         for file in &self.files {
             compose.arg("--file").arg(file);
         }
@@ -133,8 +145,8 @@ impl<'e> Project<'e> {
 
     /// Takes everything down, volumes too.
     fn down(mut self) -> anyhow::Result<()> {
-        self.is_down = true;
         self.quietly(&["down", "--volumes", "--timeout", "10"])?;
+        self.is_down = true;
         self.engine.check_empty()
     }
 }

@@ -1,5 +1,7 @@
 //! What an experiment must come to.
 
+use std::ops::RangeInclusive;
+
 use anyhow::ensure;
 use serde_json::Value;
 
@@ -20,64 +22,75 @@ impl Figures {
     /// Checks all of them, and prints those that count.
     pub fn check(&self, requests: u64) -> anyhow::Result<()> {
         let mut wrong = Vec::new();
-        let mut expect = |what: &str, seen: u64, expected: u64| {
-            println!("{seen:>9}  {what}");
-            if seen != expected {
-                wrong.push(format!("{what}: {seen}, and not {expected}"));
+        let mut expect = |what: &str, seen: Option<u64>, expected: RangeInclusive<u64>| {
+            let shown = seen.map_or_else(|| "none".to_owned(), |seen| seen.to_string());
+            println!("{shown:>9}  {what}");
+            if !seen.is_some_and(|seen| expected.contains(&seen)) {
+                wrong.push(format!("{what}: {shown}, and not {}", in_words(&expected)));
             }
         };
+        let all = requests..=requests;
+        let none = 0..=0;
         for (number, name) in ["baseline", "hooked"].iter().enumerate() {
             let arm = &self.run["summary"]["arms"][number];
-            let answered = count(&arm["requests"]).saturating_add(count(&arm["warmup_requests"]));
-            expect(&format!("requests to {name}"), answered, requests);
-            expect(&format!("of them failed, {name}"), count(&arm["errors"]), 0);
+            let counted = arm["requests"].as_u64();
+            let answered = counted.zip(arm["warmup_requests"].as_u64());
+            let answered = answered.map(|(counted, warmup)| counted + warmup);
+            expect(&format!("requests to {name}"), answered, all.clone());
+            let failed = arm["errors"].as_u64();
+            expect(&format!("of them failed, {name}"), failed, none.clone());
         }
         let join = &self.joined["join"];
-        expect(
-            "requests joined to hooked reads",
-            count(&join["matched"]),
-            requests,
-        );
-        let strays = count(&join["reads_without_request"]);
-        expect("hooked reads of no request", strays, 0);
-        // Only kinds that occurred are there.
-        let strays = match self.baseline["spans"].get("hook") {
-            Some(hook) => count(&hook["count"]),
-            None => 0,
-        };
-        expect("hooked reads of the server without the hook", strays, 0);
-        for (what, trace) in [("baseline", &self.baseline), ("hooked", &self.hooked)] {
-            let ledger = &trace["ledger"];
-            let balanced = u64::from(ledger["balanced"] == true);
-            expect(&format!("ledgers that balance, {what}"), balanced, 1);
-            let others = count(&ledger["hits_of_other_processes"]);
-            expect(&format!("hits of other processes, {what}"), others, 0);
-            let dropped = count(&ledger["dropped"]);
-            expect(&format!("records dropped, {what}"), dropped, 0);
-        }
+        let joined = join["matched"].as_u64();
+        expect("requests joined to hooked reads", joined, all);
+        let strays = join["reads_without_request"].as_u64();
+        expect("hooked reads of no request", strays, none.clone());
         // Each would be seen twice, if one attach did not do for all containers that share a file. At the end of a
         // connection there is a read without bytes.
-        let spans = count(&self.hooked["spans"]["hook"]["count"]);
-        println!("{spans:>9}  hooked reads, those at the ends of connections among them");
-        if !(requests..=requests + requests / 100).contains(&spans) {
-            wrong.push(format!("{spans} hooked reads, and not one a request"));
-        }
+        let one_each = requests..=requests + requests / 100;
+        let spans = self.hooked["spans"]["hook"]["count"].as_u64();
+        expect("hooked reads, also at ends of connections", spans, one_each);
+        // Only kinds that occurred are there.
+        let strays = match self.baseline["spans"].get("hook") {
+            Some(hook) => hook["count"].as_u64(),
+            None => Some(0),
+        };
+        expect(
+            "hooked reads of the server without the hook",
+            strays,
+            none.clone(),
+        );
         // Somebody looked: its reads were seen, and not the hook's.
-        let reads = count(&self.baseline["spans"]["read_syscall"]["count"]);
-        println!("{reads:>9}  reads of the server without the hook, in the kernel");
-        if reads < requests {
-            wrong.push(format!(
-                "the server without the hook was seen to read {reads} times only"
-            ));
+        let reads = self.baseline["spans"]["read_syscall"]["count"].as_u64();
+        expect(
+            "reads of that server in the kernel",
+            reads,
+            requests..=u64::MAX,
+        );
+        for (what, trace) in [("baseline", &self.baseline), ("hooked", &self.hooked)] {
+            let ledger = &trace["ledger"];
+            let balanced = ledger["balanced"].as_bool().map(u64::from);
+            expect(&format!("ledgers that balance, {what}"), balanced, 1..=1);
+            let others = ledger["hits_of_other_processes"].as_u64();
+            expect(
+                &format!("hits of other processes, {what}"),
+                others,
+                none.clone(),
+            );
+            let dropped = ledger["dropped"].as_u64();
+            expect(&format!("records dropped, {what}"), dropped, none.clone());
         }
         ensure!(wrong.is_empty(), "{}", wrong.join("; "));
         Ok(())
     }
 }
 
-/// A count, or a number that no count equals.
-fn count(value: &Value) -> u64 {
-    value.as_u64().unwrap_or(u64::MAX)
+fn in_words(expected: &RangeInclusive<u64>) -> String {
+    match (*expected.start(), *expected.end()) {
+        (from, to) if from == to => from.to_string(),
+        (from, u64::MAX) => format!("{from} or more"),
+        (from, to) => format!("{from} to {to}"),
+    }
 }
 
 #[cfg(test)]
@@ -110,7 +123,7 @@ mod tests {
             ("requests to baseline", |figures| {
                 figures.run["summary"]["arms"][0]["requests"] = json!(89);
             }),
-            ("200 hooked reads", |figures| {
+            ("ends of connections: 200,", |figures| {
                 figures.hooked["spans"]["hook"]["count"] = json!(200);
             }),
             ("server without the hook: 1,", |figures| {
@@ -122,7 +135,7 @@ mod tests {
             ("balance, hooked", |figures| {
                 figures.hooked["ledger"]["balanced"] = json!(false);
             }),
-            ("read 0 times", |figures| {
+            ("in the kernel: 0,", |figures| {
                 figures.baseline["spans"]["read_syscall"]["count"] = json!(0);
             }),
         ];
