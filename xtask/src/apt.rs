@@ -97,7 +97,7 @@ impl Apt {
 }
 
 /// The mirror that this machine uses for repositories with a label.
-fn mirror(label: &str) -> anyhow::Result<String> {
+pub fn mirror(label: &str) -> anyhow::Result<String> {
     let targets =
         output(command("apt-get").args(["indextargets", "--format", "$(LABEL) $(REPO_URI)"]))
             .context("it comes from Debian's packages, by apt")?;

@@ -31,9 +31,14 @@ pub fn programs(cargo_build: &mut Command, folder: &Path) -> anyhow::Result<()> 
 /// Builds the hook alone, optimised; returns its path.
 pub fn hook(stages: &mut Stages) -> anyhow::Result<PathBuf> {
     stages.run("build of the hook", || {
-        packages(cargo().arg("build"), &release(), &["readhook"])
+        hook_with(cargo().arg("build"), &release())
     })?;
     Ok(release().join("readhook.so"))
+}
+
+/// Builds the hook alone, optimised, with a `cargo build` that puts it into a folder.
+pub fn hook_with(cargo_build: &mut Command, folder: &Path) -> anyhow::Result<()> {
+    packages(cargo_build, folder, &["readhook"])
 }
 
 fn packages(cargo_build: &mut Command, folder: &Path, packages: &[&str]) -> anyhow::Result<()> {

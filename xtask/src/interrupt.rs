@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use anyhow::bail;
 use signal_hook::consts::SIGINT;
 use signal_hook::flag;
 
@@ -18,12 +19,28 @@ pub fn left_to_the_child<T>(child: impl FnOnce() -> T) -> std::io::Result<T> {
     let is_new = ENDS_US.get().is_none();
     let ends_us = ENDS_US.get_or_init(Arc::default);
     ends_us.store(false, Ordering::Relaxed);
+    let caught = caught();
+    caught.store(false, Ordering::Relaxed);
     if is_new {
         flag::register_conditional_default(SIGINT, Arc::clone(ends_us))?;
+        flag::register(SIGINT, Arc::clone(caught))?;
     }
     let result = child();
     ends_us.store(true, Ordering::Relaxed);
     Ok(result)
+}
+
+/// An error once SIGINT came while it was left to a child: for what waits meanwhile without one.
+pub fn check() -> anyhow::Result<()> {
+    if caught().load(Ordering::Relaxed) {
+        bail!("interrupted");
+    }
+    Ok(())
+}
+
+fn caught() -> &'static Arc<AtomicBool> {
+    static CAUGHT: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    CAUGHT.get_or_init(Arc::default)
 }
 
 #[cfg(test)]
@@ -50,6 +67,8 @@ mod tests {
     #[test]
     fn an_interrupt_is_the_childs_alone() {
         assert_eq!(interrupted("").signal(), Some(SIGINT));
+        assert_eq!(check().unwrap_err().to_string(), "interrupted");
+        left_to_the_child(check).unwrap().unwrap();
         assert_eq!(
             interrupted("trap 'exit 3' INT;").code(),
             Some(3),

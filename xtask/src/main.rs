@@ -12,11 +12,13 @@ mod bench_trace;
 mod build;
 mod check_hook;
 mod command;
+mod containers;
 mod deploy_tools;
 mod fuzz;
 mod interrupt;
 mod libcs;
 mod mutations;
+mod package;
 mod privilege;
 mod prove;
 mod setup;
@@ -35,6 +37,7 @@ use crate::bench_join::BenchJoinArguments;
 use crate::bench_load::BenchLoadArguments;
 use crate::bench_trace::BenchTraceArguments;
 use crate::command::Stages;
+use crate::package::PackageArguments;
 
 /// The commands of the hookprobe workspace. Without a command, lists them.
 #[derive(Debug, Parser)]
@@ -96,7 +99,13 @@ Once built, `target/release/probe-user bench --help` lists the options.")]
         /// How long to fuzz
         #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
         minutes: u64,
+
+        /// Fail where what a proof takes cannot be had, rather than skip it [default in CI]
+        #[arg(long, env = "CI", value_parser = FalseyValueParser::new())]
+        must_run: bool,
     },
+    /// Build what the container images hold, without symbols, into a folder that is a build context for them
+    Package(PackageArguments),
     /// Install what is missing to build: rust-src, bpf-linker
     Setup,
     /// Build everything, optimised, into target/release
@@ -164,7 +173,14 @@ fn run(task: Task, stages: &mut Stages) -> anyhow::Result<ExitCode> {
         Task::BenchJoin(arguments) => bench_join::bench_join(&arguments, stages),
         Task::BenchLoad(arguments) => bench_load::bench_load(&arguments, stages),
         Task::BenchHook(arguments) => bench_hook::bench_hook(&arguments, stages),
-        Task::Prove { name, minutes } => prove::run(name.as_deref(), minutes, stages),
+        Task::Prove {
+            name,
+            minutes,
+            must_run,
+        } => prove::run(name.as_deref(), minutes, must_run, stages),
+        Task::Package(arguments) => {
+            package::package(&arguments, stages).map(|()| ExitCode::SUCCESS)
+        }
         Task::CheckHook { hook } => {
             let hook = match hook {
                 Some(hook) => hook,

@@ -41,6 +41,17 @@ fn rust_src() -> anyhow::Result<()> {
         .context("rust-src is needed to build for the eBPF target")
 }
 
+/// Has rustup install the standard library of a target.
+pub fn rust_target(name: &str) -> anyhow::Result<()> {
+    let libraries = output(command("rustc").args(["--print", "target-libdir", "--target", name]))?;
+    let libraries = String::from_utf8(libraries.stdout)?;
+    if !Path::new(libraries.trim()).is_dir() {
+        eprintln!("installing the Rust target {name}");
+        run(command("rustup").args(["target", "add", name]))?;
+    }
+    Ok(())
+}
+
 fn bpf_linker() -> anyhow::Result<()> {
     tool("bpf-linker", BPF_LINKER_VERSION)
 }

@@ -1,20 +1,33 @@
-//! What differs between the architectures of guests.
+//! What differs between the architectures of guests and images.
 
 use std::path::PathBuf;
 use std::process::Command;
 
+use anyhow::Context as _;
+use clap::ValueEnum;
+
 use crate::command::{cargo, release, target};
 
-/// The architecture of a guest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The architecture of a guest, or of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Architecture {
     /// That of the machines that hookprobe runs on.
+    #[value(name = "amd64", alias = "x86_64")]
     X86_64,
     /// arm64, for which programs are cross-compiled.
+    #[value(name = "arm64", alias = "aarch64")]
     Aarch64,
 }
 
 impl Architecture {
+    /// This machine's.
+    pub fn of_this_machine() -> anyhow::Result<Self> {
+        [Self::X86_64, Self::Aarch64]
+            .into_iter()
+            .find(|architecture| architecture.is_hosts())
+            .with_context(|| format!("nothing is built for {}", std::env::consts::ARCH))
+    }
+
     /// Debian's name for it.
     pub fn debian(self) -> &'static str {
         match self {
@@ -31,10 +44,20 @@ impl Architecture {
         }
     }
 
+    /// Whether this machine has it.
+    pub fn is_hosts(self) -> bool {
+        let name = match self {
+            Self::X86_64 => "x86_64",
+            Self::Aarch64 => "aarch64",
+        };
+        std::env::consts::ARCH == name
+    }
+
     /// The Rust target of the programs; `None` where they are the host's own.
     pub fn programs_target(self) -> Option<&'static str> {
         match self {
-            Self::X86_64 => None,
+            _ if self.is_hosts() => None,
+            Self::X86_64 => Some("x86_64-unknown-linux-gnu"),
             Self::Aarch64 => Some("aarch64-unknown-linux-gnu"),
         }
     }
@@ -50,7 +73,8 @@ impl Architecture {
     /// The C compiler, which links and knows where libraries are.
     pub fn c_compiler(self) -> &'static str {
         match self {
-            Self::X86_64 => "cc",
+            _ if self.is_hosts() => "cc",
+            Self::X86_64 => "x86_64-linux-gnu-gcc",
             Self::Aarch64 => "aarch64-linux-gnu-gcc",
         }
     }
@@ -58,8 +82,18 @@ impl Architecture {
     /// The program that takes symbols out of a program.
     pub fn strip(self) -> &'static str {
         match self {
-            Self::X86_64 => "strip",
+            _ if self.is_hosts() => "strip",
+            Self::X86_64 => "x86_64-linux-gnu-strip",
             Self::Aarch64 => "aarch64-linux-gnu-strip",
+        }
+    }
+
+    /// The Debian packages that cross-compiling for it takes; none where that is the host's own.
+    pub fn compiler_packages(self) -> &'static [&'static str] {
+        match self {
+            _ if self.is_hosts() => &["gcc", "libc6-dev"],
+            Self::X86_64 => &["gcc-x86-64-linux-gnu", "libc6-dev-amd64-cross"],
+            Self::Aarch64 => &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"],
         }
     }
 

@@ -1,11 +1,11 @@
 //! A command in a guest with a kernel of its own.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 
-use crate::command::{command, is_installed, output, run, target};
+use crate::command::{is_installed, run, target};
 use crate::setup;
 use crate::vm::architecture::Architecture;
 use crate::vm::initramfs::{self, Contents};
@@ -71,27 +71,16 @@ pub fn install_tools(architecture: Architecture) -> anyhow::Result<()> {
             );
         }
     }
-    add_rust_target(architecture.init_target())?;
+    setup::rust_target(architecture.init_target())?;
     architecture
         .programs_target()
-        .map_or(Ok(()), add_rust_target)
+        .map_or(Ok(()), setup::rust_target)
 }
 
 /// Builds the init of guests, linked statically.
 pub fn build_init(architecture: Architecture) -> anyhow::Result<()> {
     let mut build = architecture.cargo("build", Some(architecture.init_target()));
     run(build.args(["--release", "--package", "guest-init"]))
-}
-
-/// Has rustup install the standard library of a target.
-fn add_rust_target(name: &str) -> anyhow::Result<()> {
-    let libraries = output(command("rustc").args(["--print", "target-libdir", "--target", name]))?;
-    let libraries = String::from_utf8(libraries.stdout)?;
-    if !Path::new(libraries.trim()).is_dir() {
-        eprintln!("installing the Rust target {name}");
-        run(command("rustup").args(["target", "add", name]))?;
-    }
-    Ok(())
 }
 
 fn init_path(architecture: Architecture) -> PathBuf {

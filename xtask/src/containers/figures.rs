@@ -1,0 +1,157 @@
+//! What an experiment must come to.
+
+use std::ops::RangeInclusive;
+
+use anyhow::ensure;
+use serde_json::Value;
+
+/// What was seen, as the programs wrote it.
+#[derive(Debug)]
+pub struct Figures {
+    /// The run, from the page.
+    pub run: Value,
+    /// What the observer saw of the server without the hook.
+    pub baseline: Value,
+    /// And of the other.
+    pub hooked: Value,
+    /// The other's reads, joined to the requests.
+    pub joined: Value,
+}
+
+impl Figures {
+    /// Checks all of them, and prints those that count.
+    pub fn check(&self, requests: u64) -> anyhow::Result<()> {
+        let mut wrong = Vec::new();
+        let mut expect = |what: &str, seen: Option<u64>, expected: RangeInclusive<u64>| {
+            let shown = seen.map_or_else(|| "none".to_owned(), |seen| seen.to_string());
+            println!("{shown:>9}  {what}");
+            if !seen.is_some_and(|seen| expected.contains(&seen)) {
+                wrong.push(format!("{what}: {shown}, and not {}", in_words(&expected)));
+            }
+        };
+        let all = requests..=requests;
+        let none = 0..=0;
+        for (number, name) in ["baseline", "hooked"].iter().enumerate() {
+            let arm = &self.run["summary"]["arms"][number];
+            let counted = arm["requests"].as_u64();
+            let answered = counted.zip(arm["warmup_requests"].as_u64());
+            let answered = answered.map(|(counted, warmup)| counted + warmup);
+            expect(&format!("requests to {name}"), answered, all.clone());
+            let failed = arm["errors"].as_u64();
+            expect(&format!("of them failed, {name}"), failed, none.clone());
+        }
+        let join = &self.joined["join"];
+        let joined = join["matched"].as_u64();
+        expect("requests joined to hooked reads", joined, all);
+        let strays = join["reads_without_request"].as_u64();
+        expect("hooked reads of no request", strays, none.clone());
+        // Each would be seen twice, if one attach did not do for all containers that share a file. At the end of a
+        // connection there is a read without bytes.
+        let one_each = requests..=requests + requests / 100;
+        let spans = self.hooked["spans"]["hook"]["count"].as_u64();
+        expect("hooked reads, also at ends of connections", spans, one_each);
+        // Only kinds that occurred are there.
+        let strays = match self.baseline["spans"].get("hook") {
+            Some(hook) => hook["count"].as_u64(),
+            None => Some(0),
+        };
+        expect(
+            "hooked reads of the server without the hook",
+            strays,
+            none.clone(),
+        );
+        // Somebody looked: its reads were seen, and not the hook's.
+        let reads = self.baseline["spans"]["read_syscall"]["count"].as_u64();
+        expect(
+            "reads of that server in the kernel",
+            reads,
+            requests..=u64::MAX,
+        );
+        for (what, trace) in [("baseline", &self.baseline), ("hooked", &self.hooked)] {
+            let ledger = &trace["ledger"];
+            let balanced = ledger["balanced"].as_bool().map(u64::from);
+            expect(&format!("ledgers that balance, {what}"), balanced, 1..=1);
+            let others = ledger["hits_of_other_processes"].as_u64();
+            expect(
+                &format!("hits of other processes, {what}"),
+                others,
+                none.clone(),
+            );
+            let dropped = ledger["dropped"].as_u64();
+            expect(&format!("records dropped, {what}"), dropped, none.clone());
+        }
+        ensure!(wrong.is_empty(), "{}", wrong.join("; "));
+        Ok(())
+    }
+}
+
+fn in_words(expected: &RangeInclusive<u64>) -> String {
+    match (*expected.start(), *expected.end()) {
+        (from, to) if from == to => from.to_string(),
+        (from, u64::MAX) => format!("{from} or more"),
+        (from, to) => format!("{from} to {to}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    type Break = fn(&mut Figures);
+
+    /// What a run of 100 requests an arm comes to when all is well.
+    fn good() -> Figures {
+        let arm = || json!({"requests": 90, "warmup_requests": 10, "errors": 0});
+        let ledger = json!({"balanced": true, "hits_of_other_processes": 0, "dropped": 0});
+        Figures {
+            run: json!({"summary": {"arms": [arm(), arm()]}}),
+            baseline: json!({"ledger": ledger, "spans": {"read_syscall": {"count": 101}}}),
+            hooked: json!({"ledger": ledger, "spans": {"hook": {"count": 101}}}),
+            joined: json!({"join": {"matched": 100, "reads_without_request": 0}}),
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_found_and_nothing_else() {
+        good().check(100).unwrap();
+        let wrong: [(&str, Break); 7] = [
+            ("failed, hooked", |figures| {
+                figures.run["summary"]["arms"][1]["errors"] = json!(1);
+            }),
+            ("requests to baseline", |figures| {
+                figures.run["summary"]["arms"][0]["requests"] = json!(89);
+            }),
+            ("ends of connections: 200,", |figures| {
+                figures.hooked["spans"]["hook"]["count"] = json!(200);
+            }),
+            ("server without the hook: 1,", |figures| {
+                figures.baseline["spans"]["hook"] = json!({"count": 1});
+            }),
+            ("joined to hooked reads: 99,", |figures| {
+                figures.joined["join"]["matched"] = json!(99);
+            }),
+            ("balance, hooked", |figures| {
+                figures.hooked["ledger"]["balanced"] = json!(false);
+            }),
+            ("in the kernel: 0,", |figures| {
+                figures.baseline["spans"]["read_syscall"]["count"] = json!(0);
+            }),
+        ];
+        for (what, breaks) in wrong {
+            let mut figures = good();
+            breaks(&mut figures);
+            let error = figures.check(100).unwrap_err().to_string();
+            assert!(error.contains(what), "{what}: {error}");
+            assert!(!error.contains(';'), "more than that: {error}");
+        }
+    }
+
+    #[test]
+    fn a_run_without_a_summary_does_not_pass() {
+        let mut figures = good();
+        figures.run = json!({"summary": null});
+        figures.check(100).unwrap_err();
+    }
+}
