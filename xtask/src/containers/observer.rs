@@ -23,6 +23,7 @@ services:
     entrypoint: [sleep, infinity]
     command: !reset []
     healthcheck: { test: [CMD, \"true\"] }
+    tmpfs: [/runs]
     volumes: [\"${HOOKPROBE_RESULTS}:/results:ro\"]
 ";
 
