@@ -52,6 +52,10 @@ fn main() {
     link("-Wl,-z,defs");
     // What is registered for `fork` must stay where it is, and so must what the program has bound to.
     link("-Wl,-z,nodelete");
+    // The semaphores' page of the file in one mapping alone. What is made read-only after relocation is writable at
+    // first; sharing the page, it took the kernel's count in place of the semaphores in a process that begins while a
+    // tracer is attached. Linkers that do not know this option have one mapping of both, and warn.
+    link("-Wl,-z,separate-loadable-segments");
 }
 
 fn link(argument: &str) {

@@ -103,13 +103,19 @@ pub struct Counters {
 
 impl Default for Counters {
     fn default() -> Self {
-        Self {
-            values: [0; Counter::COUNT],
-        }
+        Self::new()
     }
 }
 
 impl Counters {
+    /// All zero.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            values: [0; Counter::COUNT],
+        }
+    }
+
     /// The value of a counter.
     #[must_use]
     pub fn get(&self, counter: Counter) -> u64 {

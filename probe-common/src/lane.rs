@@ -70,6 +70,22 @@ impl Gathered {
 }
 
 impl Lane {
+    /// One that nothing was added to.
+    #[allow(
+        clippy::large_stack_arrays,
+        reason = "what is constant is not on a stack"
+    )]
+    pub const EMPTY: Self = Self {
+        counters: Counters::new(),
+        sums_ns: [0; KINDS],
+        batch: Batch {
+            used: 0,
+            spans: [0; Gathered::COUNT],
+            words: [0; BATCH_WORDS],
+        },
+        buckets: [[0; BUCKETS]; KINDS],
+    };
+
     /// Notes what became of the records that were gathered, and begins anew.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "eBPF programs are one function each")]

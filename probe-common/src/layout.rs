@@ -30,6 +30,18 @@ pub struct Spans {
     pub sum_ns: u64,
 }
 
+impl Spans {
+    /// None.
+    #[allow(
+        clippy::large_stack_arrays,
+        reason = "what is constant is not on a stack"
+    )]
+    pub const EMPTY: Self = Self {
+        buckets: [0; BUCKETS],
+        sum_ns: 0,
+    };
+}
+
 /// How often the range of the first 256 values must be doubled to hold [`MAX_VALUE_NS`].
 const fn doublings() -> u32 {
     let mut doublings = 0;

@@ -8,6 +8,7 @@
 pub mod counters;
 pub mod lane;
 pub mod layout;
+pub mod numbers;
 pub mod open_calls;
 pub mod records;
 pub mod round_trip;
@@ -81,8 +82,8 @@ impl SpanKind {
 /// raw tracepoint can have.
 pub const SELF_TEST_VALUES: usize = 12;
 
-/// The most arms that one agent traces.
-pub const MAX_ARMS: u32 = 16;
+/// The most arms that are traced at once. Memory is taken for those that are asked for.
+pub const MAX_ARMS: u32 = 256;
 
 #[cfg(feature = "user")]
 mod user {
@@ -108,6 +109,8 @@ mod user {
     unsafe impl aya::Pod for super::ConnectionKey {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::OpenCalls {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::numbers::Offsets {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::layout::Spans {}
 }

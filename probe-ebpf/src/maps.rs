@@ -11,8 +11,8 @@ use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
 use probe_common::lane::{BATCH_WORDS, GATHERED, Gathered, NOT_WANTED};
 use probe_common::layout::{BUCKETS, Spans, bucket_of};
 use probe_common::{
-    Accepted, Closed, Counter, Counters, FunctionCall, HookedRead, Lane, MAX_ARMS, OpenCalls,
-    ReadSyscall, SpanKind, Write,
+    Accepted, Closed, Counter, Counters, FunctionCall, HookedRead, Lane, OpenCalls, ReadSyscall,
+    SpanKind, Write,
 };
 
 use crate::tally::Tally;
@@ -29,12 +29,11 @@ static NO_CALLS: Array<OpenCalls> = Array::with_max_entries(1, 0);
 
 /// One histogram per CPU for each arm and kind. The loader sets the number of entries.
 #[map]
-static HISTOGRAMS: PerCpuArray<Spans> =
-    PerCpuArray::with_max_entries(MAX_ARMS * SpanKind::COUNT, 0);
+static HISTOGRAMS: PerCpuArray<Spans> = PerCpuArray::with_max_entries(SpanKind::COUNT, 0);
 
-/// The ledger, one set of counters an arm.
+/// The ledger, one set of counters an arm. The loader sets the number of entries.
 #[map]
-static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(MAX_ARMS, 0);
+static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
 
 /// Hits of the hook's sites, and entries into the function, by processes that are not traced: a probe
 /// fires for every process that has mapped the file.

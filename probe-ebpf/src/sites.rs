@@ -37,7 +37,7 @@ pub fn read_done(ctx: ProbeContext) -> u32 {
         arm: target.arm(),
     };
     // Two copies of what follows, so that it need not ask again and again where to add things up.
-    let thread = thread(current);
+    let thread = thread(current).filter(|thread| thread.arm == call.arm);
     let outcome = match thread.as_deref().and_then(lane_of_thread) {
         Some(lane) => on_read_done(&call, Tally::in_lane(call.arm, lane), thread),
         None => on_read_done(&call, Tally::of_cpu(call.arm), thread),
@@ -221,9 +221,10 @@ fn claim<'t>(
 /// Where what a site does is added up.
 #[inline(always)]
 fn tally(current: Current, target: Traced) -> Tally {
-    match thread(current) {
+    let arm = target.arm();
+    match thread(current).filter(|thread| thread.arm == arm) {
         Some(thread) => Tally::of(thread),
-        None => Tally::of_cpu(target.arm()),
+        None => Tally::of_cpu(arm),
     }
 }
 

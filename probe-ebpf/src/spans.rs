@@ -86,7 +86,8 @@ fn enter(
 /// The thread that runs, with nothing open. `None` when the table is full.
 #[inline(always)]
 fn idle(current: Current, arm: impl Fn() -> u32) -> Option<&'static mut Thread> {
-    let Some(thread) = thread(current) else {
+    // A process that executes another program may come into another arm.
+    let Some(thread) = thread(current).filter(|thread| thread.arm == arm()) else {
         return begin(current, arm());
     };
     if thread.state != IDLE {

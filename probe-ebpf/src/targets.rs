@@ -71,7 +71,7 @@ pub struct Traced(*const Target);
 impl Traced {
     #[inline(always)]
     pub fn arm(self) -> u32 {
-        // SAFETY: the entry is there while any probe is attached.
+        // SAFETY: the entry is there while its process runs.
         load(unsafe { &raw const (*self.0).arm })
     }
 
@@ -101,7 +101,7 @@ pub fn target(tgid: u32) -> Option<Traced> {
     if load(unsafe { &raw const (*slot).is_shared }) == 0 {
         return None;
     }
-    // Entries are written by the agent before the probes are attached and not changed while they are.
+    // The agent removes an entry only when its process has ended.
     MORE_TARGETS.get_ptr(tgid).map(Traced)
 }
 

@@ -1,9 +1,10 @@
 //! `probe-user`: the agent and command line of hookprobe.
 //!
-//! [`discover`] finds what to probe, [`probes`] loads and attaches the eBPF programs and keeps the
-//! ledger, [`run`] runs an experiment, [`join`] joins records to requests, [`analysis`] compares,
+//! [`discover`] finds what to probe, [`probes`] loads and attaches the eBPF programs and keeps the ledger, [`run`]
+//! runs an experiment, [`agent`] watches what runs, [`join`] joins records to requests, [`analysis`] compares,
 //! [`show`] prints; [`command`] puts them together.
 
+mod agent;
 mod analysis;
 mod command;
 mod discover;
@@ -19,6 +20,7 @@ use clap::{Parser, Subcommand};
 use log::LevelFilter;
 
 use crate::command::a_a::AaArguments;
+use crate::command::agent::AgentArguments;
 use crate::command::analyze::AnalyzeArguments;
 use crate::command::bare::BareArguments;
 use crate::command::bench::BenchArguments;
@@ -47,6 +49,7 @@ Examples:
   probe-user bench --no-probes                    without root: micro and macro only
   sudo probe-user bench -- java Server.java {port}    on a server of yours
   sudo probe-user trace --port 6379 --duration 10
+  sudo probe-user agent                           watch arms, and serve metrics
   probe-user micro                                rung by rung, hot and with caches evicted
   sudo probe-user truth                           does it find delays that it did not make?
   probe-user analyze --arm without=a.csv --arm with=b.csv    compare what was recorded
@@ -64,6 +67,8 @@ enum Command {
     Bench(BenchArguments),
     /// Time the reads, or any function, of running processes
     Trace(TraceArguments),
+    /// Watch the arms of a machine, and serve what they take to Prometheus
+    Agent(AgentArguments),
     /// Hold delays injected by the hook against what is measured
     Truth(TruthArguments),
     /// Measure what a hook adds to one read in isolation, rung by rung, hot and cold
@@ -106,6 +111,7 @@ async fn main() -> ExitCode {
     let result = match command {
         Command::Bench(arguments) => bench::bench(arguments).await,
         Command::Trace(arguments) => trace::trace(arguments).await,
+        Command::Agent(arguments) => command::agent::agent(arguments).await,
         Command::Aa(arguments) => a_a::a_a(arguments).await,
         Command::Truth(arguments) => truth::truth(arguments).await,
         Command::Calibrate(arguments) => calibrate::calibrate_all(arguments).await,

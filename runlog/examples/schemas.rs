@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use runlog::a_a::AaReport;
+use runlog::agent::Arms;
 use runlog::analysis::Analysis;
 use runlog::calibration::CalibrationReport;
 use runlog::comparison::{Comparisons, Settings};
@@ -60,6 +61,10 @@ fn main() -> Result<()> {
     json::write(
         &folder.join("settings.json"),
         &schemars::schema_for!(Settings),
+    )?;
+    json::write(
+        &folder.join("agent-arms.json"),
+        &schemars::schema_for!(Arms),
     )?;
     json::write(&folder.join("a-a.json"), &schemars::schema_for!(AaReport))?;
     json::write(

@@ -9,6 +9,7 @@
 //! otherwise.
 
 pub mod a_a;
+pub mod agent;
 pub mod analysis;
 pub mod calibration;
 pub mod clock;

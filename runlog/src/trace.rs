@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use hdrhistogram::Histogram;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -130,6 +131,23 @@ pub struct SpanSummary {
     pub max_ns: u64,
     /// The same without what probing adds; null where that is not known.
     pub corrected: Option<CorrectedSpan>,
+}
+
+impl SpanSummary {
+    /// Sums durations up, of which the histogram's own sum is not exact.
+    #[must_use]
+    pub fn of(histogram: &Histogram<u64>, sum_ns: u64) -> Self {
+        Self {
+            count: histogram.len(),
+            mean_ns: sum_ns as f64 / histogram.len() as f64,
+            p50_ns: histogram.value_at_quantile(0.5),
+            p90_ns: histogram.value_at_quantile(0.9),
+            p99_ns: histogram.value_at_quantile(0.99),
+            p999_ns: histogram.value_at_quantile(0.999),
+            max_ns: histogram.max(),
+            corrected: None,
+        }
+    }
 }
 
 /// Durations less what the probes add to what they see, in nanoseconds.

@@ -365,7 +365,11 @@ pub fn json(output: &Output) -> anyhow::Result<serde_json::Value> {
 }
 
 /// The published schemas, by name. Built in, as the tests run on other machines too.
-const SCHEMAS: [(&str, &str); 15] = [
+const SCHEMAS: [(&str, &str); 16] = [
+    (
+        "agent-arms",
+        include_str!("../../docs/schema/agent-arms.json"),
+    ),
     ("analysis", include_str!("../../docs/schema/analysis.json")),
     (
         "calibration",

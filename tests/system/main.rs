@@ -5,6 +5,7 @@
 //! peer (a Java compiler, redis) is not installed; `--deny-skips` makes a skip a failure. `--probing` takes
 //! those alone that probe and need no peer, which is what `cargo xtask vm` runs on other kernels.
 
+mod agent;
 mod analyze;
 mod attach_types;
 mod bad_input;
@@ -117,6 +118,7 @@ fn main() -> ExitCode {
         round_trips::TESTS,
         attach_types::TESTS,
         deploy::TESTS,
+        agent::TESTS,
     ];
     let kit: &'static Kit = match Kit::install(&arguments.programs) {
         Ok(kit) => Box::leak(Box::new(kit)),

@@ -1,6 +1,7 @@
 //! The commands.
 
 pub mod a_a;
+pub mod agent;
 pub mod analyze;
 pub mod bare;
 pub mod bench;

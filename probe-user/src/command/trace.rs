@@ -467,16 +467,7 @@ pub(super) fn summary(
     calibration: Option<&Calibration>,
 ) -> SpanSummary {
     let Durations { histogram, sum_ns } = durations;
-    let summary = SpanSummary {
-        count: histogram.len(),
-        mean_ns: *sum_ns as f64 / histogram.len() as f64,
-        p50_ns: histogram.value_at_quantile(0.5),
-        p90_ns: histogram.value_at_quantile(0.9),
-        p99_ns: histogram.value_at_quantile(0.99),
-        p999_ns: histogram.value_at_quantile(0.999),
-        max_ns: histogram.max(),
-        corrected: None,
-    };
+    let summary = SpanSummary::of(histogram, *sum_ns);
     SpanSummary {
         corrected: calibration
             .and_then(|calibration| calibration.of(kind.name()))

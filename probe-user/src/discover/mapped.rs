@@ -1,5 +1,7 @@
 //! The files that a process has mapped.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -36,13 +38,23 @@ pub fn mapped_code(pid: i32) -> anyhow::Result<Vec<MappedFile>> {
         if !map.perms.contains(MMPermissions::EXECUTE) || files.iter().any(|f| f.path == path) {
             continue;
         }
-        let (start, end) = map.address;
-        files.push(MappedFile {
-            path,
-            reachable: PathBuf::from(format!("/proc/{pid}/map_files/{start:x}-{end:x}")),
-        });
+        let reachable = reachable(pid, map.address, &path, map.inode);
+        files.push(MappedFile { path, reachable });
     }
     Ok(files)
+}
+
+/// The file behind a mapping. The kernel's link to it is right whatever has become of its name, and takes
+/// `CAP_SYS_ADMIN`; without, the name has to do while the file of that name still has the same number.
+fn reachable(pid: i32, (start, end): (u64, u64), path: &Path, inode: u64) -> PathBuf {
+    let link = PathBuf::from(format!("/proc/{pid}/map_files/{start:x}-{end:x}"));
+    if fs::metadata(&link).is_err() {
+        let named = PathBuf::from(format!("/proc/{pid}/root{}", path.display()));
+        if fs::metadata(&named).is_ok_and(|file| file.ino() == inode) {
+            return named;
+        }
+    }
+    link
 }
 
 /// The mapped file that `library` means: a full path, or the start of a file name ("libc" and

@@ -1,8 +1,11 @@
 //! What to probe: processes, the files they have mapped, symbols and probe sites in those files.
 
+pub mod container;
 pub mod elf;
 pub mod function;
+pub mod generation;
 pub mod mapped;
+pub mod page;
 pub mod processes;
 pub mod sites;
 mod unwind;

@@ -1,8 +1,12 @@
 //! The probe sites of a hook in a running process.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
-use crate::discover::elf::{Elf, UsdtSite};
+use crate::discover::elf::{Elf, ElfError, UsdtSite};
 use crate::discover::mapped::mapped_code;
 use crate::discover::processes::Pid;
 
@@ -22,19 +26,67 @@ pub struct LoadedHook {
 
 /// The hook in a process: the first mapped file with notes of [`PROVIDER`], whatever it is called.
 pub fn loaded_hook(pid: Pid) -> anyhow::Result<Option<LoadedHook>> {
-    for file in mapped_code(pid)? {
+    Sites::default().loaded_hook(pid)
+}
+
+/// Files that are remembered. Then all are forgotten.
+const REMEMBERED: usize = 4_096;
+/// The largest file that is looked into.
+const MAX_FILE: u64 = 1 << 30;
+
+/// The sites in files that were looked into: for who asks again and again.
+#[derive(Debug, Default)]
+pub struct Sites {
+    known: HashMap<Version, Vec<UsdtSite>>,
+}
+
+/// What tells a file, and one state of it, from others.
+type Version = (u64, u64, u64, i64, i64);
+
+impl Sites {
+    /// The hook in a process, as above.
+    pub fn loaded_hook(&mut self, pid: Pid) -> anyhow::Result<Option<LoadedHook>> {
+        for file in mapped_code(pid)? {
+            let sites = self.in_file(&file.reachable)?;
+            if !sites.is_empty() {
+                return Ok(Some(LoadedHook {
+                    sites: sites.to_vec(),
+                    path: file.path,
+                    reachable: file.reachable,
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn in_file(&mut self, path: &Path) -> anyhow::Result<&[UsdtSite]> {
         // Files that are no ELF, or are gone, carry no sites.
-        let Ok(elf) = Elf::open(&file.reachable) else {
-            continue;
+        let Ok(file) = fs::metadata(path) else {
+            return Ok(&[]);
         };
-        let sites = elf.usdt_sites(PROVIDER)?;
-        if !sites.is_empty() {
-            return Ok(Some(LoadedHook {
-                path: file.path,
-                reachable: file.reachable,
-                sites,
-            }));
+        if file.len() > MAX_FILE {
+            return Ok(&[]);
+        }
+        let version = (
+            file.dev(),
+            file.ino(),
+            file.len(),
+            file.ctime(),
+            file.ctime_nsec(),
+        );
+        if self.known.len() >= REMEMBERED {
+            self.known.clear();
+        }
+        match self.known.entry(version) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(unknown) => {
+                let sites = match Elf::open(path) {
+                    Ok(elf) => elf.usdt_sites(PROVIDER)?,
+                    Err(ElfError::NotElf { .. }) => Vec::new(),
+                    Err(ElfError::Io { .. }) => return Ok(&[]), // not to be remembered
+                };
+                Ok(unknown.insert(sites))
+            }
         }
     }
-    Ok(None)
 }

@@ -30,7 +30,7 @@ pub struct Function {
 /// One traced process.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// The process.
+    /// The process, by the kernel's number.
     pub pid: Pid,
     /// Its arm.
     pub arm: u32,
@@ -107,7 +107,8 @@ fn file_identity(path: &Path) -> anyhow::Result<(u64, u64)> {
     Ok((file.dev(), file.ino()))
 }
 
-fn attach_sites(
+/// Attaches to the sites of a hook, for every process that has mapped its file.
+pub fn attach_sites(
     programs: &UprobePrograms,
     site_offset: &SiteOffset,
     hook: &LoadedHook,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::mem;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use anyhow::Context as _;
 use aya::maps::MapError;
@@ -25,6 +25,7 @@ use crate::probes::lanes;
 use crate::probes::ledger::{InFlight, Received, counted, ledger};
 use crate::probes::load::{brief, load};
 use crate::probes::memory::{HistogramMemory, mebibytes};
+use crate::probes::numbers;
 use crate::probes::pair::{self, Choice, KernelProbe, program};
 use crate::probes::perf::wait_for_running_programs;
 use crate::probes::records::{Record, parse};
@@ -104,14 +105,14 @@ pub enum LoadError {
 
 /// The loaded probes.
 pub struct Probes {
-    ebpf: Ebpf,
-    uprobe_programs: UprobePrograms,
+    pub(super) ebpf: Ebpf,
+    pub(super) uprobe_programs: UprobePrograms,
     /// Carries the eBPF side's rare messages to the log.
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     ring: Option<Ring>,
-    choice: Choice,
-    site_offset: SiteOffset,
-    options: Options,
+    pub(super) choice: Choice,
+    pub(super) site_offset: SiteOffset,
+    pub(super) options: Options,
     targets: Vec<Target>,
     attached: Option<Attached>,
     attaches: u32,
@@ -152,6 +153,7 @@ impl Probes {
         let writers = memory.cpus + usize::try_from(lanes).unwrap_or(0);
         let wake_ups = WakeUps::of(ring_bytes, writers);
         let spans = options.arms * SpanKind::COUNT;
+        let offsets = numbers::offsets()?;
         let mut ebpf = EbpfLoader::new()
             .verifier_log_level(VerifierLogLevel::default())
             .override_global("RECORDS_ARE", &records_are, true)
@@ -159,10 +161,12 @@ impl Probes {
             .override_global("WAKE_AT_BYTES", &wake_ups.at_bytes, true)
             .override_global("LOOK_MASK", &wake_ups.look_mask, true)
             .override_global("HAVE_KERNEL_PAIR", &have_pair, true)
+            .override_global("OFFSETS", &offsets, true)
             .override_global("LANES_PER_ARM", &memory.lanes_per_arm(), true)
             .map_max_entries("LANES", lanes)
             .map_max_entries("LANE_OWNERS", lanes)
             .map_max_entries("HISTOGRAMS", spans)
+            .map_max_entries("COUNTERS", options.arms)
             .map_max_entries("OPEN_CALLS", options.function_threads.max(1))
             .map_max_entries("RECORDS", ring_bytes)
             .load(OBJECT)
@@ -187,6 +191,7 @@ impl Probes {
             let program: &mut RawTracePoint = program(&mut ebpf, name)?;
             load(|| Ok(program.load()?)).map_err(|error| classify(error.as_ref()))?;
         }
+        numbers::load(&mut ebpf).map_err(|error| classify(error.as_ref()))?;
         let choice = pair::choose(&mut ebpf, options.kernel_probe)?;
         if choice.probe == KernelProbe::None && options.kernel_probe == KernelProbe::Auto {
             // Nothing brackets the syscall here. Load again without the demand that each site
@@ -228,7 +233,7 @@ impl Probes {
         self.choice.probe
     }
 
-    /// Names the processes to trace. To be called before the first attach.
+    /// Names the processes to trace, in place of those that were named before.
     pub fn set_targets(&mut self, targets: Vec<Target>) -> anyhow::Result<()> {
         tables::set_targets(&mut self.ebpf, &targets)?;
         self.targets = targets;
@@ -253,7 +258,7 @@ impl Probes {
     }
 
     /// Lets the programs begin new spans, or not.
-    fn observe(&mut self, observe: bool) -> anyhow::Result<()> {
+    pub(super) fn observe(&mut self, observe: bool) -> anyhow::Result<()> {
         tables::set_table(&mut self.ebpf, "observing", &u32::from(observe))
     }
 
@@ -372,12 +377,7 @@ impl Probes {
     /// hits of over.
     fn program_runs(&self) -> anyhow::Result<BTreeMap<String, ProgramRuns>> {
         let mut runs = BTreeMap::new();
-        let others = self.ebpf.programs().filter_map(|(name, program)| {
-            let is_loaded = program.fd().ok()?;
-            Some((name, is_loaded.as_fd()))
-        });
-        // Some kernels have the same programs by both ways, and then the same counts.
-        for (name, fd) in others.chain(self.uprobe_programs.iter()) {
+        for (name, fd) in self.loaded_programs() {
             let counts = kernel_info::program_counts(fd)
                 .with_context(|| format!("cannot read what the kernel counts of {name}"))?;
             let is_counted = self.options.program_stats && counts.runs > 0;
@@ -391,6 +391,15 @@ impl Probes {
             }
         }
         Ok(runs)
+    }
+
+    /// The programs that are loaded. Some kernels have the same ones by both ways, and then the same counts.
+    pub(super) fn loaded_programs(&self) -> impl Iterator<Item = (&str, BorrowedFd<'_>)> {
+        let others = self.ebpf.programs().filter_map(|(name, program)| {
+            let is_loaded = program.fd().ok()?;
+            Some((name, is_loaded.as_fd()))
+        });
+        others.chain(self.uprobe_programs.iter())
     }
 
     /// The durations of an arm's spans of one kind, up to now.

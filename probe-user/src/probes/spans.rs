@@ -21,19 +21,14 @@ pub struct Durations {
 
 /// The durations of an arm's spans of one kind.
 pub fn durations(ebpf: &Ebpf, arm: u32, kind: SpanKind) -> anyhow::Result<Durations> {
-    let Total { buckets, sum_ns } = match kind {
+    let total = match kind {
         // In the kernel, the others do not have the hooked ones.
         SpanKind::ReadSyscall => {
             over_all(ebpf, arm, kind)?.and(&over_all(ebpf, arm, SpanKind::HookedReadSyscall)?)
         }
         _ => over_all(ebpf, arm, kind)?,
     };
-    let mut histogram = new_histogram();
-    for (bucket, count) in buckets.iter().enumerate().filter(|(_, count)| **count > 0) {
-        // Both layouts have the same buckets, so nothing moves.
-        histogram.saturating_record_n(layout::lowest_of(bucket), *count);
-    }
-    Ok(Durations { histogram, sum_ns })
+    Ok(total.durations())
 }
 
 /// An arm's spans of one kind, as the kernel has them.
@@ -45,8 +40,47 @@ pub struct Total {
     pub sum_ns: u64,
 }
 
+impl Default for Total {
+    fn default() -> Self {
+        Self {
+            buckets: vec![0; BUCKETS],
+            sum_ns: 0,
+        }
+    }
+}
+
 impl Total {
-    fn and(mut self, other: &Self) -> Self {
+    /// Adds spans of one CPU or lane.
+    pub fn add(&mut self, buckets: &[u64; BUCKETS], sum_ns: u64) {
+        for (total, count) in self.buckets.iter_mut().zip(buckets) {
+            *total += count;
+        }
+        self.sum_ns = self.sum_ns.wrapping_add(sum_ns);
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().sum()
+    }
+
+    /// The same as a histogram of ours.
+    pub fn durations(&self) -> Durations {
+        let mut histogram = new_histogram();
+        for (bucket, count) in self
+            .buckets
+            .iter()
+            .enumerate()
+            .filter(|(_, count)| **count > 0)
+        {
+            // Both layouts have the same buckets, so nothing moves.
+            histogram.saturating_record_n(layout::lowest_of(bucket), *count);
+        }
+        let sum_ns = self.sum_ns;
+        Durations { histogram, sum_ns }
+    }
+
+    /// These and others.
+    pub fn and(mut self, other: &Self) -> Self {
         for (total, count) in self.buckets.iter_mut().zip(&other.buckets) {
             *total += count;
         }
@@ -59,23 +93,14 @@ impl Total {
 pub fn over_all(ebpf: &Ebpf, arm: u32, kind: SpanKind) -> anyhow::Result<Total> {
     let map = ebpf.map("HISTOGRAMS").context("no map HISTOGRAMS")?;
     let map: PerCpuArray<_, Spans> = map.try_into()?;
-    let mut total = Total {
-        buckets: vec![0; BUCKETS],
-        sum_ns: 0,
-    };
-    let mut add = |buckets: &[u64; BUCKETS], sum_ns: u64| {
-        for (total, count) in total.buckets.iter_mut().zip(buckets) {
-            *total += count;
-        }
-        total.sum_ns = total.sum_ns.wrapping_add(sum_ns);
-    };
+    let mut total = Total::default();
     for of_cpu in map.get(&kind.index(arm), 0)?.iter() {
-        add(&of_cpu.buckets, of_cpu.sum_ns);
+        total.add(&of_cpu.buckets, of_cpu.sum_ns);
     }
     if (kind as usize) < lane::KINDS {
         let kind = kind as usize;
         lanes::each_of_arm(ebpf, arm, |lane| {
-            add(&lane.buckets[kind], lane.sums_ns[kind]);
+            total.add(&lane.buckets[kind], lane.sums_ns[kind]);
         })?;
     }
     Ok(total)

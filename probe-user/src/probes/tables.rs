@@ -3,6 +3,7 @@
 //!
 //! Where each number has its slot is in [`probe_common::threads`].
 
+use std::collections::BTreeMap;
 use std::mem;
 
 use anyhow::Context as _;
@@ -16,30 +17,60 @@ use probe_common::{Connection, ConnectionKey, ConnectionSlot, OpenCalls, ReadSys
 use crate::probes::attach::Target;
 use crate::probes::ledger::InFlight;
 
-/// Names the processes to trace.
+/// Names the processes to trace, in place of those that were named before. Programs may be running: who stays keeps
+/// its slot, and whoever is looked up meanwhile is found as it was or as it will be.
 pub fn set_targets(ebpf: &mut Ebpf, targets: &[Target]) -> anyhow::Result<()> {
+    let mut wanted: BTreeMap<u32, probe_common::Target> = targets.iter().map(entry_of).collect();
     let mut slots: Box<[probe_common::Target; TARGET_SLOTS as usize]> = table(ebpf, "targets")?;
-    for target in targets {
-        let ours = probe_common::Target {
-            tgid: target.pid.cast_unsigned(),
-            arm: target.arm,
-            is_shared: 0,
-            has_hook: u32::from(target.hook.is_some()),
-        };
-        let entry = &mut slots[probe_common::Target::slot_of(ours.tgid) as usize];
-        if entry.tgid == 0 || entry.tgid == ours.tgid {
-            *entry = probe_common::Target {
-                is_shared: entry.is_shared,
-                ..ours
-            };
-        } else {
-            entry.is_shared = 1;
-            let mut more: HashMap<_, u32, probe_common::Target> =
-                map(ebpf, "MORE_TARGETS")?.try_into()?;
-            more.insert(ours.tgid, ours, 0)?;
+    for slot in slots.iter_mut().filter(|slot| slot.tgid != 0) {
+        match wanted.remove(&slot.tgid) {
+            Some(entry) => {
+                *slot = probe_common::Target {
+                    is_shared: slot.is_shared,
+                    ..entry
+                }
+            }
+            None => slot.tgid = 0,
         }
     }
+    let mut more: HashMap<_, u32, probe_common::Target> = map(ebpf, "MORE_TARGETS")?.try_into()?;
+    let behind: Vec<u32> = more.keys().collect::<Result<_, _>>()?;
+    for tgid in behind {
+        match wanted.remove(&tgid) {
+            Some(entry) => more.insert(tgid, entry, 0)?,
+            None => more.remove(&tgid)?,
+        }
+    }
+    let mut newcomers = Vec::new();
+    for entry in wanted.into_values() {
+        let slot = probe_common::Target::slot_of(entry.tgid) as usize;
+        let is_free = slots[slot].tgid == 0 && !newcomers.iter().any(|(taken, _)| *taken == slot);
+        if is_free {
+            slots[slot].arm = entry.arm;
+            slots[slot].has_hook = entry.has_hook;
+            newcomers.push((slot, entry.tgid));
+        } else {
+            more.insert(entry.tgid, entry, 0)?;
+            slots[slot].is_shared = 1;
+        }
+    }
+    // The kernel copies the table word by word. So a newcomer's number comes last, when all else of it is there.
+    set_table(ebpf, "targets", &*slots)?;
+    for (slot, tgid) in newcomers {
+        slots[slot].tgid = tgid;
+    }
     set_table(ebpf, "targets", &*slots)
+}
+
+fn entry_of(target: &Target) -> (u32, probe_common::Target) {
+    let tgid = target.pid.cast_unsigned();
+    let entry = probe_common::Target {
+        tgid,
+        arm: target.arm,
+        is_shared: 0,
+        has_hook: u32::from(target.hook.is_some()),
+    };
+    (tgid, entry)
 }
 
 /// What threads were doing when the probes were detached.
@@ -87,6 +118,39 @@ pub fn settle(ebpf: &mut Ebpf) -> anyhow::Result<Settled> {
     // What lanes hold stays: it is part of the result.
     take_all::<u32, u32>(ebpf, "LANE_OWNERS")?;
     Ok(settled)
+}
+
+/// What the threads of an arm are doing at one moment, while programs run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AtWork {
+    /// Threads that are followed.
+    pub threads: u64,
+    /// Spans that are open. Reads that have returned and wait for a site are among them.
+    pub in_flight: InFlight,
+}
+
+/// What the threads of each of `arms` arms are doing.
+pub fn at_work(ebpf: &mut Ebpf, arms: u32) -> anyhow::Result<Vec<AtWork>> {
+    let mut of_arms = vec![AtWork::default(); arms as usize];
+    let mut add = |thread: &Thread| {
+        if thread.pid_tgid != 0
+            && let Some(arm) = of_arms.get_mut(thread.arm as usize)
+        {
+            arm.threads += 1;
+            match thread.state {
+                IN_READ | READ_DONE => arm.in_flight.reads += 1,
+                IN_WRITE => arm.in_flight.writes += 1,
+                _ => {}
+            }
+        }
+    };
+    let threads: Box<[Thread; THREAD_SLOTS as usize]> = table(ebpf, "threads")?;
+    threads.iter().for_each(&mut add);
+    let more: HashMap<_, u32, Thread> = map(ebpf, "MORE_THREADS")?.try_into()?;
+    for entry in &more {
+        add(&entry?.1);
+    }
+    Ok(of_arms)
 }
 
 /// Takes all entries out of a hash table. Nothing else changes it: no program runs.

@@ -1,0 +1,176 @@
+//! Who may ask.
+//!
+//! Beyond loopback whoever asks must know the token. On loopback a page of another site could have a browser ask, by
+//! a name of its own that it lets stand for this machine (DNS rebinding); so there the `Host` must be a name of
+//! loopback, unless there is a token too.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use axum::http::HeaderMap;
+use axum::http::header::{AUTHORIZATION, HOST};
+use subtle::ConstantTimeEq as _;
+
+/// The shortest token that is accepted.
+const MIN_TOKEN: usize = 16;
+
+/// Who may ask.
+#[derive(Clone, Debug)]
+pub struct Access {
+    token: Option<Arc<str>>,
+}
+
+/// Why somebody may not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// Not without the token.
+    Unauthorized,
+    /// Not by this name.
+    Forbidden,
+}
+
+impl Access {
+    /// For those who know the token in the first line of a file; without a file, for all on loopback.
+    pub fn by_token_in(file: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(path) = file else {
+            return Ok(Self { token: None });
+        };
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the token (--token-file {})", path.display()))?;
+        let token = text.lines().next().unwrap_or_default().trim();
+        ensure!(
+            token.len() >= MIN_TOKEN && token.bytes().all(|byte| byte.is_ascii_graphic()),
+            "--token-file {}: a token has {MIN_TOKEN} characters or more, letters, digits and signs; one is \
+             made by: openssl rand -hex 16",
+            path.display()
+        );
+        Ok(Self {
+            token: Some(token.into()),
+        })
+    }
+
+    /// Whether there is a token.
+    pub fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// Whether a request with these headers may be answered.
+    pub fn check(&self, headers: &HeaderMap) -> Result<(), Denied> {
+        let text = |name| {
+            headers
+                .get(name)
+                .and_then(|value: &axum::http::HeaderValue| value.to_str().ok())
+        };
+        match &self.token {
+            Some(token) => {
+                let given = text(AUTHORIZATION).and_then(bearer);
+                // In a time that tells nothing of where they differ.
+                let is_known =
+                    given.is_some_and(|given| bool::from(given.as_bytes().ct_eq(token.as_bytes())));
+                is_known.then_some(()).ok_or(Denied::Unauthorized)
+            }
+            None => text(HOST)
+                .is_some_and(is_loopback_host)
+                .then_some(())
+                .ok_or(Denied::Forbidden),
+        }
+    }
+}
+
+/// The token in `Bearer TOKEN`; the scheme's case does not matter.
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn is_loopback_host(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let bare = name
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'))
+        .unwrap_or(name);
+    bare.eq_ignore_ascii_case("localhost")
+        || bare
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn check(access: &Access, name: &'static str, value: &str) -> Result<(), Denied> {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, value.parse().unwrap());
+        access.check(&headers)
+    }
+
+    fn access(token: &str) -> anyhow::Result<Access> {
+        let mut file = tempfile::NamedTempFile::new()?;
+        file.write_all(token.as_bytes())?;
+        Access::by_token_in(Some(file.path()))
+    }
+
+    #[test]
+    fn the_token_opens_and_nothing_else() {
+        let access = access("0123456789abcdef\nnot this\n").unwrap();
+        let of = |value| check(&access, "authorization", value);
+        assert_eq!(of("Bearer 0123456789abcdef"), Ok(()));
+        assert_eq!(of("bearer 0123456789abcdef"), Ok(()));
+        for wrong in [
+            "Bearer 0123456789abcdeg",
+            "Bearer 0123456789abcde",
+            "Bearer ",
+            "0123456789abcdef",
+            "Basic 0123456789abcdef",
+            "",
+        ] {
+            assert_eq!(of(wrong), Err(Denied::Unauthorized), "{wrong}");
+        }
+        assert_eq!(
+            check(&access, "host", "localhost"),
+            Err(Denied::Unauthorized)
+        );
+    }
+
+    #[test]
+    fn a_bad_token_is_refused() {
+        for token in ["", "short", "0123456789 abcdef", "\n0123456789abcdef"] {
+            assert!(access(token).is_err(), "{token}");
+        }
+    }
+
+    #[test]
+    fn without_a_token_only_names_of_loopback_are_ours() {
+        let access = Access::by_token_in(None).unwrap();
+        for host in [
+            "localhost:9464",
+            "127.0.0.1:9464",
+            "127.8.8.8",
+            "[::1]:9464",
+            "LocalHost",
+        ] {
+            assert_eq!(check(&access, "host", host), Ok(()), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "10.0.0.1:9464",
+            "",
+        ] {
+            assert_eq!(
+                check(&access, "host", host),
+                Err(Denied::Forbidden),
+                "{host}"
+            );
+        }
+        assert_eq!(access.check(&HeaderMap::new()), Err(Denied::Forbidden));
+    }
+}

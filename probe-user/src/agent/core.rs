@@ -1,0 +1,193 @@
+//! The thread that owns the probes. Others ask it, over a channel; so nothing waits for a lock while it attaches.
+
+use std::fmt;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use runlog::analysis::Ledger;
+use tokio::sync::{oneshot, watch};
+
+use crate::agent::rules::Rules;
+use crate::agent::snapshot::Snapshot;
+use crate::agent::watch::{Found, Watch};
+use crate::probes::{Options, Probes};
+
+/// Questions that wait for their turn.
+const WAITING: usize = 8;
+/// How soon to look again at what has just begun.
+const SOON: Duration = Duration::from_millis(200);
+/// The tables of the programs' slots, of up to a megabyte, pass over the stack.
+const STACK: usize = 16 << 20;
+
+/// What a core is started with.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How to probe.
+    pub options: Options,
+    /// What to watch.
+    pub rules: Rules,
+    /// How often to look.
+    pub every: Duration,
+}
+
+/// Whether the agent watches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// Not yet.
+    Loading,
+    /// It does.
+    Ready,
+    /// It cannot, and ends.
+    Failed(String),
+}
+
+/// A question to the core.
+enum Question {
+    /// What has been seen?
+    Snapshot(oneshot::Sender<anyhow::Result<Snapshot>>),
+    /// The last one: detach and say what has become of all hits.
+    End(oneshot::Sender<anyhow::Result<Ledger>>),
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum NoAnswer {
+    /// Too many ask.
+    #[error("too many requests are waiting already")]
+    Busy,
+    /// It has ended.
+    #[error("the agent is ending")]
+    Ended,
+    /// It has failed.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// How to ask a core.
+#[derive(Clone)]
+pub struct Core {
+    questions: SyncSender<Question>,
+    readiness: watch::Receiver<Readiness>,
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let readiness = self.readiness.borrow();
+        formatter
+            .debug_struct("Core")
+            .field("readiness", &*readiness)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Core {
+    /// Starts one.
+    pub fn start(plan: Plan) -> std::io::Result<Self> {
+        let (questions, receiver) = sync_channel(WAITING);
+        let (told, readiness) = watch::channel(Readiness::Loading);
+        thread::Builder::new()
+            .name("core".to_owned())
+            .stack_size(STACK)
+            .spawn(move || {
+                if let Err(error) = run(plan, &receiver, &told) {
+                    let _ = told.send(Readiness::Failed(format!("{error:#}")));
+                }
+            })?;
+        Ok(Self {
+            questions,
+            readiness,
+        })
+    }
+
+    /// Whether it watches now.
+    pub fn readiness(&self) -> Readiness {
+        self.readiness.borrow().clone()
+    }
+
+    /// Waits until it has failed, and says why.
+    pub async fn failed(&mut self) -> String {
+        loop {
+            if let Readiness::Failed(reason) = &*self.readiness.borrow_and_update() {
+                return reason.clone();
+            }
+            if self.readiness.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// What has been seen up to now.
+    pub async fn snapshot(&self) -> Result<Snapshot, NoAnswer> {
+        if self.readiness() != Readiness::Ready {
+            return Err(NoAnswer::Failed("the probes are not loaded yet".to_owned()));
+        }
+        self.ask(Question::Snapshot).await
+    }
+
+    /// Ends it.
+    pub async fn end(&self) -> Result<Ledger, NoAnswer> {
+        loop {
+            match self.ask(Question::End).await {
+                Err(NoAnswer::Busy) => tokio::time::sleep(Duration::from_millis(10)).await,
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn ask<T>(
+        &self,
+        question: impl FnOnce(oneshot::Sender<anyhow::Result<T>>) -> Question,
+    ) -> Result<T, NoAnswer> {
+        let (sender, answer) = oneshot::channel();
+        self.questions
+            .try_send(question(sender))
+            .map_err(|error| match error {
+                TrySendError::Full(_) => NoAnswer::Busy,
+                TrySendError::Disconnected(_) => NoAnswer::Ended,
+            })?;
+        let answer = answer.await.map_err(|_| NoAnswer::Ended)?;
+        answer.map_err(|error| NoAnswer::Failed(format!("{error:#}")))
+    }
+}
+
+fn run(
+    plan: Plan,
+    questions: &Receiver<Question>,
+    told: &watch::Sender<Readiness>,
+) -> anyhow::Result<()> {
+    let probes = Probes::load(plan.options)?;
+    let mut watch = Watch::begin(probes, plan.rules, plan.options.arms)?;
+    let mut next = Instant::now();
+    loop {
+        // First of all, however many ask.
+        if Instant::now() >= next {
+            next = Instant::now() + pause(&mut watch, plan.every);
+            told.send_if_modified(|readiness| {
+                std::mem::replace(readiness, Readiness::Ready) != Readiness::Ready
+            });
+        }
+        match questions.recv_timeout(next.saturating_duration_since(Instant::now())) {
+            Ok(Question::Snapshot(answer)) => _ = answer.send(Snapshot::take(&mut watch)),
+            Ok(Question::End(answer)) => {
+                let _ = answer.send(watch.end());
+                return Ok(());
+            }
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+}
+
+/// Scans, and says how long to wait before the next time.
+fn pause(watch: &mut Watch, every: Duration) -> Duration {
+    match watch.scan() {
+        Ok(Found::Usual) => every,
+        Ok(Found::Beginning) => every.min(SOON),
+        Err(error) => {
+            *watch.failures.entry("scan").or_default() += 1;
+            log::warn!("cannot look at all processes: {error:#}");
+            every
+        }
+    }
+}

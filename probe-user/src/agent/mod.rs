@@ -1,0 +1,15 @@
+//! The agent that stays: it finds the processes of arms, watches them while they come and go, and serves what it has
+//! seen.
+//!
+//! One thread, the [`core`], owns the probes and scans; [`http`] asks it.
+
+mod access;
+pub mod core;
+pub mod http;
+mod libraries;
+mod listeners;
+mod metrics;
+pub mod rules;
+mod series;
+mod snapshot;
+mod watch;

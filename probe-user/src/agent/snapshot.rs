@@ -1,0 +1,118 @@
+//! What an agent has seen up to now.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use probe_common::SpanKind;
+use procfs::process::Process;
+use runlog::agent::{ArmInContainer, Arms, OwnUse, SCHEMA, WatchedProcess};
+use runlog::trace::SpanSummary;
+
+use crate::agent::watch::{Member, Watch, since_boot_s};
+use crate::probes::totals::ArmTotals;
+
+/// What an agent has seen.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// All of it, summed up.
+    pub arms: Arms,
+    /// The spans of each of `arms.arms`, in the same order.
+    pub totals: Vec<ArmTotals>,
+}
+
+impl Snapshot {
+    /// Takes one.
+    pub fn take(watch: &mut Watch) -> anyhow::Result<Self> {
+        let places: Vec<u32> = watch.series.iter().map(|(place, _)| place).collect();
+        let totals = watch.probes.totals(&places)?;
+        let now_s = since_boot_s();
+        let arms = watch
+            .series
+            .iter()
+            .zip(&totals)
+            .map(|((place, series), totals)| {
+                let members: Vec<&Member> = watch
+                    .members()
+                    .map(|(member, _)| member)
+                    .filter(|member| member.series == place)
+                    .collect();
+                let processes: Vec<WatchedProcess> = members
+                    .iter()
+                    .map(|member| describe(member, now_s))
+                    .collect();
+                // What is not observed yet is in no sum of the series.
+                let waiting = members.iter().zip(&processes);
+                let waiting_s: f64 = waiting
+                    .filter(|(member, _)| member.unobserved_s.is_none())
+                    .map(|(_, process)| process.unobserved_s)
+                    .sum();
+                ArmInContainer {
+                    arm: series.arm.clone(),
+                    container: series.home.short_container().to_owned(),
+                    pod: series.home.pod.clone(),
+                    attached: !members.is_empty()
+                        && members.iter().all(|member| {
+                            member.unobserved_s.is_some() && member.trouble.is_none()
+                        }),
+                    processes,
+                    ended_processes: series.ended_processes,
+                    unobserved_s: series.unobserved_s + waiting_s,
+                    spans: spans(totals),
+                    ledger: totals.ledger(),
+                }
+            })
+            .collect();
+        let failures = watch.failures.iter();
+        let arms = Arms {
+            schema: SCHEMA.to_owned(),
+            watching_s: watch.since.elapsed().as_secs_f64(),
+            probes: watch.probes.describe(),
+            arms,
+            forgotten: watch.series.forgotten,
+            attaches: watch.libraries.attaches,
+            failures: failures
+                .map(|(reason, count)| ((*reason).to_owned(), *count))
+                .collect(),
+            missed: watch.probes.missed()?,
+            hits_of_other_processes: watch.probes.hits_of_others()?,
+            agent: own_use()?,
+        };
+        Ok(Self { arms, totals })
+    }
+}
+
+fn describe(member: &Member, now_s: f64) -> WatchedProcess {
+    let waited_s = || (now_s - member.generation.started_s()).max(0.0);
+    WatchedProcess {
+        pid: member.generation.pid,
+        executable: member.executable.display().to_string(),
+        hook: member
+            .hook
+            .as_ref()
+            .map(|hook| hook.path.display().to_string()),
+        library: member.library.map(|library| library.0),
+        trouble: member.trouble.clone(),
+        unobserved_s: member.unobserved_s.unwrap_or_else(waited_s),
+    }
+}
+
+fn spans(totals: &ArmTotals) -> BTreeMap<String, SpanSummary> {
+    let kinds = SpanKind::ALL.into_iter();
+    let seen = kinds.filter(|kind| totals.spans(*kind).count() > 0);
+    seen.map(|kind| {
+        let durations = totals.durations(kind);
+        let summary = SpanSummary::of(&durations.histogram, durations.sum_ns);
+        (kind.name().to_owned(), summary)
+    })
+    .collect()
+}
+
+fn own_use() -> anyhow::Result<OwnUse> {
+    let stat = Process::myself()
+        .and_then(|process| process.stat())
+        .context("cannot read what this process takes")?;
+    Ok(OwnUse {
+        cpu_s: (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64,
+        resident_bytes: stat.rss * procfs::page_size(),
+    })
+}

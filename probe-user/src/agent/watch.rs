@@ -1,0 +1,366 @@
+//! What an agent watches: it looks at all processes again and again, attaches to what is new of an arm, and lets go
+//! of what has ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use runlog::analysis::Ledger;
+
+use crate::agent::libraries::{Libraries, LibraryId, has_ended};
+use crate::agent::listeners::Listeners;
+use crate::agent::rules::{ARM_VARIABLE, Facts, Rules};
+use crate::agent::series::{Place, SeriesTable};
+use crate::discover::container::Home;
+use crate::discover::generation::{self, Generation};
+use crate::discover::processes::Pid;
+use crate::discover::sites::{LoadedHook, Sites};
+use crate::probes::Probes;
+use crate::probes::attach::Target;
+
+/// Looks at a new process that are taken in any case: its environment may not be there yet at the first.
+const YOUNG: u64 = 5;
+/// After that, a process of an arm that has no hook is looked at in each of so many scans.
+const NOW_AND_THEN: u64 = 10;
+/// The longest environment that is looked into.
+const MAX_ENVIRONMENT: u64 = 4 << 20;
+
+/// What is watched.
+pub struct Watch {
+    pub(super) probes: Probes,
+    rules: Rules,
+    listeners: Listeners,
+    sites: Sites,
+    pub(super) libraries: Libraries,
+    pub(super) series: SeriesTable,
+    processes: BTreeMap<Pid, Known>,
+    targets: Vec<(Pid, u32, bool)>,
+    pub(super) failures: BTreeMap<&'static str, u64>,
+    scan: u64,
+    pub(super) since: Instant,
+}
+
+/// A process that was seen.
+#[derive(Debug)]
+struct Known {
+    generation: Generation,
+    looks: u64,
+    /// Whether it was counted as one that cannot be watched.
+    is_refused: bool,
+    member: Option<Member>,
+}
+
+/// A process of an arm.
+#[derive(Debug)]
+pub struct Member {
+    pub generation: Generation,
+    /// Its place.
+    pub series: u32,
+    pub executable: PathBuf,
+    pub hook: Option<LoadedHook>,
+    pub library: Option<LibraryId>,
+    /// Why it is not observed.
+    pub trouble: Option<String>,
+    /// How long it ran before it was observed, in seconds; `None` until it is.
+    pub unobserved_s: Option<f64>,
+}
+
+impl Member {
+    /// Whether its spans can be observed. At the first look, its hook may not be there yet.
+    fn is_to_be_observed(&self, looks: u64) -> bool {
+        self.trouble.is_none() && (self.library.is_some() || looks > 1)
+    }
+}
+
+/// What a scan has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing that cannot wait.
+    Usual,
+    /// Something that has just begun and is to be looked at soon.
+    Beginning,
+}
+
+impl Watch {
+    /// Begins with probes that are loaded, and attaches the kernel pair.
+    pub fn begin(mut probes: Probes, rules: Rules, places: u32) -> anyhow::Result<Self> {
+        probes.attach()?;
+        Ok(Self {
+            probes,
+            listeners: Listeners::on(rules.wanted_ports()),
+            rules,
+            sites: Sites::default(),
+            libraries: Libraries::default(),
+            series: SeriesTable::with_places(places),
+            processes: BTreeMap::new(),
+            targets: Vec::new(),
+            failures: BTreeMap::new(),
+            scan: 0,
+            since: Instant::now(),
+        })
+    }
+
+    /// Looks at all processes.
+    pub fn scan(&mut self) -> anyhow::Result<Found> {
+        self.scan += 1;
+        // The eBPF side's messages.
+        self.probes.drain(|_| Ok(()))?;
+        let present = generation::all()?;
+        self.let_go_of_what_ended(&present);
+        self.listeners
+            .refresh(present.iter().map(|process| process.pid));
+        for process in &present {
+            self.look_at(*process);
+        }
+        self.observe()?;
+        let used: BTreeSet<LibraryId> = self
+            .members()
+            .filter_map(|(member, _)| member.library)
+            .collect();
+        self.libraries.keep(|id| used.contains(&id));
+        let has_beginners = self.members().any(|(_, looks)| looks == 1);
+        Ok(if has_beginners {
+            Found::Beginning
+        } else {
+            Found::Usual
+        })
+    }
+
+    fn let_go_of_what_ended(&mut self, present: &[Generation]) {
+        let present: BTreeMap<Pid, &Generation> = present
+            .iter()
+            .map(|process| (process.pid, process))
+            .collect();
+        let series = &mut self.series;
+        self.processes.retain(|pid, known| {
+            let goes_on = present.get(pid) == Some(&&known.generation);
+            if !goes_on
+                && let Some(member) = &known.member
+                && let Some(series) = series.get_mut(member.series)
+            {
+                series.ended_processes += 1;
+            }
+            goes_on
+        });
+    }
+
+    fn look_at(&mut self, generation: Generation) {
+        let mut known = self.processes.remove(&generation.pid).unwrap_or(Known {
+            generation,
+            looks: 0,
+            is_refused: false,
+            member: None,
+        });
+        known.looks += 1;
+        if known.member.is_none() {
+            self.decide(&mut known);
+        }
+        if let Some(member) = &mut known.member {
+            self.series.keep(member.series, self.scan);
+            let is_due = known.looks <= YOUNG || known.looks.is_multiple_of(NOW_AND_THEN);
+            if member.library.is_none() && is_due {
+                self.find_hook(member);
+            }
+        }
+        self.processes.insert(generation.pid, known);
+    }
+
+    /// Decides whether a process is of an arm.
+    fn decide(&mut self, known: &mut Known) {
+        let pid = known.generation.pid;
+        let is_again = known.is_refused && known.looks.is_multiple_of(NOW_AND_THEN);
+        let is_young = known.looks <= YOUNG || is_again;
+        let ports = self.listeners.ports_of(pid, !is_young);
+        if !is_young && ports.is_empty() {
+            return;
+        }
+        // One that ends meanwhile is of no arm.
+        let Ok(facts) = facts(pid, ports) else {
+            return;
+        };
+        match self.rules.arm_of(&facts) {
+            Ok(None) => {}
+            Ok(Some(arm)) => self.take_in(known, &arm, facts),
+            Err(error) => self.refuse(known, "arm_name", &error.to_string()),
+        }
+    }
+
+    fn take_in(&mut self, known: &mut Known, arm: &str, facts: Facts) {
+        if !is_64_bit(known.generation.pid) {
+            self.refuse(known, "not_64_bit", "its program is not a 64-bit ELF file");
+            return;
+        }
+        let series = match self.series.place(arm, &facts.home, self.scan) {
+            Place::Ready(series) => series,
+            Place::Used(series) => {
+                if let Err(error) = self.probes.clear(series) {
+                    self.refuse(known, "no_room", &format!("{error:#}"));
+                    return;
+                }
+                series
+            }
+            Place::None => {
+                let text =
+                    "as many arms in containers are watched as there is room for (--max-series)";
+                self.refuse(known, "no_room", text);
+                return;
+            }
+        };
+        known.member = Some(Member {
+            generation: known.generation,
+            series,
+            executable: facts.executable,
+            hook: None,
+            library: None,
+            trouble: None,
+            unobserved_s: None,
+        });
+    }
+
+    /// Counts a process that cannot be watched, once.
+    fn refuse(&mut self, known: &mut Known, reason: &'static str, text: &str) {
+        if !known.is_refused {
+            known.is_refused = true;
+            *self.failures.entry(reason).or_default() += 1;
+            log::warn!("process {} is not watched: {text}", known.generation.pid);
+        }
+    }
+
+    /// Looks for a hook in a process, and attaches to it.
+    fn find_hook(&mut self, member: &mut Member) {
+        let pid = member.generation.pid;
+        let (reason, error) = match self.sites.loaded_hook(pid) {
+            Ok(None) => {
+                member.trouble = None;
+                return;
+            }
+            Ok(Some(hook)) => match self.libraries.attach(&self.probes, &hook) {
+                Ok(library) => {
+                    member.hook = Some(hook);
+                    member.library = Some(library);
+                    member.trouble = None;
+                    return;
+                }
+                Err(error) => {
+                    member.hook = Some(hook);
+                    ("attach", error)
+                }
+            },
+            Err(error) => ("maps", error),
+        };
+        if has_ended(&error) && Generation::of(pid) != Some(member.generation) {
+            return; // seen in the next scan
+        }
+        let text = format!("{error:#}");
+        if member.trouble.as_ref() != Some(&text) {
+            *self.failures.entry(reason).or_default() += 1;
+            log::warn!("process {pid} is not observed: {text}");
+            member.trouble = Some(text);
+        }
+    }
+
+    /// Has all processes of arms observed that can be, and no others.
+    fn observe(&mut self) -> anyhow::Result<()> {
+        let to_observe = || {
+            self.members()
+                .filter(|(member, looks)| member.is_to_be_observed(*looks))
+                .map(|(member, _)| member)
+        };
+        let number = |member: &Member| {
+            let has_hook = member.hook.is_some();
+            (member.generation.pid, member.series, has_hook)
+        };
+        let targets: Vec<(Pid, u32, bool)> = to_observe().map(number).collect();
+        if targets != self.targets {
+            let mut named: Vec<Target> = to_observe()
+                .map(|member| Target {
+                    pid: member.generation.pid,
+                    arm: member.series,
+                    hook: member.hook.clone(),
+                    function: None,
+                })
+                .collect();
+            if let Some(numbers) = self.probes.kernel_numbers()? {
+                // One that has none has ended.
+                named.retain_mut(|target| {
+                    let number = numbers.get(&target.pid);
+                    target.pid = number.copied().unwrap_or_default();
+                    number.is_some()
+                });
+            }
+            self.probes.set_targets(named)?;
+            self.targets = targets;
+        }
+        let now_s = since_boot_s();
+        for known in self.processes.values_mut() {
+            if let Some(member) = &mut known.member
+                && member.unobserved_s.is_none()
+                && member.is_to_be_observed(known.looks)
+            {
+                let unobserved_s = (now_s - member.generation.started_s()).max(0.0);
+                member.unobserved_s = Some(unobserved_s);
+                if let Some(series) = self.series.get_mut(member.series) {
+                    series.unobserved_s += unobserved_s;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The processes of arms, and how often each was looked at.
+    pub(super) fn members(&self) -> impl Iterator<Item = (&Member, u64)> {
+        self.processes
+            .values()
+            .filter_map(|known| Some((known.member.as_ref()?, known.looks)))
+    }
+
+    /// Detaches from everything. What was counted balances now, if nothing was lost.
+    pub fn end(mut self) -> anyhow::Result<Ledger> {
+        self.probes.stop_observing()?;
+        self.libraries.keep(|_| false);
+        self.probes.detach()?;
+        self.probes.drain(|_| Ok(()))?;
+        self.probes.ledger()
+    }
+}
+
+/// Seconds since boot, sleep included: the clock that processes' starts are told in.
+pub(super) fn since_boot_s() -> f64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
+}
+
+fn facts(pid: Pid, ports: Vec<u16>) -> io::Result<Facts> {
+    Ok(Facts {
+        variable: variable_of(pid)?,
+        executable: fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default(),
+        home: Home::of(pid)?,
+        ports,
+    })
+}
+
+/// The arm that a process says it is of.
+fn variable_of(pid: Pid) -> io::Result<Option<OsString>> {
+    let file = File::open(format!("/proc/{pid}/environ"))?;
+    let mut environment = Vec::new();
+    file.take(MAX_ENVIRONMENT).read_to_end(&mut environment)?;
+    let mut entries = environment.split(|byte| *byte == 0);
+    let value = entries.find_map(|entry| {
+        let value = entry.strip_prefix(ARM_VARIABLE.as_bytes())?;
+        value.strip_prefix(b"=")
+    });
+    Ok(value.map(|value| OsString::from_vec(value.to_vec())))
+}
+
+/// Whether the eBPF programs know the registers of a process.
+fn is_64_bit(pid: Pid) -> bool {
+    let mut header = [0; 5];
+    let read =
+        File::open(format!("/proc/{pid}/exe")).and_then(|mut file| file.read_exact(&mut header));
+    // It may have ended, or be in the middle of executing another program.
+    read.is_err() || header == *b"\x7fELF\x02"
+}

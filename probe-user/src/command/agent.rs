@@ -1,0 +1,141 @@
+//! `probe-user agent`: watches the arms of a machine for as long as it runs.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use clap::Args;
+use tokio::net::TcpListener;
+
+use crate::agent::core::{Core, Plan};
+use crate::agent::http::{Access, router, serve};
+use crate::agent::rules::{IdPrefix, Named, Rules};
+use crate::command::End;
+use crate::probes::{KernelProbe, Options, SiteChoice};
+use crate::run::stop::Stop;
+
+/// Options of `agent`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sudo probe-user agent                            watch processes with HOOKPROBE_ARM in their environment
+  HOOKPROBE_ARM=hooked LD_PRELOAD=/opt/hook/readhook.so ./server
+  curl http://127.0.0.1:9464/metrics               for Prometheus; /v1/arms has the same as JSON
+  sudo probe-user agent --port web=8080 --exe /usr/bin/redis-server
+  sudo probe-user agent --listen 0.0.0.0:9464 --token-file /run/secrets/token
+  curl -H \"Authorization: Bearer $TOKEN\" http://node:9464/v1/arms
+
+SIGTERM and Ctrl-C detach and end it.")]
+pub struct AgentArguments {
+    /// Address and port to listen on; beyond loopback a token is needed
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9464")]
+    listen: SocketAddr,
+
+    /// File whose first line is the token that callers must know; /healthz and /readyz answer without
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+
+    /// Watch processes that run this executable, by the path that they see [arm: the file's name]
+    #[arg(long = "exe", value_name = "[ARM=]PATH")]
+    executables: Vec<Named<PathBuf>>,
+
+    /// Watch processes that listen on this TCP port, in any network namespace [arm: port-N]
+    #[arg(long = "port", value_name = "[ARM=]PORT")]
+    ports: Vec<Named<u16>>,
+
+    /// Watch all processes of the container whose id begins like this [arm: this]
+    #[arg(long = "container", value_name = "[ARM=]ID")]
+    containers: Vec<Named<IdPrefix>>,
+
+    /// Watch all processes of the pod with this UID [arm: the UID]
+    #[arg(long = "pod", value_name = "[ARM=]UID")]
+    pods: Vec<Named<String>>,
+
+    /// How often to look for processes that have begun or ended
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
+    scan_interval: f64,
+
+    /// Arms in containers to keep figures of; the kernel sets memory aside for each. Beyond, those without processes
+    /// are forgotten, the longest dead first
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=256))]
+    max_series: u32,
+
+    /// What brackets read(2) in the kernel
+    #[arg(long, value_enum, default_value_t = KernelProbe::Auto)]
+    kernel_probe: KernelProbe,
+
+    /// Where in the hook's probe sites to attach
+    #[arg(long, value_enum, default_value_t = SiteChoice::Auto)]
+    site: SiteChoice,
+}
+
+/// Watches until a signal.
+pub async fn agent(arguments: AgentArguments) -> anyhow::Result<End> {
+    let every = arguments.scan_interval;
+    ensure!(
+        (0.05..=3_600.0).contains(&every),
+        "--scan-interval {every}: must be a number of seconds from 0.05 to 3600"
+    );
+    let access = Access::by_token_in(arguments.token_file.as_deref())?;
+    let listen = arguments.listen;
+    ensure!(
+        listen.ip().is_loopback() || access.has_token(),
+        "--listen {listen}: beyond loopback a token is needed, that callers must know: --token-file FILE"
+    );
+    let mut stop = Stop::listen()?;
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen} (--listen)"))?;
+    let address = listener.local_addr()?;
+    let mut core = Core::start(plan(arguments, every)).context("cannot start a thread")?;
+    // Whoever has started us can wait for this line.
+    println!("http://{address}/");
+    let serving = serve(listener, router(core.clone(), access));
+    tokio::select! {
+        served = serving => served?,
+        reason = core.failed() => bail!("{reason}"),
+        reason = stop.requested() => eprintln!("probe-user: {reason}; detaching"),
+    }
+    let ledger = core.end().await?;
+    eprintln!(
+        "probe-user: ledger {}: {} hits, {} recorded, {} dropped, {} unpaired, {} in flight",
+        if ledger.balanced {
+            "balances"
+        } else {
+            "does not balance"
+        },
+        ledger.hits,
+        ledger.recorded,
+        ledger.dropped,
+        ledger.unpaired,
+        ledger.in_flight
+    );
+    Ok(if ledger.balanced {
+        End::Complete
+    } else {
+        End::NotUsable
+    })
+}
+
+fn plan(arguments: AgentArguments, every: f64) -> Plan {
+    Plan {
+        options: Options {
+            kernel_probe: arguments.kernel_probe,
+            ring_bytes: None,
+            read_records: false,
+            gathers_records: false,
+            site: arguments.site,
+            program_stats: false,
+            arms: arguments.max_series,
+            function_threads: 0,
+        },
+        rules: Rules {
+            executables: arguments.executables,
+            ports: arguments.ports,
+            containers: arguments.containers,
+            pods: arguments.pods,
+        },
+        every: Duration::from_secs_f64(every),
+    }
+}

@@ -1,0 +1,90 @@
+//! What changes while the probes run: libraries that come and go, and what has been counted up to now.
+//!
+//! An experiment attaches everything at once. An agent attaches the kernel pair, and then to each library when it
+//! is first seen.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use aya::maps::PerCpuArray;
+
+use crate::discover::processes::Pid;
+use crate::discover::sites::LoadedHook;
+use crate::probes::attach::attach_sites;
+use crate::probes::kernel_info;
+use crate::probes::loader::Probes;
+use crate::probes::numbers;
+use crate::probes::pair::{self, KernelProbe};
+use crate::probes::perf::{self, Uprobe};
+use crate::probes::tables;
+use crate::probes::totals::{self, ArmTotals};
+
+/// The attached sites of one file.
+#[derive(Debug)]
+pub struct AttachedHook {
+    uprobes: Vec<Uprobe>,
+}
+
+impl Drop for AttachedHook {
+    fn drop(&mut self) {
+        perf::detach_all(std::mem::take(&mut self.uprobes));
+    }
+}
+
+impl Probes {
+    /// Attaches to the sites of a hook until the value goes, for every process that has mapped its file.
+    pub fn attach_hook(&self, hook: &LoadedHook) -> anyhow::Result<AttachedHook> {
+        let uprobes = attach_sites(&self.uprobe_programs, &self.site_offset, hook)?;
+        Ok(AttachedHook { uprobes })
+    }
+
+    /// The kernel's numbers of processes by ours; `None` where they are the same. Targets go by the kernel's.
+    pub fn kernel_numbers(&mut self) -> anyhow::Result<Option<BTreeMap<Pid, Pid>>> {
+        numbers::kernel_numbers(&mut self.ebpf)
+    }
+
+    /// Begins no new spans. What is left is to drop the attached hooks and to detach.
+    pub fn stop_observing(&mut self) -> anyhow::Result<()> {
+        self.observe(false)
+    }
+
+    /// What has been counted of each of these arms, up to now.
+    pub fn totals(&mut self, arms: &[u32]) -> anyhow::Result<Vec<ArmTotals>> {
+        let at_work = tables::at_work(&mut self.ebpf, self.options.arms)?;
+        arms.iter()
+            .map(|arm| {
+                let at_work = at_work.get(*arm as usize).copied().unwrap_or_default();
+                ArmTotals::read(&self.ebpf, *arm, at_work)
+            })
+            .collect()
+    }
+
+    /// Empties what has been counted of an arm, of which no process may be a target.
+    pub fn clear(&mut self, arm: u32) -> anyhow::Result<()> {
+        totals::clear(&mut self.ebpf, arm)
+    }
+
+    /// Hits of sites by processes that are no targets.
+    pub fn hits_of_others(&self) -> anyhow::Result<u64> {
+        let map = self.ebpf.map("HITS_OF_OTHERS");
+        let map: PerCpuArray<_, u64> = map.context("no map HITS_OF_OTHERS")?.try_into()?;
+        Ok(map.get(&0, 0)?.iter().sum())
+    }
+
+    /// Hits that the kernel has passed over, by the program that did not run.
+    pub fn missed(&mut self) -> anyhow::Result<BTreeMap<String, u64>> {
+        let mut missed = BTreeMap::new();
+        for (name, fd) in self.loaded_programs() {
+            let counts = kernel_info::program_counts(fd)
+                .with_context(|| format!("cannot read what the kernel counts of {name}"))?;
+            missed.insert(name.to_owned(), counts.recursion_misses);
+        }
+        if self.choice.probe == KernelProbe::Kprobe {
+            let programs = pair::program_ids(&mut self.ebpf, self.choice.probe)?;
+            let of_kprobes = kernel_info::kprobe_misses(&programs)
+                .context("cannot read what kprobes have missed")?;
+            missed.insert("kprobes".to_owned(), of_kprobes);
+        }
+        Ok(missed)
+    }
+}

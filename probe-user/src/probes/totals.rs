@@ -1,0 +1,196 @@
+//! What the kernel has counted of one arm, read in one go while the probes run.
+//!
+//! Reading takes a while, and calls go on meanwhile. Counters are read before histograms, and in a set of counters
+//! hits stand before what becomes of them. So a call that comes in between has, at the worst, one hit too few or too
+//! many of each thread, and more spans in the histograms than the counters know of, never less.
+
+use anyhow::Context as _;
+use aya::Ebpf;
+use aya::maps::{Array, PerCpuArray, PerCpuValues};
+use probe_common::lane::{KINDS, lane_of};
+use probe_common::layout::Spans;
+use probe_common::{Counter, Counters, Lane, SpanKind};
+use runlog::analysis::{Ledger, LedgerRow};
+
+use crate::probes::lanes;
+use crate::probes::ledger::{Counted, InHistograms, Received, ledger};
+use crate::probes::memory::HistogramMemory;
+use crate::probes::spans::{Durations, Total};
+use crate::probes::tables::AtWork;
+
+/// What has been counted of one arm.
+#[derive(Clone, Debug)]
+pub struct ArmTotals {
+    /// Spans, by kind; those of `read(2)` with and without a hook together under [`SpanKind::ReadSyscall`].
+    spans: Vec<Total>,
+    /// The ledger's counters.
+    counters: Counters,
+    /// What its threads were doing shortly before.
+    at_work: AtWork,
+}
+
+impl ArmTotals {
+    /// Reads them.
+    pub fn read(ebpf: &Ebpf, arm: u32, at_work: AtWork) -> anyhow::Result<Self> {
+        let mut totals = Self {
+            spans: vec![Total::default(); SpanKind::COUNT as usize],
+            counters: Counters::default(),
+            at_work,
+        };
+        let counters: PerCpuArray<_, Counters> = ebpf
+            .map("COUNTERS")
+            .context("no map COUNTERS")?
+            .try_into()?;
+        for of_cpu in counters.get(&arm, 0)?.iter() {
+            totals.counters.add(of_cpu);
+        }
+        lanes::each_of_arm(ebpf, arm, |lane| {
+            totals.counters.add(&lane.counters);
+            for kind in 0..KINDS {
+                totals.spans[kind].add(&lane.buckets[kind], lane.sums_ns[kind]);
+            }
+        })?;
+        let histograms = ebpf.map("HISTOGRAMS").context("no map HISTOGRAMS")?;
+        let histograms: PerCpuArray<_, Spans> = histograms.try_into()?;
+        for kind in SpanKind::ALL {
+            for of_cpu in histograms.get(&kind.index(arm), 0)?.iter() {
+                totals.spans[kind as usize].add(&of_cpu.buckets, of_cpu.sum_ns);
+            }
+        }
+        let hooked = totals.spans[SpanKind::HookedReadSyscall as usize].clone();
+        let reads = &mut totals.spans[SpanKind::ReadSyscall as usize];
+        *reads = std::mem::take(reads).and(&hooked);
+        Ok(totals)
+    }
+
+    /// How many spans of a kind are in each bucket, and their sum.
+    pub fn spans(&self, kind: SpanKind) -> &Total {
+        &self.spans[kind as usize]
+    }
+
+    /// Durations of a kind.
+    pub fn durations(&self, kind: SpanKind) -> Durations {
+        self.spans(kind).durations()
+    }
+
+    /// The ledger. While threads are at work, it balances if no more is open than there are threads.
+    pub fn ledger(&self) -> Ledger {
+        let count = |kind| self.spans(kind).count();
+        let in_histograms = InHistograms {
+            reads: count(SpanKind::ReadSyscall),
+            hooked_reads: count(SpanKind::HookOverhead),
+            writes: count(SpanKind::WriteSyscall),
+            calls: count(SpanKind::Function),
+        };
+        let counted = Counted {
+            counters: self.counters,
+            hits_of_others: 0,
+            in_histograms,
+        };
+        let mut ledger = ledger(&counted, self.at_work.in_flight, Received::default());
+        if !ledger.balanced && self.is_explained(in_histograms, &ledger) {
+            ledger.balanced = true;
+            ledger.causes.remove("span_missing_in_histogram");
+        }
+        ledger
+    }
+
+    fn is_explained(&self, in_histograms: InHistograms, ledger: &Ledger) -> bool {
+        let slack = self.at_work.threads;
+        let recorded = |of: [Counter; 2]| of.map(|counter| self.counters.get(counter)).iter().sum();
+        let is_held = |held: u64, of: [Counter; 2]| {
+            let recorded: u64 = recorded(of);
+            held + slack >= recorded
+        };
+        slack > 0
+            && ledger
+                .probes
+                .values()
+                .all(|row| open(row).unsigned_abs() <= slack)
+            && is_held(
+                in_histograms.reads,
+                [Counter::ReadRecorded, Counter::ReadRingFull],
+            )
+            && is_held(
+                in_histograms.hooked_reads,
+                [Counter::SiteRecorded, Counter::SiteRingFull],
+            )
+            && is_held(
+                in_histograms.writes,
+                [Counter::WriteRecorded, Counter::WriteRingFull],
+            )
+    }
+}
+
+/// Hits that have no outcome and are not in flight either.
+fn open(row: &LedgerRow) -> i64 {
+    let outcomes = row.recorded + row.dropped + row.unpaired + row.in_flight;
+    row.hits.cast_signed().wrapping_sub(outcomes.cast_signed())
+}
+
+/// Empties what has been counted of an arm, so that another can have its place. No process of it may be traced.
+pub fn clear(ebpf: &mut Ebpf, arm: u32) -> anyhow::Result<()> {
+    set_all_cpus(ebpf, "COUNTERS", arm, Counters::default())?;
+    for kind in SpanKind::ALL {
+        set_all_cpus(ebpf, "HISTOGRAMS", kind.index(arm), Spans::EMPTY)?;
+    }
+    let lanes = ebpf.map_mut("LANES").context("no map LANES")?;
+    let mut lanes: Array<_, Lane> = lanes.try_into()?;
+    let of_arm = HistogramMemory::here(1).lanes_per_arm();
+    for number in 0..of_arm {
+        lanes.set(lane_of(arm, number, of_arm), Lane::EMPTY, 0)?;
+    }
+    Ok(())
+}
+
+fn set_all_cpus<T: aya::Pod>(
+    ebpf: &mut Ebpf,
+    name: &str,
+    index: u32,
+    value: T,
+) -> anyhow::Result<()> {
+    let map = ebpf
+        .map_mut(name)
+        .with_context(|| format!("no map {name}"))?;
+    let mut map: PerCpuArray<_, T> = map.try_into()?;
+    let cpus = aya::util::nr_cpus().map_err(|(_, error)| error)?;
+    Ok(map.set(index, PerCpuValues::try_from(vec![value; cpus])?, 0)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn totals(counters: &[(Counter, u64)], spans: &[(SpanKind, u64)], threads: u64) -> ArmTotals {
+        let mut totals = ArmTotals {
+            spans: vec![Total::default(); SpanKind::COUNT as usize],
+            counters: Counters::default(),
+            at_work: AtWork {
+                threads,
+                ..AtWork::default()
+            },
+        };
+        for (counter, value) in counters {
+            *totals.counters.cell(*counter) = *value;
+        }
+        for (kind, count) in spans {
+            totals.spans[*kind as usize].buckets[7] = *count;
+        }
+        totals
+    }
+
+    #[test]
+    fn what_threads_at_work_explain_balances_and_no_more() {
+        let balances = |hits, recorded, in_histogram, threads| {
+            let counters = [(Counter::ReadHits, hits), (Counter::ReadRecorded, recorded)];
+            let spans = [(SpanKind::ReadSyscall, in_histogram)];
+            totals(&counters, &spans, threads).ledger().balanced
+        };
+        assert!(balances(10, 10, 10, 0));
+        assert!(!balances(11, 10, 10, 0), "nobody is at work");
+        assert!(balances(11, 10, 10, 1));
+        assert!(!balances(12, 10, 10, 1), "one thread has one span open");
+        assert!(balances(10, 10, 15, 1), "histograms are read later");
+        assert!(!balances(10, 10, 8, 1), "a span is missing");
+    }
+}

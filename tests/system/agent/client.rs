@@ -1,0 +1,211 @@
+//! An agent that a test has started, and what can be asked of it.
+
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, ExitStatus, Stdio};
+
+use anyhow::{Context as _, ensure};
+use rustix::process::{Signal, kill_process};
+use serde_json::Value;
+
+use crate::kit::{Kit, SOON, Server, exact_kernel_probe, pid, wait_for};
+
+/// An agent that is killed with the value.
+#[derive(Debug)]
+pub struct Agent {
+    child: Child,
+    authority: String,
+    token: Option<String>,
+}
+
+impl Agent {
+    /// Starts one on a free port, and waits until it watches.
+    pub fn start(kit: &Kit, options: &[&str]) -> anyhow::Result<Self> {
+        let mut command = kit.command("probe-user");
+        command
+            .args(["agent", "--listen=127.0.0.1:0"])
+            .args(options);
+        command.args(exact_kernel_probe());
+        let child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        Self::of(child, None)
+    }
+
+    /// One that another command has started.
+    pub fn of(mut child: Child, token: Option<&str>) -> anyhow::Result<Self> {
+        let mut url = String::new();
+        BufReader::new(child.stdout.take().context("no stdout")?).read_line(&mut url)?;
+        let authority = url
+            .trim()
+            .strip_prefix("http://")
+            .and_then(|rest| rest.strip_suffix('/'));
+        let Some(authority) = authority else {
+            let mut said = String::new();
+            child
+                .stderr
+                .take()
+                .context("no stderr")?
+                .read_to_string(&mut said)?;
+            anyhow::bail!("no address: {url} {said}");
+        };
+        let agent = Self {
+            authority: authority.to_owned(),
+            token: token.map(str::to_owned),
+            child,
+        };
+        wait_for("the agent to be ready", || {
+            Ok(agent.get("/readyz", &[])?.0 == 200)
+        })?;
+        Ok(agent)
+    }
+
+    /// Its process number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A connection to it.
+    pub fn connect(&self) -> anyhow::Result<TcpStream> {
+        let stream = TcpStream::connect(&self.authority)?;
+        stream.set_read_timeout(Some(SOON))?;
+        Ok(stream)
+    }
+
+    /// Sends these bytes; returns status, head and body of the answer.
+    pub fn raw(&self, request: &[u8]) -> anyhow::Result<(u16, String, String)> {
+        let mut stream = self.connect()?;
+        // It may answer, and close, before it has all of it.
+        let _ = stream.write_all(request);
+        let mut answer = Vec::new();
+        let read = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8(answer)?;
+        let (head, body) = answer
+            .split_once("\r\n\r\n")
+            .with_context(|| format!("no answer: {read:?} {answer}"))?;
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
+        Ok((
+            status.context("no status")?,
+            head.to_owned(),
+            body.to_owned(),
+        ))
+    }
+
+    /// Asks for a path with these headers.
+    pub fn get(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> anyhow::Result<(u16, String, String)> {
+        let mut request = format!("GET {path} HTTP/1.1\r\nConnection: close\r\n");
+        if !headers.iter().any(|(name, _)| *name == "Host") {
+            let _ = write!(request, "Host: {}\r\n", self.authority);
+        }
+        if let Some(token) = &self.token {
+            let _ = write!(request, "Authorization: Bearer {token}\r\n");
+        }
+        for (name, value) in headers {
+            let _ = write!(request, "{name}: {value}\r\n");
+        }
+        self.raw((request + "\r\n").as_bytes())
+    }
+
+    /// What it says of all arms.
+    pub fn arms(&self) -> anyhow::Result<Value> {
+        let mut answer = (429, String::new(), String::new());
+        wait_for("an answer", || {
+            answer = self.get("/v1/arms", &[])?;
+            Ok(answer.0 != 429)
+        })?;
+        ensure!(answer.0 == 200, "{answer:?}");
+        Ok(serde_json::from_str(&answer.2)?)
+    }
+
+    /// Waits until what it says of all arms is so.
+    pub fn wait_for(&self, is_so: impl Fn(&Value) -> bool) -> anyhow::Result<()> {
+        let mut last = Value::Null;
+        wait_for("the agent to see it", || {
+            std::thread::sleep(std::time::Duration::from_millis(60));
+            last = self.arms()?;
+            Ok(is_so(&last))
+        })
+        .with_context(|| format!("{last:#}"))
+    }
+
+    /// Ends it by a signal; returns how it ended, and what it said on stderr.
+    pub fn end(mut self, signal: Signal) -> anyhow::Result<(ExitStatus, String)> {
+        kill_process(pid(self.pid())?, signal)?;
+        let mut said = String::new();
+        self.child
+            .stderr
+            .take()
+            .context("no stderr")?
+            .read_to_string(&mut said)?;
+        Ok((self.child.wait()?, said))
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The name that an arm of this test has: other tests, and others on this machine, may have arms too.
+pub fn unique(name: &str) -> String {
+    let thread = std::thread::current();
+    let of_test: String = format!("{:?}", thread.id())
+        .chars()
+        .filter(char::is_ascii_digit)
+        .collect();
+    format!("{name}-{}-{of_test}", std::process::id())
+}
+
+/// An arm of this test; null if there is none.
+pub fn arm<'a>(arms: &'a Value, name: &str) -> &'a Value {
+    let name = unique(name);
+    let all = arms["arms"].as_array();
+    all.and_then(|all| all.iter().find(|arm| arm["arm"] == name))
+        .unwrap_or(&Value::Null)
+}
+
+/// Whether an arm has processes and all are observed.
+pub fn is_attached(arms: &Value, name: &str) -> bool {
+    arm(arms, name)["attached"] == true
+}
+
+/// How many spans of a kind an arm has.
+pub fn spans(arms: &Value, name: &str, kind: &str) -> u64 {
+    arm(arms, name)["spans"][kind]["count"]
+        .as_u64()
+        .unwrap_or(0)
+}
+
+/// Makes so many requests over one connection, each after the answer to the one before. The server closes it, and has
+/// read once for each.
+pub fn request(server: &Server, requests: usize) -> anyhow::Result<()> {
+    let mut stream = server.connect()?;
+    for left in (0..requests).rev() {
+        let last = if left == 0 {
+            "Connection: close\r\n"
+        } else {
+            ""
+        };
+        stream.write_all(format!("GET / HTTP/1.1\r\nHost: x\r\n{last}\r\n").as_bytes())?;
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"Hello World") {
+            let mut part = [0; 1_024];
+            let length = stream.read(&mut part)?;
+            ensure!(length > 0, "the server has gone");
+            answer.extend_from_slice(&part[..length]);
+        }
+    }
+    ensure!(stream.read(&mut [0])? == 0, "the server does not close");
+    Ok(())
+}

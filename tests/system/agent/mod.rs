@@ -1,0 +1,258 @@
+//! `probe-user agent`: what it finds, counts and serves, held against requests that were made.
+
+mod client;
+mod http;
+mod namespaces;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use rustix::process::Signal;
+
+use self::client::{Agent, arm, is_attached, request, spans, unique};
+use crate::Test;
+use crate::kit::{Kit, Server, check_schema, fail, succeed};
+use crate::skips::Need;
+
+pub const TESTS: &[Test] = &[
+    Test {
+        name: "agent::counts_what_each_arm_was_asked_and_nothing_of_another",
+        needs: &[Need::Root],
+        run: counts,
+    },
+    Test {
+        name: "agent::a_library_in_several_containers_is_attached_to_once",
+        needs: &[Need::Root, Need::Program("mount")],
+        run: namespaces::overlays,
+    },
+    Test {
+        name: "agent::sees_the_same_from_within_a_pid_namespace",
+        needs: &[Need::Root, Need::Program("unshare")],
+        run: namespaces::nested,
+    },
+    Test {
+        name: "agent::finds_processes_by_port_and_executable",
+        needs: &[Need::Root],
+        run: rules,
+    },
+    Test {
+        name: "agent::a_process_that_is_started_again_is_attached_to_again",
+        needs: &[Need::Root],
+        run: process_restarts,
+    },
+    Test {
+        name: "agent::goes_on_after_it_was_killed_and_says_what_it_missed",
+        needs: &[Need::Root],
+        run: agent_restarts,
+    },
+    Test {
+        name: "agent::metrics_say_the_same_as_the_json",
+        needs: &[Need::Root],
+        run: http::metrics,
+    },
+    Test {
+        name: "agent::bad_requests_get_their_status_and_change_nothing",
+        needs: &[Need::Root],
+        run: http::bad_requests,
+    },
+    Test {
+        name: "agent::refuses_bad_options",
+        needs: &[],
+        run: refuses_bad_options,
+    },
+];
+
+/// How soon a process that was started again must be observed.
+const AGAIN_WITHIN: Duration = Duration::from_secs(2);
+
+/// Starts a server of an arm.
+fn sut(kit: &Kit, arm: &str, is_hooked: bool) -> anyhow::Result<Server> {
+    let mut command = kit.command("sut");
+    command.arg("--quiet").env("HOOKPROBE_ARM", unique(arm));
+    if is_hooked {
+        command.env("LD_PRELOAD", kit.path("readhook.so"));
+    }
+    Server::start(command)
+}
+
+fn counts(kit: &Kit) -> anyhow::Result<()> {
+    let baseline = sut(kit, "baseline", false)?;
+    let hooked = sut(kit, "hooked", true)?;
+    let bystander = kit.sut(Some(&[]), &["--quiet"])?;
+    let agent = Agent::start(kit, &[])?;
+    agent.wait_for(|arms| is_attached(arms, "baseline") && is_attached(arms, "hooked"))?;
+    // One that comes later, of an arm that is there already.
+    let late = sut(kit, "hooked", true)?;
+    agent.wait_for(|arms| {
+        arm(arms, "hooked")["processes"]
+            .as_array()
+            .is_some_and(|two| two.len() == 2)
+    })?;
+    agent.wait_for(|arms| is_attached(arms, "hooked"))?;
+    let before = spans(&agent.arms()?, "hooked", "hook_overhead");
+    request(&baseline, 300)?;
+    request(&hooked, 500)?;
+    request(&late, 70)?;
+    request(&bystander, 40)?;
+    let arms = agent.arms()?;
+    check_schema(&arms, "agent-arms")?;
+    ensure!(spans(&arms, "baseline", "read_syscall") == 300, "{arms:#}");
+    ensure!(spans(&arms, "baseline", "hook_overhead") == 0, "{arms:#}");
+    ensure!(
+        spans(&arms, "hooked", "hook_overhead") - before == 570,
+        "{arms:#}"
+    );
+    // Those of other tests may be among them.
+    let of_others = arms["hits_of_other_processes"].as_u64();
+    ensure!(of_others.is_some_and(|hits| hits >= 40), "{arms:#}");
+    let processes = &arm(&arms, "hooked")["processes"];
+    ensure!(
+        processes[0]["library"].is_u64() && processes[0]["library"] == processes[1]["library"],
+        "one file: {arms:#}"
+    );
+    for name in ["baseline", "hooked"] {
+        let ledger = &arm(&arms, name)["ledger"];
+        ensure!(
+            ledger["balanced"] == true && ledger["dropped"] == 0,
+            "{ledger:#}"
+        );
+    }
+    let (status, said) = agent.end(Signal::TERM)?;
+    ensure!(
+        status.success() && said.contains("ledger balances"),
+        "{status}: {said}"
+    );
+    Ok(())
+}
+
+fn rules(kit: &Kit) -> anyhow::Result<()> {
+    let server = kit.sut(None, &["--quiet"])?;
+    let other = kit.sut(None, &["--quiet"])?;
+    let by_port = format!("--port={}={}", unique("by-port"), server.port);
+    let folder = kit.scratch()?;
+    let own = folder.path().join("own-sut");
+    std::fs::copy(kit.path("sut"), &own)?;
+    let by_executable = format!("--exe={}={}", unique("own"), own.display());
+    let agent = Agent::start(kit, &[&by_port])?;
+    agent.wait_for(|arms| is_attached(arms, "by-port"))?;
+    request(&server, 20)?;
+    request(&other, 30)?;
+    ensure!(spans(&agent.arms()?, "by-port", "read_syscall") == 20);
+    drop(agent);
+    let agent = Agent::start(kit, &[&by_executable])?;
+    let mut command = std::process::Command::new(&own);
+    command.arg("--quiet").env_remove("HOOKPROBE_ARM");
+    let own = Server::start(command)?;
+    agent.wait_for(|arms| is_attached(arms, "own"))?;
+    let before = spans(&agent.arms()?, "own", "read_syscall");
+    request(&own, 20)?;
+    request(&other, 30)?;
+    ensure!(spans(&agent.arms()?, "own", "read_syscall") - before == 20);
+    Ok(())
+}
+
+fn process_restarts(kit: &Kit) -> anyhow::Result<()> {
+    let agent = Agent::start(kit, &[])?;
+    let server = sut(kit, "hooked", true)?;
+    agent.wait_for(|arms| is_attached(arms, "hooked"))?;
+    request(&server, 50)?;
+    let before = agent.arms()?;
+    let first = arm(&before, "hooked")["unobserved_s"]
+        .as_f64()
+        .context("no time")?;
+    server.process.signal(Signal::KILL)?;
+    drop(server);
+    agent.wait_for(|arms| arm(arms, "hooked")["ended_processes"] == 1)?;
+    let gone = agent.arms()?;
+    ensure!(arm(&gone, "hooked")["attached"] == false, "{gone:#}");
+    let server = sut(kit, "hooked", true)?;
+    let started = Instant::now();
+    agent.wait_for(|arms| is_attached(arms, "hooked"))?;
+    let took = started.elapsed();
+    println!("observed {} ms after it listened", took.as_millis());
+    ensure!(took < AGAIN_WITHIN, "{took:?}");
+    let again = agent.arms()?;
+    let both = arm(&again, "hooked")["unobserved_s"]
+        .as_f64()
+        .context("no time")?;
+    let second = both - first;
+    ensure!(
+        second > 0.0 && second < AGAIN_WITHIN.as_secs_f64() + 0.5,
+        "{second} s unobserved"
+    );
+    // What the first has counted stays.
+    let before = spans(&before, "hooked", "hook_overhead");
+    ensure!(spans(&again, "hooked", "hook_overhead") >= before);
+    let already = spans(&again, "hooked", "hook_overhead");
+    request(&server, 60)?;
+    let after = agent.arms()?;
+    ensure!(
+        spans(&after, "hooked", "hook_overhead") - already == 60,
+        "{after:#}"
+    );
+    ensure!(
+        arm(&after, "hooked")["ledger"]["balanced"] == true,
+        "{after:#}"
+    );
+    Ok(())
+}
+
+fn agent_restarts(kit: &Kit) -> anyhow::Result<()> {
+    let server = sut(kit, "hooked", true)?;
+    let started = Instant::now();
+    let agent = Agent::start(kit, &[])?;
+    agent.wait_for(|arms| is_attached(arms, "hooked"))?;
+    request(&server, 10)?;
+    let (status, _) = agent.end(Signal::KILL)?;
+    ensure!(!status.success());
+    request(&server, 1_000)?;
+    let agent = Agent::start(kit, &[])?;
+    agent.wait_for(|arms| is_attached(arms, "hooked"))?;
+    let gap_s = started.elapsed().as_secs_f64();
+    request(&server, 25)?;
+    let arms = agent.arms()?;
+    ensure!(spans(&arms, "hooked", "hook_overhead") == 25, "{arms:#}");
+    ensure!(
+        arm(&arms, "hooked")["ledger"]["balanced"] == true,
+        "{arms:#}"
+    );
+    // What this agent has not seen, whatever the first has.
+    let unobserved_s = arm(&arms, "hooked")["unobserved_s"]
+        .as_f64()
+        .context("no time")?;
+    ensure!(
+        unobserved_s > 0.0 && (unobserved_s - gap_s).abs() < 2.0,
+        "{unobserved_s} s unobserved of {gap_s} s"
+    );
+    Ok(())
+}
+
+fn refuses_bad_options(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let short = folder.path().join("token");
+    std::fs::write(&short, "short\n")?;
+    let short = format!("--token-file={}", short.display());
+    for (arguments, code, text) in [
+        (&["--listen=0.0.0.0:0"][..], 1, "--token-file"),
+        (&["--listen=nowhere"], 2, "--listen"),
+        (&["--token-file=/nonexistent"], 1, "/nonexistent"),
+        (&[short.as_str()], 1, "16 characters"),
+        (&["--port=70000"], 2, "--port"),
+        (&["--port=a=b=1"], 2, "--port"),
+        (&["--container=xyz"], 2, "hexadecimal"),
+        (&["--scan-interval=0"], 1, "--scan-interval"),
+        (&["--max-series=0"], 2, "--max-series"),
+    ] {
+        fail(
+            kit.command("probe-user").arg("agent").args(arguments),
+            code,
+            &[text],
+        )?;
+    }
+    let help = succeed(kit.command("probe-user").args(["agent", "--help"]))?;
+    let help = String::from_utf8(help.stdout)?;
+    for text in ["Examples:", "HOOKPROBE_ARM", "--token-file", "SIGTERM"] {
+        ensure!(help.contains(text), "{text}: {help}");
+    }
+    Ok(())
+}
