@@ -58,6 +58,30 @@ fn parse(text: &str) -> anyhow::Result<Samples> {
     Ok(samples)
 }
 
+/// The metrics that dashboards and rules may ask for.
+const LISTED: &str = include_str!("../../../probe-user/metrics.txt");
+
+/// Names and types are those of the list. Failures alone are missing while nothing has failed.
+fn are_those_of_the_list(text: &str) -> anyhow::Result<()> {
+    let listed: BTreeMap<&str, &str> = LISTED
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            words.next().zip(words.next())
+        })
+        .filter(|(name, _)| *name != "hookprobe_attach_failures_total")
+        .collect();
+    let typed = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let scraped: BTreeMap<&str, &str> = typed
+        .filter(|(name, _)| *name != "hookprobe_attach_failures_total")
+        .collect();
+    ensure!(scraped == listed, "{scraped:?} and not {listed:?}");
+    Ok(())
+}
+
 pub fn metrics(kit: &Kit) -> anyhow::Result<()> {
     let server = sut(kit, "hooked", true)?;
     let agent = Agent::start(kit, &[])?;
@@ -69,6 +93,7 @@ pub fn metrics(kit: &Kit) -> anyhow::Result<()> {
         status == 200 && head.contains("text/plain; version=0.0.4"),
         "{head}"
     );
+    are_those_of_the_list(&text)?;
     let samples = parse(&text)?;
     let labels = format!(r#"arm="{}",container="",pod="""#, unique("hooked"));
     let of = |name: &str| {

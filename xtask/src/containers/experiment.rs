@@ -14,7 +14,7 @@ use crate::containers::engine::{Engine, printed};
 use crate::containers::figures::Figures;
 use crate::containers::folder;
 use crate::containers::observer::{self, Observer};
-use crate::containers::page::Page;
+use crate::containers::services::Services;
 use crate::interrupt;
 use crate::privilege::as_root;
 
@@ -126,12 +126,13 @@ impl<'e> Project<'e> {
     fn measure(&self) -> anyhow::Result<Figures> {
         let baseline = Observer::attach(self, "sut", &folder())?;
         let hooked = Observer::attach(self, "sut-hooked", &folder())?;
-        let page = Page { token: TOKEN };
+        let services = Services { token: TOKEN };
         ensure!(
-            !Page { token: "" }.lets_in()?,
-            "the page answers without its token"
+            !Services { token: "" }.let_in()?,
+            "the page or the agent answers without its token"
         );
-        let run = page.run(REQUESTS)?;
+        let run = services.run(REQUESTS)?;
+        let arms = services.arms()?;
         let id = run["id"].as_str().context("the run has no id")?.to_owned();
         self.quietly(&["stop", "sut", "sut-hooked"])?;
         let (baseline, hooked) = (baseline.end()?, hooked.end()?);
@@ -139,6 +140,7 @@ impl<'e> Project<'e> {
             joined: hooked.join(self, &id, "hooked")?,
             baseline: baseline.trace,
             hooked: hooked.trace,
+            arms,
             run,
         })
     }

@@ -10,7 +10,9 @@ use serde_json::Value;
 pub struct Figures {
     /// The run, from the page.
     pub run: Value,
-    /// What the observer saw of the server without the hook.
+    /// What the agent has seen.
+    pub arms: Value,
+    /// What a trace saw of the server without the hook.
     pub baseline: Value,
     /// And of the other.
     pub hooked: Value,
@@ -80,6 +82,28 @@ impl Figures {
             let dropped = ledger["dropped"].as_u64();
             expect(&format!("records dropped, {what}"), dropped, none.clone());
         }
+        // The agent, which has found both by their environment.
+        let one_each = requests..=requests + requests / 100;
+        for (name, hooked_reads) in [("baseline", none.clone()), ("hooked", one_each)] {
+            let arm = self.arms["arms"].as_array().and_then(|arms| {
+                let mut arms = arms.iter().filter(|arm| arm["arm"] == name);
+                arms.next().filter(|_| arms.next().is_none())
+            });
+            let arm = arm.unwrap_or(&Value::Null);
+            let balanced = arm["ledger"]["balanced"].as_bool().map(u64::from);
+            expect(
+                &format!("agent: ledgers that balance, {name}"),
+                balanced,
+                1..=1,
+            );
+            let hook = &arm["spans"]["hook_overhead"];
+            let spans = if hook.is_null() && !arm.is_null() {
+                Some(0)
+            } else {
+                hook["count"].as_u64()
+            };
+            expect(&format!("agent: hooked reads, {name}"), spans, hooked_reads);
+        }
         ensure!(wrong.is_empty(), "{}", wrong.join("; "));
         Ok(())
     }
@@ -109,6 +133,10 @@ mod tests {
             run: json!({"summary": {"arms": [arm(), arm()]}}),
             baseline: json!({"ledger": ledger, "spans": {"read_syscall": {"count": 101}}}),
             hooked: json!({"ledger": ledger, "spans": {"hook": {"count": 101}}}),
+            arms: json!({"arms": [
+                {"arm": "baseline", "ledger": ledger, "spans": {}},
+                {"arm": "hooked", "ledger": ledger, "spans": {"hook_overhead": {"count": 101}}},
+            ]}),
             joined: json!({"join": {"matched": 100, "reads_without_request": 0}}),
         }
     }
@@ -116,7 +144,13 @@ mod tests {
     #[test]
     fn what_is_wrong_is_found_and_nothing_else() {
         good().check(100).unwrap();
-        let wrong: [(&str, Break); 7] = [
+        let wrong: [(&str, Break); 9] = [
+            ("agent: hooked reads, baseline: 1,", |figures| {
+                figures.arms["arms"][0]["spans"]["hook_overhead"] = json!({"count": 1});
+            }),
+            ("agent: hooked reads, hooked: 202,", |figures| {
+                figures.arms["arms"][1]["spans"]["hook_overhead"]["count"] = json!(202);
+            }),
             ("failed, hooked", |figures| {
                 figures.run["summary"]["arms"][1]["errors"] = json!(1);
             }),

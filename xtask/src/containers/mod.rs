@@ -11,7 +11,7 @@ mod images;
 mod leftovers;
 mod observer;
 mod packages;
-mod page;
+mod services;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
-//! Watches the reads of both servers.
+//! Joins the reads of a server to its requests.
 //!
-//! Provisional: a `probe-user trace` for each server, started in the agent's container, stands in for `probe-user agent`,
-//! which finds arms by itself. When that is there, this file asks it over HTTP, and [`OVERRIDE`] goes.
+//! The agent keeps histograms and takes no request logs. So a `probe-user trace` for each server, started in the agent's
+//! container and beside it, keeps the records that `correlate` joins.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -16,13 +16,10 @@ use crate::containers::engine::printed;
 use crate::containers::experiment::Project;
 use crate::interrupt;
 
-/// The agent's container, with nothing running in it yet, and the load generator's results to join with.
+/// Room for records in the agent's container, and the load generator's results to join them with.
 pub const OVERRIDE: &str = "\
 services:
   probe-user:
-    entrypoint: [sleep, infinity]
-    command: !reset []
-    healthcheck: { test: [CMD, \"true\"] }
     tmpfs: [/runs]
     volumes: [\"${HOOKPROBE_RESULTS}:/results:ro\"]
 ";

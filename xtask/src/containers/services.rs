@@ -1,4 +1,4 @@
-//! The load generator's API, as a program uses it.
+//! What the load generator and the agent answer, as a program asks them.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,30 +9,32 @@ use serde_json::{Value, json};
 use crate::command::{command, output};
 use crate::interrupt;
 
-/// Where the compose file publishes it.
-const ADDRESS: &str = "http://127.0.0.1:8089";
+/// Where the compose file publishes the page.
+const PAGE: &str = "http://127.0.0.1:8089";
+/// And the agent.
+const AGENT: &str = "http://127.0.0.1:9464";
 /// How long a run may take.
 const PATIENCE: Duration = Duration::from_mins(2);
 const TICK: Duration = Duration::from_millis(250);
 
-/// The page, for who knows its token.
+/// The page and the agent, for who knows their token.
 #[derive(Debug)]
-pub struct Page<'t> {
+pub struct Services<'t> {
     pub token: &'t str,
 }
 
-impl Page<'_> {
+impl Services<'_> {
     /// Starts a run over all arms that the page offers; returns it when it has ended.
     pub fn run(&self, requests_per_arm: u64) -> anyhow::Result<Value> {
-        let service = self.ask("/api", None)?;
+        let service = self.ask(&format!("{PAGE}/api"), None)?;
         let wanted = json!({
             "arms": service["arms"],
             "requests": requests_per_arm,
             "blocks": 10,
         });
-        let started = self.ask("/api/runs", Some(&wanted))?;
+        let started = self.ask(&format!("{PAGE}/api/runs"), Some(&wanted))?;
         let id = started["id"].as_str().context("the run has no id")?;
-        let address = format!("/api/runs/{id}");
+        let address = format!("{PAGE}/api/runs/{id}");
         let give_up = Instant::now() + PATIENCE;
         loop {
             interrupt::check()?;
@@ -51,20 +53,30 @@ impl Page<'_> {
         }
     }
 
-    /// Whether it answers this page's user.
-    pub fn lets_in(&self) -> anyhow::Result<bool> {
-        let status = output(self.curl("/api").args([
-            "--output",
-            "/dev/null",
-            "--write-out",
-            "%{http_code}",
-        ]))?;
-        Ok(status.stdout == b"200")
+    /// What the agent has seen.
+    pub fn arms(&self) -> anyhow::Result<Value> {
+        self.ask(&format!("{AGENT}/v1/arms"), None)
+    }
+
+    /// Whether either of them answers.
+    pub fn let_in(&self) -> anyhow::Result<bool> {
+        for address in [format!("{PAGE}/api"), format!("{AGENT}/v1/arms")] {
+            let status = output(self.curl(&address).args([
+                "--output",
+                "/dev/null",
+                "--write-out",
+                "%{http_code}",
+            ]))?;
+            if status.stdout != b"401" {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Asks for something, or sends something.
-    fn ask(&self, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
-        let mut curl = self.curl(path);
+    fn ask(&self, address: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+        let mut curl = self.curl(address);
         curl.arg("--fail-with-body");
         if let Some(body) = body {
             curl.arg("--json").arg(body.to_string());
@@ -73,19 +85,19 @@ impl Page<'_> {
         let text = String::from_utf8_lossy(&answer.stdout);
         if !answer.status.success() {
             let said = String::from_utf8_lossy(&answer.stderr);
-            bail!("{ADDRESS}{path}: {} {}", said.trim(), text.trim());
+            bail!("{address}: {} {}", said.trim(), text.trim());
         }
-        serde_json::from_str(&text).with_context(|| format!("{ADDRESS}{path} answers {text}"))
+        serde_json::from_str(&text).with_context(|| format!("{address} answers {text}"))
     }
 
-    fn curl(&self, path: &str) -> std::process::Command {
+    fn curl(&self, address: &str) -> std::process::Command {
         let mut curl = command("curl");
         // A proxy of the machine's is not for its own addresses.
         curl.args(["--silent", "--show-error", "--noproxy", "*"])
             .args(["--max-time", "30"])
             .arg("--header")
             .arg(format!("Authorization: Bearer {}", self.token))
-            .arg(format!("{ADDRESS}{path}"));
+            .arg(address);
         curl
     }
 }
