@@ -311,11 +311,11 @@ fn slow(agent: &Agent) -> anyhow::Result<()> {
 fn too_many(agent: &Agent) -> anyhow::Result<()> {
     let statuses: Vec<u16> = thread::scope(|scope| {
         let ask = || {
-            (0..15)
+            (0..3)
                 .map(|_| agent.get("/metrics", &[]).map(|answer| answer.0))
                 .collect::<anyhow::Result<Vec<u16>>>()
         };
-        let clients: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+        let clients: Vec<_> = (0..40).map(|_| scope.spawn(ask)).collect();
         let mut statuses = Vec::new();
         for client in clients {
             match client.join() {
