@@ -13,7 +13,8 @@ pub enum Need {
     Program(&'static str),
     /// Servers that outrun the agent, which those of an emulated machine do not.
     Speed,
-    /// A clock by which a delay takes as long as it should, which an emulated machine has not.
+    /// A clock by which delays take as long as they should and what is to be done in time can be, which an emulated machine
+    /// has not.
     Clock,
     /// Two CPUs that we may use.
     TwoCpus,

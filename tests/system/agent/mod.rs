@@ -37,12 +37,12 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "agent::a_process_that_is_started_again_is_attached_to_again",
-        needs: &[Need::Root],
+        needs: &[Need::Root, Need::Clock],
         run: process_restarts,
     },
     Test {
         name: "agent::goes_on_after_it_was_killed_and_says_what_it_missed",
-        needs: &[Need::Root],
+        needs: &[Need::Root, Need::Clock],
         run: agent_restarts,
     },
     Test {
@@ -52,7 +52,7 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "agent::bad_requests_get_their_status_and_change_nothing",
-        needs: &[Need::Root],
+        needs: &[Need::Root, Need::Clock],
         run: http::bad_requests,
     },
     Test {
