@@ -60,6 +60,9 @@ const PROOFS: [(&str, &str); 10] = [
     ),
 ];
 
+/// How `probe-user` ends when what it has measured is not usable (docs/run-directory.md).
+const NOT_USABLE: u8 = 4;
+
 /// Runs a proof; without a name, lists them.
 pub fn run(
     name: Option<&str>,
@@ -76,7 +79,7 @@ pub fn run(
         }
         Some("truth") => {
             build::prepare(stages)?;
-            stages.run("truth", || truth(&[]))
+            truth_twice(stages)
         }
         Some("coverage") => {
             build::prepare(stages)?;
@@ -154,6 +157,17 @@ fn statistics() -> anyhow::Result<()> {
         "--nocapture",
         "--test-threads=1",
     ]))
+}
+
+/// Holds a dozen estimates against the truth at once. One may miss by chance, or as the machine's host has something
+/// else to do for a second: then a second run must hold.
+fn truth_twice(stages: &mut Stages) -> anyhow::Result<ExitCode> {
+    let first = stages.run("truth", || truth(&[]))?;
+    if first != ExitCode::from(NOT_USABLE) {
+        return Ok(first);
+    }
+    println!("not all delays were found; a second run tells whether that was chance");
+    stages.run("truth, once more", || truth(&[]))
 }
 
 /// Short blocks keep the arms close in time, so that what else the machine does falls on all alike.
