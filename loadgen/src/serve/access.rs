@@ -6,7 +6,6 @@
 //! the token is needed, which no other site knows.
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -19,14 +18,11 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use rand::TryRngCore as _;
 use rand::rngs::OsRng;
-use subtle::ConstantTimeEq as _;
-
-use super::refusal::Refused;
+use service_kit::access::{is_loopback_host, same};
+use service_kit::refusal::Refused;
 
 /// Name of the cookie that a browser gets for the token.
 pub const COOKIE_NAME: &str = "loadgen-session";
-/// The shortest token that is accepted.
-pub const MIN_TOKEN: usize = 16;
 
 /// Nothing but what this server serves.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' \
@@ -128,26 +124,6 @@ pub async fn guard(State(access): State<Access>, request: Request, next: Next) -
 
 fn as_text(value: &HeaderValue) -> Option<&str> {
     value.to_str().ok()
-}
-
-/// Compares in a time that tells nothing of where two texts differ.
-fn same(given: &str, ours: &str) -> bool {
-    given.as_bytes().ct_eq(ours.as_bytes()).into()
-}
-
-fn is_loopback_host(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let bare = name
-        .strip_prefix('[')
-        .and_then(|name| name.strip_suffix(']'))
-        .unwrap_or(name);
-    name.eq_ignore_ascii_case("localhost")
-        || bare
-            .parse()
-            .is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 fn random_secret() -> anyhow::Result<String> {

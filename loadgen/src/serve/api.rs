@@ -18,10 +18,10 @@ use runlog::load_api::{
 };
 use runlog::load_openapi;
 use serde::Deserialize;
+use service_kit::refusal::Refused;
 use tokio_util::io::ReaderStream;
 
 use super::access::{Access, guard};
-use super::refusal::Refused;
 use super::report;
 use super::runs::{Runs, is_over};
 

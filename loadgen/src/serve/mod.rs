@@ -7,7 +7,6 @@ mod api;
 mod history;
 mod listen;
 mod process;
-mod refusal;
 mod report;
 mod runs;
 mod targets;
@@ -19,10 +18,11 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use runlog::load_api::{Limits, NamedUrl};
+use service_kit::access::{read_token_file, token_in};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use self::access::{Access, MIN_TOKEN};
+use self::access::Access;
 use self::api::{Server, router};
 use self::runs::Runs;
 use self::targets::Allowed;
@@ -122,7 +122,7 @@ async fn run(server: Server, address: SocketAddr) -> anyhow::Result<bool> {
     let mut signals = Signals::new()?;
     println!("http://{}/", listener.local_addr()?);
     tokio::select! {
-        () = listen::serve(listener, router(server)) => {}
+        ended = listen::serve(listener, router(server)) => match ended? {},
         () = signals.next() => {}
     }
     if !runs.stop_current("the server was stopped") {
@@ -161,23 +161,12 @@ impl Signals {
 /// The token, if there is to be one.
 fn token(file: Option<&Path>) -> anyhow::Result<Option<String>> {
     let (text, origin) = match file {
-        Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| {
-                format!("cannot read the token (--token-file {})", path.display())
-            })?;
-            (text, "--token-file")
-        }
+        Some(path) => (read_token_file(path)?, "--token-file"),
         None => match std::env::var(TOKEN_VARIABLE) {
             Ok(text) => (text, TOKEN_VARIABLE),
             Err(std::env::VarError::NotPresent) => return Ok(None),
             Err(error) => bail!("{TOKEN_VARIABLE}: {error}"),
         },
     };
-    let token = text.lines().next().unwrap_or_default().trim();
-    ensure!(
-        token.len() >= MIN_TOKEN && token.bytes().all(|byte| byte.is_ascii_graphic()),
-        "{origin}: a token has {MIN_TOKEN} characters or more, letters, digits and signs; one is made by: \
-         openssl rand -hex 16"
-    );
-    Ok(Some(token.to_owned()))
+    Ok(Some(token_in(&text, origin)?.to_owned()))
 }

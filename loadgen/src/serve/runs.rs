@@ -9,12 +9,12 @@ use axum::http::StatusCode;
 use runlog::RunDirectory;
 use runlog::live::{LiveEvent, Progress, Started};
 use runlog::load_api::{Limits, Run, RunProgress, RunState, StartRequest};
+use service_kit::refusal::Refused;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::history::{self, ProgressLog};
 use super::process::LoadProcess;
-use super::refusal::Refused;
 use super::targets::Allowed;
 use crate::options::DEFAULT_REQUESTS;
 
@@ -97,7 +97,7 @@ impl Runs {
     /// A run.
     pub fn get(&self, id: &str) -> Result<Run, Refused> {
         let known = self.known();
-        let entry = known.runs.get(id).ok_or_else(|| Refused::no_run(id))?;
+        let entry = known.runs.get(id).ok_or_else(|| no_run(id))?;
         Ok(entry.run.clone())
     }
 
@@ -109,7 +109,7 @@ impl Runs {
     /// The intervals of a run from a number on.
     pub fn progress(&self, id: &str, from: usize) -> Result<RunProgress, Refused> {
         let known = self.known();
-        let entry = known.runs.get(id).ok_or_else(|| Refused::no_run(id))?;
+        let entry = known.runs.get(id).ok_or_else(|| no_run(id))?;
         let state = entry.run.state;
         let mut intervals = if is_over(state) {
             let folder = self.folder.join(id);
@@ -240,7 +240,7 @@ impl Runs {
     /// Tells a run to stop.
     pub fn stop(&self, id: &str, reason: &str) -> Result<Run, Refused> {
         let mut known = self.known();
-        let run = &known.runs.get(id).ok_or_else(|| Refused::no_run(id))?.run;
+        let run = &known.runs.get(id).ok_or_else(|| no_run(id))?.run;
         if is_over(run.state) {
             return Err(Refused::new(
                 StatusCode::CONFLICT,
@@ -296,6 +296,10 @@ impl Known {
 /// Whether a run has ended.
 pub fn is_over(state: RunState) -> bool {
     !matches!(state, RunState::Running | RunState::Stopping)
+}
+
+fn no_run(id: &str) -> Refused {
+    Refused::new(StatusCode::NOT_FOUND, format!("there is no run \"{id}\""))
 }
 
 fn begun(id: String, wanted: StartRequest, started: Started) -> Run {

@@ -4,17 +4,12 @@
 //! a name of its own that it lets stand for this machine (DNS rebinding); so there the `Host` must be a name of
 //! loopback, unless there is a token too.
 
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, ensure};
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, HOST};
-use subtle::ConstantTimeEq as _;
-
-/// The shortest token that is accepted.
-const MIN_TOKEN: usize = 16;
+use service_kit::access::{is_loopback_host, read_token_file, same, token_in};
 
 /// Who may ask.
 #[derive(Clone, Debug)]
@@ -37,15 +32,8 @@ impl Access {
         let Some(path) = file else {
             return Ok(Self { token: None });
         };
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read the token (--token-file {})", path.display()))?;
-        let token = text.lines().next().unwrap_or_default().trim();
-        ensure!(
-            token.len() >= MIN_TOKEN && token.bytes().all(|byte| byte.is_ascii_graphic()),
-            "--token-file {}: a token has {MIN_TOKEN} characters or more, letters, digits and signs; one is \
-             made by: openssl rand -hex 16",
-            path.display()
-        );
+        let text = read_token_file(path)?;
+        let token = token_in(&text, &format!("--token-file {}", path.display()))?;
         Ok(Self {
             token: Some(token.into()),
         })
@@ -66,9 +54,7 @@ impl Access {
         match &self.token {
             Some(token) => {
                 let given = text(AUTHORIZATION).and_then(bearer);
-                // In a time that tells nothing of where they differ.
-                let is_known =
-                    given.is_some_and(|given| bool::from(given.as_bytes().ct_eq(token.as_bytes())));
+                let is_known = given.is_some_and(|given| same(given, token));
                 is_known.then_some(()).ok_or(Denied::Unauthorized)
             }
             None => text(HOST)
@@ -83,21 +69,6 @@ impl Access {
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-fn is_loopback_host(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let bare = name
-        .strip_prefix('[')
-        .and_then(|name| name.strip_suffix(']'))
-        .unwrap_or(name);
-    bare.eq_ignore_ascii_case("localhost")
-        || bare
-            .parse()
-            .is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 #[cfg(test)]

@@ -1,23 +1,20 @@
 //! What the agent serves, and the limits that whoever asks has to keep.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use axum::error_handling::HandleErrorLayer;
 use axum::extract::{Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{BoxError, Json, Router};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use runlog::load_api::Refusal;
+use service_kit::listen::{self, Limits};
+use service_kit::refusal::Refused;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tower::ServiceBuilder;
 use tower::buffer::BufferLayer;
 use tower::limit::RateLimitLayer;
@@ -31,16 +28,13 @@ use crate::agent::access::Denied;
 use crate::agent::core::{Core, NoAnswer, Readiness};
 use crate::agent::metrics;
 
-/// Connections at a time. Others wait.
-const CONNECTIONS: usize = 64;
-/// How long a request's head may take, and how long a connection may rest.
-const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+const LIMITS: Limits = Limits {
+    connections: 64,
+    head_patience: Duration::from_secs(10),
+    connection_patience: Some(Duration::from_mins(10)),
+};
 /// How long an answer may take to be made.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
-/// How long a connection may take to send all it has and to take its answers.
-const CONNECTION_PATIENCE: Duration = Duration::from_mins(10);
-/// The largest head of a request.
-const MAX_HEAD: usize = 16 * 1024;
 /// The longest body of a request: none needs one.
 const MAX_BODY: usize = 1024;
 /// Requests in a second, of all who ask, for what takes reading the kernel's tables.
@@ -48,22 +42,11 @@ const REQUESTS_PER_SECOND: u64 = 20;
 /// The format of `prometheus`' text.
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// A request that was refused, and why.
-#[derive(Debug)]
-struct Refused(StatusCode, String);
-
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        let Self(status, error) = self;
-        (status, Json(Refusal { error })).into_response()
-    }
-}
-
 /// All addresses.
 pub fn router(core: Core, access: Access) -> Router {
     let limits = ServiceBuilder::new()
         .layer(HandleErrorLayer::new(too_many))
-        .layer(BufferLayer::new(CONNECTIONS))
+        .layer(BufferLayer::new(LIMITS.connections))
         .layer(LoadShedLayer::new())
         .layer(RateLimitLayer::new(
             REQUESTS_PER_SECOND,
@@ -80,12 +63,7 @@ pub fn router(core: Core, access: Access) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .merge(guarded)
-        .fallback(async || {
-            Refused(
-                StatusCode::NOT_FOUND,
-                "there is nothing at this address".to_owned(),
-            )
-        })
+        .fallback(async || Refused::new(StatusCode::NOT_FOUND, "there is nothing at this address"))
         .method_not_allowed_fallback(wrong_method)
         .layer(RequestBodyLimitLayer::new(MAX_BODY))
         .layer(TimeoutLayer::with_status_code(
@@ -97,14 +75,14 @@ pub fn router(core: Core, access: Access) -> Router {
 }
 
 async fn wrong_method() -> Refused {
-    let text = "this address is only read: GET".to_owned();
-    Refused(StatusCode::METHOD_NOT_ALLOWED, text)
+    let text = "this address is only read: GET";
+    Refused::new(StatusCode::METHOD_NOT_ALLOWED, text)
 }
 
 async fn show_metrics(State(core): State<Core>) -> Result<Response, Refused> {
     let snapshot = core.snapshot().await.map_err(|error| unavailable(&error))?;
     let text = metrics::text(&snapshot)
-        .map_err(|error| Refused(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+        .map_err(|error| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     Ok(([(CONTENT_TYPE, PROMETHEUS_TEXT)], text).into_response())
 }
 
@@ -119,7 +97,7 @@ async fn ready(State(core): State<Core>) -> Response {
         Readiness::Loading => "the probes are being loaded".to_owned(),
         Readiness::Failed(reason) => reason,
     };
-    Refused(StatusCode::SERVICE_UNAVAILABLE, reason).into_response()
+    Refused::new(StatusCode::SERVICE_UNAVAILABLE, reason).into_response()
 }
 
 fn unavailable(error: &NoAnswer) -> Refused {
@@ -127,28 +105,27 @@ fn unavailable(error: &NoAnswer) -> Refused {
         NoAnswer::Busy => StatusCode::TOO_MANY_REQUESTS,
         NoAnswer::Ended | NoAnswer::Failed(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
-    Refused(status, error.to_string())
+    Refused::new(status, error.to_string())
 }
 
 async fn too_many(error: BoxError) -> Refused {
     if error.is::<Overloaded>() {
         let text = format!("more than {REQUESTS_PER_SECOND} requests in a second");
-        return Refused(StatusCode::TOO_MANY_REQUESTS, text);
+        return Refused::new(StatusCode::TOO_MANY_REQUESTS, text);
     }
-    Refused(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+    Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
 }
 
 async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
     match access.check(request.headers()) {
         Ok(()) => next.run(request).await,
         Err(Denied::Unauthorized) => {
-            let text = "this agent wants its token: Authorization: Bearer TOKEN".to_owned();
-            let refused = Refused(StatusCode::UNAUTHORIZED, text);
-            ([(WWW_AUTHENTICATE, "Bearer")], refused).into_response()
+            let text = "this agent wants its token: Authorization: Bearer TOKEN";
+            Refused::new(StatusCode::UNAUTHORIZED, text).into_response()
         }
         Err(Denied::Forbidden) => {
             let text = "without a token this agent is reached as localhost or 127.0.0.1, and by no other name";
-            Refused(StatusCode::FORBIDDEN, text.to_owned()).into_response()
+            Refused::new(StatusCode::FORBIDDEN, text).into_response()
         }
     }
 }
@@ -163,32 +140,9 @@ async fn secure_headers(request: Request, next: Next) -> Response {
 }
 
 /// Serves connections, for ever.
-pub async fn serve(listener: TcpListener, router: Router) -> anyhow::Result<()> {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        let place = Arc::clone(&room)
-            .acquire_owned()
-            .await
-            .context("no more connections")?;
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // Out of descriptors, say: some are free again soon.
-                log::warn!("cannot accept a connection: {error}");
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                continue;
-            }
-        };
-        let service = TowerToHyperService::new(router.clone());
-        tokio::spawn(async move {
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_PATIENCE)
-                .max_buf_size(MAX_HEAD)
-                .serve_connection(TokioIo::new(stream), service);
-            // Someone who went away, or who takes no answers.
-            let _ = tokio::time::timeout(CONNECTION_PATIENCE, connection).await;
-            drop(place);
-        });
-    }
+pub async fn serve(listener: TcpListener, router: Router) -> anyhow::Result<Infallible> {
+    listen::serve(listener, router, LIMITS, |error| {
+        log::warn!("cannot accept a connection: {error}");
+    })
+    .await
 }

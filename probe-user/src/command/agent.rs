@@ -93,7 +93,7 @@ pub async fn agent(arguments: AgentArguments) -> anyhow::Result<End> {
     println!("http://{address}/");
     let serving = serve(listener, router(core.clone(), access));
     tokio::select! {
-        served = serving => served?,
+        served = serving => match served? {},
         reason = core.failed() => bail!("{reason}"),
         reason = stop.requested() => eprintln!("probe-user: {reason}; detaching"),
     }

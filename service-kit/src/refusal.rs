@@ -20,13 +20,8 @@ impl Refused {
         Self { status, error }
     }
 
-    /// There is no such run.
-    pub fn no_run(id: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, format!("there is no run \"{id}\""))
-    }
-
     /// The status.
-    #[cfg(test)]
+    #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status
     }
