@@ -8,7 +8,8 @@ use procfs::process::Process;
 use runlog::agent::{ArmInContainer, Arms, OwnUse, SCHEMA, WatchedProcess};
 use runlog::trace::SpanSummary;
 
-use crate::agent::watch::{Member, Watch, since_boot_s};
+use crate::agent::watch::{Member, Watch};
+use crate::discover::generation::since_boot_s;
 use crate::probes::totals::ArmTotals;
 
 /// What an agent has seen.
@@ -82,7 +83,7 @@ impl Snapshot {
 }
 
 fn describe(member: &Member, now_s: f64) -> WatchedProcess {
-    let waited_s = || (now_s - member.generation.started_s()).max(0.0);
+    let waited_s = || member.generation.age_s(now_s);
     WatchedProcess {
         pid: member.generation.pid,
         executable: member.executable.display().to_string(),

@@ -16,7 +16,7 @@ use crate::agent::listeners::Listeners;
 use crate::agent::rules::{ARM_VARIABLE, Facts, Rules};
 use crate::agent::series::{Place, SeriesTable};
 use crate::discover::container::Home;
-use crate::discover::generation::{self, Generation};
+use crate::discover::generation::{self, Generation, since_boot_s};
 use crate::discover::processes::Pid;
 use crate::discover::sites::{LoadedHook, Sites};
 use crate::probes::Probes;
@@ -301,7 +301,7 @@ impl Watch {
                 && member.unobserved_s.is_none()
                 && member.is_to_be_observed(known.looks)
             {
-                let unobserved_s = (now_s - member.generation.started_s()).max(0.0);
+                let unobserved_s = member.generation.age_s(now_s);
                 member.unobserved_s = Some(unobserved_s);
                 if let Some(series) = self.series.get_mut(member.series) {
                     series.unobserved_s += unobserved_s;
@@ -326,12 +326,6 @@ impl Watch {
         self.probes.drain(|_| Ok(()))?;
         self.probes.ledger()
     }
-}
-
-/// Seconds since boot, sleep included: the clock that processes' starts are told in.
-pub(super) fn since_boot_s() -> f64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
 }
 
 fn facts(pid: Pid, ports: Vec<u16>) -> io::Result<Facts> {

@@ -33,10 +33,17 @@ impl Generation {
         })
     }
 
-    /// When it was started, in seconds since boot, sleep included.
-    pub fn started_s(&self) -> f64 {
-        self.start_ticks as f64 / procfs::ticks_per_second() as f64
+    /// How long ago it was started, in seconds, by what [`since_boot_s`] has said.
+    pub fn age_s(&self, now_s: f64) -> f64 {
+        let started_s = self.start_ticks as f64 / procfs::ticks_per_second() as f64;
+        (now_s - started_s).max(0.0)
     }
+}
+
+/// Seconds since boot, sleep included: the clock that processes' starts are told in.
+pub fn since_boot_s() -> f64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
 }
 
 /// All processes that can be seen from here.

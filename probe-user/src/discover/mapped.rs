@@ -45,7 +45,7 @@ pub fn mapped_code(pid: i32) -> anyhow::Result<Vec<MappedFile>> {
 }
 
 /// The file behind a mapping. The kernel's link to it is right whatever has become of its name, and takes
-/// `CAP_SYS_ADMIN`; without, the name has to do while the file of that name still has the same number.
+/// `CAP_CHECKPOINT_RESTORE` or `CAP_SYS_ADMIN` (`proc_pid_map_files(5)`); without, the name has to do while the file of that name still has the same number.
 fn reachable(pid: i32, (start, end): (u64, u64), path: &Path, inode: u64) -> PathBuf {
     let link = PathBuf::from(format!("/proc/{pid}/map_files/{start:x}-{end:x}"));
     if fs::metadata(&link).is_err() {

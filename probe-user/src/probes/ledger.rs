@@ -64,14 +64,39 @@ pub struct InHistograms {
 }
 
 impl InHistograms {
+    /// Spans that must be there, as the counters say.
+    fn expected(counters: &Counters) -> Self {
+        use Counter as C;
+        let sum = |recorded, ring_full| counters.get(recorded) + counters.get(ring_full);
+        Self {
+            reads: sum(C::ReadRecorded, C::ReadRingFull),
+            hooked_reads: sum(C::SiteRecorded, C::SiteRingFull),
+            writes: sum(C::WriteRecorded, C::WriteRingFull),
+            calls: sum(C::FunctionRecorded, C::FunctionRingFull),
+        }
+    }
+
+    fn counts(self) -> [u64; 4] {
+        [self.reads, self.hooked_reads, self.writes, self.calls]
+    }
+
     /// Spans that the counters say were recorded, and that no histogram holds, or the reverse.
     fn missing(self, counters: &Counters) -> u64 {
-        use Counter as C;
-        let expected = |of: &[Counter]| -> u64 { of.iter().map(|c| counters.get(*c)).sum() };
-        expected(&[C::ReadRecorded, C::ReadRingFull]).abs_diff(self.reads)
-            + expected(&[C::SiteRecorded, C::SiteRingFull]).abs_diff(self.hooked_reads)
-            + expected(&[C::WriteRecorded, C::WriteRingFull]).abs_diff(self.writes)
-            + expected(&[C::FunctionRecorded, C::FunctionRingFull]).abs_diff(self.calls)
+        let pairs = self
+            .counts()
+            .into_iter()
+            .zip(Self::expected(counters).counts());
+        pairs.map(|(held, expected)| held.abs_diff(expected)).sum()
+    }
+
+    /// Whether of each kind all spans are there that the counters say were recorded, but for `slack`. There may be
+    /// more.
+    pub fn has_all_but(self, slack: u64, counters: &Counters) -> bool {
+        let mut pairs = self
+            .counts()
+            .into_iter()
+            .zip(Self::expected(counters).counts());
+        pairs.all(|(held, expected)| held + slack >= expected)
     }
 }
 
@@ -85,10 +110,6 @@ const FUNCTION_UNPAIRED: [Counter; 4] = [
 
 /// Reads what the kernel has counted.
 pub fn counted(ebpf: &Ebpf, arms: u32) -> anyhow::Result<Counted> {
-    let others = ebpf
-        .map("HITS_OF_OTHERS")
-        .context("no map HITS_OF_OTHERS")?;
-    let others: PerCpuArray<_, u64> = others.try_into()?;
     let in_histograms = |kind| -> anyhow::Result<u64> {
         (0..arms)
             .map(|arm| Ok(spans::durations(ebpf, arm, kind)?.histogram.len()))
@@ -96,7 +117,7 @@ pub fn counted(ebpf: &Ebpf, arms: u32) -> anyhow::Result<Counted> {
     };
     Ok(Counted {
         counters: counters(ebpf, arms)?,
-        hits_of_others: others.get(&0, 0)?.iter().sum(),
+        hits_of_others: hits_of_others(ebpf)?,
         in_histograms: InHistograms {
             reads: in_histograms(SpanKind::ReadSyscall)?,
             hooked_reads: in_histograms(SpanKind::HookOverhead)?,
@@ -106,15 +127,28 @@ pub fn counted(ebpf: &Ebpf, arms: u32) -> anyhow::Result<Counted> {
     })
 }
 
-/// Reads the counters of all arms, CPUs and lanes.
-fn counters(ebpf: &Ebpf, arms: u32) -> anyhow::Result<Counters> {
+/// Hits of the sites and of the function by processes that are not traced.
+pub fn hits_of_others(ebpf: &Ebpf) -> anyhow::Result<u64> {
+    let map = ebpf.map("HITS_OF_OTHERS");
+    let map: PerCpuArray<_, u64> = map.context("no map HITS_OF_OTHERS")?.try_into()?;
+    Ok(map.get(&0, 0)?.iter().sum())
+}
+
+/// Adds an arm's counters of all CPUs. Those of its lanes are not among them.
+pub fn add_counters_of_cpus(ebpf: &Ebpf, arm: u32, sum: &mut Counters) -> anyhow::Result<()> {
     let map = ebpf.map("COUNTERS").context("no map COUNTERS")?;
     let map: PerCpuArray<_, Counters> = map.try_into()?;
+    for of_cpu in map.get(&arm, 0)?.iter() {
+        sum.add(of_cpu);
+    }
+    Ok(())
+}
+
+/// Reads the counters of all arms, CPUs and lanes.
+fn counters(ebpf: &Ebpf, arms: u32) -> anyhow::Result<Counters> {
     let mut sum = Counters::default();
     for arm in 0..arms {
-        for counters in map.get(&arm, 0)?.iter() {
-            sum.add(counters);
-        }
+        add_counters_of_cpus(ebpf, arm, &mut sum)?;
         lanes::each_of_arm(ebpf, arm, |lane| sum.add(&lane.counters))?;
     }
     Ok(sum)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::mem;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use anyhow::Context as _;
 use aya::maps::MapError;
@@ -20,7 +20,7 @@ use crate::probes::attach::{
     Attached, FUNCTION_ENDS, FUNCTION_PROGRAMS, SITE_PROGRAMS, Target, attach,
 };
 use crate::probes::capabilities;
-use crate::probes::kernel_info;
+use crate::probes::kernel_info::{self, ProgramCounts};
 use crate::probes::lanes;
 use crate::probes::ledger::{InFlight, Received, counted, ledger};
 use crate::probes::load::{brief, load};
@@ -377,9 +377,8 @@ impl Probes {
     /// hits of over.
     fn program_runs(&self) -> anyhow::Result<BTreeMap<String, ProgramRuns>> {
         let mut runs = BTreeMap::new();
-        for (name, fd) in self.loaded_programs() {
-            let counts = kernel_info::program_counts(fd)
-                .with_context(|| format!("cannot read what the kernel counts of {name}"))?;
+        for program in self.program_counts() {
+            let (name, counts) = program?;
             let is_counted = self.options.program_stats && counts.runs > 0;
             if is_counted || counts.recursion_misses > 0 {
                 let of_interest = ProgramRuns {
@@ -393,13 +392,21 @@ impl Probes {
         Ok(runs)
     }
 
-    /// The programs that are loaded. Some kernels have the same ones by both ways, and then the same counts.
-    pub(super) fn loaded_programs(&self) -> impl Iterator<Item = (&str, BorrowedFd<'_>)> {
+    /// What the kernel counts of each loaded program. Some kernels have the same ones by both ways, and then the same
+    /// counts.
+    pub(super) fn program_counts(
+        &self,
+    ) -> impl Iterator<Item = anyhow::Result<(&str, ProgramCounts)>> {
         let others = self.ebpf.programs().filter_map(|(name, program)| {
             let is_loaded = program.fd().ok()?;
             Some((name, is_loaded.as_fd()))
         });
-        others.chain(self.uprobe_programs.iter())
+        let all = others.chain(self.uprobe_programs.iter());
+        all.map(|(name, fd)| {
+            let counts = kernel_info::program_counts(fd)
+                .with_context(|| format!("cannot read what the kernel counts of {name}"))?;
+            Ok((name, counts))
+        })
     }
 
     /// The durations of an arm's spans of one kind, up to now.

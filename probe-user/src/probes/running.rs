@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use aya::maps::PerCpuArray;
 
 use crate::discover::processes::Pid;
 use crate::discover::sites::LoadedHook;
 use crate::probes::attach::attach_sites;
 use crate::probes::kernel_info;
+use crate::probes::ledger;
 use crate::probes::loader::Probes;
 use crate::probes::numbers;
 use crate::probes::pair::{self, KernelProbe};
@@ -66,17 +66,14 @@ impl Probes {
 
     /// Hits of sites by processes that are no targets.
     pub fn hits_of_others(&self) -> anyhow::Result<u64> {
-        let map = self.ebpf.map("HITS_OF_OTHERS");
-        let map: PerCpuArray<_, u64> = map.context("no map HITS_OF_OTHERS")?.try_into()?;
-        Ok(map.get(&0, 0)?.iter().sum())
+        ledger::hits_of_others(&self.ebpf)
     }
 
     /// Hits that the kernel has passed over, by the program that did not run.
     pub fn missed(&mut self) -> anyhow::Result<BTreeMap<String, u64>> {
         let mut missed = BTreeMap::new();
-        for (name, fd) in self.loaded_programs() {
-            let counts = kernel_info::program_counts(fd)
-                .with_context(|| format!("cannot read what the kernel counts of {name}"))?;
+        for program in self.program_counts() {
+            let (name, counts) = program?;
             missed.insert(name.to_owned(), counts.recursion_misses);
         }
         if self.choice.probe == KernelProbe::Kprobe {

@@ -89,14 +89,20 @@ impl Total {
     }
 }
 
-/// Adds an arm's spans of one kind up, over CPUs and lanes.
-pub fn over_all(ebpf: &Ebpf, arm: u32, kind: SpanKind) -> anyhow::Result<Total> {
+/// Adds an arm's spans of one kind that CPUs have. Those of its lanes are not among them.
+pub fn add_of_cpus(ebpf: &Ebpf, arm: u32, kind: SpanKind, total: &mut Total) -> anyhow::Result<()> {
     let map = ebpf.map("HISTOGRAMS").context("no map HISTOGRAMS")?;
     let map: PerCpuArray<_, Spans> = map.try_into()?;
-    let mut total = Total::default();
     for of_cpu in map.get(&kind.index(arm), 0)?.iter() {
         total.add(&of_cpu.buckets, of_cpu.sum_ns);
     }
+    Ok(())
+}
+
+/// Adds an arm's spans of one kind up, over CPUs and lanes.
+pub fn over_all(ebpf: &Ebpf, arm: u32, kind: SpanKind) -> anyhow::Result<Total> {
+    let mut total = Total::default();
+    add_of_cpus(ebpf, arm, kind, &mut total)?;
     if (kind as usize) < lane::KINDS {
         let kind = kind as usize;
         lanes::each_of_arm(ebpf, arm, |lane| {

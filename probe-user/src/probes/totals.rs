@@ -9,13 +9,13 @@ use aya::Ebpf;
 use aya::maps::{Array, PerCpuArray, PerCpuValues};
 use probe_common::lane::{KINDS, lane_of};
 use probe_common::layout::Spans;
-use probe_common::{Counter, Counters, Lane, SpanKind};
+use probe_common::{Counters, Lane, SpanKind};
 use runlog::analysis::{Ledger, LedgerRow};
 
 use crate::probes::lanes;
-use crate::probes::ledger::{Counted, InHistograms, Received, ledger};
+use crate::probes::ledger::{Counted, InHistograms, Received, add_counters_of_cpus, ledger};
 use crate::probes::memory::HistogramMemory;
-use crate::probes::spans::{Durations, Total};
+use crate::probes::spans::{Durations, Total, add_of_cpus};
 use crate::probes::tables::AtWork;
 
 /// What has been counted of one arm.
@@ -37,25 +37,15 @@ impl ArmTotals {
             counters: Counters::default(),
             at_work,
         };
-        let counters: PerCpuArray<_, Counters> = ebpf
-            .map("COUNTERS")
-            .context("no map COUNTERS")?
-            .try_into()?;
-        for of_cpu in counters.get(&arm, 0)?.iter() {
-            totals.counters.add(of_cpu);
-        }
+        add_counters_of_cpus(ebpf, arm, &mut totals.counters)?;
         lanes::each_of_arm(ebpf, arm, |lane| {
             totals.counters.add(&lane.counters);
             for kind in 0..KINDS {
                 totals.spans[kind].add(&lane.buckets[kind], lane.sums_ns[kind]);
             }
         })?;
-        let histograms = ebpf.map("HISTOGRAMS").context("no map HISTOGRAMS")?;
-        let histograms: PerCpuArray<_, Spans> = histograms.try_into()?;
         for kind in SpanKind::ALL {
-            for of_cpu in histograms.get(&kind.index(arm), 0)?.iter() {
-                totals.spans[kind as usize].add(&of_cpu.buckets, of_cpu.sum_ns);
-            }
+            add_of_cpus(ebpf, arm, kind, &mut totals.spans[kind as usize])?;
         }
         let hooked = totals.spans[SpanKind::HookedReadSyscall as usize].clone();
         let reads = &mut totals.spans[SpanKind::ReadSyscall as usize];
@@ -97,28 +87,12 @@ impl ArmTotals {
 
     fn is_explained(&self, in_histograms: InHistograms, ledger: &Ledger) -> bool {
         let slack = self.at_work.threads;
-        let recorded = |of: [Counter; 2]| of.map(|counter| self.counters.get(counter)).iter().sum();
-        let is_held = |held: u64, of: [Counter; 2]| {
-            let recorded: u64 = recorded(of);
-            held + slack >= recorded
-        };
         slack > 0
+            && in_histograms.has_all_but(slack, &self.counters)
             && ledger
                 .probes
                 .values()
                 .all(|row| open(row).unsigned_abs() <= slack)
-            && is_held(
-                in_histograms.reads,
-                [Counter::ReadRecorded, Counter::ReadRingFull],
-            )
-            && is_held(
-                in_histograms.hooked_reads,
-                [Counter::SiteRecorded, Counter::SiteRingFull],
-            )
-            && is_held(
-                in_histograms.writes,
-                [Counter::WriteRecorded, Counter::WriteRingFull],
-            )
     }
 }
 
@@ -159,6 +133,8 @@ fn set_all_cpus<T: aya::Pod>(
 
 #[cfg(test)]
 mod tests {
+    use probe_common::Counter;
+
     use super::*;
 
     fn totals(counters: &[(Counter, u64)], spans: &[(SpanKind, u64)], threads: u64) -> ArmTotals {
