@@ -3,7 +3,7 @@
 //! apt checks signatures; the mirrors are those that the machine is configured for.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, bail};
@@ -19,6 +19,26 @@ pub struct Suite {
     pub name: &'static str,
     /// Debian's name of the architecture.
     pub architecture: &'static str,
+}
+
+/// Unpacks packages of a suite, one after the other, in a folder that is gone afterwards. `keep` takes what is wanted of
+/// each from where it was unpacked.
+pub fn fetch(
+    suite: Suite,
+    packages: &[&str],
+    root: &Path,
+    keep: impl Fn(&str, &Path) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    eprintln!("fetching {} of {}", packages.join(", "), suite.name);
+    let apt = Apt::new(root.to_owned(), suite)?;
+    for package in packages {
+        let unpacked = apt
+            .unpack(package)
+            .with_context(|| format!("cannot fetch {package}"))?;
+        keep(package, &unpacked)
+            .with_context(|| format!("cannot keep {package} of {}", suite.name))?;
+    }
+    fs::remove_dir_all(root).with_context(|| format!("cannot remove {}", root.display()))
 }
 
 /// apt on a private root, which knows one suite.

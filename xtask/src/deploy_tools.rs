@@ -2,15 +2,15 @@
 //! the schemas of Kubernetes, `promtool` reads rules. None of them needs a cluster. They are fetched once, kept in the
 //! target folder, and the same everywhere, whatever the machine has.
 
-use std::env::consts::ARCH;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
-use crate::apt::{Apt, Suite};
+use crate::apt::{self, Suite};
 use crate::command::target;
 use crate::setup;
+use crate::vm::architecture::Architecture;
 
 /// Debian's packages, each named as its program. Older releases have a kubectl without components and replacements.
 const PACKAGES: [&str; 2] = ["kubectl", "promtool"];
@@ -25,11 +25,7 @@ const VALIDATOR_VERSION: &str = "1.37.0";
 pub fn fetch(must_run: bool) -> anyhow::Result<()> {
     let folder = target().join("deploy-tools");
     for fetched in [from_debian(&folder), from_pypi(&folder)] {
-        match fetched {
-            Err(error) if must_run => return Err(error),
-            Err(error) => eprintln!("  {error:#}"),
-            Ok(()) => {}
-        }
+        setup::tolerate(fetched, must_run)?;
     }
     Ok(())
 }
@@ -39,29 +35,22 @@ fn from_debian(folder: &Path) -> anyhow::Result<()> {
     if PACKAGES.iter().all(|package| kept(package).is_file()) {
         return Ok(());
     }
-    eprintln!("fetching {} of {SUITE}", PACKAGES.join(" and "));
-    let architecture = match ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => bail!("cannot fetch kubectl and promtool for {other}"),
-    };
     let suite = Suite {
         label: "Debian",
         name: SUITE,
-        architecture,
+        architecture: Architecture::of_this_machine()?.debian(),
     };
-    let root = folder.join("apt");
-    let apt = Apt::new(root.clone(), suite).context("cannot fetch kubectl and promtool")?;
-    for package in PACKAGES {
-        let program = apt
-            .unpack(package)
-            .with_context(|| format!("cannot fetch {package}"))?
-            .join("usr/bin")
-            .join(package);
-        fs::rename(&program, kept(package))
-            .with_context(|| format!("{package} of {SUITE} has no {}", program.display()))?;
-    }
-    fs::remove_dir_all(&root).with_context(|| format!("cannot remove {}", root.display()))
+    apt::fetch(
+        suite,
+        &PACKAGES,
+        &folder.join("apt"),
+        |package, unpacked| {
+            let program = unpacked.join("usr/bin").join(package);
+            fs::rename(&program, kept(package))
+                .with_context(|| format!("there is no {}", program.display()))
+        },
+    )
+    .context("cannot fetch kubectl and promtool")
 }
 
 fn from_pypi(folder: &Path) -> anyhow::Result<()> {

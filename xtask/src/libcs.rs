@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::apt::{Apt, Suite};
+use crate::apt::{self, Suite};
 use crate::command::target;
+use crate::setup;
 
 /// A C library.
 struct Library {
@@ -51,11 +52,7 @@ pub fn fetch(must_run: bool) -> anyhow::Result<()> {
     }
     for library in &LIBRARIES {
         let fetched = fetch_one(library).with_context(|| format!("cannot fetch {}", library.name));
-        match fetched {
-            Err(error) if must_run => return Err(error),
-            Err(error) => eprintln!("  {error:#}"),
-            Ok(()) => {}
-        }
+        setup::tolerate(fetched, must_run)?;
     }
     Ok(())
 }
@@ -66,19 +63,18 @@ fn fetch_one(library: &Library) -> anyhow::Result<()> {
     if kept.is_dir() {
         return Ok(());
     }
-    eprintln!("fetching {} of {}", library.package, library.suite);
     let root = folder.join(format!("{}.apt", library.name));
     let suite = Suite {
         label: library.label,
         name: library.suite,
         architecture: "amd64",
     };
-    let unpacked = Apt::new(root.clone(), suite)?.unpack(library.package)?;
-    // Only the folder of the libraries, and whole or not at all.
-    let libraries = folder_of(&unpacked, &["libc.so.6", "libc.so"])?
-        .with_context(|| format!("{} of {} has no C library", library.package, library.suite))?;
-    fs::rename(&libraries, &kept).with_context(|| format!("cannot keep {}", kept.display()))?;
-    fs::remove_dir_all(&root).with_context(|| format!("cannot remove {}", root.display()))
+    apt::fetch(suite, &[library.package], &root, |_, unpacked| {
+        // Only the folder of the libraries, and whole or not at all.
+        let libraries =
+            folder_of(unpacked, &["libc.so.6", "libc.so"])?.context("it has no C library")?;
+        Ok(fs::rename(&libraries, &kept)?)
+    })
 }
 
 /// The folder that has a file of one of these names.

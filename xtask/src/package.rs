@@ -1,12 +1,12 @@
 //! `cargo xtask package`: what the container images hold, in a folder.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
 
-use crate::command::{Stages, command, is_installed, run};
+use crate::command::{Stages, run};
 use crate::vm::architecture::Architecture;
 use crate::{build, setup};
 
@@ -66,22 +66,18 @@ pub fn package(arguments: &PackageArguments, stages: &mut Stages) -> anyhow::Res
         let out = std::path::absolute(&arguments.out)?;
         fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
         for file in files {
-            strip(architecture, &folder.join(file), &out.join(file))?;
+            // The notes of probe sites stay.
+            architecture.strip(&folder.join(file), &out.join(file))?;
         }
         Ok(())
     })
 }
 
 fn install_compiler(architecture: Architecture) -> anyhow::Result<()> {
-    let compiler = architecture.c_compiler();
-    if !is_installed(compiler) {
-        let packages = architecture.compiler_packages();
-        setup::install_packages(packages);
-        if !is_installed(compiler) {
-            let packages = packages.join(", ");
-            bail!("{compiler} is not installed, and could not be (Debian packages {packages})");
-        }
-    }
+    setup::require(
+        &[architecture.c_compiler()],
+        architecture.compiler_packages(),
+    )?;
     architecture
         .programs_target()
         .map_or(Ok(()), setup::rust_target)
@@ -95,10 +91,4 @@ fn build_installer(architecture: Architecture) -> anyhow::Result<()> {
         "-C",
         "target-feature=+crt-static",
     ]))
-}
-
-/// Copies a program without its symbols. The notes of probe sites stay.
-fn strip(architecture: Architecture, built: &Path, stripped: &Path) -> anyhow::Result<()> {
-    let mut strip = command(architecture.strip());
-    run(strip.arg("-o").arg(stripped).arg(built))
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use crate::command::{cargo, command, is_installed, output, run, target};
 use crate::privilege::{Privilege, as_root, privilege};
@@ -50,6 +50,32 @@ pub fn rust_target(name: &str) -> anyhow::Result<()> {
         run(command("rustup").args(["target", "add", name]))?;
     }
     Ok(())
+}
+
+/// Has programs installed by Debian packages, where one of them is missing.
+pub fn require(programs: &[&str], packages: &[&str]) -> anyhow::Result<()> {
+    let missing = || programs.iter().find(|program| !is_installed(program));
+    if missing().is_some() {
+        install_packages(packages);
+        if let Some(missing) = missing() {
+            bail!(
+                "{missing} is not installed, and could not be (Debian packages {})",
+                packages.join(", ")
+            );
+        }
+    }
+    Ok(())
+}
+
+/// What could not be fetched is an error if it must be there. Else it is said; who needs it is skipped by name.
+pub fn tolerate(fetched: anyhow::Result<()>, must_run: bool) -> anyhow::Result<()> {
+    match fetched {
+        Err(error) if !must_run => {
+            eprintln!("  {error:#}");
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 fn bpf_linker() -> anyhow::Result<()> {

@@ -51,7 +51,11 @@ impl Figures {
         // connection there is a read without bytes.
         let one_each = requests..=requests + requests / 100;
         let spans = self.hooked["spans"]["hook"]["count"].as_u64();
-        expect("hooked reads, also at ends of connections", spans, one_each);
+        expect(
+            "hooked reads, also at ends of connections",
+            spans,
+            one_each.clone(),
+        );
         // Only kinds that occurred are there.
         let strays = match self.baseline["spans"].get("hook") {
             Some(hook) => hook["count"].as_u64(),
@@ -83,7 +87,6 @@ impl Figures {
             expect(&format!("records dropped, {what}"), dropped, none.clone());
         }
         // The agent, which has found both by their environment.
-        let one_each = requests..=requests + requests / 100;
         for (name, hooked_reads) in [("baseline", none.clone()), ("hooked", one_each)] {
             let arm = self.arms["arms"].as_array().and_then(|arms| {
                 let mut arms = arms.iter().filter(|arm| arm["arm"] == name);

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
-use crate::apt::{Apt, Suite};
+use crate::apt::{self, Suite};
 use crate::containers::folder;
 use crate::setup;
 use crate::vm::architecture::Architecture;
@@ -58,24 +58,17 @@ pub fn fetch() -> anyhow::Result<()> {
         if missing.is_empty() {
             continue;
         }
-        eprintln!("fetching {} of {suite}", missing.join(", "));
         let root = folder().join(format!("{suite}.apt"));
-        let apt = Apt::new(
-            root.clone(),
-            Suite {
-                label: "Debian",
-                name: suite,
-                architecture,
-            },
-        )?;
+        let suite = Suite {
+            label: "Debian",
+            name: suite,
+            architecture,
+        };
         fs::create_dir_all(folder().join("packages"))?;
-        for package in missing {
-            // Whole or not at all.
-            let fresh = apt.unpack(package)?;
-            fs::rename(&fresh, unpacked(package))
-                .with_context(|| format!("cannot keep {package}"))?;
-        }
-        fs::remove_dir_all(&root).with_context(|| format!("cannot remove {}", root.display()))?;
+        // Whole or not at all.
+        apt::fetch(suite, &missing, &root, |package, fresh| {
+            Ok(fs::rename(fresh, unpacked(package))?)
+        })?;
     }
     Ok(())
 }

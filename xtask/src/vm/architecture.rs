@@ -1,12 +1,12 @@
 //! What differs between the architectures of guests and images.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
 
-use crate::command::{cargo, release, target};
+use crate::command::{cargo, command, release, run, target};
 
 /// The architecture of a guest, or of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -79,13 +79,14 @@ impl Architecture {
         }
     }
 
-    /// The program that takes symbols out of a program.
-    pub fn strip(self) -> &'static str {
-        match self {
+    /// Copies a program without its symbols.
+    pub fn strip(self, built: &Path, stripped: &Path) -> anyhow::Result<()> {
+        let strip = match self {
             _ if self.is_hosts() => "strip",
             Self::X86_64 => "x86_64-linux-gnu-strip",
             Self::Aarch64 => "aarch64-linux-gnu-strip",
-        }
+        };
+        run(command(strip).arg("-o").arg(stripped).arg(built))
     }
 
     /// The Debian packages that cross-compiling for it takes; none where that is the host's own.

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
-use crate::command::{is_installed, run, target};
+use crate::command::{run, target};
 use crate::setup;
 use crate::vm::architecture::Architecture;
 use crate::vm::initramfs::{self, Contents};
@@ -61,16 +61,7 @@ impl Guest<'_> {
 pub fn install_tools(architecture: Architecture) -> anyhow::Result<()> {
     let mut needed = vec![architecture.qemu(), architecture.c_compiler()];
     needed.extend(architecture.user_emulator().map(|(emulator, _)| emulator));
-    if !needed.iter().all(|program| is_installed(program)) {
-        let packages = architecture.debian_packages();
-        setup::install_packages(packages);
-        if let Some(missing) = needed.iter().find(|program| !is_installed(program)) {
-            bail!(
-                "{missing} is not installed, and could not be (Debian packages {})",
-                packages.join(", ")
-            );
-        }
-    }
+    setup::require(&needed, architecture.debian_packages())?;
     setup::rust_target(architecture.init_target())?;
     architecture
         .programs_target()

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use anyhow::{bail, ensure};
 
-use crate::command::{Stages, command, run, target};
+use crate::command::{Stages, run, target};
 use crate::vm::architecture::Architecture;
 use crate::vm::attach_types::{Outcome, Table};
 use crate::vm::guest::{self, Guest};
@@ -102,10 +102,7 @@ fn build_for(architecture: Architecture) -> anyhow::Result<()> {
     let built = test::build_system_tests(&mut architecture.cargo("test", target))?;
     let stripped = system_tests(architecture);
     fs::create_dir_all(stripped.parent().unwrap_or(Path::new(".")))?;
-    run(command(architecture.strip())
-        .arg("-o")
-        .arg(&stripped)
-        .arg(&built))
+    architecture.strip(&built, &stripped)
 }
 
 /// Checks the hook's file, and runs its unit tests one program at a time, which is faster than in a guest.
