@@ -21,6 +21,7 @@ mod function;
 mod header;
 mod histograms;
 mod hook;
+mod http;
 mod join;
 mod kit;
 mod leaks;

@@ -67,7 +67,7 @@ fn fill(browser: &mut Browser, field: &str, value: &str) -> anyhow::Result<()> {
 fn whole_run(kit: &Kit) -> anyhow::Result<()> {
     let mut set = set(kit, None)?;
     let browser = &mut set.browser;
-    browser.open(&set.server.url)?;
+    browser.open(&set.server.url())?;
     browser.wait_for(
         "the arms of the command line",
         "[...document.querySelectorAll('#arm-list input')].map(i => i.value).includes('hooked')",
@@ -216,7 +216,7 @@ fn only_loopback(browser: &mut Browser) -> anyhow::Result<()> {
 fn keyboard(kit: &Kit) -> anyhow::Result<()> {
     let mut set = set(kit, None)?;
     let browser = &mut set.browser;
-    browser.open(&set.server.url)?;
+    browser.open(&set.server.url())?;
     browser.wait_for(
         "the form",
         "document.querySelectorAll('#arm-list .arm').length === 2",
@@ -326,7 +326,7 @@ fn labels(browser: &mut Browser) -> anyhow::Result<()> {
 fn token(kit: &Kit) -> anyhow::Result<()> {
     let mut set = set(kit, Some("a-token-of-this-test"))?;
     let browser = &mut set.browser;
-    browser.open(&set.server.url)?;
+    browser.open(&set.server.url())?;
     browser.wait_for(
         "the question for the token",
         "document.getElementById('token-dialog').open && document.activeElement.id === 'token'",
@@ -347,7 +347,7 @@ fn token(kit: &Kit) -> anyhow::Result<()> {
     // The cookie is for the API alone, and no script reads it.
     ensure!(browser.value("document.cookie")? == "");
     // It holds for a page that is opened anew.
-    browser.open(&format!("{}?again", set.server.url))?;
+    browser.open(&format!("{}?again", set.server.url()))?;
     browser.wait_for(
         "the form again",
         "document.querySelectorAll('#arm-list .arm').length === 2",

@@ -1,9 +1,7 @@
 //! `loadgen serve`: its API, and whom it lets in.
 
-use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -17,7 +15,8 @@ use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::Test;
-use crate::kit::{Kit, SOON, fail, pid, wait_for};
+use crate::http::{Answer, Service, parts};
+use crate::kit::{Kit, fail, pid, wait_for};
 
 pub const TESTS: &[Test] = &[
     Test {
@@ -56,9 +55,7 @@ pub const TESTS: &[Test] = &[
 #[derive(Debug)]
 pub struct LoadServer {
     child: Child,
-    /// Its address, with a slash at the end.
-    pub url: String,
-    authority: String,
+    service: Service,
     token: Option<String>,
 }
 
@@ -81,38 +78,17 @@ impl LoadServer {
             None => command.env_remove("LOADGEN_TOKEN"),
         };
         let mut child = command.spawn()?;
-        let mut url = String::new();
-        BufReader::new(child.stdout.take().context("no stdout")?).read_line(&mut url)?;
-        let url = url.trim().to_owned();
-        let authority = url
-            .strip_prefix("http://")
-            .and_then(|rest| rest.strip_suffix('/'));
-        let authority = authority.with_context(|| format!("not an address: {url}"))?;
+        let service = Service::announced(child.stdout.take().context("no stdout")?)?;
         Ok(Self {
             child,
-            authority: authority.to_owned(),
-            url,
+            service,
             token: token.map(str::to_owned),
         })
     }
 
-    /// Sends a request with its headers as they are; returns status, head and body.
-    fn raw(&self, request: &str, body: &[u8]) -> anyhow::Result<(u16, String, Vec<u8>)> {
-        let mut stream = TcpStream::connect(&self.authority)?;
-        stream.set_read_timeout(Some(SOON))?;
-        stream.write_all(request.as_bytes())?;
-        stream.write_all(body)?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
-        let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
-        let end = end.context("no end of the head")?;
-        let head = String::from_utf8(answer[..end].to_vec())?;
-        let status = head
-            .split(' ')
-            .nth(1)
-            .and_then(|status| status.parse().ok());
-        let status = status.with_context(|| head.clone())?;
-        Ok((status, head, answer[end + 4..].to_vec()))
+    /// Its address, with a slash at the end.
+    pub fn url(&self) -> String {
+        self.service.url()
     }
 
     /// Sends a request with these headers.
@@ -122,18 +98,19 @@ impl LoadServer {
         path: &str,
         headers: &[(&str, &str)],
         body: &str,
-    ) -> anyhow::Result<(u16, String, Vec<u8>)> {
-        let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
-        if !headers.iter().any(|(name, _)| *name == "Host") {
-            let _ = write!(request, "Host: {}\r\n", self.authority);
-        }
+    ) -> anyhow::Result<Answer> {
+        let length = body.len().to_string();
+        let mut all = Vec::new();
         if !body.is_empty() {
-            let _ = write!(request, "Content-Length: {}\r\n", body.len());
+            all.push(("Content-Length", length.as_str()));
         }
-        for (name, value) in headers {
-            let _ = write!(request, "{name}: {value}\r\n");
-        }
-        self.raw(&(request + "\r\n"), body.as_bytes())
+        all.extend(headers);
+        let mut stream = self.service.connect()?;
+        stream.write_all(self.service.head(method, path, &all).as_bytes())?;
+        stream.write_all(body.as_bytes())?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        parts(&answer)
     }
 
     /// Calls the API as its users do; returns status and JSON.

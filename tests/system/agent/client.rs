@@ -1,7 +1,6 @@
 //! An agent that a test has started, and what can be asked of it.
 
-use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, ExitStatus, Stdio};
 
@@ -9,13 +8,14 @@ use anyhow::{Context as _, ensure};
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 
-use crate::kit::{Kit, SOON, Server, exact_kernel_probe, pid, wait_for};
+use crate::http::{Service, parts};
+use crate::kit::{Kit, Server, exact_kernel_probe, pid, wait_for};
 
 /// An agent that is killed with the value.
 #[derive(Debug)]
 pub struct Agent {
     child: Child,
-    authority: String,
+    service: Service,
     token: Option<String>,
 }
 
@@ -36,23 +36,18 @@ impl Agent {
 
     /// One that another command has started.
     pub fn of(mut child: Child, token: Option<&str>) -> anyhow::Result<Self> {
-        let mut url = String::new();
-        BufReader::new(child.stdout.take().context("no stdout")?).read_line(&mut url)?;
-        let authority = url
-            .trim()
-            .strip_prefix("http://")
-            .and_then(|rest| rest.strip_suffix('/'));
-        let Some(authority) = authority else {
-            let mut said = String::new();
-            child
-                .stderr
-                .take()
-                .context("no stderr")?
-                .read_to_string(&mut said)?;
-            anyhow::bail!("no address: {url} {said}");
+        let announced = Service::announced(child.stdout.take().context("no stdout")?);
+        let service = match announced {
+            Ok(service) => service,
+            Err(error) => {
+                let mut said = String::new();
+                let mut stderr = child.stderr.take().context("no stderr")?;
+                stderr.read_to_string(&mut said)?;
+                return Err(error.context(said));
+            }
         };
         let agent = Self {
-            authority: authority.to_owned(),
+            service,
             token: token.map(str::to_owned),
             child,
         };
@@ -69,9 +64,7 @@ impl Agent {
 
     /// A connection to it.
     pub fn connect(&self) -> anyhow::Result<TcpStream> {
-        let stream = TcpStream::connect(&self.authority)?;
-        stream.set_read_timeout(Some(SOON))?;
-        Ok(stream)
+        self.service.connect()
     }
 
     /// Sends these bytes; returns status, head and body of the answer.
@@ -81,19 +74,9 @@ impl Agent {
         let _ = stream.write_all(request);
         let mut answer = Vec::new();
         let read = stream.read_to_end(&mut answer);
-        let answer = String::from_utf8(answer)?;
-        let (head, body) = answer
-            .split_once("\r\n\r\n")
-            .with_context(|| format!("no answer: {read:?} {answer}"))?;
-        let status = head
-            .split(' ')
-            .nth(1)
-            .and_then(|status| status.parse().ok());
-        Ok((
-            status.context("no status")?,
-            head.to_owned(),
-            body.to_owned(),
-        ))
+        let (status, head, body) =
+            parts(&answer).with_context(|| format!("no answer: {read:?} {answer:?}"))?;
+        Ok((status, head, String::from_utf8(body)?))
     }
 
     /// Asks for a path with these headers.
@@ -102,17 +85,10 @@ impl Agent {
         path: &str,
         headers: &[(&str, &str)],
     ) -> anyhow::Result<(u16, String, String)> {
-        let mut request = format!("GET {path} HTTP/1.1\r\nConnection: close\r\n");
-        if !headers.iter().any(|(name, _)| *name == "Host") {
-            let _ = write!(request, "Host: {}\r\n", self.authority);
-        }
-        if let Some(token) = &self.token {
-            let _ = write!(request, "Authorization: Bearer {token}\r\n");
-        }
-        for (name, value) in headers {
-            let _ = write!(request, "{name}: {value}\r\n");
-        }
-        self.raw((request + "\r\n").as_bytes())
+        let bearer = self.token.as_ref().map(|token| format!("Bearer {token}"));
+        let bearer = bearer.as_deref().map(|bearer| ("Authorization", bearer));
+        let all: Vec<(&str, &str)> = bearer.into_iter().chain(headers.iter().copied()).collect();
+        self.raw(self.service.head("GET", path, &all).as_bytes())
     }
 
     /// What it says of all arms.

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::client::{Agent, arm, is_attached, request, spans, unique};
 use super::sut;
+use crate::deploy::metrics::listed;
 use crate::kit::Kit;
 
 /// Samples of one scrape, by name and labels as they are written.
@@ -58,26 +59,17 @@ fn parse(text: &str) -> anyhow::Result<Samples> {
     Ok(samples)
 }
 
-/// The metrics that dashboards and rules may ask for.
-const LISTED: &str = include_str!("../../../probe-user/metrics.txt");
-
-/// Names and types are those of the list. Failures alone are missing while nothing has failed.
+/// Names and types are those that dashboards and rules may ask for. Failures alone are missing while nothing has failed.
 fn are_those_of_the_list(text: &str) -> anyhow::Result<()> {
-    let listed: BTreeMap<&str, &str> = LISTED
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| {
-            let mut words = line.split_whitespace();
-            words.next().zip(words.next())
-        })
-        .filter(|(name, _)| *name != "hookprobe_attach_failures_total")
-        .collect();
+    const FAILURES: &str = "hookprobe_attach_failures_total";
+    let mut listed = listed()?;
     let typed = text
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
-    let scraped: BTreeMap<&str, &str> = typed
-        .filter(|(name, _)| *name != "hookprobe_attach_failures_total")
-        .collect();
+    let mut scraped: BTreeMap<&str, &str> = typed.collect();
+    for metrics in [&mut listed, &mut scraped] {
+        metrics.remove(FAILURES);
+    }
     ensure!(scraped == listed, "{scraped:?} and not {listed:?}");
     Ok(())
 }

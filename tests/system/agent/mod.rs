@@ -157,15 +157,13 @@ fn rules(kit: &Kit) -> anyhow::Result<()> {
 
 fn process_restarts(kit: &Kit) -> anyhow::Result<()> {
     let agent = Agent::start(kit, &[])?;
-    let server = sut(kit, "hooked", true)?;
+    let mut server = sut(kit, "hooked", true)?;
     agent.wait_for(|arms| is_attached(arms, "hooked"))?;
     request(&server, 50)?;
     let before = agent.arms()?;
-    let first = arm(&before, "hooked")["unobserved_s"]
+    let mut unobserved_s = arm(&before, "hooked")["unobserved_s"]
         .as_f64()
         .context("no time")?;
-    let mut server = server;
-    let mut unobserved_s = first;
     let mut in_time = false;
     for ended in 1..=TRIES {
         server.process.signal(Signal::KILL)?;

@@ -13,7 +13,7 @@ use crate::kit::{Kit, succeed};
 const METRICS: &str = include_str!("../../../probe-user/metrics.txt");
 
 /// The metrics of the list, and their types.
-fn listed() -> anyhow::Result<BTreeMap<&'static str, &'static str>> {
+pub fn listed() -> anyhow::Result<BTreeMap<&'static str, &'static str>> {
     let lines = METRICS.lines().filter(|line| !line.starts_with('#'));
     lines
         .map(|line| {

@@ -6,7 +6,7 @@
 mod agent;
 mod capabilities;
 mod hook;
-mod metrics;
+pub mod metrics;
 mod objects;
 mod render;
 mod rules;
