@@ -10,7 +10,7 @@ use core::arch::x86_64::{
     _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
 };
 
-use super::list::Nibbles;
+use super::groups::Nibbles;
 use super::search::{Scanner, head};
 use crate::cpu::Avx2;
 

@@ -1,6 +1,6 @@
 //! A list of words made into tables. All of it is possible at build time.
 
-use super::groups::{Beginning, Groups};
+use super::groups::{Beginning, Groups, Nibbles};
 
 /// The longest word, in bytes.
 pub const MAX_WORD: usize = 255;
@@ -55,13 +55,6 @@ pub struct Bucket {
     pub count: u16,
 }
 
-/// For each nibble of each of the first three bytes, the groups of words that have it there.
-#[derive(Clone, Copy)]
-pub struct Nibbles {
-    /// By half of the groups, byte of the word, low (0) or high (1) nibble, and its value.
-    pub groups: [[[[u8; 16]; 2]; 3]; 2],
-}
-
 /// What all sizes of tables share.
 pub struct Sieve {
     pub nibbles: Nibbles,
@@ -93,9 +86,7 @@ impl<const WORDS: usize, const BUCKETS: usize> Prepared<WORDS, BUCKETS> {
         assert!(WORDS < u16::MAX as usize);
         Self {
             sieve: Sieve {
-                nibbles: Nibbles {
-                    groups: [[[[0; 16]; 2]; 3]; 2],
-                },
+                nibbles: Nibbles::NONE,
                 of_three: [0; 1 << 10],
                 of_two: [0; 1 << 4],
                 singles: [0; 256],
