@@ -11,6 +11,8 @@ use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::cgroup::{Controller, Groups};
+
 /// Nanoseconds on `CLOCK_MONOTONIC`.
 pub fn monotonic_ns() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
@@ -41,8 +43,8 @@ pub fn environment() -> Environment {
         clock_source: line_of("/sys/devices/system/clocksource/clocksource0/current_clocksource")
             .unwrap_or_default(),
         governor: line_of("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        cgroup_cpu_limit: cgroup_cpu_limit(),
-        cgroup_memory_limit: cgroup_memory_limit(),
+        cgroup_cpu_limit: Groups::of("self", Controller::Cpu).cpu_limit(),
+        cgroup_memory_limit: Groups::of("self", Controller::Memory).memory_limit(),
         load_average: procfs::LoadAverage::current().map_or(0.0, |load| f64::from(load.one)),
         steal_ms: None,
         clock_read_ns: clock_read_ns(),
@@ -61,57 +63,11 @@ fn cpuinfo_field(cpuinfo: &str, name: &str) -> Option<String> {
     })
 }
 
-fn line_of(path: &str) -> Option<String> {
+/// The first line of a file, if there is anything in it.
+pub fn line_of(path: &str) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     let line = text.lines().next()?.trim();
     (!line.is_empty()).then(|| line.to_owned())
-}
-
-/// Where this process's cgroup of a controller is; "" names version 2.
-fn cgroup_folder(controller: &str) -> Option<String> {
-    cgroup_folder_of("self", controller)
-}
-
-/// Where the cgroup of a process, a number or `self`, is.
-pub fn cgroup_folder_of(process: &str, controller: &str) -> Option<String> {
-    let memberships = fs::read_to_string(format!("/proc/{process}/cgroup")).ok()?;
-    let path = memberships.lines().find_map(|line| {
-        let mut fields = line.splitn(3, ':').skip(1);
-        let controllers = fields.next()?;
-        let path = fields.next()?;
-        controllers
-            .split(',')
-            .any(|name| name == controller)
-            .then(|| path.to_owned())
-    })?;
-    Some(if controller.is_empty() {
-        format!("/sys/fs/cgroup{path}")
-    } else {
-        format!("/sys/fs/cgroup/{controller}{path}")
-    })
-}
-
-fn cgroup_cpu_limit() -> Option<f64> {
-    let ratio = |quota: &str, period: &str| {
-        let (quota, period) = (quota.parse::<f64>().ok()?, period.parse::<f64>().ok()?);
-        (quota > 0.0 && period > 0.0).then(|| quota / period)
-    };
-    if let Some(folder) = cgroup_folder("cpu")
-        && let Some(quota) = line_of(&format!("{folder}/cpu.cfs_quota_us"))
-    {
-        return ratio(&quota, &line_of(&format!("{folder}/cpu.cfs_period_us"))?);
-    }
-    let line = line_of(&format!("{}/cpu.max", cgroup_folder("")?))?;
-    let (quota, period) = line.split_once(' ')?;
-    ratio(quota, period)
-}
-
-fn cgroup_memory_limit() -> Option<u64> {
-    let text = cgroup_folder("memory")
-        .and_then(|folder| line_of(&format!("{folder}/memory.limit_in_bytes")))
-        .or_else(|| line_of(&format!("{}/memory.max", cgroup_folder("")?)))?;
-    // Without a limit, version 2 says "max" and version 1 a number near 2^63.
-    text.parse().ok().filter(|limit| *limit < 1 << 62)
 }
 
 /// Mean cost of reading the clock, the least of several tries: interrupts only ever add.
@@ -166,7 +122,7 @@ pub fn place_duet() -> anyhow::Result<Placement> {
 }
 
 /// The hardware threads of a CPU's core, as the kernel writes them.
-fn core_of(cpu: usize) -> String {
+pub fn core_of(cpu: usize) -> String {
     line_of(&format!(
         "/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
     ))

@@ -5,8 +5,9 @@ use std::fs;
 use procfs::process::{LimitValue, Process};
 use runlog::manifest::Resources;
 
+use crate::cgroup::{Controller, Groups};
 use crate::discover::processes::Pid;
-use crate::machine::{self, cgroup_folder_of, monotonic_ns};
+use crate::machine::{self, monotonic_ns};
 
 /// Counters that only ever rise.
 #[derive(Clone, Copy, Debug, Default)]
@@ -110,31 +111,12 @@ fn counted(servers: &[Pid], loadgen: Option<Pid>) -> Counted {
     }
 }
 
-/// A number in a file of lines like `nr_throttled 3`.
-fn numbered(path: &str, name: &str) -> Option<u64> {
-    let text = fs::read_to_string(path).ok()?;
-    text.lines().find_map(|line| {
-        let (found, number) = line.split_once(' ')?;
-        (found == name)
-            .then(|| number.trim().parse().ok())
-            .flatten()
-    })
-}
-
 fn throttled_periods(process: &str) -> Option<u64> {
-    ["cpu", ""].iter().find_map(|controller| {
-        let folder = cgroup_folder_of(process, controller)?;
-        numbered(&format!("{folder}/cpu.stat"), "nr_throttled")
-    })
+    Groups::of(process, Controller::Cpu).throttled_periods()
 }
 
 fn memory_limit_hits(process: &str) -> Option<u64> {
-    if let Some(folder) = cgroup_folder_of(process, "memory") {
-        let count = fs::read_to_string(format!("{folder}/memory.failcnt")).ok()?;
-        return count.trim().parse().ok();
-    }
-    let folder = cgroup_folder_of(process, "")?;
-    numbered(&format!("{folder}/memory.events"), "max")
+    Groups::of(process, Controller::Memory).memory_limit_hits()
 }
 
 /// `ListenOverflows` of the process's network namespace: connections that found the queue full.
