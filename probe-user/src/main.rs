@@ -6,8 +6,10 @@
 
 mod agent;
 mod analysis;
+mod cgroup;
 mod command;
 mod discover;
+mod doctor;
 mod join;
 mod machine;
 mod probes;
@@ -27,6 +29,7 @@ use crate::command::bench::BenchArguments;
 use crate::command::calibrate::CalibrateArguments;
 use crate::command::compare::CompareArguments;
 use crate::command::correlate::CorrelateArguments;
+use crate::command::doctor::DoctorArguments;
 use crate::command::micro::MicroArguments;
 use crate::command::round_trips::RoundTripsArguments;
 use crate::command::trace::TraceArguments;
@@ -50,6 +53,7 @@ Examples:
   sudo probe-user bench -- java Server.java {port}    on a server of yours
   sudo probe-user trace --port 6379 --duration 10
   sudo probe-user agent                           watch arms, and serve metrics
+  sudo probe-user doctor                          can this machine measure?
   probe-user micro                                rung by rung, hot and with caches evicted
   sudo probe-user truth                           does it find delays that it did not make?
   probe-user analyze --arm without=a.csv --arm with=b.csv    compare what was recorded
@@ -76,6 +80,8 @@ enum Command {
     /// Compare two equal servers again and again: how often is a difference found?
     #[command(name = "a-a")]
     Aa(AaArguments),
+    /// Say what speaks against measuring here, and what to do about it
+    Doctor(DoctorArguments),
     /// Measure what each kind of probe adds on this machine
     Calibrate(CalibrateArguments),
     /// Join the records of a finished run to its requests
@@ -114,6 +120,7 @@ async fn main() -> ExitCode {
         Command::Agent(arguments) => command::agent::agent(arguments).await,
         Command::Aa(arguments) => a_a::a_a(arguments).await,
         Command::Truth(arguments) => truth::truth(arguments).await,
+        Command::Doctor(arguments) => command::doctor::doctor(arguments).await,
         Command::Calibrate(arguments) => calibrate::calibrate_all(arguments).await,
         Command::Correlate(arguments) => correlate::correlate(&arguments),
         Command::Analyze(arguments) => analyze::analyze(&arguments),

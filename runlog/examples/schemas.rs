@@ -8,6 +8,7 @@ use runlog::analysis::Analysis;
 use runlog::calibration::CalibrationReport;
 use runlog::comparison::{Comparisons, Settings};
 use runlog::correlation::Correlation;
+use runlog::doctor::Diagnosis;
 use runlog::live::LiveEvent;
 use runlog::manifest::Manifest;
 use runlog::micro::MicroReport;
@@ -33,6 +34,10 @@ fn main() -> Result<()> {
     json::write(
         &folder.join("calibration.json"),
         &schemars::schema_for!(CalibrationReport),
+    )?;
+    json::write(
+        &folder.join("doctor.json"),
+        &schemars::schema_for!(Diagnosis),
     )?;
     json::write(
         &folder.join("load.json"),

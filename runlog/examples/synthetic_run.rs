@@ -246,6 +246,7 @@ fn describe(run: &RunDirectory, shape: &Shape) -> Result<()> {
             schedule,
             probes: Some(Probes::default()),
             resources: None,
+            doctor: None,
             calibration: None,
         },
     )

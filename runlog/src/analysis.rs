@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::doctor::Finding;
 use crate::estimate::Estimate;
 use crate::manifest::{Environment, Placement, Probes};
 
@@ -51,6 +52,10 @@ pub struct Analysis {
     pub environment: Environment,
     /// Which CPUs did what.
     pub placement: Placement,
+    /// The ten recommendations of the paper, as this run keeps them; empty in runs that were made before they
+    /// were looked at.
+    #[serde(default)]
+    pub recommendations: Vec<Finding>,
 }
 
 /// The requests of an arm, warm-up and both states of the probes included.
@@ -91,6 +96,9 @@ pub struct InSitu {
     pub read_syscall_corrected: Option<Estimate>,
     /// Hooked reads per request.
     pub calls_per_request: Option<Estimate>,
+    /// Bytes of requests that one hooked read returned.
+    #[serde(default)]
+    pub bytes_per_call: Option<Estimate>,
     /// Why the layer is missing.
     pub missing: Option<String>,
 }
@@ -363,6 +371,7 @@ mod tests {
     use crate::calibration::CalibrationReport;
     use crate::comparison::{Comparisons, Settings};
     use crate::correlation::Correlation;
+    use crate::doctor::Diagnosis;
     use crate::estimate::Unit;
     use crate::manifest::Manifest;
     use crate::summary::LoadSummary;
@@ -442,6 +451,7 @@ mod tests {
             requests: [("baseline".to_owned(), Requests::default())].into(),
             environment: Environment::default(),
             placement: Placement::default(),
+            recommendations: vec![Finding::warn("one pod", "two nodes", "use one")],
         }
     }
 
@@ -469,6 +479,7 @@ mod tests {
         let published = [
             ("analysis", schemars::schema_for!(Analysis)),
             ("manifest", schemars::schema_for!(Manifest)),
+            ("doctor", schemars::schema_for!(Diagnosis)),
             ("calibration", schemars::schema_for!(CalibrationReport)),
             ("correlation", schemars::schema_for!(Correlation)),
             ("load", schemars::schema_for!(LoadSummary)),

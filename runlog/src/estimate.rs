@@ -13,6 +13,8 @@ pub enum Unit {
     Ms,
     /// Calls.
     Calls,
+    /// Bytes.
+    Bytes,
     /// A ratio or a share.
     One,
 }

@@ -16,6 +16,7 @@ pub mod clock;
 pub mod comparison;
 pub mod correlation;
 pub mod directory;
+pub mod doctor;
 pub mod error;
 pub mod estimate;
 pub mod file;

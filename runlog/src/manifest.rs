@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::calibration::Calibration;
 use crate::clock::Clock;
+use crate::doctor::Checkups;
 
 /// Version of this shape.
 pub const SCHEMA: &str = "hookprobe/manifest/1";
@@ -41,6 +42,9 @@ pub struct Manifest {
     /// Limits that the run came up against, known at its end; null before.
     #[serde(default)]
     pub resources: Option<Resources>,
+    /// What `probe-user doctor` found before and after; null where it did not look.
+    #[serde(default)]
+    pub doctor: Option<Checkups>,
     /// What the probes add on this machine; null without probes, or if not asked for.
     pub calibration: Option<Calibration>,
 }

@@ -397,6 +397,8 @@ pub struct JoinedRequest {
     pub block: u32,
     /// Calls of the hooked `read` for it.
     pub calls: u32,
+    /// Its bytes.
+    pub request_bytes: u64,
     /// Hook overhead of all its calls.
     pub hook_overhead_ns: u64,
     /// `read(2)` in the kernel, all its calls, from the instant on at which the request was sent; 0

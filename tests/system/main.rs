@@ -14,6 +14,7 @@ mod calibration;
 mod cdp;
 mod coverage;
 mod deploy;
+mod doctor;
 mod durations;
 mod events;
 mod family;
@@ -103,6 +104,7 @@ fn main() -> ExitCode {
         bad_input::TESTS,
         analyze::TESTS,
         unprivileged::TESTS,
+        doctor::TESTS,
         bench::TESTS,
         join::TESTS,
         orders::TESTS,

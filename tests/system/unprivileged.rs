@@ -22,7 +22,7 @@ pub const TESTS: &[Test] = &[
 ];
 
 /// Makes a command run as nobody in particular: as us, or, if we are root, as the user `nobody`.
-fn unprivileged(command: &mut Command) -> &mut Command {
+pub fn unprivileged(command: &mut Command) -> &mut Command {
     const NOBODY: u32 = 65_534;
     if rustix::process::geteuid().is_root() {
         command.uid(NOBODY).gid(NOBODY);

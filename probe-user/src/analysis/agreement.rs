@@ -190,7 +190,7 @@ pub fn reasons_to_withhold(
 }
 
 /// The resource limits that were hit.
-fn limits_hit(resources: &Resources) -> Vec<String> {
+pub fn limits_hit(resources: &Resources) -> Vec<String> {
     let Resources {
         throttled_periods,
         memory_limit_hits,

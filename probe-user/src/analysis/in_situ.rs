@@ -16,6 +16,8 @@ pub struct CallMeans {
     pub read_syscall_ns: Vec<Option<f64>>,
     /// Calls per request.
     pub calls_per_request: Vec<Option<f64>>,
+    /// Bytes of requests that one call returned.
+    pub bytes_per_call: Vec<Option<f64>>,
     /// Hook overhead of all calls of one request, without the clock reads that only a watched hook
     /// makes, ns.
     pub overhead_per_request_ns: Vec<Option<f64>>,
@@ -54,6 +56,7 @@ impl InSituCollector {
                 .filter(|request| request.flags & Request::WARMUP == 0)
         };
         let calls: u64 = counted().map(|request| u64::from(request.calls)).sum();
+        let bytes: u64 = counted().map(|request| request.request_bytes).sum();
         // Per call: a request with several calls contributes the mean of its calls.
         let per_call = |part: fn(&JoinedRequest) -> u64| {
             let mut values: Vec<f64> = counted()
@@ -88,6 +91,8 @@ impl InSituCollector {
         );
         let per_request = (requests > 0).then(|| calls as f64 / requests as f64);
         set(&mut means.calls_per_request, round, per_request);
+        let per_call = (calls > 0).then(|| bytes as f64 / calls as f64);
+        set(&mut means.bytes_per_call, round, per_call);
     }
 
     /// The means of an arm, for a comparison with another. In a duet, those of the blocks that ran beside

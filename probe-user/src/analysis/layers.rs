@@ -115,6 +115,7 @@ pub fn analyze(
         requests,
         environment: manifest.environment,
         placement: manifest.placement,
+        recommendations: Vec::new(),
     }
 }
 
@@ -269,6 +270,11 @@ impl Layers<'_> {
                 &self.calls.calls_per_request,
                 Unit::Calls,
                 "mean of hooked reads per request",
+            ),
+            bytes_per_call: mean(
+                &self.calls.bytes_per_call,
+                Unit::Bytes,
+                "mean of bytes of requests per hooked read",
             ),
         }
     }

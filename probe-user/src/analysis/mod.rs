@@ -1,6 +1,6 @@
 //! From logs to results: block means, intervals, budget.
 
-mod agreement;
+pub mod agreement;
 mod association;
 pub mod blocks;
 pub mod budget;

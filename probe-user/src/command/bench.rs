@@ -2,13 +2,16 @@
 
 use clap::Args;
 use indicatif::ProgressBar;
+use runlog::doctor::{Finding, State};
 use runlog::json;
+use runlog::manifest::Manifest;
 use runlog::table::TableWriter;
 
 use crate::analysis::layers::{Roles, analyze};
 use crate::analysis::logs::read_logs;
 use crate::command::End;
 use crate::command::options::{ExperimentOptions, NewRun, Probing, progress_bar};
+use crate::doctor;
 use crate::run::arms::{ArmSpec, HookSpec};
 use crate::run::experiment::Experiment;
 use crate::run::micro::words::Temperature;
@@ -94,7 +97,16 @@ async fn run_in(
     let table = TableWriter::create(directory.joined())?;
     let logged = read_logs(directory, &outcome.manifest, trim, Some(table))?;
     let manifest = outcome.manifest.clone();
-    let analysis = analyze(logged, ROLES, outcome, micro, trim);
+    let mut seen = doctor::Run {
+        analysis: analyze(logged, ROLES, outcome, micro, trim),
+        manifest,
+    };
+    seen.analysis.recommendations = doctor::recommendations(std::slice::from_ref(&seen), &[]);
+    let doctor::Run {
+        manifest,
+        mut analysis,
+    } = seen;
+    analysis.warnings.extend(troubles(&manifest));
     json::write(&directory.analysis(), &analysis)?;
     bar.finish_and_clear();
     if arguments.options.json {
@@ -109,6 +121,21 @@ async fn run_in(
     } else {
         End::NotUsable
     })
+}
+
+/// What the doctor found right before the run, or right after it, that spoils results.
+fn troubles(manifest: &Manifest) -> impl Iterator<Item = String> {
+    let checkups = manifest.doctor.iter();
+    let findings = checkups.flat_map(|checkups| {
+        let before = checkups.before.iter().map(|finding| ("before", finding));
+        before.chain(checkups.after.iter().map(|finding| ("after", finding)))
+    });
+    findings
+        .filter(|(_, finding)| finding.state == State::Fail)
+        .map(|(when, finding)| {
+            let Finding { name, found, .. } = finding;
+            format!("{name}, right {when} the run: {found}")
+        })
 }
 
 async fn measure_micro(

@@ -15,6 +15,16 @@ use crate::run::programs;
 use crate::run::stop::Stop;
 use crate::show;
 
+/// The hook's sites alone, and every kernel pair.
+pub const EVERY_PAIR: [KernelProbe; 6] = [
+    KernelProbe::None,
+    KernelProbe::TpBtf,
+    KernelProbe::RawTracepoint,
+    KernelProbe::Fentry,
+    KernelProbe::Tracepoint,
+    KernelProbe::Kprobe,
+];
+
 /// Options of `calibrate`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -54,14 +64,7 @@ pub async fn calibrate_all(arguments: CalibrateArguments) -> anyhow::Result<End>
     let placement = machine::place(Policy::OneCore, 1)?;
     machine::bind_to(&placement.agent_cpus)?;
     let plan = Plan {
-        kernel_probes: vec![
-            KernelProbe::None,
-            KernelProbe::TpBtf,
-            KernelProbe::RawTracepoint,
-            KernelProbe::Fentry,
-            KernelProbe::Tracepoint,
-            KernelProbe::Kprobe,
-        ],
+        kernel_probes: EVERY_PAIR.to_vec(),
         functions: Functions::All,
         hook: Some(HookSpec {
             path: programs::hook()?,

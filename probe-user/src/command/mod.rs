@@ -8,6 +8,7 @@ pub mod bench;
 pub mod calibrate;
 pub mod compare;
 pub mod correlate;
+pub mod doctor;
 pub mod events;
 mod function;
 pub mod kernel_histogram;

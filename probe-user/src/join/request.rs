@@ -261,6 +261,7 @@ impl<'r> Reads<'r> {
                 flags: request.flags | shared,
                 block: request.block,
                 calls: self.calls,
+                request_bytes: request.end_byte - request.first_byte,
                 hook_overhead_ns: self.hook_overhead_ns,
                 read_syscall_ns: self.syscall_ns,
                 waited_ns: self.waited_ns,

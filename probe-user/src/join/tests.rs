@@ -165,6 +165,7 @@ fn one_read_a_request() {
         JoinedRequest {
             flags: Request::OBSERVED,
             calls: 1,
+            request_bytes: 150,
             hook_overhead_ns: 50,
             read_syscall_ns: 200,
             application_ns: 100,

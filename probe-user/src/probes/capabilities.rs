@@ -2,18 +2,44 @@
 
 const LIST: &str = include_str!("../../capabilities.txt");
 
-/// Them in a sentence.
-pub fn in_words() -> String {
-    let (old_kernels, always): (Vec<_>, Vec<_>) = LIST
-        .lines()
+/// A capability of the list, without `CAP_`.
+#[derive(Clone, Copy, Debug)]
+struct Listed {
+    name: &'static str,
+    /// Before Linux 6.6 only.
+    is_for_old_kernels: bool,
+}
+
+fn listed() -> impl Iterator<Item = Listed> {
+    LIST.lines()
         .filter(|line| !line.starts_with('#'))
         .filter_map(|line| {
             let mut words = line.split_whitespace();
-            Some((words.next()?, words.next()?))
+            Some(Listed {
+                name: words.next()?,
+                is_for_old_kernels: words.next()? == "before-6.6",
+            })
         })
-        .partition(|(_, kernels)| *kernels == "before-6.6");
-    let named = |capabilities: Vec<(&str, &str)>| {
-        let names = capabilities.iter().map(|(name, _)| format!("CAP_{name}"));
+}
+
+/// Those that a kernel of this release asks for, without `CAP_`.
+pub fn needed(release: &str) -> impl Iterator<Item = &'static str> {
+    let mut numbers = release.split('.').map(|number| number.parse::<u32>().ok());
+    let version = numbers.next().flatten().zip(numbers.next().flatten());
+    let is_old = version.is_some_and(|version| version < (6, 6));
+    listed()
+        .filter(move |listed| is_old || !listed.is_for_old_kernels)
+        .map(|listed| listed.name)
+}
+
+/// Them in a sentence.
+pub fn in_words() -> String {
+    let (old_kernels, always): (Vec<_>, Vec<_>) =
+        listed().partition(|listed| listed.is_for_old_kernels);
+    let named = |capabilities: Vec<Listed>| {
+        let names = capabilities
+            .iter()
+            .map(|listed| format!("CAP_{}", listed.name));
         names.collect::<Vec<_>>().join(", ")
     };
     format!(
@@ -32,5 +58,12 @@ mod tests {
             "CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH, CAP_CHECKPOINT_RESTORE and, before \
              Linux 6.6, CAP_SYS_ADMIN"
         );
+    }
+
+    #[test]
+    fn old_kernels_ask_for_more() {
+        let asks = |release| super::needed(release).any(|name| name == "SYS_ADMIN");
+        assert!(asks("5.10.0-46-cloud-amd64") && asks("6.1.0"));
+        assert!(!asks("6.6.0") && !asks("6.18.44") && !asks("7.3.4"));
     }
 }

@@ -3,7 +3,7 @@
 pub mod attach;
 pub mod bare;
 mod bpf;
-mod capabilities;
+pub mod capabilities;
 pub mod kernel_info;
 mod kernel_types;
 mod lanes;

@@ -12,12 +12,14 @@ use runlog::RunDirectory;
 use runlog::analysis::Ledger;
 use runlog::calibration::Calibration;
 use runlog::clock::Clock;
+use runlog::doctor::{Checkups, Finding};
 use runlog::gate::Event;
 use runlog::manifest::{self, Manifest, Placement};
 use stats::Trim;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::discover::processes::{OWN_PID_NAMESPACE, in_root_pid_namespace};
+use crate::doctor;
 use crate::machine::{self, monotonic_ns, unix_ns};
 use crate::probes::attach::Target;
 use crate::probes::{KernelProbe, LoadError, Options, Probes, SiteChoice};
@@ -103,6 +105,11 @@ impl Experiment {
         stop: &mut Stop,
         bar: &ProgressBar,
     ) -> anyhow::Result<Outcome> {
+        bar.set_message("looking at the machine");
+        let before = tokio::select! {
+            before = doctor::look(doctor::SHORT) => before,
+            reason = stop.requested() => anyhow::bail!("{reason} before the first request"),
+        };
         machine::bind_to(&self.placement.agent_cpus)?;
         bar.set_message("starting the servers");
         let arms = tokio::select! {
@@ -120,7 +127,7 @@ impl Experiment {
             Err(reason) => (None, Some(reason)),
         };
         self.load.observe = probes.is_some();
-        let mut manifest = self.manifest(&arms, probes.as_ref());
+        let mut manifest = self.manifest(&arms, probes.as_ref(), before);
         if let Some(probes) = probes.as_ref().filter(|_| self.calibration_rounds > 0) {
             bar.set_message("calibrating the probes");
             manifest.calibration = tokio::select! {
@@ -177,6 +184,9 @@ impl Experiment {
         manifest.environment.steal_ms = machine::steal_ms()
             .zip(steal_before)
             .map(|(after, before)| after.saturating_sub(before));
+        if let Some(checkups) = &mut manifest.doctor {
+            checkups.after = doctor::look(doctor::SHORT).await;
+        }
         runlog::json::write(&run.manifest(), &manifest)?;
         Ok(Outcome {
             manifest,
@@ -301,7 +311,7 @@ impl Experiment {
         calibration::calibrate_or_say_why(&plan, kernel_probe.name(), bar).await
     }
 
-    fn manifest(&self, arms: &[Arm], probes: Option<&Probes>) -> Manifest {
+    fn manifest(&self, arms: &[Arm], probes: Option<&Probes>, before: Vec<Finding>) -> Manifest {
         Manifest {
             schema: manifest::SCHEMA.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -316,6 +326,10 @@ impl Experiment {
             schedule: self.load.schedule.clone(),
             probes: probes.map(Probes::describe),
             resources: None,
+            doctor: Some(Checkups {
+                before,
+                after: Vec::new(),
+            }),
             calibration: None,
         }
     }

@@ -7,11 +7,11 @@ use runlog::manifest::{Manifest, Scheduling, schedule};
 
 use crate::show::budget;
 use crate::show::calibration::print_missing;
-use crate::show::{BAD, GOOD, cells, heading, join, ledger, list, ns, table};
+use crate::show::{BAD, GOOD, cells, heading, join, ledger, list, machine, ns, table};
 
 /// Prints a result.
 pub fn print(analysis: &Analysis, manifest: &Manifest, run: &RunDirectory) {
-    machine(manifest);
+    set_up(manifest);
     layers(analysis);
     if let Some(calibration) = &manifest.calibration {
         print_missing(calibration);
@@ -35,22 +35,8 @@ pub fn print(analysis: &Analysis, manifest: &Manifest, run: &RunDirectory) {
     }
 }
 
-fn machine(manifest: &Manifest) {
-    let environment = &manifest.environment;
-    let virtual_machine = if environment.virtual_machine {
-        ", virtual machine"
-    } else {
-        ""
-    };
-    println!(
-        "kernel {} {}, {} × {}{virtual_machine}; clock {}, {:.1} ns a read",
-        environment.kernel,
-        environment.architecture,
-        environment.cpus,
-        environment.cpu_model,
-        environment.clock_source,
-        environment.clock_read_ns,
-    );
+fn set_up(manifest: &Manifest) {
+    machine(&manifest.environment);
     if manifest.schedule.order != schedule::RMIT {
         println!("order: {}", manifest.schedule.order);
     }
@@ -118,6 +104,7 @@ fn layers(analysis: &Analysis) {
         "hooked reads per request",
         in_situ.calls_per_request.as_ref(),
     );
+    row("", "bytes per hooked read", in_situ.bytes_per_call.as_ref());
     row(
         "macro",
         "hooked minus baseline, end to end",

@@ -5,6 +5,7 @@ pub mod bench;
 pub mod budget;
 pub mod calibration;
 pub mod comparison;
+pub mod doctor;
 pub mod micro;
 pub mod trace;
 pub mod truth;
@@ -16,11 +17,14 @@ use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, Table, presets};
 use runlog::analysis::{ClockRelation, Clocks, Join, Ledger, ProgramRuns};
 use runlog::estimate::{Estimate, Unit};
+use runlog::manifest::Environment;
 
 /// Headings.
 const HEADING: Style = Style::new().bold();
 /// Something to worry about.
 const BAD: Style = AnsiColor::Red.on_default().bold();
+/// Something to know of.
+const UNSURE: Style = AnsiColor::Yellow.on_default();
 /// All is well.
 const GOOD: Style = AnsiColor::Green.on_default();
 
@@ -39,6 +43,24 @@ fn table(header: &[&str], left: usize) -> Table {
 
 fn heading(text: impl Display) {
     anstream::println!("\n{HEADING}{text}{HEADING:#}");
+}
+
+/// A line about the machine.
+fn machine(environment: &Environment) {
+    let virtual_machine = if environment.virtual_machine {
+        ", virtual machine"
+    } else {
+        ""
+    };
+    println!(
+        "kernel {} {}, {} × {}{virtual_machine}; clock {}, {:.1} ns a read",
+        environment.kernel,
+        environment.architecture,
+        environment.cpus,
+        environment.cpu_model,
+        environment.clock_source,
+        environment.clock_read_ns,
+    );
 }
 
 /// Values separated by commas.
@@ -66,6 +88,7 @@ fn value(value: f64, unit: Unit) -> String {
         Unit::Ns => ns(value),
         Unit::Ms => format!("{value:.4} ms"),
         Unit::Calls | Unit::One => format!("{value:.3}"),
+        Unit::Bytes => format!("{value:.1} B"),
     }
 }
 

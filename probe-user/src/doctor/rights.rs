@@ -1,0 +1,46 @@
+//! What we may do.
+
+use runlog::doctor::Finding;
+use rustix::thread::{CapabilitySet, capabilities};
+
+use crate::discover::processes::{OWN_PID_NAMESPACE, in_root_pid_namespace};
+use crate::probes::capabilities::needed;
+
+/// Rights, and how much of the machine can be seen.
+pub fn findings() -> Vec<Finding> {
+    vec![capability(), namespace()]
+}
+
+fn capability() -> Finding {
+    const NAME: &str = "capabilities";
+    let Ok(sets) = capabilities(None) else {
+        return Finding::unknown(NAME, "the kernel does not tell", "see /proc/self/status");
+    };
+    let release = rustix::system::uname();
+    let missing: Vec<&str> = needed(&release.release().to_string_lossy())
+        .filter(|name| {
+            let capability = CapabilitySet::from_name(name);
+            capability.is_some_and(|capability| !sets.effective.contains(capability))
+        })
+        .collect();
+    if missing.is_empty() {
+        return Finding::pass(NAME, "all that probing takes");
+    }
+    Finding::fail(
+        NAME,
+        format!("CAP_{} missing", missing.join(", CAP_")),
+        "run with sudo, or give the container these; without them: bench --no-probes, micro, analyze",
+    )
+}
+
+fn namespace() -> Finding {
+    const NAME: &str = "process numbers";
+    if in_root_pid_namespace() {
+        return Finding::pass(NAME, "those of the kernel: the root PID namespace");
+    }
+    Finding::warn(
+        NAME,
+        OWN_PID_NAMESPACE.split(';').next().unwrap_or_default(),
+        "hostPID: true, or --pid=host; the agent does without",
+    )
+}
