@@ -61,9 +61,10 @@ pub async fn doctor(arguments: DoctorArguments) -> anyhow::Result<End> {
         .collect::<anyhow::Result<Vec<_>>>()?;
     let mut stop = Stop::listen()?;
     let examine = async {
-        let tried = match arguments.no_attach {
-            true => None,
-            false => Some(try_probes().await),
+        let tried = if arguments.no_attach {
+            None
+        } else {
+            Some(try_probes().await)
         };
         let duration = Duration::from_secs(arguments.watch);
         diagnose(duration, tried, &runs).await
