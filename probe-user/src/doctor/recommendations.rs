@@ -1,5 +1,5 @@
-//! The ten recommendations of the paper (Reichelt et al., Benchmarking Function Hook Latency in Cloud-Native
-//! Environments, SSP 2023), each checked where it can be.
+//! The ten recommendations of the paper (Kahlhofer, Kern, Henning, Rass: Benchmarking Function Hook Latency in
+//! Cloud-Native Environments, SSP 2023), each checked where it can be.
 
 use std::collections::BTreeSet;
 
