@@ -107,6 +107,22 @@ pub struct AgentRun {
     pub result: Option<RunResult>,
 }
 
+/// What became of a run at its agent, as the load generator has it: `agent` in `load.json`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AgentPart {
+    /// The agent's address.
+    pub url: String,
+    /// The run, as the agent told last.
+    pub run: Option<AgentRun>,
+    /// What has failed on the way, for people; null if nothing has. The load itself went on.
+    pub trouble: Option<String>,
+    /// The most of the logs that was written and not yet at the agent, in bytes. Files hold it meanwhile.
+    pub most_behind_bytes: u64,
+    /// How long the rest of the logs took after the load had ended, in seconds.
+    pub catch_up_s: f64,
+}
+
 /// A run in a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
