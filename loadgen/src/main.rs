@@ -1,6 +1,7 @@
 //! `loadgen`: the load generator. HTTP/1.1, closed and open loop, arms in interleaved blocks; every request
 //! is logged with its instants and with the bytes of the connection that it occupies.
 
+mod agent;
 mod arrivals;
 mod block;
 mod check;
@@ -44,12 +45,24 @@ Examples:
   loadgen run --arm a=http://[::1]:8080/form --body @form.bin --header 'Content-Type: text/plain' --close
   loadgen run --arm a=http://127.0.0.1:8080/ --request-file urls.txt --pick sample
   loadgen run --arm a=http://127.0.0.1:8080/ --duration 30 --connections 64 --rate 20000 --arrivals poisson
+  loadgen run --arm hooked=http://10.0.0.5:8081/ --agent http://10.0.0.5:9464 --agent-token-file token
   loadgen serve --arm a=http://127.0.0.1:8080/
   loadgen run --order duet --side-cpus 0,1 --arm a=http://127.0.0.1:8080/ --arm b=http://127.0.0.1:8081/"
 )]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+}
+
+/// How a command ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// All was done.
+    Complete,
+    /// It ended early. What was measured is kept, and says so.
+    CutShort,
+    /// The load ran to its end, and the agent has no result that may be used.
+    NotUsable,
 }
 
 #[derive(Debug, Subcommand)]
@@ -79,11 +92,12 @@ fn main() -> ExitCode {
     let result = match command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Serve(arguments) => serve::serve(&arguments),
-        Command::Request { arm, options } => print_requests(&arm, &options).map(|()| true),
+        Command::Request { arm, options } => print_requests(&arm, &options).map(|()| End::Complete),
     };
     match result {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(3), // partial, and said so
+        Ok(End::Complete) => ExitCode::SUCCESS,
+        Ok(End::CutShort) => ExitCode::from(3),
+        Ok(End::NotUsable) => ExitCode::from(4),
         Err(error) => {
             eprintln!("loadgen: {error:#}");
             ExitCode::FAILURE

@@ -7,6 +7,7 @@ use clap::Args;
 use runlog::manifest::Schedule;
 use runlog::summary::{Load, Model, Spacing};
 
+use crate::agent::AgentOptions;
 use crate::client::Settings;
 use crate::clock::as_ns;
 use crate::pace::Pacing;
@@ -152,6 +153,9 @@ pub struct RunArguments {
     #[arg(long, default_value_t = 1.0, value_name = "SECONDS")]
     pub drain: f64,
 
+    #[command(flatten)]
+    pub agent: AgentOptions,
+
     /// Bind the load generator to this CPU [default: the kernel decides]
     #[arg(long, value_name = "CPU", conflicts_with = "side_cpus")]
     pub cpu: Option<usize>,
@@ -180,7 +184,7 @@ pub struct RunArguments {
 
     /// Before each block, say so as JSON on stdout and wait for the line "go" on stdin; --out exists
     /// then, and may hold files
-    #[arg(long, requires = "out")]
+    #[arg(long, requires = "out", conflicts_with = "url")]
     pub gate: bool,
 }
 

@@ -4,13 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
+use runlog::agent_run::Announcement;
 use runlog::clock::Clock;
 use runlog::gate::Event;
 use runlog::live::{LiveEvent, Started};
+use runlog::load_api::NamedUrl;
+use runlog::manifest::Schedule;
 use runlog::summary::{self, LoadSummary, Pacer};
 use runlog::table::TableWriter;
 use runlog::{RunDirectory, json};
 
+use crate::End;
+use crate::agent;
 use crate::check::{allow_connections, check};
 use crate::client::{ArmTarget, CutShort, Logs};
 use crate::clock::{monotonic_ns, unix_ns};
@@ -24,8 +29,8 @@ use crate::scheduling::let_others_finish;
 use crate::show::print_summary;
 use crate::turn::{Runner, bind_to};
 
-/// Runs the load. Returns whether it ran to its end.
-pub fn run(arguments: &RunArguments) -> anyhow::Result<bool> {
+/// Runs the load.
+pub fn run(arguments: &RunArguments) -> anyhow::Result<End> {
     check(arguments)?;
     allow_connections(arguments)?;
     let seed = arguments.seed.unwrap_or_else(unix_ns);
@@ -39,6 +44,15 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<bool> {
         &stop,
         &arguments.side_cpus,
     )?;
+    let blocks = design.blocks();
+    let schedule = arguments.schedule(seed);
+    let planned = blocks
+        .iter()
+        .try_fold(0_u64, |sum, block| sum.checked_add(block.requests));
+    // Before anything is written, as it may not want to.
+    let agent = arguments
+        .agent
+        .announce(|| announcement(arguments, &schedule, planned))?;
     let run = open_folder(arguments)?;
     let logs = Logs {
         requests: TableWriter::create(run.requests())?,
@@ -49,13 +63,11 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<bool> {
         monotonic_ns: monotonic_ns(),
     };
     let mut gate = arguments.gate.then(Gate::open);
-    let blocks = design.blocks();
-    let schedule = arguments.schedule(seed);
+    // Not yet bound to a CPU, so that it takes another than the load.
+    let agent = agent.map(|agent| agent.stream(&run)).transpose()?;
     let started = Started {
         arms: arguments.arms.iter().map(|arm| arm.name.clone()).collect(),
-        requests: blocks
-            .iter()
-            .try_fold(0_u64, |sum, block| sum.checked_add(block.requests)),
+        requests: planned,
         schedule: schedule.clone(),
         started_unix_ns: start.unix_ns,
     };
@@ -89,6 +101,7 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<bool> {
         clock: Clock::of_this_process(),
         load: Some(arguments.load()),
         arms: Vec::new(),
+        agent: None,
     };
     for ((index, arm), kept) in (0..).zip(&arguments.arms).zip(&load.kept) {
         summary
@@ -96,6 +109,11 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<bool> {
             .push(export_arm(&run, index, &arm.name, &arm.url, kept, start)?);
     }
     json::write(&run.load_summary(), &summary)?;
+    if let Some(agent) = agent {
+        summary.agent = Some(Box::new(agent.finish(&summary)));
+        json::write(&run.load_summary(), &summary)?;
+    }
+    let end = end_of(&summary);
     for arm in &summary.arms {
         if let Some(mark) = arm.pacer.as_ref().and_then(Pacer::mark) {
             eprintln!("loadgen: arm {}: {mark}", arm.name);
@@ -113,8 +131,51 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<bool> {
         println!("{}", serde_json::to_string_pretty(&summary)?);
     } else {
         print_summary(&summary, &run);
+        if let Some(part) = &summary.agent {
+            agent::print(part);
+        }
     }
-    Ok(cut_short.is_none())
+    Ok(end)
+}
+
+/// How a run has ended. What the agent makes of it is said on stderr if it is no good.
+fn end_of(summary: &LoadSummary) -> End {
+    let agent = summary.agent.as_deref();
+    let result = agent
+        .and_then(|part| part.run.as_ref())
+        .and_then(|run| run.result.as_ref());
+    if let Some(trouble) = agent.and_then(|part| part.trouble.as_ref()) {
+        eprintln!("loadgen: the load's own results are kept; {trouble}");
+    } else if let Some(doubt) = result.and_then(|result| result.doubts.first()) {
+        eprintln!("loadgen: what the agent has joined is not usable: {doubt}");
+    }
+    let is_usable = result.is_some_and(|result| result.usable);
+    if summary.cut_short.is_some() {
+        End::CutShort
+    } else if agent.is_some() && !is_usable {
+        End::NotUsable
+    } else {
+        End::Complete
+    }
+}
+
+/// What an agent is told of a run.
+fn announcement(
+    arguments: &RunArguments,
+    schedule: &Schedule,
+    requests: Option<u64>,
+) -> Announcement {
+    let arms = arguments.arms.iter().map(|arm| NamedUrl {
+        name: arm.name.clone(),
+        url: arm.url.clone(),
+    });
+    Announcement {
+        arms: arms.collect(),
+        schedule: schedule.clone(),
+        load: Some(arguments.load()),
+        requests,
+        clock: Clock::of_this_process(),
+    }
 }
 
 /// The servers of each arm. Each must accept a connection.

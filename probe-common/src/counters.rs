@@ -129,6 +129,13 @@ impl Counters {
         &mut self.values[counter as usize]
     }
 
+    /// Takes what an earlier reading had off.
+    pub fn take_off(&mut self, earlier: &Self) {
+        for (value, earlier) in self.values.iter_mut().zip(earlier.values) {
+            *value = value.saturating_sub(earlier);
+        }
+    }
+
     /// Adds another set.
     pub fn add(&mut self, other: &Self) {
         for (value, other) in self.values.iter_mut().zip(other.values) {

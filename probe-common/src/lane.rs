@@ -120,6 +120,8 @@ pub const NOT_WANTED: u8 = 0;
 pub const GATHERED: u8 = 1;
 /// Records are written at once.
 pub const WRITTEN_AT_ONCE: u8 = 2;
+/// Records are written at once, of those arms alone that the agent asks for at the moment.
+pub const WRITTEN_WHILE_ASKED_FOR: u8 = 3;
 
 /// Lanes of each arm on a machine with so many CPUs, a power of two. Threads beyond them add to what is
 /// the CPU's.

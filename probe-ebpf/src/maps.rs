@@ -8,13 +8,14 @@ use core::arch::asm;
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
-use probe_common::lane::{BATCH_WORDS, GATHERED, Gathered, NOT_WANTED};
+use probe_common::lane::{BATCH_WORDS, GATHERED, Gathered, NOT_WANTED, WRITTEN_WHILE_ASKED_FOR};
 use probe_common::layout::{BUCKETS, Spans, bucket_of};
 use probe_common::{
-    Accepted, Closed, Counter, Counters, FunctionCall, HookedRead, Lane, OpenCalls, ReadSyscall,
-    SpanKind, Write,
+    Accepted, Closed, Counter, Counters, FunctionCall, HookedRead, Lane, MAX_ARMS, OpenCalls,
+    ReadSyscall, SpanKind, Write,
 };
 
+use crate::slots::Slots;
 use crate::tally::Tally;
 use crate::targets::{Current, is_observing};
 
@@ -47,6 +48,11 @@ static RECORDS: RingBuf = RingBuf::with_byte_size(1 << 16, 0);
 /// What becomes of records: one of [`probe_common::lane`]'s constants. Set by the loader.
 #[unsafe(no_mangle)]
 static RECORDS_ARE: u8 = NOT_WANTED;
+
+/// Of which arms records are asked for at the moment, where that changes. Only the agent writes to it.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".bss.asked_for")]
+static ASKED_FOR: Slots<u32, { MAX_ARMS as usize }> = Slots::new();
 
 /// Whether records of every `read(2)` are asked for too, and not only of hooked ones. Set by the
 /// loader.
@@ -187,6 +193,7 @@ pub fn gather<T: Plain>(
 ) -> Option<Recorded> {
     match setting(&raw const RECORDS_ARE) {
         NOT_WANTED => Some(Recorded::Yes),
+        WRITTEN_WHILE_ASKED_FOR if !are_asked_for(tally) => Some(Recorded::Yes),
         GATHERED if let Some(lane) = tally.lane() => {
             add_to_batch(lane, spans, fill);
             None
@@ -237,10 +244,18 @@ fn write_batch(lane: &mut Lane) {
 /// Writes a record of one span if records are asked for.
 #[inline(always)]
 pub fn record<T: Plain>(tally: &mut Tally, record: T) -> Recorded {
-    if setting(&raw const RECORDS_ARE) == NOT_WANTED {
-        return Recorded::Yes;
+    match setting(&raw const RECORDS_ARE) {
+        NOT_WANTED => Recorded::Yes,
+        WRITTEN_WHILE_ASKED_FOR if !are_asked_for(tally) => Recorded::Yes,
+        _ => write(tally, 1, |to| *to = record),
     }
-    write(tally, 1, |to| *to = record)
+}
+
+/// Whether records of the arm are asked for at the moment.
+#[inline(always)]
+fn are_asked_for(tally: &Tally) -> bool {
+    // SAFETY: the address is in the table. Volatile, as nothing in the programs changes it.
+    unsafe { ASKED_FOR.slot(tally.arm()).read_volatile() != 0 }
 }
 
 #[inline(always)]

@@ -83,6 +83,12 @@ impl Tally {
         Self { arm, lane: None }
     }
 
+    /// The arm.
+    #[inline(always)]
+    pub fn arm(&self) -> u32 {
+        self.arm
+    }
+
     /// The lane, where there is one.
     #[inline(always)]
     pub fn lane(&mut self) -> Option<&mut Lane> {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use runlog::a_a::AaReport;
 use runlog::agent::Arms;
+use runlog::agent_run::{AgentRun, Announcement, Finish, RunEntries};
 use runlog::analysis::Analysis;
 use runlog::calibration::CalibrationReport;
 use runlog::comparison::{Comparisons, Settings};
@@ -70,6 +71,22 @@ fn main() -> Result<()> {
     json::write(
         &folder.join("agent-arms.json"),
         &schemars::schema_for!(Arms),
+    )?;
+    json::write(
+        &folder.join("agent-run.json"),
+        &schemars::schema_for!(AgentRun),
+    )?;
+    json::write(
+        &folder.join("agent-runs.json"),
+        &schemars::schema_for!(RunEntries),
+    )?;
+    json::write(
+        &folder.join("agent-run-announcement.json"),
+        &schemars::schema_for!(Announcement),
+    )?;
+    json::write(
+        &folder.join("agent-run-finish.json"),
+        &schemars::schema_for!(Finish),
     )?;
     json::write(&folder.join("a-a.json"), &schemars::schema_for!(AaReport))?;
     json::write(

@@ -227,6 +227,7 @@ fn describe(run: &RunDirectory, shape: &Shape) -> Result<()> {
             started_monotonic_ns: 0,
             clock: clock.clone(),
             load: None,
+            agent: None,
             arms: vec![],
         },
     )?;

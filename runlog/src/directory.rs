@@ -155,6 +155,20 @@ impl RunDirectory {
         self.root.join("joined.npy")
     }
 
+    /// A run that an agent took part in: [`crate::agent_run::AgentRun`].
+    #[must_use]
+    pub fn agent_run(&self) -> PathBuf {
+        self.root.join("agent-run.json")
+    }
+
+    /// What an agent recorded of an arm: a folder as of a trace.
+    #[must_use]
+    pub fn spans_of(&self, arm: &str) -> Self {
+        Self {
+            root: self.root.join("spans").join(arm),
+        }
+    }
+
     /// HDR interval log of an arm's response times.
     #[must_use]
     pub fn interval_log(&self, arm: &str) -> PathBuf {

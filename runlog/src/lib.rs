@@ -10,6 +10,7 @@
 
 pub mod a_a;
 pub mod agent;
+pub mod agent_run;
 pub mod analysis;
 pub mod calibration;
 pub mod clock;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::agent_run::AgentPart;
 use crate::clock::Clock;
 use crate::manifest::Schedule;
 
@@ -33,6 +34,9 @@ pub struct LoadSummary {
     pub load: Option<Load>,
     /// One entry an arm, in the order of the command line.
     pub arms: Vec<ArmLoad>,
+    /// What an agent in the servers' machine has seen of the run (`--agent`); null without one.
+    #[serde(default)]
+    pub agent: Option<Box<AgentPart>>,
 }
 
 /// What decides when a request is sent.

@@ -111,6 +111,41 @@ impl<T: AutoSerialize> TableWriter<T> {
     }
 }
 
+/// Completes a log whose writer never came to fill in the number of rows, or was somewhere else. A row that is there in
+/// part is cut off. Returns how many rows there are.
+pub fn complete<T: Row>(path: &Path) -> Result<u64> {
+    // The columns are checked.
+    let row_size = Rows::<T>::open(path)?.row_bytes.len() as u64;
+    let io = |source| Error::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .open(path)
+        .map_err(io)?;
+    let mut header = read_raw_header(&mut file).map_err(io)?;
+    let length = file.metadata().map_err(io)?.len();
+    let rows = (length - header.len() as u64) / row_size;
+    let count = header.iter().position(|byte| *byte == b'*');
+    if let Some(first) = count {
+        let digits = rows.to_string();
+        let places = header[first..].iter().take_while(|byte| **byte == b'*');
+        let places = places.count();
+        if digits.len() > places {
+            return Err(Error::format(path, "has no room for its number of rows"));
+        }
+        header[first..first + places].fill(b' ');
+        header[first..first + digits.len()].copy_from_slice(digits.as_bytes());
+        file.set_len(header.len() as u64 + rows * row_size)
+            .and_then(|()| file.seek(SeekFrom::Start(0)))
+            .and_then(|_| file.write_all(&header))
+            .map_err(io)?;
+    }
+    Ok(rows)
+}
+
 /// Reads a whole log that fits into memory.
 pub fn read_all<T: Row>(path: impl Into<PathBuf>) -> Result<Vec<T>> {
     Rows::open(path)?.collect()
@@ -204,6 +239,18 @@ impl<T: Deserialize> Iterator for Rows<T> {
 /// Reads the header's bytes. Where a writer never came to fill in the number of rows, its
 /// placeholder of asterisks becomes a 0.
 fn read_header(reader: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = read_raw_header(reader)?;
+    if let Some(first) = bytes.iter().position(|byte| *byte == b'*') {
+        bytes[first] = b'0';
+        for byte in bytes.iter_mut().filter(|byte| **byte == b'*') {
+            *byte = b' ';
+        }
+    }
+    Ok(bytes)
+}
+
+/// Reads the header's bytes as they are.
+fn read_raw_header(reader: &mut impl Read) -> io::Result<Vec<u8>> {
     // Magic, version, and the length of the rest in two bytes (version 1) or four.
     let mut bytes = vec![0; 10];
     reader.read_exact(&mut bytes)?;
@@ -217,15 +264,7 @@ fn read_header(reader: &mut impl Read) -> io::Result<Vec<u8>> {
         bytes.extend(high);
         length += usize::from(u16::from_le_bytes(high)) << 16;
     }
-    let start = bytes.len();
     reader.take(length as u64).read_to_end(&mut bytes)?;
-    let header = &mut bytes[start..];
-    if let Some(first) = header.iter().position(|byte| *byte == b'*') {
-        header[first] = b'0';
-        for byte in header.iter_mut().filter(|byte| **byte == b'*') {
-            *byte = b' ';
-        }
-    }
     Ok(bytes)
 }
 
@@ -309,6 +348,28 @@ mod tests {
         }
         assert!((45_001..=50_000).contains(&read), "{read}");
         assert!(rows.was_cut_short());
+    }
+
+    #[test]
+    fn what_a_writer_left_is_completed_once_and_for_all() {
+        let (folder, path) = written(3);
+        let copy = folder.path().join("copy.npy");
+        let mut writer = TableWriter::create(&copy).unwrap();
+        for sequence in 0..3 {
+            writer.push(&request(sequence)).unwrap();
+        }
+        writer.flush().unwrap();
+        std::mem::forget(writer);
+        let file = OpenOptions::new().append(true).open(&copy).unwrap();
+        io::Write::write_all(&mut &file, &[7; 20]).unwrap();
+        for _ in 0..2 {
+            assert_eq!(complete::<Request>(&copy).unwrap(), 3);
+            let mut rows = Rows::<Request>::open(&copy).unwrap();
+            let read: Vec<Request> = rows.by_ref().map(Result::unwrap).collect();
+            assert_eq!(read, read_all::<Request>(&path).unwrap());
+            assert!(!rows.was_cut_short());
+        }
+        assert!(complete::<WriteSpan>(&copy).is_err());
     }
 
     #[test]

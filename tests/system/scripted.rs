@@ -184,6 +184,7 @@ impl Script {
             started_monotonic_ns: 0,
             clock: Clock::of_this_process(),
             load: None,
+            agent: None,
             arms: vec![ArmLoad {
                 name: "hooked".to_owned(),
                 url: String::new(),

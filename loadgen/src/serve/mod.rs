@@ -26,6 +26,8 @@ use self::access::Access;
 use self::api::{Server, router};
 use self::runs::Runs;
 use self::targets::Allowed;
+use crate::End;
+use crate::agent::AgentOptions;
 use crate::target::Arm;
 
 /// The token, for who cannot give a file.
@@ -56,6 +58,9 @@ pub struct ServeArguments {
     #[arg(long, value_name = "DIR", default_value = "runs")]
     runs: PathBuf,
 
+    #[command(flatten)]
+    agent: AgentOptions,
+
     /// Requests that a run may have, over all arms
     #[arg(long, value_name = "N", default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     max_requests: u64,
@@ -65,8 +70,8 @@ pub struct ServeArguments {
     max_seconds: u64,
 }
 
-/// Serves until a signal. Returns whether a load could end cleanly.
-pub fn serve(arguments: &ServeArguments) -> anyhow::Result<bool> {
+/// Serves until a signal.
+pub fn serve(arguments: &ServeArguments) -> anyhow::Result<End> {
     let token = token(arguments.token_file.as_deref())?;
     let loopback = arguments.listen.ip().is_loopback();
     ensure!(
@@ -95,7 +100,12 @@ pub fn serve(arguments: &ServeArguments) -> anyhow::Result<bool> {
         seconds: arguments.max_seconds,
     };
     let server = Server {
-        runs: Arc::new(Runs::new(arguments.runs.clone(), allowed, limits)?),
+        runs: Arc::new(Runs::new(
+            arguments.runs.clone(),
+            allowed,
+            limits,
+            arguments.agent.clone(),
+        )?),
         access: Access::new(loopback, token)?,
         arms: arguments
             .arms
@@ -114,7 +124,7 @@ pub fn serve(arguments: &ServeArguments) -> anyhow::Result<bool> {
         .block_on(run(server, arguments.listen))
 }
 
-async fn run(server: Server, address: SocketAddr) -> anyhow::Result<bool> {
+async fn run(server: Server, address: SocketAddr) -> anyhow::Result<End> {
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address} (--listen)"))?;
@@ -126,13 +136,13 @@ async fn run(server: Server, address: SocketAddr) -> anyhow::Result<bool> {
         () = signals.next() => {}
     }
     if !runs.stop_current("the server was stopped") {
-        return Ok(true);
+        return Ok(End::Complete);
     }
     eprintln!("loadgen serve: the load writes what it has measured; Ctrl-C ends it at once");
     tokio::select! {
-        () = runs.idle() => Ok(true),
+        () = runs.idle() => Ok(End::Complete),
         // The load is killed with its handle.
-        () = signals.next() => Ok(false),
+        () = signals.next() => Ok(End::CutShort),
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
 use super::TOKEN_VARIABLE;
+use crate::agent::AgentOptions;
 
 /// How much of what the load says on stderr is kept.
 const KEPT_OF_STDERR: usize = 16 * 1024;
@@ -29,12 +30,13 @@ pub struct LoadProcess {
 
 impl LoadProcess {
     /// Starts a load that writes to `out`.
-    pub fn start(wanted: &StartRequest, out: &Path) -> anyhow::Result<Self> {
+    pub fn start(wanted: &StartRequest, agent: &AgentOptions, out: &Path) -> anyhow::Result<Self> {
         // The program that runs now, even if its file was replaced meanwhile.
         let mut command = Command::new("/proc/self/exe");
         command
             .arg0("loadgen")
             .args(arguments(wanted, out))
+            .args(of_agent(agent))
             .env_remove(TOKEN_VARIABLE)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -142,6 +144,25 @@ fn arguments(wanted: &StartRequest, out: &Path) -> Vec<OsString> {
         .map(OsString::from)
         .chain([out_word])
         .collect()
+}
+
+/// The options that say which agent takes part.
+fn of_agent(agent: &AgentOptions) -> impl Iterator<Item = OsString> {
+    let words = [
+        agent
+            .url
+            .as_ref()
+            .map(|url| ("--agent=", OsString::from(url))),
+        agent
+            .token_file
+            .as_ref()
+            .map(|path| ("--agent-token-file=", path.clone().into_os_string())),
+    ];
+    words.into_iter().flatten().map(|(option, value)| {
+        let mut word = OsString::from(option);
+        word.push(value);
+        word
+    })
 }
 
 /// Reads a stderr to its end, so that the load never waits for us, and keeps the beginning.

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::history::{self, ProgressLog};
 use super::process::LoadProcess;
 use super::targets::Allowed;
+use crate::agent::AgentOptions;
 use crate::options::DEFAULT_REQUESTS;
 
 /// How long a load may take until its first request: it waits for servers that are just starting.
@@ -29,6 +30,7 @@ pub struct Runs {
     folder: PathBuf,
     allowed: Vec<Allowed>,
     limits: Limits,
+    agent: AgentOptions,
     known: Mutex<Known>,
     /// Whether a load is under way.
     busy: watch::Sender<bool>,
@@ -60,7 +62,12 @@ impl Drop for Turn {
 
 impl Runs {
     /// The runs of a folder, among them those that are there already.
-    pub fn new(folder: PathBuf, allowed: Vec<Allowed>, limits: Limits) -> anyhow::Result<Self> {
+    pub fn new(
+        folder: PathBuf,
+        allowed: Vec<Allowed>,
+        limits: Limits,
+        agent: AgentOptions,
+    ) -> anyhow::Result<Self> {
         let mut known = Known::default();
         for run in history::read(&folder)? {
             let intervals = Vec::new();
@@ -70,6 +77,7 @@ impl Runs {
             folder,
             allowed,
             limits,
+            agent,
             known: Mutex::new(known),
             busy: watch::Sender::new(false),
         })
@@ -209,7 +217,7 @@ impl Runs {
         };
         let id = runs.free_id();
         let folder = runs.folder.join(&id);
-        let mut process = LoadProcess::start(&wanted, &folder).map_err(internal)?;
+        let mut process = LoadProcess::start(&wanted, &runs.agent, &folder).map_err(internal)?;
         let first = tokio::time::timeout(START_PATIENCE, process.next_event()).await;
         let Ok(Some(LiveEvent::Started(started))) = first else {
             process.interrupt();

@@ -1,13 +1,16 @@
 //! The thread that owns the probes. Others ask it, over a channel; so nothing waits for a lock while it attaches.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use runlog::analysis::Ledger;
+use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
+use crate::agent::recording::{Recorded, RecordingPlan};
 use crate::agent::rules::Rules;
 use crate::agent::snapshot::Snapshot;
 use crate::agent::watch::{Found, Watch};
@@ -17,6 +20,8 @@ use crate::probes::{Options, Probes};
 const WAITING: usize = 8;
 /// How soon to look again at what has just begun.
 const SOON: Duration = Duration::from_millis(200);
+/// How often records are taken out of the ring buffer while there are some.
+const TAKE_EVERY: Duration = Duration::from_millis(10);
 /// The tables of the programs' slots, of up to a megabyte, pass over the stack.
 const STACK: usize = 16 << 20;
 
@@ -46,6 +51,13 @@ pub enum Readiness {
 enum Question {
     /// What has been seen?
     Snapshot(oneshot::Sender<anyhow::Result<Snapshot>>),
+    /// Record these arms; answers with how many processes of each are observed.
+    Record(
+        RecordingPlan,
+        oneshot::Sender<anyhow::Result<BTreeMap<String, u64>>>,
+    ),
+    /// Record no more.
+    EndRecording(oneshot::Sender<anyhow::Result<Recorded>>),
     /// The last one: detach and say what has become of all hits.
     End(oneshot::Sender<anyhow::Result<Ledger>>),
 }
@@ -86,10 +98,13 @@ impl Core {
     pub fn start(plan: Plan) -> std::io::Result<Self> {
         let (questions, receiver) = sync_channel(WAITING);
         let (told, readiness) = watch::channel(Readiness::Loading);
+        let runtime = Handle::current();
         thread::Builder::new()
             .name("core".to_owned())
             .stack_size(STACK)
             .spawn(move || {
+                // The ring buffer is watched there, if there is one.
+                let _entered = runtime.enter();
                 if let Err(error) = run(plan, &receiver, &told) {
                     let _ = told.send(Readiness::Failed(format!("{error:#}")));
                 }
@@ -125,10 +140,28 @@ impl Core {
         self.ask(Question::Snapshot).await
     }
 
+    /// Begins to record. Says how many processes of each arm are observed; where there is none, nothing is begun.
+    pub async fn record(&self, plan: RecordingPlan) -> Result<BTreeMap<String, u64>, NoAnswer> {
+        self.ask(|answer| Question::Record(plan, answer)).await
+    }
+
+    /// Ends the recording.
+    pub async fn end_recording(&self) -> Result<Recorded, NoAnswer> {
+        self.ask_patiently(Question::EndRecording).await
+    }
+
     /// Ends it.
     pub async fn end(&self) -> Result<Ledger, NoAnswer> {
+        self.ask_patiently(Question::End).await
+    }
+
+    /// Asks until there is room for the question.
+    async fn ask_patiently<T>(
+        &self,
+        question: fn(oneshot::Sender<anyhow::Result<T>>) -> Question,
+    ) -> Result<T, NoAnswer> {
         loop {
-            match self.ask(Question::End).await {
+            match self.ask(question).await {
                 Err(NoAnswer::Busy) => tokio::time::sleep(Duration::from_millis(10)).await,
                 answer => return answer,
             }
@@ -167,8 +200,14 @@ fn run(
                 std::mem::replace(readiness, Readiness::Ready) != Readiness::Ready
             });
         }
-        match questions.recv_timeout(next.saturating_duration_since(Instant::now())) {
+        let mut patience = next.saturating_duration_since(Instant::now());
+        if watch.recording.is_some() {
+            patience = patience.min(TAKE_EVERY);
+        }
+        match questions.recv_timeout(patience) {
             Ok(Question::Snapshot(answer)) => _ = answer.send(Snapshot::take(&mut watch)),
+            Ok(Question::Record(plan, answer)) => _ = answer.send(watch.begin_recording(plan)),
+            Ok(Question::EndRecording(answer)) => _ = answer.send(watch.end_recording()),
             Ok(Question::End(answer)) => {
                 let _ = answer.send(watch.end());
                 return Ok(());
@@ -176,6 +215,7 @@ fn run(
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
             Err(RecvTimeoutError::Timeout) => {}
         }
+        watch.take_records()?;
     }
 }
 

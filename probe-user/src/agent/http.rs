@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::error_handling::HandleErrorLayer;
-use axum::extract::{Request, State};
+use axum::extract::{DefaultBodyLimit, FromRef, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -27,6 +27,7 @@ pub use crate::agent::access::Access;
 use crate::agent::access::Denied;
 use crate::agent::core::{Core, NoAnswer, Readiness};
 use crate::agent::metrics;
+use crate::agent::runs::{Runs, api};
 
 const LIMITS: Limits = Limits {
     connections: 64,
@@ -35,47 +36,76 @@ const LIMITS: Limits = Limits {
 };
 /// How long an answer may take to be made.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
-/// The longest body of a request: none needs one.
+/// The longest body of a request where none is needed.
 const MAX_BODY: usize = 1024;
 /// Requests in a second, of all who ask, for what takes reading the kernel's tables.
 const REQUESTS_PER_SECOND: u64 = 20;
+/// The same for the pieces of a log.
+const PIECES_PER_SECOND: u64 = 200;
 /// The format of `prometheus`' text.
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// What the addresses need.
+#[derive(Clone)]
+pub struct Services {
+    /// Who has seen it all.
+    pub core: Core,
+    /// The runs, where there is a folder for them.
+    pub runs: Option<Arc<Runs>>,
+}
+
+impl FromRef<Services> for Core {
+    fn from_ref(services: &Services) -> Self {
+        services.core.clone()
+    }
+}
+
 /// All addresses.
-pub fn router(core: Core, access: Access) -> Router {
-    let limits = ServiceBuilder::new()
-        .layer(HandleErrorLayer::new(too_many))
-        .layer(BufferLayer::new(LIMITS.connections))
-        .layer(LoadShedLayer::new())
-        .layer(RateLimitLayer::new(
-            REQUESTS_PER_SECOND,
-            Duration::from_secs(1),
-        ));
-    // Who does not know the token uses nothing up.
-    let guarded = Router::new()
+pub fn router(services: Services, access: Access) -> Router {
+    let shown = Router::new()
         .route("/metrics", get(show_metrics))
         .route("/v1/arms", get(show_arms))
-        .method_not_allowed_fallback(wrong_method)
-        .layer(limits)
+        .layer(RequestBodyLimitLayer::new(MAX_BODY));
+    let runs = api::router().layer(RequestBodyLimitLayer::new(api::MAX_JSON));
+    let log = api::log_router().layer((
+        DefaultBodyLimit::disable(),
+        RequestBodyLimitLayer::new(api::MAX_PIECE),
+    ));
+    // Who does not know the token uses nothing up.
+    let guarded = limited(shown.merge(runs), REQUESTS_PER_SECOND)
+        .merge(limited(log, PIECES_PER_SECOND))
         .layer(from_fn_with_state(Arc::new(access), guard));
-    Router::new()
+    let open = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
-        .merge(guarded)
         .fallback(async || Refused::new(StatusCode::NOT_FOUND, "there is nothing at this address"))
         .method_not_allowed_fallback(wrong_method)
-        .layer(RequestBodyLimitLayer::new(MAX_BODY))
+        .layer(RequestBodyLimitLayer::new(MAX_BODY));
+    open.merge(guarded)
         .layer(TimeoutLayer::with_status_code(
             StatusCode::SERVICE_UNAVAILABLE,
             ANSWER_PATIENCE,
         ))
         .layer(from_fn(secure_headers))
-        .with_state(core)
+        .with_state(services)
+}
+
+/// So many requests in a second, of all who ask.
+fn limited(router: Router<Services>, per_second: u64) -> Router<Services> {
+    let limits = ServiceBuilder::new()
+        .layer(HandleErrorLayer::new(async move |error| {
+            too_many(&error, per_second)
+        }))
+        .layer(BufferLayer::new(LIMITS.connections))
+        .layer(LoadShedLayer::new())
+        .layer(RateLimitLayer::new(per_second, Duration::from_secs(1)));
+    router
+        .method_not_allowed_fallback(wrong_method)
+        .layer(limits)
 }
 
 async fn wrong_method() -> Refused {
-    let text = "this address is only read: GET";
+    let text = "this address is asked in another way: docs/agent.md";
     Refused::new(StatusCode::METHOD_NOT_ALLOWED, text)
 }
 
@@ -100,7 +130,8 @@ async fn ready(State(core): State<Core>) -> Response {
     Refused::new(StatusCode::SERVICE_UNAVAILABLE, reason).into_response()
 }
 
-fn unavailable(error: &NoAnswer) -> Refused {
+/// Why the core does not answer, as an answer.
+pub fn unavailable(error: &NoAnswer) -> Refused {
     let status = match error {
         NoAnswer::Busy => StatusCode::TOO_MANY_REQUESTS,
         NoAnswer::Ended | NoAnswer::Failed(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -108,9 +139,9 @@ fn unavailable(error: &NoAnswer) -> Refused {
     Refused::new(status, error.to_string())
 }
 
-async fn too_many(error: BoxError) -> Refused {
+fn too_many(error: &BoxError, per_second: u64) -> Refused {
     if error.is::<Overloaded>() {
-        let text = format!("more than {REQUESTS_PER_SECOND} requests in a second");
+        let text = format!("more than {per_second} requests in a second");
         return Refused::new(StatusCode::TOO_MANY_REQUESTS, text);
     }
     Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())

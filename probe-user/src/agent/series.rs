@@ -98,6 +98,11 @@ impl SeriesTable {
     }
 
     /// The series in a place.
+    pub fn get(&self, place: u32) -> Option<&Series> {
+        self.places.get(place as usize)?.as_ref()
+    }
+
+    /// The same, to change it.
     pub fn get_mut(&mut self, place: u32) -> Option<&mut Series> {
         self.places.get_mut(place as usize)?.as_mut()
     }

@@ -1,12 +1,8 @@
 //! What an agent has seen up to now.
 
-use std::collections::BTreeMap;
-
 use anyhow::Context as _;
-use probe_common::SpanKind;
 use procfs::process::Process;
 use runlog::agent::{ArmInContainer, Arms, OwnUse, SCHEMA, WatchedProcess};
-use runlog::trace::SpanSummary;
 
 use crate::agent::watch::{Member, Watch};
 use crate::discover::generation::since_boot_s;
@@ -58,7 +54,7 @@ impl Snapshot {
                     processes,
                     ended_processes: series.ended_processes,
                     unobserved_s: series.unobserved_s + waiting_s,
-                    spans: spans(totals),
+                    spans: totals.summaries(),
                     ledger: totals.ledger(),
                 }
             })
@@ -95,17 +91,6 @@ fn describe(member: &Member, now_s: f64) -> WatchedProcess {
         trouble: member.trouble.clone(),
         unobserved_s: member.unobserved_s.unwrap_or_else(waited_s),
     }
-}
-
-fn spans(totals: &ArmTotals) -> BTreeMap<String, SpanSummary> {
-    let kinds = SpanKind::ALL.into_iter();
-    let seen = kinds.filter(|kind| totals.spans(*kind).count() > 0);
-    seen.map(|kind| {
-        let durations = totals.durations(kind);
-        let summary = SpanSummary::of(&durations.histogram, durations.sum_ns);
-        (kind.name().to_owned(), summary)
-    })
-    .collect()
 }
 
 fn own_use() -> anyhow::Result<OwnUse> {

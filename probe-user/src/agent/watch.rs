@@ -13,6 +13,7 @@ use runlog::analysis::Ledger;
 
 use crate::agent::libraries::{Libraries, LibraryId, has_ended};
 use crate::agent::listeners::Listeners;
+use crate::agent::recording::Recording;
 use crate::agent::rules::{ARM_VARIABLE, Facts, Rules};
 use crate::agent::series::{Place, SeriesTable};
 use crate::discover::container::Home;
@@ -40,8 +41,10 @@ pub struct Watch {
     processes: BTreeMap<Pid, Known>,
     targets: Vec<(Pid, u32, bool)>,
     pub(super) failures: BTreeMap<&'static str, u64>,
-    scan: u64,
+    pub(super) scan: u64,
     pub(super) since: Instant,
+    /// The records of a run, while there is one.
+    pub(super) recording: Option<Recording>,
 }
 
 /// A process that was seen.
@@ -101,14 +104,14 @@ impl Watch {
             failures: BTreeMap::new(),
             scan: 0,
             since: Instant::now(),
+            recording: None,
         })
     }
 
     /// Looks at all processes.
     pub fn scan(&mut self) -> anyhow::Result<Found> {
         self.scan += 1;
-        // The eBPF side's messages.
-        self.probes.drain(|_| Ok(()))?;
+        self.drain()?;
         let present = generation::all()?;
         self.let_go_of_what_ended(&present);
         self.listeners
@@ -116,6 +119,7 @@ impl Watch {
         for process in &present {
             self.look_at(*process);
         }
+        self.extend_recording()?;
         self.observe()?;
         let used: BTreeSet<LibraryId> = self
             .members()
@@ -127,6 +131,28 @@ impl Watch {
             Found::Beginning
         } else {
             Found::Usual
+        })
+    }
+
+    /// Takes records out while some are made, and writes them down now and then.
+    pub fn take_records(&mut self) -> anyhow::Result<()> {
+        if self.recording.is_some() {
+            self.drain()?;
+        }
+        if let Some(recording) = &mut self.recording {
+            recording.flush_if_due();
+        }
+        Ok(())
+    }
+
+    /// Takes all records out that there are, and the eBPF side's messages.
+    pub(super) fn drain(&mut self) -> anyhow::Result<()> {
+        let recording = &mut self.recording;
+        self.probes.drain(|record| {
+            if let Some(recording) = recording {
+                recording.push(record);
+            }
+            Ok(())
         })
     }
 
@@ -323,7 +349,7 @@ impl Watch {
         self.probes.stop_observing()?;
         self.libraries.keep(|_| false);
         self.probes.detach()?;
-        self.probes.drain(|_| Ok(()))?;
+        self.drain()?;
         self.probes.ledger()
     }
 }

@@ -9,10 +9,12 @@ use clap::Args;
 use tokio::net::TcpListener;
 
 use crate::agent::core::{Core, Plan};
-use crate::agent::http::{Access, router, serve};
+use crate::agent::http::{Access, Services, router, serve};
 use crate::agent::rules::{IdPrefix, Named, Rules};
+use crate::agent::runs::{Limits, Runs};
 use crate::command::End;
-use crate::probes::{KernelProbe, Options, SiteChoice};
+use crate::probes::ring::check_ring_bytes;
+use crate::probes::{KernelProbe, Options, SiteChoice, Writing};
 use crate::run::stop::Stop;
 
 /// Options of `agent`.
@@ -61,6 +63,27 @@ pub struct AgentArguments {
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=256))]
     max_series: u32,
 
+    /// Take part in runs of load generators, and keep them in this folder; while one goes on, the spans of its arms
+    /// are recorded
+    #[arg(long, value_name = "DIR")]
+    runs_dir: Option<PathBuf>,
+
+    /// Runs to keep
+    #[arg(long, value_name = "N", default_value_t = 100, requires = "runs_dir", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    max_runs: u32,
+
+    /// Bytes that a run may have, the load generator's logs and the spans; then it is cut short
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 30, requires = "runs_dir", value_parser = clap::value_parser!(u64).range(1..))]
+    max_run_bytes: u64,
+
+    /// Seconds that a run may take; then it is cut short
+    #[arg(long, value_name = "SECONDS", default_value_t = 3_600, requires = "runs_dir", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    max_run_seconds: u64,
+
+    /// Size of the ring buffer for the spans of runs, a power of two
+    #[arg(long, value_name = "BYTES", default_value_t = 16 * 1024 * 1024, requires = "runs_dir")]
+    ring_bytes: u32,
+
     /// What brackets read(2) in the kernel
     #[arg(long, value_enum, default_value_t = KernelProbe::Auto)]
     kernel_probe: KernelProbe,
@@ -77,6 +100,7 @@ pub async fn agent(arguments: AgentArguments) -> anyhow::Result<End> {
         (0.05..=3_600.0).contains(&every),
         "--scan-interval {every}: must be a number of seconds from 0.05 to 3600"
     );
+    check_ring_bytes(arguments.ring_bytes)?;
     let access = Access::by_token_in(arguments.token_file.as_deref())?;
     let listen = arguments.listen;
     ensure!(
@@ -88,14 +112,29 @@ pub async fn agent(arguments: AgentArguments) -> anyhow::Result<End> {
         .await
         .with_context(|| format!("cannot listen on {listen} (--listen)"))?;
     let address = listener.local_addr()?;
+    let limits = Limits {
+        runs: usize::try_from(arguments.max_runs)?,
+        bytes: arguments.max_run_bytes,
+        time: Duration::from_secs(arguments.max_run_seconds),
+    };
+    let runs_dir = arguments.runs_dir.clone();
     let mut core = Core::start(plan(arguments, every)).context("cannot start a thread")?;
+    let runs = runs_dir.map(|folder| Runs::open(folder, limits, core.clone()));
+    let runs = runs.transpose()?;
+    let services = Services {
+        core: core.clone(),
+        runs: runs.clone(),
+    };
     // Whoever has started us can wait for this line.
     println!("http://{address}/");
-    let serving = serve(listener, router(core.clone(), access));
+    let serving = serve(listener, router(services, access));
     tokio::select! {
         served = serving => match served? {},
         reason = core.failed() => bail!("{reason}"),
         reason = stop.requested() => eprintln!("probe-user: {reason}; detaching"),
+    }
+    if let Some(runs) = runs {
+        runs.shut_down().await;
     }
     let ledger = core.end().await?;
     eprintln!(
@@ -122,9 +161,9 @@ fn plan(arguments: AgentArguments, every: f64) -> Plan {
     Plan {
         options: Options {
             kernel_probe: arguments.kernel_probe,
-            ring_bytes: None,
-            read_records: false,
-            gathers_records: false,
+            ring_bytes: arguments.runs_dir.map(|_| arguments.ring_bytes),
+            read_records: true,
+            writing: Writing::WhileAskedFor,
             site: arguments.site,
             program_stats: false,
             arms: arguments.max_series,

@@ -29,7 +29,7 @@ use crate::machine;
 use crate::probes::attach::{Function, Target};
 use crate::probes::ring::check_ring_bytes;
 use crate::probes::spans::Durations;
-use crate::probes::{KernelProbe, Options, Probes, SiteChoice};
+use crate::probes::{KernelProbe, Options, Probes, SiteChoice, Writing};
 use crate::run::arms::HookSpec;
 use crate::run::calibration::first_instruction::FirstInstruction;
 use crate::run::calibration::{Functions, Plan, calibrate_or_say_why};
@@ -193,7 +193,7 @@ async fn attach(
         kernel_probe: arguments.kernel_probe,
         ring_bytes: events.is_some().then_some(arguments.ring_bytes),
         read_records: events.is_some(),
-        gathers_records: true,
+        writing: Writing::Gathered,
         site: arguments.site,
         program_stats: arguments.program_stats,
         arms: 1,

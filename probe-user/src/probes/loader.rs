@@ -11,7 +11,7 @@ use aya::programs::RawTracePoint;
 use aya::sys::{Stats, enable_stats};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
-use probe_common::lane::{GATHERED, NOT_WANTED, WRITTEN_AT_ONCE};
+use probe_common::lane::{GATHERED, NOT_WANTED, WRITTEN_AT_ONCE, WRITTEN_WHILE_ASKED_FOR};
 use probe_common::{MAX_ARMS, ReadSyscall, SpanKind};
 use runlog::analysis::{Ledger, ProgramRuns};
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -45,6 +45,18 @@ const NO_RING_BYTES: u32 = 4_096;
 /// What [`Probes::drain_some`] takes at most: milliseconds of work.
 const SOME_BYTES: usize = 1 << 20;
 
+/// When records are written to the ring buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writing {
+    /// Threads gather some before they write them: that is cheaper, but some come late, the last when the probes are
+    /// detached.
+    Gathered,
+    /// As they are made.
+    AtOnce,
+    /// As they are made, of those arms alone that [`Probes::ask_for_records`] names at the moment.
+    WhileAskedFor,
+}
+
 /// How the probes are to work.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -54,9 +66,8 @@ pub struct Options {
     pub ring_bytes: Option<u32>,
     /// Whether there are to be records of every `read(2)` too, and not only of hooked ones.
     pub read_records: bool,
-    /// Whether threads gather records before they write them: that is cheaper, but some come late, the last
-    /// when the probes are detached.
-    pub gathers_records: bool,
+    /// When records are written.
+    pub writing: Writing,
     /// Where in a site to attach.
     pub site: SiteChoice,
     /// Whether the kernel is to count and time the programs' runs, which costs time itself.
@@ -140,10 +151,11 @@ impl Probes {
         };
         let _ = setrlimit(Resource::Memlock, unlimited);
 
-        let records_are = match options.ring_bytes {
-            None => NOT_WANTED,
-            Some(_) if options.gathers_records => GATHERED,
-            Some(_) => WRITTEN_AT_ONCE,
+        let records_are = match (options.ring_bytes, options.writing) {
+            (None, _) => NOT_WANTED,
+            (Some(_), Writing::Gathered) => GATHERED,
+            (Some(_), Writing::AtOnce) => WRITTEN_AT_ONCE,
+            (Some(_), Writing::WhileAskedFor) => WRITTEN_WHILE_ASKED_FOR,
         };
         let have_pair = u8::from(options.kernel_probe != KernelProbe::None);
         let want_read_records = u8::from(options.read_records);

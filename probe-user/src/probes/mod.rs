@@ -27,6 +27,6 @@ pub mod totals;
 mod unclaimed;
 mod uprobes;
 
-pub use loader::{LoadError, Options, Probes};
+pub use loader::{LoadError, Options, Probes, Writing};
 pub use pair::KernelProbe;
 pub use site_offset::SiteChoice;

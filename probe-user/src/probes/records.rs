@@ -40,6 +40,21 @@ impl Record {
         }
     }
 
+    /// The same under another number of its arm.
+    #[must_use]
+    pub fn of_arm(mut self, number: u32) -> Self {
+        let arm = match &mut self {
+            Self::HookedRead(read) => &mut read.arm,
+            Self::Write(write) => &mut write.arm,
+            Self::Accepted(accepted) => &mut accepted.arm,
+            Self::Closed(closed) => &mut closed.arm,
+            Self::ReadSyscall(read) => &mut read.arm,
+            Self::FunctionCall(call) => &mut call.arm,
+        };
+        *arm = number;
+        self
+    }
+
     /// How many spans it is of.
     pub fn spans(&self) -> u64 {
         match self {

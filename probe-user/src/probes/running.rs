@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
+use probe_common::MAX_ARMS;
 
 use crate::discover::processes::Pid;
 use crate::discover::sites::LoadedHook;
@@ -41,6 +42,19 @@ impl Probes {
     /// The kernel's numbers of processes by ours; `None` where they are the same. Targets go by the kernel's.
     pub fn kernel_numbers(&mut self) -> anyhow::Result<Option<BTreeMap<Pid, Pid>>> {
         numbers::kernel_numbers(&mut self.ebpf)
+    }
+
+    /// Has records written of these arms from now on, and of no others. Returns when no program runs any more that has
+    /// seen it otherwise.
+    pub fn ask_for_records(&mut self, arms: impl IntoIterator<Item = u32>) -> anyhow::Result<()> {
+        let mut asked_for = [0_u32; MAX_ARMS as usize];
+        for arm in arms {
+            let of_arm = asked_for.get_mut(arm as usize);
+            *of_arm.context("there are fewer arms")? = 1;
+        }
+        tables::set_table(&mut self.ebpf, "asked_for", &asked_for)?;
+        perf::wait_for_running_programs();
+        Ok(())
     }
 
     /// Begins no new spans. What is left is to drop the attached hooks and to detach.

@@ -58,6 +58,14 @@ impl Total {
         self.sum_ns = self.sum_ns.wrapping_add(sum_ns);
     }
 
+    /// Takes off what there was before.
+    pub fn take_off(&mut self, before: &Self) {
+        for (total, count) in self.buckets.iter_mut().zip(&before.buckets) {
+            *total = total.saturating_sub(*count);
+        }
+        self.sum_ns = self.sum_ns.wrapping_sub(before.sum_ns);
+    }
+
     /// How many there are.
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()

@@ -4,13 +4,16 @@
 //! hits stand before what becomes of them. So a call that comes in between has, at the worst, one hit too few or too
 //! many of each thread, and more spans in the histograms than the counters know of, never less.
 
+use std::collections::BTreeMap;
+
 use anyhow::Context as _;
 use aya::Ebpf;
 use aya::maps::{Array, PerCpuArray, PerCpuValues};
 use probe_common::lane::{KINDS, lane_of};
 use probe_common::layout::Spans;
-use probe_common::{Counters, Lane, SpanKind};
+use probe_common::{Counter, Counters, Lane, SpanKind};
 use runlog::analysis::{Ledger, LedgerRow};
+use runlog::trace::SpanSummary;
 
 use crate::probes::lanes;
 use crate::probes::ledger::{Counted, InHistograms, Received, add_counters_of_cpus, ledger};
@@ -53,6 +56,32 @@ impl ArmTotals {
         Ok(totals)
     }
 
+    /// What has come since `earlier`. A span that was open then, and has ended, is a hit of this time: it is counted
+    /// here.
+    #[must_use]
+    pub fn since(mut self, earlier: &Self) -> Self {
+        for (spans, before) in self.spans.iter_mut().zip(&earlier.spans) {
+            spans.take_off(before);
+        }
+        self.counters.take_off(&earlier.counters);
+        let open = earlier.at_work.in_flight;
+        *self.counters.cell(Counter::ReadHits) += open.reads;
+        *self.counters.cell(Counter::WriteHits) += open.writes;
+        // Either reading may have found as many between a hit and its outcome.
+        self.at_work.threads += earlier.at_work.threads;
+        self
+    }
+
+    /// These and those of another series.
+    pub fn add(&mut self, other: &Self) {
+        for (spans, others) in self.spans.iter_mut().zip(&other.spans) {
+            *spans = std::mem::take(spans).and(others);
+        }
+        self.counters.add(&other.counters);
+        self.at_work.threads += other.at_work.threads;
+        self.at_work.in_flight.add(other.at_work.in_flight);
+    }
+
     /// How many spans of a kind are in each bucket, and their sum.
     pub fn spans(&self, kind: SpanKind) -> &Total {
         &self.spans[kind as usize]
@@ -63,8 +92,26 @@ impl ArmTotals {
         self.spans(kind).durations()
     }
 
-    /// The ledger. While threads are at work, it balances if no more is open than there are threads.
+    /// All kinds that occurred, summed up.
+    pub fn summaries(&self) -> BTreeMap<String, SpanSummary> {
+        let kinds = SpanKind::ALL.into_iter();
+        let seen = kinds.filter(|kind| self.spans(*kind).count() > 0);
+        seen.map(|kind| {
+            let durations = self.durations(kind);
+            let summary = SpanSummary::of(&durations.histogram, durations.sum_ns);
+            (kind.name().to_owned(), summary)
+        })
+        .collect()
+    }
+
+    /// The ledger of what writes no records. While threads are at work, it balances if no more is open than there are
+    /// threads.
     pub fn ledger(&self) -> Ledger {
+        self.ledger_with(Received::default())
+    }
+
+    /// The ledger, with the records that have arrived here.
+    pub fn ledger_with(&self, received: Received) -> Ledger {
         let count = |kind| self.spans(kind).count();
         let in_histograms = InHistograms {
             reads: count(SpanKind::ReadSyscall),
@@ -77,8 +124,9 @@ impl ArmTotals {
             hits_of_others: 0,
             in_histograms,
         };
-        let mut ledger = ledger(&counted, self.at_work.in_flight, Received::default());
-        if !ledger.balanced && self.is_explained(in_histograms, &ledger) {
+        let mut ledger = ledger(&counted, self.at_work.in_flight, received);
+        let all_arrived = ledger.records_written == received.records && received.unknown == 0;
+        if !ledger.balanced && all_arrived && self.is_explained(in_histograms, &ledger) {
             ledger.balanced = true;
             ledger.causes.remove("span_missing_in_histogram");
         }
@@ -133,9 +181,8 @@ fn set_all_cpus<T: aya::Pod>(
 
 #[cfg(test)]
 mod tests {
-    use probe_common::Counter;
-
     use super::*;
+    use crate::probes::ledger::InFlight;
 
     fn totals(counters: &[(Counter, u64)], spans: &[(SpanKind, u64)], threads: u64) -> ArmTotals {
         let mut totals = ArmTotals {
@@ -168,5 +215,37 @@ mod tests {
         assert!(!balances(12, 10, 10, 1), "one thread has one span open");
         assert!(balances(10, 10, 15, 1), "histograms are read later");
         assert!(!balances(10, 10, 8, 1), "a span is missing");
+    }
+
+    #[test]
+    fn what_was_open_at_the_start_is_a_hit_of_the_time_since() {
+        let reads = |hits, recorded, open| {
+            let counters = [(Counter::ReadHits, hits), (Counter::ReadRecorded, recorded)];
+            let mut totals = totals(&counters, &[(SpanKind::ReadSyscall, recorded)], 0);
+            totals.at_work.in_flight = InFlight {
+                reads: open,
+                ..InFlight::default()
+            };
+            totals
+        };
+        // One read waits all the time: first one, later another.
+        let ledger = reads(25, 24, 1).since(&reads(11, 10, 1)).ledger();
+        let row = &ledger.probes["read_syscall"];
+        assert_eq!((row.hits, row.recorded, row.in_flight), (15, 14, 1));
+        assert!(ledger.balanced);
+        assert!(!reads(26, 24, 1).since(&reads(11, 10, 1)).ledger().balanced);
+    }
+
+    #[test]
+    fn records_that_did_not_arrive_are_missed() {
+        let written = [(Counter::RecordsWritten, 3)];
+        let balanced = |records| {
+            let received = Received {
+                records,
+                unknown: 0,
+            };
+            totals(&written, &[], 9).ledger_with(received).balanced
+        };
+        assert!(balanced(3) && !balanced(2));
     }
 }

@@ -22,7 +22,7 @@ use crate::discover::processes::{OWN_PID_NAMESPACE, in_root_pid_namespace};
 use crate::doctor;
 use crate::machine::{self, monotonic_ns, unix_ns};
 use crate::probes::attach::Target;
-use crate::probes::{KernelProbe, LoadError, Options, Probes, SiteChoice};
+use crate::probes::{KernelProbe, LoadError, Options, Probes, SiteChoice, Writing};
 use crate::run::arms::{self, Arm, ArmSpec, ServerSpec};
 use crate::run::block_reads::BlockReadsLog;
 use crate::run::calibration;
@@ -258,7 +258,7 @@ impl Experiment {
                 program_stats,
                 ring_bytes: Some(ring_bytes),
                 read_records: false,
-                gathers_records: false,
+                writing: Writing::AtOnce,
                 arms: u32::try_from(arms.len()).unwrap_or(u32::MAX),
                 function_threads: 0,
             })?;

@@ -29,7 +29,7 @@ use stats::Trim;
 
 use crate::discover::sites::{LoadedHook, loaded_hook};
 use crate::probes::attach::{Function, Target};
-use crate::probes::{KernelProbe, Options, Probes, SiteChoice};
+use crate::probes::{KernelProbe, Options, Probes, SiteChoice, Writing};
 use crate::run::arms::HookSpec;
 use first_instruction::FirstInstruction;
 use process::Worker;
@@ -281,7 +281,7 @@ fn load(plan: &Plan, kernel_probe: KernelProbe, target: Target) -> anyhow::Resul
         kernel_probe,
         ring_bytes: None,
         read_records: false,
-        gathers_records: false,
+        writing: Writing::AtOnce,
         site: plan.site,
         program_stats: false,
         arms: 1,

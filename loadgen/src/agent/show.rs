@@ -1,0 +1,79 @@
+//! What the agent has made of a run, as people read it.
+
+use runlog::agent_run::{AgentPart, ArmResult};
+use runlog::analysis::ClockRelation;
+
+/// From so many bytes behind on, it is worth a word.
+const WORTH_A_WORD: u64 = 8 << 20;
+
+/// Prints it.
+pub fn print(part: &AgentPart) {
+    let result = part.run.as_ref().and_then(|run| run.result.as_ref());
+    let id = part.run.as_ref().map_or("", |run| run.id.as_str());
+    println!("\nagent {}, run {id}", part.url);
+    if let Some(result) = result {
+        println!(
+            "{:<16} {:>10} {:>10} {:>10} {:>12} {:>10} {:>10} {:>10} {:>9}",
+            "arm",
+            "requests",
+            "joined",
+            "not",
+            "other reads",
+            "hook p50",
+            "hook p99",
+            "reads",
+            "ledger"
+        );
+        for arm in &result.arms {
+            print_arm(arm);
+        }
+        for doubt in &result.doubts {
+            println!("not usable: {doubt}");
+        }
+    }
+    if part.most_behind_bytes > WORTH_A_WORD {
+        println!(
+            "the agent was up to {} MiB behind with the logs; the rest took {:.1} s after the load",
+            part.most_behind_bytes >> 20,
+            part.catch_up_s
+        );
+    }
+    if let Some(trouble) = &part.trouble {
+        println!("{trouble}");
+    }
+}
+
+fn print_arm(arm: &ArmResult) {
+    let reads = arm.spans.get("read_syscall").map_or(0, |spans| spans.count);
+    let balances = if arm.ledger.balanced {
+        "balances"
+    } else {
+        "does not"
+    };
+    print!("{:<16} {:>10}", arm.arm, arm.requests);
+    match (&arm.join, arm.spans.get("hook_overhead")) {
+        (Some(join), hook) => print!(
+            " {:>10} {:>10} {:>12} {:>10} {:>10}",
+            join.matched,
+            join.requests - join.matched,
+            join.reads_without_request,
+            hook.map_or(String::new(), |hook| format!("{} ns", hook.p50_ns)),
+            hook.map_or(String::new(), |hook| format!("{} ns", hook.p99_ns)),
+        ),
+        (None, _) => print!("{:>57}", "no hook: nothing to join"),
+    }
+    println!(" {reads:>10} {balances:>9}");
+    let clocks = arm.join.as_ref().and_then(|join| join.clocks);
+    if let Some(clocks) = clocks
+        && matches!(
+            clocks.relation,
+            ClockRelation::Two | ClockRelation::AssumedTwo
+        )
+    {
+        println!(
+            "  two clocks, {:.3} ms apart, within {:.1} µs",
+            clocks.offset_ns / 1e6,
+            clocks.bound_ns / 1e3
+        );
+    }
+}

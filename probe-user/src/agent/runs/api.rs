@@ -1,0 +1,151 @@
+//! The addresses under `/v1/runs`.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, JsonRejection, QueryRejection};
+use axum::extract::{FromRef, Path, Query, State};
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_SECURITY_POLICY, LOCATION};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post, put};
+use axum::{Json, Router};
+use runlog::agent_run::{AgentRun, Announcement, Finish, LogBytes, RunEntries};
+use serde::Deserialize;
+use service_kit::refusal::Refused;
+
+use crate::agent::http::Services;
+use crate::agent::runs::upload::LogFile;
+use crate::agent::runs::{Runs, report};
+
+/// The longest piece of a log.
+pub const MAX_PIECE: usize = 1 << 20;
+/// The longest announcement, and the longest summary of a load.
+pub const MAX_JSON: usize = 256 << 10;
+
+/// A report is a page of its own: no script, no frame, nothing from elsewhere.
+const REPORT_POLICY: &str =
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'";
+
+/// What is asked now and then.
+pub fn router() -> Router<Services> {
+    Router::new()
+        .route("/v1/runs", get(list).post(announce))
+        .route("/v1/runs/{id}", get(show).delete(remove))
+        .route("/v1/runs/{id}/finish", post(finish))
+        .route("/v1/runs/{id}/report", get(show_report))
+}
+
+/// What comes in all the time while a run goes on.
+pub fn log_router() -> Router<Services> {
+    Router::new().route("/v1/runs/{id}/log", put(add))
+}
+
+type Answer<T> = Result<T, Refused>;
+
+/// The runs, where there is a folder for them.
+#[derive(Clone)]
+struct Here(Option<Arc<Runs>>);
+
+impl FromRef<Services> for Here {
+    fn from_ref(services: &Services) -> Self {
+        Self(services.runs.clone())
+    }
+}
+
+impl Here {
+    fn runs(self) -> Answer<Arc<Runs>> {
+        self.0.ok_or_else(|| {
+            let text = "this agent takes no runs: it was started without --runs-dir DIR";
+            Refused::new(StatusCode::SERVICE_UNAVAILABLE, text)
+        })
+    }
+}
+
+/// A body that was understood.
+fn body<T>(body: Result<Json<T>, JsonRejection>) -> Answer<T> {
+    match body {
+        Ok(Json(value)) => Ok(value),
+        Err(rejection) => Err(Refused::new(rejection.status(), rejection.body_text())),
+    }
+}
+
+async fn list(State(here): State<Here>) -> Answer<Json<RunEntries>> {
+    Ok(Json(here.runs()?.list()))
+}
+
+async fn announce(
+    State(here): State<Here>,
+    announced: Result<Json<Announcement>, JsonRejection>,
+) -> Answer<Response> {
+    let runs = here.runs()?;
+    let announced = body(announced)?;
+    // In a task of its own: whoever asked may go away meanwhile.
+    let run = tokio::spawn(async move { runs.announce(announced).await }).await;
+    let run = run.map_err(|_| failed())??;
+    let location = format!("/v1/runs/{}", run.id);
+    Ok((StatusCode::CREATED, [(LOCATION, location)], Json(run)).into_response())
+}
+
+async fn show(State(here): State<Here>, Path(id): Path<String>) -> Answer<Json<AgentRun>> {
+    Ok(Json(here.runs()?.get(&id)?))
+}
+
+async fn remove(State(here): State<Here>, Path(id): Path<String>) -> Answer<StatusCode> {
+    let runs = here.runs()?;
+    let removed = tokio::task::spawn_blocking(move || runs.remove(&id)).await;
+    removed
+        .map_err(|_| failed())?
+        .map(|()| StatusCode::NO_CONTENT)
+}
+
+/// Where a piece belongs.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Place {
+    file: LogFile,
+    offset: u64,
+}
+
+async fn add(
+    State(here): State<Here>,
+    Path(id): Path<String>,
+    place: Result<Query<Place>, QueryRejection>,
+    piece: Result<Bytes, BytesRejection>,
+) -> Answer<Json<LogBytes>> {
+    let runs = here.runs()?;
+    let Query(Place { file, offset }) =
+        place.map_err(|rejection| Refused::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
+    let piece =
+        piece.map_err(|rejection| Refused::new(rejection.status(), rejection.body_text()))?;
+    let added = tokio::task::spawn_blocking(move || runs.add(&id, file, offset, &piece)).await;
+    added.map_err(|_| failed())?.map(Json)
+}
+
+async fn finish(
+    State(here): State<Here>,
+    Path(id): Path<String>,
+    finish: Result<Json<Finish>, JsonRejection>,
+) -> Answer<Response> {
+    let runs = here.runs()?;
+    let run = runs.finish(&id, &body(finish)?)?;
+    Ok((StatusCode::ACCEPTED, Json(run)).into_response())
+}
+
+async fn show_report(
+    State(here): State<Here>,
+    Path(id): Path<String>,
+) -> Answer<impl IntoResponse> {
+    let run = here.runs()?.get(&id)?;
+    if !run.state.is_over() {
+        let text = format!("run {id} goes on; there is a report when it has ended");
+        return Err(Refused::new(StatusCode::NOT_FOUND, text));
+    }
+    let page = report::of(&run);
+    Ok(([(CONTENT_SECURITY_POLICY, REPORT_POLICY)], Html(page)))
+}
+
+fn failed() -> Refused {
+    let status = StatusCode::INTERNAL_SERVER_ERROR;
+    Refused::new(status, "the agent has failed at this")
+}

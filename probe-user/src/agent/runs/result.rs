@@ -1,0 +1,219 @@
+//! What came of a run: its records joined to its requests.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+use runlog::RunDirectory;
+use runlog::agent_run::{Announcement, ArmResult, RunResult};
+use runlog::clock::Clock;
+use runlog::interval_log::new_histogram;
+use runlog::record::Request;
+use runlog::summary::Latency;
+use runlog::table::{Rows, TableWriter};
+use stats::Trim;
+
+use crate::agent::recording::{Recorded, RecordedArm};
+use crate::analysis::logs::{add_to_budgets, join_blocks};
+use crate::join::{Grouping, Source, Window};
+
+/// Share of a block's requests, sorted by response time, left out at each end of the budget; as `correlate` does.
+const TRIM: f64 = 0.05;
+
+/// The requests of one arm, added up.
+struct RequestSums {
+    requests: u64,
+    warmup: u64,
+    latency: Histogram<u64>,
+    total_ns: u128,
+}
+
+/// Joins what was recorded to the request log of the run.
+pub fn of(
+    run: &RunDirectory,
+    announced: &Announcement,
+    recorded: Recorded,
+) -> anyhow::Result<RunResult> {
+    let one_clock = Clock::of_this_process()
+        .zip(announced.clock.as_ref())
+        .map(|(ours, theirs)| ours == *theirs);
+    let window = Window {
+        from_ns: recorded.from_ns,
+        until_ns: recorded.until_ns,
+    };
+    let (requests, mut is_cut) = add_up(run, announced.arms.len())?;
+    let mut arms = Vec::new();
+    let numbered = (0_u16..).zip(&announced.arms);
+    for (((number, arm), recorded), requests) in numbered.zip(recorded.arms).zip(requests) {
+        let mut result = requests.finish(&arm.name);
+        let source = Source {
+            load: run.clone(),
+            spans: recorded.folder.clone(),
+            grouping: Grouping::All,
+            wants: &|other, _| other == number,
+            window,
+            one_clock,
+        };
+        describe(&mut result, recorded);
+        if result.hooked {
+            is_cut |= join(&mut result, &source)?;
+        }
+        arms.push(result);
+    }
+    let mut doubts: Vec<String> = arms.iter().flat_map(doubts_of).collect();
+    if is_cut {
+        doubts.push("a log was cut short; its complete rows were joined".to_owned());
+    }
+    Ok(RunResult {
+        usable: doubts.is_empty(),
+        doubts,
+        recorded_s: window.until_ns.saturating_sub(window.from_ns) as f64 / 1e9,
+        arms,
+    })
+}
+
+/// Puts in what the agent has seen of an arm.
+fn describe(result: &mut ArmResult, recorded: RecordedArm) {
+    let RecordedArm {
+        trace,
+        unobserved_s,
+        ..
+    } = recorded;
+    result.hooked = trace.targets.iter().any(|target| target.hook.is_some());
+    result.spans = trace.spans;
+    result.ledger = trace.ledger;
+    result.not_written = trace.events.map_or(0, |events| events.not_written);
+    result.unobserved_s = unobserved_s;
+}
+
+/// Joins the records of an arm to its requests. Says whether a log was cut short.
+fn join(result: &mut ArmResult, source: &Source<'_>) -> anyhow::Result<bool> {
+    let mut table = TableWriter::create(source.spans.joined())?;
+    let mut budgets = BTreeMap::new();
+    let trim = Trim::each_end(TRIM).unwrap_or(Trim::NONE);
+    let output = join_blocks(source, Some(&mut table), |block| {
+        add_to_budgets(&mut budgets, block, trim);
+    })?;
+    table.finish()?;
+    let budget = budgets.into_values().next();
+    result.budget = budget.and_then(|budget| budget.finish(&result.arm));
+    result.join = Some(output.join);
+    Ok(output.cut_short)
+}
+
+/// What is wrong with the figures of an arm.
+fn doubts_of(arm: &ArmResult) -> Vec<String> {
+    let name = &arm.arm;
+    let mut doubts = Vec::new();
+    let mut doubt = |is_so: bool, text: String| {
+        if is_so {
+            doubts.push(format!("arm {name}: {text}"));
+        }
+    };
+    let ledger = &arm.ledger;
+    doubt(!ledger.balanced, "its ledger does not balance".to_owned());
+    doubt(
+        ledger.dropped > 0,
+        format!(
+            "{} records found no room (--ring-bytes, --max-run-bytes)",
+            ledger.dropped
+        ),
+    );
+    let not_written = arm.not_written;
+    doubt(
+        not_written > 0,
+        format!("{not_written} records were not written"),
+    );
+    doubt(
+        arm.unobserved_s > 0.0,
+        format!(
+            "its processes ran {:.1} s before they were observed",
+            arm.unobserved_s
+        ),
+    );
+    doubt(
+        arm.requests == 0,
+        "no request outside the warm-up is logged".to_owned(),
+    );
+    doubt(
+        arm.errors > 0,
+        format!("{} of {} requests failed", arm.errors, arm.requests),
+    );
+    if let Some(join) = &arm.join {
+        let unmatched = join.requests - join.matched;
+        doubt(
+            unmatched > 0,
+            format!("{unmatched} of {} requests are not joined", join.requests),
+        );
+        doubt(
+            join.outside_attach > 0,
+            format!(
+                "{} requests lie outside of the time that was recorded",
+                join.outside_attach
+            ),
+        );
+        doubt(
+            join.outside_sent_done > 0,
+            format!(
+                "{} requests have reads outside of [sent, done]",
+                join.outside_sent_done
+            ),
+        );
+    }
+    doubts
+}
+
+/// Adds the request log up, by arm. Says whether it was cut short.
+fn add_up(run: &RunDirectory, arms: usize) -> runlog::Result<(Vec<RequestSums>, bool)> {
+    let mut sums: Vec<RequestSums> = (0..arms).map(|_| RequestSums::new()).collect();
+    let mut rows = Rows::<Request>::open(run.requests())?;
+    for row in rows.by_ref() {
+        let row = row?;
+        if let Some(sum) = sums.get_mut(usize::from(row.arm)) {
+            sum.add(&row);
+        }
+    }
+    Ok((sums, rows.was_cut_short()))
+}
+
+impl RequestSums {
+    fn new() -> Self {
+        Self {
+            requests: 0,
+            warmup: 0,
+            latency: new_histogram(),
+            total_ns: 0,
+        }
+    }
+
+    fn add(&mut self, request: &Request) {
+        if request.is_warmup() {
+            self.warmup += 1;
+            return;
+        }
+        self.requests += 1;
+        if request.is_ok() {
+            self.latency.saturating_record(request.latency_ns());
+            self.total_ns += u128::from(request.latency_ns());
+        }
+    }
+
+    fn finish(self, name: &str) -> ArmResult {
+        let successes = self.latency.len();
+        let at = |quantile| self.latency.value_at_quantile(quantile);
+        ArmResult {
+            arm: name.to_owned(),
+            requests: self.requests,
+            warmup_requests: self.warmup,
+            errors: self.requests - successes,
+            latency_ns: (successes > 0).then(|| Latency {
+                mean: self.total_ns as f64 / successes as f64,
+                p50: at(0.5),
+                p90: at(0.9),
+                p99: at(0.99),
+                p999: at(0.999),
+                max: self.latency.max(),
+            }),
+            ..ArmResult::default()
+        }
+    }
+}
