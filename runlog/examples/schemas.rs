@@ -10,6 +10,7 @@ use runlog::comparison::{Comparisons, Settings};
 use runlog::correlation::Correlation;
 use runlog::live::LiveEvent;
 use runlog::manifest::Manifest;
+use runlog::merged::Merged;
 use runlog::micro::MicroReport;
 use runlog::summary::LoadSummary;
 use runlog::trace::{Interval, Trace};
@@ -66,6 +67,7 @@ fn main() -> Result<()> {
         &folder.join("agent-arms.json"),
         &schemars::schema_for!(Arms),
     )?;
+    json::write(&folder.join("merged.json"), &schemars::schema_for!(Merged))?;
     json::write(&folder.join("a-a.json"), &schemars::schema_for!(AaReport))?;
     json::write(
         &folder.join("coverage.json"),

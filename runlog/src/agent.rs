@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::Ledger;
+use crate::clock::Clock;
 use crate::manifest::Probes;
 use crate::trace::SpanSummary;
 
@@ -18,6 +19,18 @@ pub const SCHEMA: &str = "hookprobe/agent-arms/1";
 pub struct Arms {
     /// [`SCHEMA`].
     pub schema: String,
+    /// The node, by `--node` or its own name; empty in what older versions wrote.
+    #[serde(default)]
+    pub node: String,
+    /// Which clock instants are on.
+    #[serde(default)]
+    pub clock: Option<Clock>,
+    /// When the probes were attached, on `CLOCK_MONOTONIC`.
+    #[serde(default)]
+    pub attached_ns: u64,
+    /// When this was taken.
+    #[serde(default)]
+    pub taken_ns: u64,
     /// Since when the probes are attached, in seconds. Nothing before is in any figure.
     pub watching_s: f64,
     /// The probes.

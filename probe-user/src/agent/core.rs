@@ -29,6 +29,8 @@ pub struct Plan {
     pub rules: Rules,
     /// How often to look.
     pub every: Duration,
+    /// The name of this node.
+    pub node: String,
 }
 
 /// Whether the agent watches.
@@ -90,7 +92,7 @@ impl Core {
             .name("core".to_owned())
             .stack_size(STACK)
             .spawn(move || {
-                if let Err(error) = run(plan, &receiver, &told) {
+                if let Err(error) = run(&plan, &receiver, &told) {
                     let _ = told.send(Readiness::Failed(format!("{error:#}")));
                 }
             })?;
@@ -152,12 +154,12 @@ impl Core {
 }
 
 fn run(
-    plan: Plan,
+    plan: &Plan,
     questions: &Receiver<Question>,
     told: &watch::Sender<Readiness>,
 ) -> anyhow::Result<()> {
     let probes = Probes::load(plan.options)?;
-    let mut watch = Watch::begin(probes, plan.rules, plan.options.arms)?;
+    let mut watch = Watch::begin(probes, plan)?;
     let mut next = Instant::now();
     loop {
         // First of all, however many ask.

@@ -6,16 +6,18 @@ use anyhow::Context as _;
 use probe_common::SpanKind;
 use procfs::process::Process;
 use runlog::agent::{ArmInContainer, Arms, OwnUse, SCHEMA, WatchedProcess};
+use runlog::clock::Clock;
 use runlog::trace::SpanSummary;
 
 use crate::agent::watch::{Member, Watch};
 use crate::discover::generation::since_boot_s;
+use crate::machine;
 use crate::probes::totals::ArmTotals;
 
 /// What an agent has seen.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// All of it, summed up.
+    /// All of it but spans: [`Snapshot::into_arms`] has them too.
     pub arms: Arms,
     /// The spans of each of `arms.arms`, in the same order.
     pub totals: Vec<ArmTotals>,
@@ -58,7 +60,7 @@ impl Snapshot {
                     processes,
                     ended_processes: series.ended_processes,
                     unobserved_s: series.unobserved_s + waiting_s,
-                    spans: spans(totals),
+                    spans: BTreeMap::new(),
                     ledger: totals.ledger(),
                 }
             })
@@ -66,6 +68,10 @@ impl Snapshot {
         let failures = watch.failures.iter();
         let arms = Arms {
             schema: SCHEMA.to_owned(),
+            node: watch.node.clone(),
+            clock: Clock::of_this_process(),
+            attached_ns: watch.attached_ns,
+            taken_ns: machine::monotonic_ns(),
             watching_s: watch.since.elapsed().as_secs_f64(),
             probes: watch.probes.describe(),
             arms,
@@ -79,6 +85,16 @@ impl Snapshot {
             agent: own_use()?,
         };
         Ok(Self { arms, totals })
+    }
+
+    /// All of it, with the histograms in full. That takes compressing them, which the thread with the probes is not to
+    /// wait for.
+    pub fn into_arms(self) -> Arms {
+        let mut arms = self.arms;
+        for (arm, totals) in arms.arms.iter_mut().zip(&self.totals) {
+            arm.spans = spans(totals);
+        }
+        arms
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use runlog::analysis::Ledger;
 
+use crate::agent::core::Plan;
 use crate::agent::libraries::{Libraries, LibraryId, has_ended};
 use crate::agent::listeners::Listeners;
 use crate::agent::rules::{ARM_VARIABLE, Facts, Rules};
@@ -19,6 +20,7 @@ use crate::discover::container::Home;
 use crate::discover::generation::{self, Generation, since_boot_s};
 use crate::discover::processes::Pid;
 use crate::discover::sites::{LoadedHook, Sites};
+use crate::machine;
 use crate::probes::Probes;
 use crate::probes::attach::Target;
 
@@ -42,6 +44,8 @@ pub struct Watch {
     pub(super) failures: BTreeMap<&'static str, u64>,
     scan: u64,
     pub(super) since: Instant,
+    pub(super) attached_ns: u64,
+    pub(super) node: String,
 }
 
 /// A process that was seen.
@@ -87,20 +91,22 @@ pub enum Found {
 
 impl Watch {
     /// Begins with probes that are loaded, and attaches the kernel pair.
-    pub fn begin(mut probes: Probes, rules: Rules, places: u32) -> anyhow::Result<Self> {
+    pub fn begin(mut probes: Probes, plan: &Plan) -> anyhow::Result<Self> {
         probes.attach()?;
         Ok(Self {
             probes,
-            listeners: Listeners::on(rules.wanted_ports()),
-            rules,
+            listeners: Listeners::on(plan.rules.wanted_ports()),
+            rules: plan.rules.clone(),
             sites: Sites::default(),
             libraries: Libraries::default(),
-            series: SeriesTable::with_places(places),
+            series: SeriesTable::with_places(plan.options.arms),
             processes: BTreeMap::new(),
             targets: Vec::new(),
             failures: BTreeMap::new(),
             scan: 0,
             since: Instant::now(),
+            attached_ns: machine::monotonic_ns(),
+            node: plan.node.clone(),
         })
     }
 

@@ -12,6 +12,7 @@ use crate::agent::core::{Core, Plan};
 use crate::agent::http::{Access, router, serve};
 use crate::agent::rules::{IdPrefix, Named, Rules};
 use crate::command::End;
+use crate::machine;
 use crate::probes::{KernelProbe, Options, SiteChoice};
 use crate::run::stop::Stop;
 
@@ -60,6 +61,10 @@ pub struct AgentArguments {
     /// are forgotten, the longest dead first
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=256))]
     max_series: u32,
+
+    /// Name of this node, for `probe-user merge` [default: the host's]
+    #[arg(long, value_name = "NAME", env = "HOOKPROBE_NODE")]
+    node: Option<String>,
 
     /// What brackets read(2) in the kernel
     #[arg(long, value_enum, default_value_t = KernelProbe::Auto)]
@@ -137,5 +142,6 @@ fn plan(arguments: AgentArguments, every: f64) -> Plan {
             pods: arguments.pods,
         },
         every: Duration::from_secs_f64(every),
+        node: arguments.node.unwrap_or_else(machine::node_name),
     }
 }

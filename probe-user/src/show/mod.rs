@@ -5,6 +5,7 @@ pub mod bench;
 pub mod budget;
 pub mod calibration;
 pub mod comparison;
+pub mod merge;
 pub mod micro;
 pub mod trace;
 pub mod truth;
