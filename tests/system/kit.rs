@@ -365,7 +365,7 @@ pub fn json(output: &Output) -> anyhow::Result<serde_json::Value> {
 }
 
 /// The published schemas, by name. Built in, as the tests run on other machines too.
-const SCHEMAS: [(&str, &str); 16] = [
+const SCHEMAS: [(&str, &str); 17] = [
     (
         "agent-arms",
         include_str!("../../docs/schema/agent-arms.json"),
@@ -390,6 +390,7 @@ const SCHEMAS: [(&str, &str); 16] = [
         include_str!("../../docs/schema/load-live.json"),
     ),
     ("manifest", include_str!("../../docs/schema/manifest.json")),
+    ("merged", include_str!("../../docs/schema/merged.json")),
     ("micro", include_str!("../../docs/schema/micro.json")),
     ("trace", include_str!("../../docs/schema/trace.json")),
     (

@@ -1,6 +1,7 @@
 //! The thread that owns the probes. Others ask it, over a channel; so nothing waits for a lock while it attaches.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -31,6 +32,8 @@ pub struct Plan {
     pub every: Duration,
     /// The name of this node.
     pub node: String,
+    /// Where to leave for the next agent what this one observes.
+    pub state_file: Option<PathBuf>,
 }
 
 /// Whether the agent watches.

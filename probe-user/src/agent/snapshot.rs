@@ -73,6 +73,10 @@ impl Snapshot {
             attached_ns: watch.attached_ns,
             taken_ns: machine::monotonic_ns(),
             watching_s: watch.since.elapsed().as_secs_f64(),
+            predecessor: watch
+                .heartbeat
+                .as_ref()
+                .and_then(|heartbeat| heartbeat.predecessor().cloned()),
             probes: watch.probes.describe(),
             arms,
             forgotten: watch.series.forgotten,
@@ -99,7 +103,7 @@ impl Snapshot {
 }
 
 fn describe(member: &Member, now_s: f64) -> WatchedProcess {
-    let waited_s = || member.generation.age_s(now_s);
+    let waited_s = || member.unobserved_until_s(now_s);
     WatchedProcess {
         pid: member.generation.pid,
         executable: member.executable.display().to_string(),

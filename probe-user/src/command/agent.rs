@@ -62,6 +62,11 @@ pub struct AgentArguments {
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=256))]
     max_series: u32,
 
+    /// Write down here, each time it looks, what it observes. Started again after it was killed, it counts as
+    /// unobserved the gap alone, and not all the time that processes ran before
+    #[arg(long, value_name = "FILE")]
+    state_file: Option<PathBuf>,
+
     /// Name of this node, for `probe-user merge` [default: the host's]
     #[arg(long, value_name = "NAME", env = "HOOKPROBE_NODE")]
     node: Option<String>,
@@ -142,6 +147,7 @@ fn plan(arguments: AgentArguments, every: f64) -> Plan {
             pods: arguments.pods,
         },
         every: Duration::from_secs_f64(every),
+        state_file: arguments.state_file,
         node: arguments.node.unwrap_or_else(machine::node_name),
     }
 }
