@@ -13,6 +13,12 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::cgroup::{Controller, Groups};
 
+/// The machine's own name.
+pub fn node_name() -> String {
+    let system = rustix::system::uname();
+    system.nodename().to_string_lossy().into_owned()
+}
+
 /// Nanoseconds on `CLOCK_MONOTONIC`.
 pub fn monotonic_ns() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);

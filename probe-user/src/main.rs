@@ -2,7 +2,7 @@
 //!
 //! [`discover`] finds what to probe, [`probes`] loads and attaches the eBPF programs and keeps the ledger, [`run`]
 //! runs an experiment, [`agent`] watches what runs, [`join`] joins records to requests, [`analysis`] compares,
-//! [`show`] prints; [`command`] puts them together.
+//! [`merge`] adds up what nodes have seen, [`show`] prints; [`command`] puts them together.
 
 mod agent;
 mod analysis;
@@ -12,6 +12,7 @@ mod discover;
 mod doctor;
 mod join;
 mod machine;
+mod merge;
 mod probes;
 mod run;
 mod show;
@@ -30,6 +31,7 @@ use crate::command::calibrate::CalibrateArguments;
 use crate::command::compare::CompareArguments;
 use crate::command::correlate::CorrelateArguments;
 use crate::command::doctor::DoctorArguments;
+use crate::command::merge::MergeArguments;
 use crate::command::micro::MicroArguments;
 use crate::command::round_trips::RoundTripsArguments;
 use crate::command::trace::TraceArguments;
@@ -56,6 +58,7 @@ Examples:
   sudo probe-user doctor                          can this machine measure?
   probe-user micro                                rung by rung, hot and with caches evicted
   sudo probe-user truth                           does it find delays that it did not make?
+  probe-user merge http://node-1:9464 http://node-2:9464    many nodes' histograms, as one
   probe-user analyze --arm without=a.csv --arm with=b.csv    compare what was recorded
 
 Exit codes: 0 complete, 1 error, 2 usage, 3 cut short (what was measured is kept), 4 not usable"
@@ -88,6 +91,8 @@ enum Command {
     Correlate(CorrelateArguments),
     /// Compare recorded arms: a run's, or those of CSV files and HDR logs
     Analyze(AnalyzeArguments),
+    /// Add up what agents and traces of several nodes have seen, exactly
+    Merge(MergeArguments),
     /// Show the comparisons of several runs side by side
     Compare(CompareArguments),
     /// The measured process of the micro layer
@@ -124,6 +129,7 @@ async fn main() -> ExitCode {
         Command::Calibrate(arguments) => calibrate::calibrate_all(arguments).await,
         Command::Correlate(arguments) => correlate::correlate(&arguments),
         Command::Analyze(arguments) => analyze::analyze(&arguments),
+        Command::Merge(arguments) => command::merge::merge(arguments).await,
         Command::Compare(arguments) => compare::compare(&arguments),
         Command::Micro(arguments) => micro::micro(arguments).await,
         Command::MicroWorker => micro_worker::work().map(|()| End::Complete),

@@ -12,6 +12,7 @@ use runlog::correlation::Correlation;
 use runlog::doctor::Diagnosis;
 use runlog::live::LiveEvent;
 use runlog::manifest::Manifest;
+use runlog::merged::Merged;
 use runlog::micro::MicroReport;
 use runlog::summary::LoadSummary;
 use runlog::trace::{Interval, Trace};
@@ -88,6 +89,7 @@ fn main() -> Result<()> {
         &folder.join("agent-run-finish.json"),
         &schemars::schema_for!(Finish),
     )?;
+    json::write(&folder.join("merged.json"), &schemars::schema_for!(Merged))?;
     json::write(&folder.join("a-a.json"), &schemars::schema_for!(AaReport))?;
     json::write(
         &folder.join("coverage.json"),

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::Ledger;
+use crate::clock::Clock;
 use crate::manifest::Probes;
 use crate::trace::SpanSummary;
 
@@ -18,8 +19,23 @@ pub const SCHEMA: &str = "hookprobe/agent-arms/1";
 pub struct Arms {
     /// [`SCHEMA`].
     pub schema: String,
+    /// The node, by `--node` or its own name; empty in what older versions wrote.
+    #[serde(default)]
+    pub node: String,
+    /// Which clock instants are on.
+    #[serde(default)]
+    pub clock: Option<Clock>,
+    /// When the probes were attached, on `CLOCK_MONOTONIC`.
+    #[serde(default)]
+    pub attached_ns: u64,
+    /// When this was taken.
+    #[serde(default)]
+    pub taken_ns: u64,
     /// Since when the probes are attached, in seconds. Nothing before is in any figure.
     pub watching_s: f64,
+    /// What there is to know of the agent before this one; null without, or without `--state-file`.
+    #[serde(default)]
+    pub predecessor: Option<Predecessor>,
     /// The probes.
     pub probes: Probes,
     /// One entry for each arm in each container, also of those whose processes have ended.
@@ -37,6 +53,19 @@ pub struct Arms {
     pub hits_of_other_processes: u64,
     /// What the agent takes itself.
     pub agent: OwnUse,
+}
+
+/// The agent that observed before this one, by what it has left in `--state-file`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Predecessor {
+    /// For how long nobody observed between the two, in seconds: from when the other wrote last that it did. Null if
+    /// what it has left is not used.
+    pub gap_s: Option<f64>,
+    /// Processes that both have observed. They are unobserved for the gap alone.
+    pub processes: u64,
+    /// Why what it has left is not used: it is of another boot, say. Null if it is.
+    pub ignored: Option<String>,
 }
 
 /// One arm in one container.
@@ -78,8 +107,8 @@ pub struct WatchedProcess {
     pub library: Option<u64>,
     /// Why it is not observed, or null when it is.
     pub trouble: Option<String>,
-    /// How long it ran before it was observed, in seconds. Processes from before the agent's start are older than any
-    /// agent can see.
+    /// How long it ran before it was observed, in seconds: from its start, or from when an agent before this one
+    /// observed it last (`--state-file`).
     pub unobserved_s: f64,
 }
 

@@ -368,12 +368,14 @@ pub enum ClockRelation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agent::Arms;
     use crate::calibration::CalibrationReport;
     use crate::comparison::{Comparisons, Settings};
     use crate::correlation::Correlation;
     use crate::doctor::Diagnosis;
     use crate::estimate::Unit;
     use crate::manifest::Manifest;
+    use crate::merged::Merged;
     use crate::summary::LoadSummary;
     use crate::trace::Trace;
     use crate::truth::Truth;
@@ -486,6 +488,8 @@ mod tests {
             ("comparison", schemars::schema_for!(Comparisons)),
             ("settings", schemars::schema_for!(Settings)),
             ("trace", schemars::schema_for!(Trace)),
+            ("agent-arms", schemars::schema_for!(Arms)),
+            ("merged", schemars::schema_for!(Merged)),
             ("truth", schemars::schema_for!(Truth)),
         ];
         for (name, schema) in published {

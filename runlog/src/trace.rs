@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::analysis::Ledger;
 use crate::calibration::Calibration;
 use crate::clock::Clock;
+use crate::exact::Exact;
 use crate::manifest::Probes;
 
 /// Version of this shape.
@@ -20,6 +21,9 @@ pub const SCHEMA: &str = "hookprobe/trace/1";
 pub struct Trace {
     /// [`SCHEMA`].
     pub schema: String,
+    /// The machine's name, as `uname -n` has it; null in older traces.
+    #[serde(default)]
+    pub node: Option<String>,
     /// The traced processes.
     pub targets: Vec<TraceTarget>,
     /// How long the probes were attached, in seconds.
@@ -129,6 +133,9 @@ pub struct SpanSummary {
     pub p999_ns: u64,
     /// Largest.
     pub max_ns: u64,
+    /// All buckets, for `probe-user merge`; null in what older versions wrote.
+    #[serde(default)]
+    pub exact: Option<Exact>,
     /// The same without what probing adds; null where that is not known.
     pub corrected: Option<CorrectedSpan>,
 }
@@ -145,6 +152,7 @@ impl SpanSummary {
             p99_ns: histogram.value_at_quantile(0.99),
             p999_ns: histogram.value_at_quantile(0.999),
             max_ns: histogram.max(),
+            exact: Exact::of(histogram, sum_ns),
             corrected: None,
         }
     }

@@ -390,6 +390,7 @@ const SCHEMAS: &[(&str, &str)] = &[
         include_str!("../../docs/schema/load-live.json"),
     ),
     ("manifest", include_str!("../../docs/schema/manifest.json")),
+    ("merged", include_str!("../../docs/schema/merged.json")),
     ("micro", include_str!("../../docs/schema/micro.json")),
     ("trace", include_str!("../../docs/schema/trace.json")),
     (

@@ -28,6 +28,7 @@ mod kit;
 mod leaks;
 mod live;
 mod loadgen;
+mod merge;
 mod micro;
 mod orders;
 mod pacing;
@@ -122,6 +123,7 @@ fn main() -> ExitCode {
         attach_types::TESTS,
         deploy::TESTS,
         agent::TESTS,
+        merge::TESTS,
     ];
     let kit: &'static Kit = match Kit::install(&arguments.programs) {
         Ok(kit) => Box::leak(Box::new(kit)),

@@ -5,6 +5,7 @@
 
 mod apt;
 mod bench;
+mod bench_agent;
 mod bench_hook;
 mod bench_join;
 mod bench_load;
@@ -32,6 +33,7 @@ use std::process::ExitCode;
 use clap::builder::FalseyValueParser;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+use crate::bench_agent::BenchAgentArguments;
 use crate::bench_hook::BenchHookArguments;
 use crate::bench_join::BenchJoinArguments;
 use crate::bench_load::BenchLoadArguments;
@@ -80,6 +82,9 @@ Once built, `target/release/probe-user bench --help` lists the options.")]
     BenchTrace(BenchTraceArguments),
     /// Measure what joining and analysing a long made-up run takes: seconds, and memory, which has a limit
     BenchJoin(BenchJoinArguments),
+    /// Measure what the agent takes while 200 hooked processes in 20 arms read 50,000 times a second (1 minute); further
+    /// words go to agent-bench
+    BenchAgent(BenchAgentArguments),
     /// Measure what the hook adds to a read, beside no hook and beside the paper's, in rounds (3 minutes)
     BenchHook(BenchHookArguments),
     /// Measure our load generator beside wrk, oha and Locust, in rounds: speed, and how true latencies are (10
@@ -169,6 +174,7 @@ fn run(task: Task, stages: &mut Stages) -> anyhow::Result<ExitCode> {
             stages.run("truth", || prove::truth(&words))
         }
         Task::Vm { kernels, must_run } => vm::run_tests(&kernels, must_run, stages),
+        Task::BenchAgent(arguments) => bench_agent::bench_agent(&arguments, stages),
         Task::BenchTrace(arguments) => bench_trace::bench_trace(&arguments, stages),
         Task::BenchJoin(arguments) => bench_join::bench_join(&arguments, stages),
         Task::BenchLoad(arguments) => bench_load::bench_load(&arguments, stages),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -34,6 +35,10 @@ pub struct Plan {
     pub rules: Rules,
     /// How often to look.
     pub every: Duration,
+    /// The name of this node.
+    pub node: String,
+    /// Where to leave for the next agent what this one observes.
+    pub state_file: Option<PathBuf>,
 }
 
 /// Whether the agent watches.
@@ -105,7 +110,7 @@ impl Core {
             .spawn(move || {
                 // The ring buffer is watched there, if there is one.
                 let _entered = runtime.enter();
-                if let Err(error) = run(plan, &receiver, &told) {
+                if let Err(error) = run(&plan, &receiver, &told) {
                     let _ = told.send(Readiness::Failed(format!("{error:#}")));
                 }
             })?;
@@ -185,12 +190,12 @@ impl Core {
 }
 
 fn run(
-    plan: Plan,
+    plan: &Plan,
     questions: &Receiver<Question>,
     told: &watch::Sender<Readiness>,
 ) -> anyhow::Result<()> {
     let probes = Probes::load(plan.options)?;
-    let mut watch = Watch::begin(probes, plan.rules, plan.options.arms)?;
+    let mut watch = Watch::begin(probes, plan)?;
     let mut next = Instant::now();
     loop {
         // First of all, however many ask.

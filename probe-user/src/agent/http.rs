@@ -118,7 +118,7 @@ async fn show_metrics(State(core): State<Core>) -> Result<Response, Refused> {
 
 async fn show_arms(State(core): State<Core>) -> Result<Response, Refused> {
     let snapshot = core.snapshot().await.map_err(|error| unavailable(&error))?;
-    Ok(Json(snapshot.arms).into_response())
+    Ok(Json(snapshot.into_arms()).into_response())
 }
 
 async fn ready(State(core): State<Core>) -> Response {

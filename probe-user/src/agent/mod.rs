@@ -5,6 +5,7 @@
 
 mod access;
 pub mod core;
+mod heartbeat;
 pub mod http;
 mod libraries;
 mod listeners;

@@ -19,6 +19,16 @@ pub struct Named<T> {
 }
 
 impl<T> Named<T> {
+    /// The value.
+    pub fn value(&self) -> &T {
+        &self.value
+    }
+
+    /// The name, if one was given.
+    pub fn given_name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     fn name(&self, otherwise: impl FnOnce(&T) -> String) -> String {
         self.name.clone().unwrap_or_else(|| otherwise(&self.value))
     }

@@ -1,17 +1,21 @@
 //! What an agent has seen up to now.
 
+use std::collections::BTreeMap;
+
 use anyhow::Context as _;
 use procfs::process::Process;
 use runlog::agent::{ArmInContainer, Arms, OwnUse, SCHEMA, WatchedProcess};
+use runlog::clock::Clock;
 
 use crate::agent::watch::{Member, Watch};
 use crate::discover::generation::since_boot_s;
+use crate::machine;
 use crate::probes::totals::ArmTotals;
 
 /// What an agent has seen.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// All of it, summed up.
+    /// All of it but spans: [`Snapshot::into_arms`] has them too.
     pub arms: Arms,
     /// The spans of each of `arms.arms`, in the same order.
     pub totals: Vec<ArmTotals>,
@@ -54,7 +58,7 @@ impl Snapshot {
                     processes,
                     ended_processes: series.ended_processes,
                     unobserved_s: series.unobserved_s + waiting_s,
-                    spans: totals.summaries(),
+                    spans: BTreeMap::new(),
                     ledger: totals.ledger(),
                 }
             })
@@ -62,7 +66,15 @@ impl Snapshot {
         let failures = watch.failures.iter();
         let arms = Arms {
             schema: SCHEMA.to_owned(),
+            node: watch.node.clone(),
+            clock: Clock::of_this_process(),
+            attached_ns: watch.attached_ns,
+            taken_ns: machine::monotonic_ns(),
             watching_s: watch.since.elapsed().as_secs_f64(),
+            predecessor: watch
+                .heartbeat
+                .as_ref()
+                .and_then(|heartbeat| heartbeat.predecessor().cloned()),
             probes: watch.probes.describe(),
             arms,
             forgotten: watch.series.forgotten,
@@ -76,10 +88,20 @@ impl Snapshot {
         };
         Ok(Self { arms, totals })
     }
+
+    /// All of it, with the histograms in full. That takes compressing them, which the thread with the probes is not to
+    /// wait for.
+    pub fn into_arms(self) -> Arms {
+        let mut arms = self.arms;
+        for (arm, totals) in arms.arms.iter_mut().zip(&self.totals) {
+            arm.spans = totals.summaries();
+        }
+        arms
+    }
 }
 
 fn describe(member: &Member, now_s: f64) -> WatchedProcess {
-    let waited_s = || member.generation.age_s(now_s);
+    let waited_s = || member.unobserved_until_s(now_s);
     WatchedProcess {
         pid: member.generation.pid,
         executable: member.executable.display().to_string(),

@@ -11,6 +11,8 @@ use std::time::Instant;
 
 use runlog::analysis::Ledger;
 
+use crate::agent::core::Plan;
+use crate::agent::heartbeat::Heartbeat;
 use crate::agent::libraries::{Libraries, LibraryId, has_ended};
 use crate::agent::listeners::Listeners;
 use crate::agent::recording::Recording;
@@ -20,6 +22,7 @@ use crate::discover::container::Home;
 use crate::discover::generation::{self, Generation, since_boot_s};
 use crate::discover::processes::Pid;
 use crate::discover::sites::{LoadedHook, Sites};
+use crate::machine;
 use crate::probes::Probes;
 use crate::probes::attach::Target;
 
@@ -45,6 +48,9 @@ pub struct Watch {
     pub(super) since: Instant,
     /// The records of a run, while there is one.
     pub(super) recording: Option<Recording>,
+    pub(super) attached_ns: u64,
+    pub(super) node: String,
+    pub(super) heartbeat: Option<Heartbeat>,
 }
 
 /// A process that was seen.
@@ -68,11 +74,18 @@ pub struct Member {
     pub library: Option<LibraryId>,
     /// Why it is not observed.
     pub trouble: Option<String>,
+    /// Since when it was not observed, in seconds since boot: its start, or the end of an agent before this one.
+    unobserved_from_s: f64,
     /// How long it ran before it was observed, in seconds; `None` until it is.
     pub unobserved_s: Option<f64>,
 }
 
 impl Member {
+    /// For how long it was not observed, if it is from now on.
+    pub fn unobserved_until_s(&self, now_s: f64) -> f64 {
+        (now_s - self.unobserved_from_s).max(0.0)
+    }
+
     /// Whether its spans can be observed. At the first look, its hook may not be there yet.
     fn is_to_be_observed(&self, looks: u64) -> bool {
         self.trouble.is_none() && (self.library.is_some() || looks > 1)
@@ -90,21 +103,26 @@ pub enum Found {
 
 impl Watch {
     /// Begins with probes that are loaded, and attaches the kernel pair.
-    pub fn begin(mut probes: Probes, rules: Rules, places: u32) -> anyhow::Result<Self> {
+    pub fn begin(mut probes: Probes, plan: &Plan) -> anyhow::Result<Self> {
+        let heartbeat = plan.state_file.as_deref().map(Heartbeat::begin);
+        let heartbeat = heartbeat.transpose()?;
         probes.attach()?;
         Ok(Self {
             probes,
-            listeners: Listeners::on(rules.wanted_ports()),
-            rules,
+            listeners: Listeners::on(plan.rules.wanted_ports()),
+            rules: plan.rules.clone(),
             sites: Sites::default(),
             libraries: Libraries::default(),
-            series: SeriesTable::with_places(places),
+            series: SeriesTable::with_places(plan.options.arms),
             processes: BTreeMap::new(),
             targets: Vec::new(),
             failures: BTreeMap::new(),
             scan: 0,
             since: Instant::now(),
             recording: None,
+            attached_ns: machine::monotonic_ns(),
+            node: plan.node.clone(),
+            heartbeat,
         })
     }
 
@@ -121,6 +139,10 @@ impl Watch {
         }
         self.extend_recording()?;
         self.observe()?;
+        // At the first look those without a hook are not observed yet.
+        if self.scan > 1 {
+            self.beat();
+        }
         let used: BTreeSet<LibraryId> = self
             .members()
             .filter_map(|(member, _)| member.library)
@@ -243,8 +265,31 @@ impl Watch {
             hook: None,
             library: None,
             trouble: None,
+            unobserved_from_s: self.unobserved_from_s(&known.generation),
             unobserved_s: None,
         });
+    }
+
+    fn unobserved_from_s(&self, generation: &Generation) -> f64 {
+        let heartbeat = self.heartbeat.as_ref();
+        heartbeat
+            .and_then(|heartbeat| heartbeat.observed_until_s(generation))
+            .unwrap_or_else(|| generation.started_s())
+    }
+
+    /// Tells the next agent what is observed now.
+    fn beat(&mut self) {
+        let Some(mut heartbeat) = self.heartbeat.take() else {
+            return;
+        };
+        let observed = self
+            .members()
+            .filter(|(member, _)| member.unobserved_s.is_some() && member.trouble.is_none());
+        let observed = observed.map(|(member, _)| member.generation).collect();
+        if !heartbeat.beat(observed) {
+            *self.failures.entry("state").or_default() += 1;
+        }
+        self.heartbeat = Some(heartbeat);
     }
 
     /// Counts a process that cannot be watched, once.
@@ -327,7 +372,7 @@ impl Watch {
                 && member.unobserved_s.is_none()
                 && member.is_to_be_observed(known.looks)
             {
-                let unobserved_s = member.generation.age_s(now_s);
+                let unobserved_s = member.unobserved_until_s(now_s);
                 member.unobserved_s = Some(unobserved_s);
                 if let Some(series) = self.series.get_mut(member.series) {
                     series.unobserved_s += unobserved_s;
@@ -346,6 +391,7 @@ impl Watch {
 
     /// Detaches from everything. What was counted balances now, if nothing was lost.
     pub fn end(mut self) -> anyhow::Result<Ledger> {
+        self.beat();
         self.probes.stop_observing()?;
         self.libraries.keep(|_| false);
         self.probes.detach()?;

@@ -88,6 +88,7 @@ mod tests {
             p99_ns: 1_200,
             p999_ns: 1_300,
             max_ns: 5_000,
+            exact: None,
             corrected: None,
         };
         let calibrated = Calibrated {

@@ -13,6 +13,7 @@ use crate::agent::http::{Access, Services, router, serve};
 use crate::agent::rules::{IdPrefix, Named, Rules};
 use crate::agent::runs::{Limits, Runs};
 use crate::command::End;
+use crate::machine;
 use crate::probes::ring::check_ring_bytes;
 use crate::probes::{KernelProbe, Options, SiteChoice, Writing};
 use crate::run::stop::Stop;
@@ -83,6 +84,14 @@ pub struct AgentArguments {
     /// Size of the ring buffer for the spans of runs, a power of two
     #[arg(long, value_name = "BYTES", default_value_t = 16 * 1024 * 1024, requires = "runs_dir")]
     ring_bytes: u32,
+    /// Write down here, each time it looks, what it observes. Started again after it was killed, it counts as
+    /// unobserved the gap alone, and not all the time that processes ran before
+    #[arg(long, value_name = "FILE")]
+    state_file: Option<PathBuf>,
+
+    /// Name of this node, for `probe-user merge` [default: the host's]
+    #[arg(long, value_name = "NAME", env = "HOOKPROBE_NODE")]
+    node: Option<String>,
 
     /// What brackets read(2) in the kernel
     #[arg(long, value_enum, default_value_t = KernelProbe::Auto)]
@@ -176,5 +185,7 @@ fn plan(arguments: AgentArguments, every: f64) -> Plan {
             pods: arguments.pods,
         },
         every: Duration::from_secs_f64(every),
+        state_file: arguments.state_file,
+        node: arguments.node.unwrap_or_else(machine::node_name),
     }
 }

@@ -13,6 +13,7 @@ pub mod events;
 mod function;
 pub mod kernel_histogram;
 pub mod live;
+pub mod merge;
 pub mod micro;
 pub mod options;
 pub mod repeat;

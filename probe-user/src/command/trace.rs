@@ -122,6 +122,7 @@ pub async fn trace(arguments: TraceArguments) -> anyhow::Result<End> {
     let pids = pids(&targets);
     let mut trace = Trace {
         schema: SCHEMA.to_owned(),
+        node: Some(machine::node_name()),
         targets: targets.iter().map(describe).collect(),
         ended: "running".to_owned(),
         ..Trace::default()

@@ -1,12 +1,13 @@
 //! Which processes there are, and whether they are still what they were.
 
 use procfs::process::{Process, StatFlags};
+use serde::{Deserialize, Serialize};
 
 use crate::discover::processes::Pid;
 
 /// One program's time in one process. Another process that gets the same number, and another program that the process
 /// executes, are other generations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Generation {
     /// The process.
     pub pid: Pid,
@@ -33,10 +34,9 @@ impl Generation {
         })
     }
 
-    /// How long ago it was started, in seconds, by what [`since_boot_s`] has said.
-    pub fn age_s(&self, now_s: f64) -> f64 {
-        let started_s = self.start_ticks as f64 / procfs::ticks_per_second() as f64;
-        (now_s - started_s).max(0.0)
+    /// When it was started, in seconds since boot, as [`since_boot_s`] tells them.
+    pub fn started_s(&self) -> f64 {
+        self.start_ticks as f64 / procfs::ticks_per_second() as f64
     }
 }
 

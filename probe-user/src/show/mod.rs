@@ -6,6 +6,7 @@ pub mod budget;
 pub mod calibration;
 pub mod comparison;
 pub mod doctor;
+pub mod merge;
 pub mod micro;
 pub mod trace;
 pub mod truth;

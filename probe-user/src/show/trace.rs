@@ -67,7 +67,8 @@ pub fn interval(interval: &Interval) -> String {
     )
 }
 
-fn spans(spans: &BTreeMap<String, SpanSummary>) -> String {
+/// A table of spans by kind.
+pub(super) fn spans(spans: &BTreeMap<String, SpanSummary>) -> String {
     if spans.is_empty() {
         return "none: the processes made no call that is probed".to_owned();
     }

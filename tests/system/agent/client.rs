@@ -62,6 +62,11 @@ impl Agent {
         self.child.id()
     }
 
+    /// Its address.
+    pub fn url(&self) -> String {
+        self.service.url()
+    }
+
     /// A connection to it.
     pub fn connect(&self) -> anyhow::Result<TcpStream> {
         self.service.connect()

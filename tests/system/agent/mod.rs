@@ -1,12 +1,11 @@
 //! `probe-user agent`: what it finds, counts and serves, held against requests that were made.
 
-mod client;
+pub mod client;
 mod http;
 mod namespaces;
+mod restarts;
 
-use std::time::{Duration, Instant};
-
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use rustix::process::Signal;
 
 use self::client::{Agent, arm, is_attached, request, spans, unique};
@@ -38,12 +37,22 @@ pub const TESTS: &[Test] = &[
     Test {
         name: "agent::a_process_that_is_started_again_is_attached_to_again",
         needs: &[Need::Root, Need::Clock],
-        run: process_restarts,
+        run: restarts::process,
     },
     Test {
         name: "agent::goes_on_after_it_was_killed_and_says_what_it_missed",
         needs: &[Need::Root, Need::Clock],
-        run: agent_restarts,
+        run: restarts::agent,
+    },
+    Test {
+        name: "agent::knows_by_its_state_file_what_another_has_observed",
+        needs: &[Need::Root, Need::Clock],
+        run: restarts::agent_with_state,
+    },
+    Test {
+        name: "agent::a_state_file_of_another_boot_is_said_and_not_used",
+        needs: &[Need::Root],
+        run: restarts::foreign_state,
     },
     Test {
         name: "agent::metrics_say_the_same_as_the_json",
@@ -62,15 +71,8 @@ pub const TESTS: &[Test] = &[
     },
 ];
 
-/// How soon a process that was started again must be observed.
-const AGAIN_WITHIN: Duration = Duration::from_secs(2);
-/// How often it is tried: a busy machine may be late now and then, and not always.
-const TRIES: u64 = 3;
-/// The kernel tells the start of processes in hundredths of a second.
-const CLOCK_TICK_S: f64 = 0.01;
-
 /// Starts a server of an arm.
-fn sut(kit: &Kit, arm: &str, is_hooked: bool) -> anyhow::Result<Server> {
+pub fn sut(kit: &Kit, arm: &str, is_hooked: bool) -> anyhow::Result<Server> {
     let mut command = kit.command("sut");
     command.arg("--quiet").env("HOOKPROBE_ARM", unique(arm));
     if is_hooked {
@@ -152,92 +154,6 @@ fn rules(kit: &Kit) -> anyhow::Result<()> {
     request(&own, 20)?;
     request(&other, 30)?;
     ensure!(spans(&agent.arms()?, "own", "read_syscall") - before == 20);
-    Ok(())
-}
-
-fn process_restarts(kit: &Kit) -> anyhow::Result<()> {
-    let agent = Agent::start(kit, &[])?;
-    let mut server = sut(kit, "hooked", true)?;
-    agent.wait_for(|arms| is_attached(arms, "hooked"))?;
-    request(&server, 50)?;
-    let before = agent.arms()?;
-    let mut unobserved_s = arm(&before, "hooked")["unobserved_s"]
-        .as_f64()
-        .context("no time")?;
-    let mut in_time = false;
-    for ended in 1..=TRIES {
-        server.process.signal(Signal::KILL)?;
-        drop(server);
-        agent.wait_for(|arms| arm(arms, "hooked")["ended_processes"] == ended)?;
-        let gone = agent.arms()?;
-        ensure!(arm(&gone, "hooked")["attached"] == false, "{gone:#}");
-        let starting = Instant::now();
-        server = sut(kit, "hooked", true)?;
-        let listening = Instant::now();
-        agent.wait_for(|arms| is_attached(arms, "hooked"))?;
-        let took = listening.elapsed();
-        println!("observed {} ms after it listened", took.as_millis());
-        // It says what it has missed: something, and no more than there was.
-        let again = agent.arms()?;
-        let all = arm(&again, "hooked")["unobserved_s"].as_f64();
-        let missed_s = all.context("no time")? - unobserved_s;
-        let most_s = starting.elapsed().as_secs_f64() + CLOCK_TICK_S;
-        ensure!(
-            missed_s > 0.0 && missed_s < most_s,
-            "{missed_s} s unobserved of {most_s} s"
-        );
-        unobserved_s += missed_s;
-        in_time = took < AGAIN_WITHIN;
-        if in_time {
-            break;
-        }
-    }
-    ensure!(in_time, "never observed within {AGAIN_WITHIN:?}");
-    let again = agent.arms()?;
-    // What the first has counted stays.
-    let before = spans(&before, "hooked", "hook_overhead");
-    ensure!(spans(&again, "hooked", "hook_overhead") >= before);
-    let already = spans(&again, "hooked", "hook_overhead");
-    request(&server, 60)?;
-    let after = agent.arms()?;
-    ensure!(
-        spans(&after, "hooked", "hook_overhead") - already == 60,
-        "{after:#}"
-    );
-    ensure!(
-        arm(&after, "hooked")["ledger"]["balanced"] == true,
-        "{after:#}"
-    );
-    Ok(())
-}
-
-fn agent_restarts(kit: &Kit) -> anyhow::Result<()> {
-    let server = sut(kit, "hooked", true)?;
-    let started = Instant::now();
-    let agent = Agent::start(kit, &[])?;
-    agent.wait_for(|arms| is_attached(arms, "hooked"))?;
-    request(&server, 10)?;
-    let (status, _) = agent.end(Signal::KILL)?;
-    ensure!(!status.success());
-    request(&server, 1_000)?;
-    let agent = Agent::start(kit, &[])?;
-    agent.wait_for(|arms| is_attached(arms, "hooked"))?;
-    let gap_s = started.elapsed().as_secs_f64();
-    request(&server, 25)?;
-    let arms = agent.arms()?;
-    ensure!(spans(&arms, "hooked", "hook_overhead") == 25, "{arms:#}");
-    ensure!(
-        arm(&arms, "hooked")["ledger"]["balanced"] == true,
-        "{arms:#}"
-    );
-    // What this agent has not seen, whatever the first has.
-    let unobserved_s = arm(&arms, "hooked")["unobserved_s"]
-        .as_f64()
-        .context("no time")?;
-    ensure!(
-        unobserved_s > 0.0 && (unobserved_s - gap_s).abs() < 2.0,
-        "{unobserved_s} s unobserved of {gap_s} s"
-    );
     Ok(())
 }
 

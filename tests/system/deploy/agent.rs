@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, ensure};
+use probe_common::lane::lanes_per_arm;
+use probe_common::layout::Spans;
+use probe_common::{Lane, SpanKind};
 use serde_json::{Value, json};
 
 use super::objects::{Objects, list, named};
@@ -54,6 +57,8 @@ pub fn check(objects: &Objects, power: Power) -> anyhow::Result<()> {
     let container = named(&pod.spec["containers"], "agent").context("no container agent")?;
     rights(&container["securityContext"], power)?;
     mounts_nothing_of_the_node(pod.spec)?;
+    keeps_its_state(pod.spec, container)?;
+    histograms_fit(container)?;
     watched(container)?;
     let update = &objects.object(NAME)?["spec"]["updateStrategy"];
     ensure!(update["type"] == "RollingUpdate", "updates: {update}");
@@ -107,6 +112,49 @@ fn mounts_nothing_of_the_node(spec: &Value) -> anyhow::Result<()> {
     ensure!(
         of_the_node.is_none(),
         "the agent mounts a folder of the node: {of_the_node:?}"
+    );
+    Ok(())
+}
+
+/// The state file outlives the container, and the node's name is known.
+fn keeps_its_state(spec: &Value, container: &Value) -> anyhow::Result<()> {
+    let mount = named(&container["volumeMounts"], "state").context("no mount for the state")?;
+    let folder = mount["mountPath"].as_str().context("no path")?;
+    let file = list(&container["args"])
+        .filter_map(Value::as_str)
+        .find_map(|argument| argument.strip_prefix("--state-file="));
+    ensure!(
+        file.is_some_and(|file| file.starts_with(&format!("{folder}/"))),
+        "the state file {file:?} is not in {folder}"
+    );
+    ensure!(
+        named(&spec["volumes"], "state").is_some_and(|volume| volume["emptyDir"].is_object()),
+        "the state does not outlive the container"
+    );
+    let node = named(&container["env"], "HOOKPROBE_NODE").context("no HOOKPROBE_NODE")?;
+    ensure!(
+        node["valueFrom"]["fieldRef"]["fieldPath"] == "spec.nodeName",
+        "the node's name: {node}"
+    );
+    Ok(())
+}
+
+/// The limit of memory holds the histograms of the default number of arms on a node with as many CPUs as docs/agent.md
+/// has figures for, and the agent itself.
+fn histograms_fit(container: &Value) -> anyhow::Result<()> {
+    const CPUS: usize = 128;
+    const SERIES: u64 = 32;
+    // What the agent's own memory has come to, several times over.
+    const AGENT: u64 = 96 << 20;
+    let histograms = SpanKind::COUNT as usize * CPUS * size_of::<Spans>();
+    let lanes = lanes_per_arm(CPUS) as usize * size_of::<Lane>();
+    let needed = SERIES * (histograms + lanes) as u64 + AGENT;
+    let limit = container["resources"]["limits"]["memory"].as_str();
+    let limit = limit.and_then(|limit| limit.strip_suffix("Gi")?.parse::<u64>().ok());
+    let limit = limit.context("no limit of memory in Gi")? << 30;
+    ensure!(
+        needed <= limit,
+        "{needed} bytes on {CPUS} CPUs do not fit into {limit}"
     );
     Ok(())
 }

@@ -195,7 +195,7 @@ struct Mistake {
     found: &'static str,
 }
 
-const MISTAKES: [Mistake; 11] = [
+const MISTAKES: [Mistake; 13] = [
     Mistake {
         overlay: "daemonset",
         from: "hostPID: true",
@@ -231,6 +231,18 @@ const MISTAKES: [Mistake; 11] = [
         from: "privileged: true",
         to: "privileged: false",
         found: "privileged",
+    },
+    Mistake {
+        overlay: "daemonset",
+        from: "mountPath: /var/lib/hookprobe",
+        to: "mountPath: /var/lib/elsewhere",
+        found: "state file",
+    },
+    Mistake {
+        overlay: "daemonset",
+        from: "memory: 1Gi",
+        to: "memory: 0Gi",
+        found: "do not fit",
     },
     Mistake {
         overlay: "eks-pod",

@@ -21,7 +21,7 @@ use crate::privilege::as_root;
 /// Requests of each arm.
 const REQUESTS: u64 = 20_000;
 /// The page is not reached from elsewhere, and gone in a minute.
-const TOKEN: &str = "of-this-proof-alone";
+pub const TOKEN: &str = "of-this-proof-alone";
 
 /// An experiment.
 #[derive(Clone, Copy, Debug)]
@@ -37,10 +37,7 @@ impl Experiment {
     pub fn run(&self, engine: &Engine, stages: &mut Stages) -> anyhow::Result<()> {
         let project = Project::new(engine, self.overrides)?;
         let named = |stage: &str| format!("{}: {stage}", self.name);
-        stages.run(&named("up"), || {
-            // The images are built; nothing may be pulled in their place.
-            project.quietly(&["up", "--no-build", "--pull=never", "--wait"])
-        })?;
+        stages.run(&named("up"), || project.up())?;
         let figures = stages.run(&named("load"), || project.measure())?;
         stages.run(&named("down"), || project.down())?;
         figures.check(REQUESTS)
@@ -69,7 +66,8 @@ pub struct Project<'e> {
 }
 
 impl<'e> Project<'e> {
-    fn new(engine: &'e Engine, overrides: &[&str]) -> anyhow::Result<Self> {
+    /// Of the compose file with these on top.
+    pub fn new(engine: &'e Engine, overrides: &[&str]) -> anyhow::Result<Self> {
         let results = folder().join("results");
         run(as_root("rm").arg("-rf").arg(&results))?;
         fs::create_dir_all(&results)?;
@@ -115,11 +113,27 @@ impl<'e> Project<'e> {
         run(self.compose().args(words).stdin(Stdio::null()))
     }
 
+    /// Starts everything, and waits until it is well.
+    pub fn up(&self) -> anyhow::Result<()> {
+        // The images are built; nothing may be pulled in their place.
+        self.quietly(&["up", "--no-build", "--pull=never", "--wait"])
+    }
+
+    /// A `docker` of the engine.
+    pub fn docker(&self) -> Command {
+        self.engine.docker()
+    }
+
+    /// The id of a service's container.
+    pub fn container_of(&self, service: &str) -> anyhow::Result<String> {
+        printed(self.compose().args(["ps", "--quiet", service]))
+    }
+
     /// The number of the first process of a service's container.
     pub fn process_of(&self, service: &str) -> anyhow::Result<String> {
-        let id = printed(self.compose().args(["ps", "--quiet", service]))?;
+        let id = self.container_of(service)?;
         let inspect = ["inspect", "--format", "{{.State.Pid}}", &id];
-        printed(self.engine.docker().args(inspect))
+        printed(self.docker().args(inspect))
     }
 
     /// Loads both servers, and watches their reads.
@@ -146,7 +160,7 @@ impl<'e> Project<'e> {
     }
 
     /// Takes everything down, volumes too.
-    fn down(mut self) -> anyhow::Result<()> {
+    pub fn down(mut self) -> anyhow::Result<()> {
         self.quietly(&["down", "--volumes", "--timeout", "10"])?;
         self.is_down = true;
         self.engine.check_empty()

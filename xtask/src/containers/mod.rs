@@ -1,4 +1,5 @@
-//! `cargo xtask prove containers`: Experiment 1 as the compose file has it, in a Docker engine of our own.
+//! `cargo xtask prove containers`: Experiment 1 as the compose file has it, and containers that are killed in mid-run, in
+//! a Docker engine of our own.
 //!
 //! Nothing is pulled from a registry, and the machine's own Docker, if it has one, is left alone: the engine and the
 //! base image come from Debian's packages, and what the images hold from this machine's build.
@@ -11,6 +12,7 @@ mod images;
 mod leftovers;
 mod observer;
 mod packages;
+mod restarts;
 mod services;
 
 use std::path::PathBuf;
@@ -91,6 +93,8 @@ fn run(stages: &mut Stages) -> anyhow::Result<()> {
             .run(&engine, stages)
             .with_context(|| format!("experiment \"{}\"", experiment.name))?;
     }
+    interrupt::check()?;
+    restarts::prove(&engine, stages).context("containers that are started again")?;
     stages.run("end of the engine", || {
         engine.check_empty()?;
         engine.stop()?;

@@ -1,0 +1,132 @@
+//! Histograms inside JSON, in full: what those of several nodes are merged from without a loss.
+//!
+//! The text is what `HdrHistogram`'s tools read and write, also in the lines of its interval logs: format V2,
+//! compressed, in base64. Empty buckets take no room, so that one with some hundred values is half a kilobyte.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerializer};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::interval_log::new_histogram;
+
+/// Spans of one kind: each bucket, and their sum.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Exact {
+    /// Exact sum, in nanoseconds.
+    pub sum_ns: u64,
+    /// How many spans are in each bucket, in nanoseconds: an `HdrHistogram` in format V2, compressed, in base64.
+    pub histogram: String,
+}
+
+/// Why a text is no histogram of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotOurs {
+    /// It is none at all.
+    #[error("holds a histogram that cannot be read (HdrHistogram, V2 compressed, base64)")]
+    Unreadable,
+    /// It has other buckets: values would have to move to be added to ours.
+    #[error(
+        "holds a histogram with other buckets or of another unit ({digits} digits up to {highest}); hookprobe's \
+         have {} up to {} ns",
+        crate::interval_log::SIGNIFICANT_DIGITS,
+        crate::interval_log::MAX_VALUE_NS
+    )]
+    OtherBuckets {
+        /// Significant digits.
+        digits: u8,
+        /// The largest value that it tells apart.
+        highest: u64,
+    },
+}
+
+impl Exact {
+    /// Writes a histogram down. `None` is never seen: the layout is one that the format has.
+    #[must_use]
+    pub fn of(histogram: &Histogram<u64>, sum_ns: u64) -> Option<Self> {
+        let mut bytes = Vec::new();
+        V2DeflateSerializer::new()
+            .serialize(histogram, &mut bytes)
+            .ok()?;
+        Some(Self {
+            sum_ns,
+            histogram: BASE64.encode(bytes),
+        })
+    }
+
+    /// Reads the histogram.
+    ///
+    /// # Errors
+    ///
+    /// If it is none, or one whose buckets are not ours.
+    pub fn read(&self) -> Result<Histogram<u64>, NotOurs> {
+        let bytes = BASE64.decode(&self.histogram);
+        let bytes = bytes.map_err(|_| NotOurs::Unreadable)?;
+        let read: Histogram<u64> = Deserializer::new()
+            .deserialize(&mut bytes.as_slice())
+            .map_err(|_| NotOurs::Unreadable)?;
+        let ours = new_histogram();
+        let layout = |of: &Histogram<u64>| (of.sigfig(), of.low(), of.high());
+        if layout(&read) != layout(&ours) {
+            return Err(NotOurs::OtherBuckets {
+                digits: read.sigfig(),
+                highest: read.high(),
+            });
+        }
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interval_log::MAX_VALUE_NS;
+
+    #[test]
+    fn every_bucket_survives() {
+        let mut histogram = new_histogram();
+        for (value, times) in [(0, 3), (1, 1), (250, 1 << 40), (MAX_VALUE_NS, 2)] {
+            histogram.record_n(value, times).unwrap();
+        }
+        let exact = Exact::of(&histogram, 77).unwrap();
+        assert_eq!(exact.sum_ns, 77);
+        assert_eq!(exact.read().unwrap(), histogram);
+        assert_eq!(
+            Exact::of(&new_histogram(), 0).unwrap().read().unwrap(),
+            new_histogram()
+        );
+    }
+
+    #[test]
+    fn a_usual_histogram_is_small() {
+        let mut histogram = new_histogram();
+        for value in (200..2_000).chain((2_000..200_000).step_by(100)) {
+            histogram.record(value).unwrap();
+        }
+        let length = Exact::of(&histogram, 0).unwrap().histogram.len();
+        assert!(length < 2_048, "{length}");
+    }
+
+    #[test]
+    fn other_texts_and_other_buckets_are_refused() {
+        let exact = |histogram: &str| Exact {
+            sum_ns: 0,
+            histogram: histogram.to_owned(),
+        };
+        for text in ["", "HISTFAAA", "not base64!", "QUJDREVGR0g="] {
+            assert_eq!(exact(text).read(), Err(NotOurs::Unreadable), "{text}");
+        }
+        let whole = Exact::of(&new_histogram(), 0).unwrap().histogram;
+        let cut = &whole[..whole.len() / 8 * 4];
+        assert_eq!(exact(cut).read(), Err(NotOurs::Unreadable));
+        let microseconds = Histogram::new_with_bounds(1, 3_600_000_000, 3).unwrap();
+        let error = Exact::of(&microseconds, 0).unwrap().read().unwrap_err();
+        assert!(
+            error.to_string().contains("3 digits up to 3600000000"),
+            "{error}"
+        );
+    }
+}
