@@ -365,10 +365,18 @@ pub fn json(output: &Output) -> anyhow::Result<serde_json::Value> {
 }
 
 /// The published schemas, by name. Built in, as the tests run on other machines too.
-const SCHEMAS: [(&str, &str); 16] = [
+const SCHEMAS: [(&str, &str); 18] = [
     (
         "agent-arms",
         include_str!("../../docs/schema/agent-arms.json"),
+    ),
+    (
+        "agent-run",
+        include_str!("../../docs/schema/agent-run.json"),
+    ),
+    (
+        "agent-runs",
+        include_str!("../../docs/schema/agent-runs.json"),
     ),
     ("analysis", include_str!("../../docs/schema/analysis.json")),
     (

@@ -22,7 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often an agent hears something, if only that there is nothing new.
 const SIGN_EVERY: Duration = Duration::from_secs(5);
 /// How long an agent that cannot be reached is tried. It gives a run up when it hears nothing for half a minute.
-const TRY_FOR: Duration = Duration::from_secs(20);
+const TRY_FOR: Duration = Duration::from_secs(8);
 /// How long to wait before it is tried again.
 const TRY_EVERY: Duration = Duration::from_millis(500);
 
