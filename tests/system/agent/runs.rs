@@ -285,10 +285,10 @@ pub fn agent_ends(kit: &Kit) -> anyhow::Result<()> {
         let runs = format!("--runs-dir={}", folder.path().join("runs").display());
         let agent = Agent::start(kit, &[&runs])?;
         let scene = Scene {
-            agent,
             folder,
             baseline,
             hooked,
+            agent,
         };
         let run = scene.only_run()?;
         let reason = run.reason.clone().unwrap_or_default();

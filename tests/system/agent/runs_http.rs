@@ -202,6 +202,7 @@ fn bad_announcements(agent: &Agent) -> anyhow::Result<()> {
 
 fn bad_pieces(agent: &Agent, run: &str) -> anyhow::Result<()> {
     let log = "file=requests.npy&offset=0";
+    let oversized = vec![0; (1 << 20) + 1];
     for (id, query, piece, expected) in [
         ("none", log, &b"x"[..], 404),
         (run, "", b"x", 400),
@@ -216,7 +217,7 @@ fn bad_pieces(agent: &Agent, run: &str) -> anyhow::Result<()> {
         ),
         (run, log, b"no log", 422),
         (run, "file=connections-client.npy&offset=7", b"x", 409),
-        (run, log, &[0; (1 << 20) + 1], 413),
+        (run, log, &oversized, 413),
         (run, log, b"", 200),
     ] {
         let (status, body) = put(agent, id, query, piece)?;
