@@ -54,6 +54,11 @@ pub const TESTS: &[Test] = &[
         run: http::metrics,
     },
     Test {
+        name: "agent::promtool_accepts_the_metrics",
+        needs: &[Need::Root, Need::DeployTool("promtool")],
+        run: http::promtool,
+    },
+    Test {
         name: "agent::bad_requests_get_their_status_and_change_nothing",
         needs: &[Need::Root, Need::Clock],
         run: http::bad_requests,

@@ -162,6 +162,12 @@ pub fn joins(kit: &Kit) -> anyhow::Result<()> {
         own["p50"] == latency.p50 && own["p99"] == latency.p99 && own["max"] == latency.max,
         "{own} {latency:?}"
     );
+    // What it counts for ever goes on to balance.
+    let all = scene.agent.arms()?;
+    for name in ["baseline", "hooked"] {
+        let ledger = &super::client::arm(&all, name)["ledger"];
+        ensure!(ledger["balanced"] == true, "{ledger:#}");
+    }
     same_by_hand(kit, &scene, &run)?;
     report(&scene, &run)
 }
