@@ -361,7 +361,7 @@ mod tests {
         writer.flush().unwrap();
         std::mem::forget(writer);
         let file = OpenOptions::new().append(true).open(&copy).unwrap();
-        io::Write::write_all(&mut &file, &[7; 20]).unwrap();
+        Write::write_all(&mut &file, &[7; 20]).unwrap();
         for _ in 0..2 {
             assert_eq!(complete::<Request>(&copy).unwrap(), 3);
             let mut rows = Rows::<Request>::open(&copy).unwrap();
