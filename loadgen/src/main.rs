@@ -113,3 +113,13 @@ fn print_requests(arm: &target::Arm, options: &request::RequestOptions) -> anyho
     }
     Ok(stdout.flush()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn no_option_stands_in_for_another() {
+        super::Arguments::command().debug_assert();
+    }
+}

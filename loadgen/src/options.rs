@@ -184,7 +184,7 @@ pub struct RunArguments {
 
     /// Before each block, say so as JSON on stdout and wait for the line "go" on stdin; --out exists
     /// then, and may hold files
-    #[arg(long, requires = "out", conflicts_with = "url")]
+    #[arg(long, requires = "out", conflicts_with = "agent_url")]
     pub gate: bool,
 }
 

@@ -114,12 +114,23 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<End> {
         json::write(&run.load_summary(), &summary)?;
     }
     let end = end_of(&summary);
+    tell(arguments, summary, &run, gate.as_mut())?;
+    Ok(end)
+}
+
+/// Says what came of the run to whom it concerns.
+fn tell(
+    arguments: &RunArguments,
+    summary: LoadSummary,
+    run: &RunDirectory,
+    gate: Option<&mut Gate>,
+) -> anyhow::Result<()> {
     for arm in &summary.arms {
         if let Some(mark) = arm.pacer.as_ref().and_then(Pacer::mark) {
             eprintln!("loadgen: arm {}: {mark}", arm.name);
         }
     }
-    if let Some(gate) = &mut gate {
+    if let Some(gate) = gate {
         gate.tell(&Event::RunDone {
             cut_short: summary.cut_short.clone(),
         })?;
@@ -130,12 +141,12 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<End> {
     } else if arguments.json {
         println!("{}", serde_json::to_string_pretty(&summary)?);
     } else {
-        print_summary(&summary, &run);
+        print_summary(&summary, run);
         if let Some(part) = &summary.agent {
             agent::print(part);
         }
     }
-    Ok(end)
+    Ok(())
 }
 
 /// How a run has ended. What the agent makes of it is said on stderr if it is no good.

@@ -370,6 +370,14 @@ const SCHEMAS: &[(&str, &str)] = &[
         "agent-arms",
         include_str!("../../docs/schema/agent-arms.json"),
     ),
+    (
+        "agent-run",
+        include_str!("../../docs/schema/agent-run.json"),
+    ),
+    (
+        "agent-runs",
+        include_str!("../../docs/schema/agent-runs.json"),
+    ),
     ("analysis", include_str!("../../docs/schema/analysis.json")),
     (
         "calibration",

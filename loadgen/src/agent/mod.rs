@@ -37,18 +37,18 @@ pub struct AgentOptions {
     /// Have the agent at this address record the spans of the arms, and join them to the requests. It must have been
     /// started with --runs-dir, and know the arms by the same names
     #[arg(long = "agent", value_name = "URL")]
-    pub url: Option<String>,
+    pub agent_url: Option<String>,
 
     /// File whose first line is the agent's token
-    #[arg(long = "agent-token-file", value_name = "FILE", requires = "url")]
-    pub token_file: Option<PathBuf>,
+    #[arg(long = "agent-token-file", value_name = "FILE", requires = "agent_url")]
+    pub agent_token_file: Option<PathBuf>,
 }
 
 impl AgentOptions {
     /// The agent, if there is to be one.
     fn client(&self) -> anyhow::Result<Option<AgentClient>> {
-        let url = self.url.as_deref();
-        url.map(|url| AgentClient::new(url, self.token_file.as_deref()))
+        let url = self.agent_url.as_deref();
+        url.map(|url| AgentClient::new(url, self.agent_token_file.as_deref()))
             .transpose()
     }
 

@@ -22,7 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often an agent hears something, if only that there is nothing new.
 const SIGN_EVERY: Duration = Duration::from_secs(5);
 /// How long an agent that cannot be reached is tried. It gives a run up when it hears nothing for half a minute.
-const TRY_FOR: Duration = Duration::from_secs(20);
+const TRY_FOR: Duration = Duration::from_secs(8);
 /// How long to wait before it is tried again.
 const TRY_EVERY: Duration = Duration::from_millis(500);
 
@@ -127,7 +127,10 @@ impl Stream {
             let tail = &self.tails[index];
             let sent = self.agent.send(&self.id, tail.log, tail.sent, piece);
             let failure = match sent {
-                Ok(received) => return self.note(received),
+                Ok(received) => {
+                    self.note(received);
+                    return Ok(());
+                }
                 Err(failure) => failure,
             };
             if !failure.may_pass() || Instant::now() >= give_up {
@@ -143,7 +146,8 @@ impl Stream {
                     )));
                 }
                 if run.received != self.bytes() {
-                    return self.note(run.received);
+                    self.note(run.received);
+                    return Ok(());
                 }
             }
         }
@@ -157,11 +161,10 @@ impl Stream {
     }
 
     /// Notes how much has arrived.
-    fn note(&mut self, received: LogBytes) -> Result<(), Failure> {
+    fn note(&mut self, received: LogBytes) {
         self.heard = Instant::now();
         self.tails[0].sent = received.requests;
         self.tails[1].sent = received.connections;
-        Ok(())
     }
 }
 

@@ -150,11 +150,11 @@ fn arguments(wanted: &StartRequest, out: &Path) -> Vec<OsString> {
 fn of_agent(agent: &AgentOptions) -> impl Iterator<Item = OsString> {
     let words = [
         agent
-            .url
+            .agent_url
             .as_ref()
             .map(|url| ("--agent=", OsString::from(url))),
         agent
-            .token_file
+            .agent_token_file
             .as_ref()
             .map(|path| ("--agent-token-file=", path.clone().into_os_string())),
     ];

@@ -179,7 +179,7 @@ fn watching(snapshot: &Snapshot) -> Vec<MetricFamily> {
             one(gauge(Vec::new(), state.agent.resident_bytes as f64)),
         ),
         family(
-            "hookprobe_agent_histogram_memory_bytes",
+            "hookprobe_agent_kernel_memory_bytes",
             "Kernel memory of the histograms.",
             MetricType::GAUGE,
             one(gauge(Vec::new(), state.probes.histogram_bytes as f64)),

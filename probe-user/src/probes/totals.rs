@@ -104,10 +104,13 @@ impl ArmTotals {
         .collect()
     }
 
-    /// The ledger of what writes no records. While threads are at work, it balances if no more is open than there are
-    /// threads.
+    /// The ledger up to now. While threads are at work, it balances if no more is open than there are threads. Records
+    /// of runs count as received: some may be on their way, and the ledger of their run tells whether they arrived.
     pub fn ledger(&self) -> Ledger {
-        self.ledger_with(Received::default())
+        self.ledger_with(Received {
+            records: self.counters.get(Counter::RecordsWritten),
+            unknown: 0,
+        })
     }
 
     /// The ledger, with the records that have arrived here.

@@ -96,14 +96,40 @@ impl Agent {
         self.raw(self.service.head("GET", path, &all).as_bytes())
     }
 
+    /// Sends a request with a body; returns status and body of the answer.
+    pub fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> anyhow::Result<(u16, String)> {
+        let length = body.len().to_string();
+        let bearer = self.token.as_ref().map(|token| format!("Bearer {token}"));
+        let bearer = bearer.as_deref().map(|bearer| ("Authorization", bearer));
+        let all: Vec<(&str, &str)> = [("Content-Length", length.as_str())]
+            .into_iter()
+            .chain(bearer)
+            .chain(headers.iter().copied())
+            .collect();
+        let head = self.service.head(method, path, &all);
+        let (status, _, body) = self.raw(&[head.as_bytes(), body].concat())?;
+        Ok((status, body))
+    }
+
     /// What it says of all arms.
     pub fn arms(&self) -> anyhow::Result<Value> {
+        self.ask_json("/v1/arms")
+    }
+
+    /// What it answers, when it is not asked too often.
+    pub fn ask_json(&self, path: &str) -> anyhow::Result<Value> {
         let mut answer = (429, String::new(), String::new());
         wait_for("an answer", || {
-            answer = self.get("/v1/arms", &[])?;
+            answer = self.get(path, &[])?;
             Ok(answer.0 != 429)
         })?;
-        ensure!(answer.0 == 200, "{answer:?}");
+        ensure!(answer.0 == 200, "{path}: {answer:?}");
         Ok(serde_json::from_str(&answer.2)?)
     }
 

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read as _, Write as _};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use serde_json::Value;
 
 use super::client::{Agent, arm, is_attached, request, spans, unique};
 use super::sut;
+use crate::deploy;
 use crate::deploy::metrics::listed;
 use crate::kit::Kit;
 
@@ -172,6 +174,34 @@ pub fn metrics(kit: &Kit) -> anyhow::Result<()> {
     );
     let cpu_s = of("hookprobe_agent_cpu_seconds_total")?;
     ensure!(cpu_s > 0.0 && cpu_s < 60.0, "{cpu_s}");
+    Ok(())
+}
+
+/// Prometheus' own tool reads the metrics, and finds nothing in them to better.
+pub fn promtool(kit: &Kit) -> anyhow::Result<()> {
+    let server = sut(kit, "hooked", true)?;
+    let agent = Agent::start(kit, &[])?;
+    agent.wait_for(|arms| is_attached(arms, "hooked"))?;
+    request(&server, 20)?;
+    let (status, _, text) = agent.get("/metrics", &[])?;
+    ensure!(status == 200, "{status}");
+    let folder = kit.scratch()?;
+    let check = |name: &str, text: &str| -> anyhow::Result<std::process::Output> {
+        let file = folder.path().join(name);
+        fs::write(&file, text)?;
+        let mut promtool = Command::new(deploy::tool("promtool"));
+        promtool.args(["check", "metrics"]);
+        let checked = promtool.stdin(fs::File::open(file)?).output()?;
+        Ok(checked)
+    };
+    let checked = check("metrics", &text)?;
+    ensure!(checked.status.success(), "{checked:?}");
+    // It would tell: of a counter by its name, and of what is no metric.
+    let counter = "hookprobe_attaches_total";
+    ensure!(text.contains(counter));
+    let renamed = check("renamed", &text.replace(counter, "hookprobe_attaches"))?;
+    ensure!(!renamed.status.success(), "{renamed:?}");
+    ensure!(!check("garbage", "{nothing} 1 2 3\n")?.status.success());
     Ok(())
 }
 

@@ -4,6 +4,9 @@ pub mod client;
 mod http;
 mod namespaces;
 mod restarts;
+mod runs;
+mod runs_http;
+mod two_nodes;
 
 use anyhow::ensure;
 use rustix::process::Signal;
@@ -60,9 +63,59 @@ pub const TESTS: &[Test] = &[
         run: http::metrics,
     },
     Test {
+        name: "agent::promtool_accepts_the_metrics",
+        needs: &[Need::Root, Need::DeployTool("promtool")],
+        run: http::promtool,
+    },
+    Test {
         name: "agent::bad_requests_get_their_status_and_change_nothing",
         needs: &[Need::Root, Need::Clock],
         run: http::bad_requests,
+    },
+    Test {
+        name: "agent::runs_are_joined_to_the_requests_of_their_load",
+        needs: &[Need::Root],
+        run: runs::joins,
+    },
+    Test {
+        name: "agent::without_a_folder_there_are_no_runs",
+        needs: &[Need::Root],
+        run: runs::without_a_folder,
+    },
+    Test {
+        name: "agent::a_run_whose_agent_ends_is_cut_short_and_the_load_is_not",
+        needs: &[Need::Root, Need::Clock],
+        run: runs::agent_ends,
+    },
+    Test {
+        name: "agent::a_run_that_fills_the_disk_is_cut_short_and_the_load_is_not",
+        needs: &[Need::Root, Need::Program("unshare"), Need::Program("mount")],
+        run: runs::disk_full,
+    },
+    Test {
+        name: "agent::a_run_whose_load_has_gone_is_cut_short",
+        needs: &[Need::Root, Need::Clock],
+        run: runs::load_gone,
+    },
+    Test {
+        name: "agent::bad_requests_to_runs_get_their_status_and_change_nothing",
+        needs: &[Need::Root],
+        run: runs_http::bad_requests,
+    },
+    Test {
+        name: "agent::a_log_that_was_cut_goes_on_where_it_was",
+        needs: &[Need::Root],
+        run: runs_http::resumes,
+    },
+    Test {
+        name: "agent::runs_over_two_nodes_with_two_clocks",
+        needs: &[
+            Need::Root,
+            Need::Program("unshare"),
+            Need::Program("nsenter"),
+            Need::Program("ip"),
+        ],
+        run: two_nodes::two_nodes,
     },
     Test {
         name: "agent::refuses_bad_options",
@@ -172,6 +225,9 @@ fn refuses_bad_options(kit: &Kit) -> anyhow::Result<()> {
         (&["--container=xyz"], 2, "hexadecimal"),
         (&["--scan-interval=0"], 1, "--scan-interval"),
         (&["--max-series=0"], 2, "--max-series"),
+        (&["--max-runs=3"], 2, "--runs-dir"),
+        (&["--runs-dir=/dev/null"], 1, "--runs-dir"),
+        (&["--runs-dir=/tmp", "--ring-bytes=1000"], 1, "--ring-bytes"),
     ] {
         fail(
             kit.command("probe-user").arg("agent").args(arguments),

@@ -47,6 +47,23 @@ impl Figures {
         expect("requests joined to hooked reads", joined, all);
         let strays = join["reads_without_request"].as_u64();
         expect("hooked reads of no request", strays, none.clone());
+        // The agent, which has got the log while the load went on, comes to the same.
+        let by_agent = &self.run["summary"]["agent"]["run"];
+        let is_complete = u64::from(by_agent["state"] == "complete");
+        expect("agent: runs that are complete", Some(is_complete), 1..=1);
+        let usable = by_agent["result"]["usable"].as_bool().map(u64::from);
+        expect("agent: results without doubts", usable, 1..=1);
+        let by_agent = &by_agent["result"]["arms"][1];
+        let at_agent = by_agent["join"]["matched"].as_u64();
+        expect(
+            "agent: requests joined to hooked reads",
+            at_agent,
+            joined.unwrap_or(0)..=joined.unwrap_or(0),
+        );
+        let strays = by_agent["join"]["reads_without_request"].as_u64();
+        expect("agent: hooked reads of no request", strays, none.clone());
+        let balanced = by_agent["ledger"]["balanced"].as_bool().map(u64::from);
+        expect("agent: ledgers of the run that balance", balanced, 1..=1);
         // Each would be seen twice, if one attach did not do for all containers that share a file. At the end of a
         // connection there is a read without bytes.
         let one_each = requests..=requests + requests / 100;
@@ -133,7 +150,13 @@ mod tests {
         let arm = || json!({"requests": 90, "warmup_requests": 10, "errors": 0});
         let ledger = json!({"balanced": true, "hits_of_other_processes": 0, "dropped": 0});
         Figures {
-            run: json!({"summary": {"arms": [arm(), arm()]}}),
+            run: json!({"summary": {
+                "arms": [arm(), arm()],
+                "agent": {"run": {"state": "complete", "result": {"usable": true, "arms": [
+                    {"ledger": ledger},
+                    {"ledger": ledger, "join": {"matched": 100, "reads_without_request": 0}},
+                ]}}},
+            }}),
             baseline: json!({"ledger": ledger, "spans": {"read_syscall": {"count": 101}}}),
             hooked: json!({"ledger": ledger, "spans": {"hook": {"count": 101}}}),
             arms: json!({"arms": [
@@ -147,7 +170,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_found_and_nothing_else() {
         good().check(100).unwrap();
-        let wrong: [(&str, Break); 9] = [
+        let wrong: [(&str, Break); 11] = [
             ("agent: hooked reads, baseline: 1,", |figures| {
                 figures.arms["arms"][0]["spans"]["hook_overhead"] = json!({"count": 1});
             }),
@@ -166,8 +189,17 @@ mod tests {
             ("server without the hook: 1,", |figures| {
                 figures.baseline["spans"]["hook"] = json!({"count": 1});
             }),
-            ("joined to hooked reads: 99,", |figures| {
+            ("requests joined to hooked reads: 99,", |figures| {
                 figures.joined["join"]["matched"] = json!(99);
+                let arms = &mut figures.run["summary"]["agent"]["run"]["result"]["arms"];
+                arms[1]["join"]["matched"] = json!(99);
+            }),
+            ("agent: requests joined to hooked reads: 99,", |figures| {
+                let arms = &mut figures.run["summary"]["agent"]["run"]["result"]["arms"];
+                arms[1]["join"]["matched"] = json!(99);
+            }),
+            ("agent: runs that are complete: 0,", |figures| {
+                figures.run["summary"]["agent"]["run"]["state"] = json!("cut_short");
             }),
             ("balance, hooked", |figures| {
                 figures.hooked["ledger"]["balanced"] = json!(false);

@@ -1,7 +1,7 @@
 //! Joins the reads of a server to its requests.
 //!
-//! The agent keeps histograms and takes no request logs. So a `probe-user trace` for each server, started in the agent's
-//! container and beside it, keeps the records that `correlate` joins.
+//! The agent does so itself, by the load generator's log. A `probe-user trace` for each server, started in the agent's
+//! container and beside it, keeps records that `correlate` joins: both must come to the same.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
