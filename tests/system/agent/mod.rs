@@ -4,6 +4,7 @@ pub mod client;
 mod http;
 mod namespaces;
 mod restarts;
+mod rights;
 
 use anyhow::ensure;
 use rustix::process::Signal;
@@ -63,6 +64,11 @@ pub const TESTS: &[Test] = &[
         name: "agent::bad_requests_get_their_status_and_change_nothing",
         needs: &[Need::Root, Need::Clock],
         run: http::bad_requests,
+    },
+    Test {
+        name: "agent::says_when_it_may_not_look_whether_there_is_a_hook",
+        needs: &[Need::Root, Need::Program("setpriv")],
+        run: rights::hidden_hook,
     },
     Test {
         name: "agent::refuses_bad_options",
