@@ -15,7 +15,7 @@ pub struct Servers {
     children: Vec<Child>,
     ports: Vec<u16>,
     // Behind the children: it can be removed once they have ended.
-    _containers: Containers,
+    containers: Containers,
 }
 
 impl Servers {
@@ -24,7 +24,7 @@ impl Servers {
         let mut servers = Self {
             children: Vec::new(),
             ports: Vec::new(),
-            _containers: Containers::make(arms)?,
+            containers: Containers::make(arms)?,
         };
         for number in 0..processes {
             let arm = number % arms;
@@ -37,9 +37,9 @@ impl Servers {
                 .stdout(Stdio::piped());
             let child = ends_with_us(&mut command).spawn();
             let child = child.with_context(|| format!("cannot start {}", sut.display()))?;
-            let containers = &servers._containers;
-            containers.put(child.id(), arm as usize)?;
+            let number = child.id();
             servers.children.push(child);
+            servers.containers.put(number, arm as usize)?;
         }
         for child in &mut servers.children {
             let stdout = child.stdout.take().context("no stdout")?;
