@@ -326,23 +326,13 @@ impl Watch {
         };
         let targets: Vec<(Pid, u32, bool)> = to_observe().map(number).collect();
         if targets != self.targets {
-            let mut named: Vec<Target> = to_observe()
-                .map(|member| Target {
-                    pid: member.generation.pid,
-                    arm: member.series,
-                    hook: member.hook.clone(),
-                    function: None,
-                })
-                .collect();
-            if let Some(numbers) = self.probes.kernel_numbers()? {
-                // One that has none has ended.
-                named.retain_mut(|target| {
-                    let number = numbers.get(&target.pid);
-                    target.pid = number.copied().unwrap_or_default();
-                    number.is_some()
-                });
-            }
-            self.probes.set_targets(named)?;
+            let named = to_observe().map(|member| Target {
+                pid: member.generation.pid,
+                arm: member.series,
+                hook: member.hook.clone(),
+                function: None,
+            });
+            self.probes.set_targets(named.collect())?;
             self.targets = targets;
         }
         let now_s = since_boot_s();

@@ -7,13 +7,11 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 
-use crate::discover::processes::Pid;
 use crate::discover::sites::LoadedHook;
 use crate::probes::attach::attach_sites;
 use crate::probes::kernel_info;
 use crate::probes::ledger;
 use crate::probes::loader::Probes;
-use crate::probes::numbers;
 use crate::probes::pair::{self, KernelProbe};
 use crate::probes::perf::{self, Uprobe};
 use crate::probes::tables;
@@ -36,11 +34,6 @@ impl Probes {
     pub fn attach_hook(&self, hook: &LoadedHook) -> anyhow::Result<AttachedHook> {
         let uprobes = attach_sites(&self.uprobe_programs, &self.site_offset, hook)?;
         Ok(AttachedHook { uprobes })
-    }
-
-    /// The kernel's numbers of processes by ours; `None` where they are the same. Targets go by the kernel's.
-    pub fn kernel_numbers(&mut self) -> anyhow::Result<Option<BTreeMap<Pid, Pid>>> {
-        numbers::kernel_numbers(&mut self.ebpf)
     }
 
     /// Begins no new spans. What is left is to drop the attached hooks and to detach.

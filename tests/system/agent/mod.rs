@@ -31,6 +31,11 @@ pub const TESTS: &[Test] = &[
         run: namespaces::nested,
     },
     Test {
+        name: "agent::a_trace_sees_the_same_from_within_a_pid_namespace",
+        needs: &[Need::Root, Need::Program("unshare")],
+        run: namespaces::traced,
+    },
+    Test {
         name: "agent::finds_processes_by_port_and_executable",
         needs: &[Need::Root],
         run: rules,
