@@ -12,7 +12,7 @@ use procfs::process::Process;
 use serde_json::Value;
 
 /// How long it may take to load its probes and to observe all processes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const TICK: Duration = Duration::from_millis(200);
 
 /// An agent that is killed with the value.

@@ -1,6 +1,7 @@
 //! Requests at a rate: in each round, one to each server, and then all answers. So a server is woken once for each, as
 //! in life, and the client spends little on it.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::Arc;
@@ -9,21 +10,27 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use bench_kit::children::pin_to;
+
+use crate::servers::Listening;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: agent-bench\r\n\r\n";
 const ANSWER_ENDS: &[u8] = b"Hello World";
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How much lateness is made up for.
+const CATCH_UP: Duration = Duration::from_millis(100);
 
-/// A load that goes on.
+/// A load that goes on: a thread for each CPU that has servers.
 #[derive(Debug)]
 pub struct Load {
     is_over: Arc<AtomicBool>,
-    thread: JoinHandle<anyhow::Result<Loaded>>,
+    begun: Instant,
+    threads: Vec<JoinHandle<anyhow::Result<Loaded>>>,
 }
 
 /// What was done.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Loaded {
     /// Requests that were answered.
     pub requests: u64,
@@ -35,31 +42,49 @@ pub struct Loaded {
 
 impl Load {
     /// Connects to servers, and begins.
-    pub fn begin(ports: &[u16], requests_per_second: u32) -> anyhow::Result<Self> {
-        let connections = ports.iter().map(|port| {
-            let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, *port))?;
+    pub fn begin(servers: &[Listening], requests_per_second: u32) -> anyhow::Result<Self> {
+        let mut of_cpus: BTreeMap<usize, Vec<TcpStream>> = BTreeMap::new();
+        for server in servers {
+            let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port));
+            let stream = stream.context("cannot connect to a server")?;
             stream.set_nodelay(true)?;
             stream.set_read_timeout(Some(PATIENCE))?;
-            Ok(stream)
-        });
-        let connections: Vec<TcpStream> = connections
-            .collect::<std::io::Result<_>>()
-            .context("cannot connect to a server")?;
-        let every =
-            Duration::from_secs_f64(connections.len() as f64 / f64::from(requests_per_second));
+            of_cpus.entry(server.cpu).or_default().push(stream);
+        }
+        let every = Duration::from_secs_f64(servers.len() as f64 / f64::from(requests_per_second));
         let is_over = Arc::new(AtomicBool::new(false));
-        let over = Arc::clone(&is_over);
-        let thread = thread::Builder::new()
-            .name("load".to_owned())
-            .spawn(move || rounds(connections, every, &over))?;
-        Ok(Self { is_over, thread })
+        let mut threads = Vec::new();
+        for (cpu, connections) in of_cpus {
+            let over = Arc::clone(&is_over);
+            // On the CPU of its servers: to wake another, idle CPU for each request costs several times the request.
+            let load = move || {
+                pin_to(cpu)?;
+                rounds(connections, every, &over)
+            };
+            threads.push(
+                thread::Builder::new()
+                    .name(format!("load-{cpu}"))
+                    .spawn(load)?,
+            );
+        }
+        Ok(Self {
+            is_over,
+            begun: Instant::now(),
+            threads,
+        })
     }
 
     /// Ends it.
     pub fn end(self) -> anyhow::Result<Loaded> {
         self.is_over.store(true, Ordering::Relaxed);
-        let loaded = self.thread.join();
-        loaded.ok().context("the load has panicked")?
+        let mut all = Loaded::default();
+        for thread in self.threads {
+            let loaded = thread.join().ok().context("the load has panicked")??;
+            all.requests += loaded.requests;
+            all.connections.extend(loaded.connections);
+        }
+        all.seconds = self.begun.elapsed().as_secs_f64();
+        Ok(all)
     }
 }
 
@@ -68,8 +93,7 @@ fn rounds(
     every: Duration,
     is_over: &AtomicBool,
 ) -> anyhow::Result<Loaded> {
-    let begun = Instant::now();
-    let mut due = begun;
+    let mut due = Instant::now();
     let mut requests = 0;
     while !is_over.load(Ordering::Relaxed) {
         for connection in &mut connections {
@@ -81,14 +105,15 @@ fn rounds(
         requests += connections.len() as u64;
         due += every;
         let now = Instant::now();
-        // What was not done in time is not made up for: the rate that was reached is what is said.
-        due = due.max(now);
-        thread::sleep(due - now);
+        // A round that was late is made up for, and a machine that cannot keep up is not asked for ever more: the rate
+        // that was reached is what is said.
+        due = due.max(now.checked_sub(CATCH_UP).unwrap_or(now));
+        thread::sleep(due.saturating_duration_since(now));
     }
     Ok(Loaded {
         requests,
-        seconds: begun.elapsed().as_secs_f64(),
         connections,
+        ..Loaded::default()
     })
 }
 

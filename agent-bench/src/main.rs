@@ -90,7 +90,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<Measured> {
     let agent = Agent::start(&probe_user?, arguments.arms)?;
     agent.wait_until_it_observes(arguments.processes)?;
 
-    let load = Load::begin(servers.ports(), arguments.reads_per_second)?;
+    let load = Load::begin(servers.listening(), arguments.reads_per_second)?;
     let before = agent.own_use()?;
     let mut scrapes = Scrapes::default();
     for _ in 0..times(arguments.seconds, scrape_every) {

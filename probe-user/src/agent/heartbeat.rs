@@ -199,14 +199,14 @@ mod tests {
         type Spoil = fn(&mut serde_json::Value);
         let cases: [(&str, Spoil); 5] = [
             ("another boot", |state| {
-                state["clock"]["boot_id"] = "x".into()
+                state["clock"]["boot_id"] = "x".into();
             }),
             ("another clock", |state| {
-                state["clock"]["time_namespace"] = "time:[1]".into()
+                state["clock"]["time_namespace"] = "time:[1]".into();
             }),
             ("another clock", |state| state["until_s"] = 1e12.into()),
             ("agent-state/9", |state| {
-                state["schema"] = "hookprobe/agent-state/9".into()
+                state["schema"] = "hookprobe/agent-state/9".into();
             }),
             ("state.json", |state| state["observed"] = 3.into()),
         ];

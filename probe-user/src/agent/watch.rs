@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use anyhow::anyhow;
 use runlog::analysis::Ledger;
 
 use crate::agent::core::Plan;
@@ -21,7 +22,7 @@ use crate::agent::series::{Place, SeriesTable};
 use crate::discover::container::Home;
 use crate::discover::generation::{self, Generation, since_boot_s};
 use crate::discover::processes::Pid;
-use crate::discover::sites::{LoadedHook, Sites};
+use crate::discover::sites::{HookSearch, LoadedHook, Sites, hidden};
 use crate::machine;
 use crate::probes::Probes;
 use crate::probes::attach::Target;
@@ -304,12 +305,16 @@ impl Watch {
     /// Looks for a hook in a process, and attaches to it.
     fn find_hook(&mut self, member: &mut Member) {
         let pid = member.generation.pid;
-        let (reason, error) = match self.sites.loaded_hook(pid) {
-            Ok(None) => {
+        let (reason, error) = match self.sites.look_for_hook(pid) {
+            Ok(HookSearch::None) => {
                 member.trouble = None;
                 return;
             }
-            Ok(Some(hook)) => match self.libraries.attach(&self.probes, &hook) {
+            // Without its hook it would be counted as one that has none.
+            Ok(HookSearch::Hidden(file)) => {
+                ("maps", anyhow!("no hook was found, but {}", hidden(&file)))
+            }
+            Ok(HookSearch::Hook(hook)) => match self.libraries.attach(&self.probes, &hook) {
                 Ok(library) => {
                     member.hook = Some(hook);
                     member.library = Some(library);
@@ -347,23 +352,13 @@ impl Watch {
         };
         let targets: Vec<(Pid, u32, bool)> = to_observe().map(number).collect();
         if targets != self.targets {
-            let mut named: Vec<Target> = to_observe()
-                .map(|member| Target {
-                    pid: member.generation.pid,
-                    arm: member.series,
-                    hook: member.hook.clone(),
-                    function: None,
-                })
-                .collect();
-            if let Some(numbers) = self.probes.kernel_numbers()? {
-                // One that has none has ended.
-                named.retain_mut(|target| {
-                    let number = numbers.get(&target.pid);
-                    target.pid = number.copied().unwrap_or_default();
-                    number.is_some()
-                });
-            }
-            self.probes.set_targets(named)?;
+            let named = to_observe().map(|member| Target {
+                pid: member.generation.pid,
+                arm: member.series,
+                hook: member.hook.clone(),
+                function: None,
+            });
+            self.probes.set_targets(named.collect())?;
             self.targets = targets;
         }
         let now_s = since_boot_s();

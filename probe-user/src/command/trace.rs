@@ -114,9 +114,6 @@ pub async fn trace(arguments: TraceArguments) -> anyhow::Result<End> {
     let duration = seconds("--duration", arguments.duration)?;
     let interval = seconds("--interval", arguments.interval)?;
     check_ring_bytes(arguments.ring_bytes)?;
-    if !processes::in_root_pid_namespace() {
-        bail!("{}", processes::OWN_PID_NAMESPACE);
-    }
     let mut stop = Stop::listen()?;
     let targets = find_targets(&arguments)?;
     let pids = pids(&targets);

@@ -87,11 +87,6 @@ fn has_socket(process: &Process, sockets: &[u64]) -> bool {
     })
 }
 
-/// What to say where [`in_root_pid_namespace`] does not hold.
-pub const OWN_PID_NAMESPACE: &str = "this process lives in a PID namespace of its own, where process \
-    numbers are not the kernel's; run on the host, or with the host's PID namespace (hostPID, \
-    --pid=host)";
-
 /// Whether we live in the root PID namespace, whose numbers the eBPF side sees. Its inode is fixed:
 /// `PROC_PID_INIT_INO` in the kernel's `include/linux/proc_ns.h`.
 pub fn in_root_pid_namespace() -> bool {

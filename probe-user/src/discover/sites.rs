@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -24,9 +25,37 @@ pub struct LoadedHook {
     pub sites: Vec<UsdtSite>,
 }
 
-/// The hook in a process: the first mapped file with notes of [`PROVIDER`], whatever it is called.
+/// The hook in a process: the first mapped file with notes of [`PROVIDER`], whatever it is called. A file that may be
+/// one and cannot be looked into is said.
 pub fn loaded_hook(pid: Pid) -> anyhow::Result<Option<LoadedHook>> {
-    Sites::default().loaded_hook(pid)
+    match Sites::default().look_for_hook(pid)? {
+        HookSearch::Hook(hook) => Ok(Some(hook)),
+        HookSearch::None => Ok(None),
+        HookSearch::Hidden(file) => {
+            log::warn!("no hook was found in process {pid}, but {}", hidden(&file));
+            Ok(None)
+        }
+    }
+}
+
+/// What there is to say of a file that cannot be looked into.
+pub fn hidden(file: &Path) -> String {
+    format!(
+        "{} may be one: what it has mapped is no longer the file of that name, and following /proc/PID/map_files takes \
+         CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN",
+        file.display()
+    )
+}
+
+/// What looking for a hook has come to.
+#[derive(Debug)]
+pub enum HookSearch {
+    /// There it is.
+    Hook(LoadedHook),
+    /// There is none.
+    None,
+    /// None was found, and this file could not be looked into, as we may not.
+    Hidden(PathBuf),
 }
 
 /// Files that are remembered. Then all are forgotten.
@@ -44,19 +73,27 @@ pub struct Sites {
 type Version = (u64, u64, u64, i64, i64);
 
 impl Sites {
-    /// The hook in a process, as above.
-    pub fn loaded_hook(&mut self, pid: Pid) -> anyhow::Result<Option<LoadedHook>> {
+    /// The hook in a process.
+    pub fn look_for_hook(&mut self, pid: Pid) -> anyhow::Result<HookSearch> {
+        let mut found = HookSearch::None;
         for file in mapped_code(pid)? {
+            match fs::metadata(&file.reachable) {
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                    found = HookSearch::Hidden(file.path);
+                    continue;
+                }
+                _ => {}
+            }
             let sites = self.in_file(&file.reachable)?;
             if !sites.is_empty() {
-                return Ok(Some(LoadedHook {
+                return Ok(HookSearch::Hook(LoadedHook {
                     sites: sites.to_vec(),
                     path: file.path,
                     reachable: file.reachable,
                 }));
             }
         }
-        Ok(None)
+        Ok(found)
     }
 
     fn in_file(&mut self, path: &Path) -> anyhow::Result<&[UsdtSite]> {

@@ -1,9 +1,11 @@
 //! What we may do.
 
+use std::path::Path;
+
 use runlog::doctor::Finding;
 use rustix::thread::{CapabilitySet, capabilities};
 
-use crate::discover::processes::{OWN_PID_NAMESPACE, in_root_pid_namespace};
+use crate::discover::processes::in_root_pid_namespace;
 use crate::probes::capabilities::needed;
 
 /// Rights, and how much of the machine can be seen.
@@ -38,9 +40,16 @@ fn namespace() -> Finding {
     if in_root_pid_namespace() {
         return Finding::pass(NAME, "those of the kernel: the root PID namespace");
     }
-    Finding::warn(
+    let has_types = Path::new("/sys/kernel/btf/vmlinux").exists();
+    if has_types {
+        return Finding::pass(
+            NAME,
+            "a PID namespace of its own: the kernel is asked for its numbers",
+        );
+    }
+    Finding::fail(
         NAME,
-        OWN_PID_NAMESPACE.split(';').next().unwrap_or_default(),
-        "hostPID: true, or --pid=host; the agent does without",
+        "a PID namespace of its own, and a kernel without types (BTF), which cannot be asked for its numbers",
+        "hostPID: true, or --pid=host",
     )
 }

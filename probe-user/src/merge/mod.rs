@@ -63,6 +63,7 @@ pub fn merge(inputs: Vec<Input>) -> anyhow::Result<Merged> {
         .map(|input| (input.sources, input.arms))
         .unzip();
     let sources: Vec<MergedSource> = sources.into_iter().flatten().collect();
+    ensure!(!sources.is_empty(), "there is nothing to merge");
     twice::check(&sources)?;
     let mut sums: BTreeMap<String, InputArm> = BTreeMap::new();
     for part in arms.into_iter().flatten() {
@@ -71,7 +72,6 @@ pub fn merge(inputs: Vec<Input>) -> anyhow::Result<Merged> {
             None => _ = sums.insert(part.arm.clone(), part),
         }
     }
-    ensure!(!sums.is_empty(), "none of the sources has seen an arm");
     let arms: Vec<MergedArm> = sums
         .into_values()
         .map(|sum| finish(sum, &sources))

@@ -301,6 +301,17 @@ fn what_cannot_be_added_is_refused() {
     assert!(merge(Vec::new()).is_err());
 }
 
+#[test]
+fn an_agent_without_arms_is_no_error_and_is_said() {
+    let idle = merged(&[answer("a", BOOT, 20, Vec::new())]).unwrap();
+    assert!(idle.arms.is_empty() && idle.findings[0].contains("has no arm"));
+    // Nor is its merge beside another's.
+    let busy = merged(&[answer("b", OTHER_BOOT, 20, vec![arm("hooked", "", &[1])])]).unwrap();
+    let both = [input("a", &idle, None), input("b", &busy, None)];
+    let both = merge(both.into_iter().map(Result::unwrap).collect()).unwrap();
+    assert_eq!((both.arms.len(), both.findings.len()), (1, 1));
+}
+
 fn overhead(answer: &mut Arms) -> &mut SpanSummary {
     let spans = &mut answer.arms[0].spans;
     spans.get_mut("hook_overhead").unwrap()

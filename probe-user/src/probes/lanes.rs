@@ -1,5 +1,4 @@
 //! The lanes of threads, from the agent's side.
-
 //!
 //! A lane's records that were gathered, and not yet written, count as written: they are, or the agent takes
 //! them from there.
@@ -10,14 +9,16 @@ use aya::maps::Array;
 use probe_common::Lane;
 use probe_common::lane::lane_of;
 
+use crate::probes::look_up::look_up;
 use crate::probes::memory::HistogramMemory;
 
 /// Passes each lane of an arm on, as it is now.
 pub fn each_of_arm(ebpf: &Ebpf, arm: u32, mut take: impl FnMut(&Lane)) -> anyhow::Result<()> {
-    let lanes: Array<_, Lane> = ebpf.map("LANES").context("no map LANES")?.try_into()?;
+    let lanes = ebpf.map("LANES").context("no map LANES")?;
     let of_arm = HistogramMemory::here(1).lanes_per_arm();
+    let mut lane = Box::new(Lane::EMPTY);
     for number in 0..of_arm {
-        let mut lane = lanes.get(&lane_of(arm, number, of_arm), 0)?;
+        look_up(lanes, lane_of(arm, number, of_arm), &mut *lane)?;
         lane.settle_batch(true);
         take(&lane);
     }

@@ -245,8 +245,16 @@ impl Probes {
         self.choice.probe
     }
 
-    /// Names the processes to trace, in place of those that were named before.
-    pub fn set_targets(&mut self, targets: Vec<Target>) -> anyhow::Result<()> {
+    /// Names the processes to trace, by our numbers, in place of those that were named before.
+    pub fn set_targets(&mut self, mut targets: Vec<Target>) -> anyhow::Result<()> {
+        if let Some(numbers) = numbers::kernel_numbers(&mut self.ebpf)? {
+            // One that has none has ended.
+            targets.retain_mut(|target| {
+                let number = numbers.get(&target.pid);
+                target.pid = number.copied().unwrap_or_default();
+                number.is_some()
+            });
+        }
         tables::set_targets(&mut self.ebpf, &targets)?;
         self.targets = targets;
         Ok(())

@@ -10,6 +10,7 @@ mod lanes;
 pub mod ledger;
 pub mod load;
 pub mod loader;
+mod look_up;
 pub mod memory;
 mod numbers;
 pub mod pair;

@@ -17,6 +17,10 @@ use crate::probes::kernel_types::KernelTypes;
 use crate::probes::load;
 use crate::probes::pair::program;
 
+/// What to say where the kernel cannot be asked.
+const OWN_NAMESPACE: &str = "this process lives in a PID namespace of its own, where process numbers are not the \
+    kernel's, and this kernel cannot be asked for those; run on the host, or with the host's PID namespace (hostPID, \
+    --pid=host)";
 /// The program that lists processes.
 const LIST: &str = "list_processes";
 
@@ -25,8 +29,7 @@ pub fn offsets() -> anyhow::Result<Offsets> {
     if in_root_pid_namespace() {
         return Ok(Offsets::UNKNOWN);
     }
-    let types = KernelTypes::of_this_kernel()
-        .context("this process lives in a PID namespace of its own; the kernel's numbers of processes cannot be found")?;
+    let types = KernelTypes::of_this_kernel().context(OWN_NAMESPACE)?;
     Ok(Offsets {
         task_tgid: types.offset("task_struct", "tgid")?,
         task_pid: types.offset("task_struct", "pid")?,
@@ -43,9 +46,9 @@ pub fn load(ebpf: &mut Ebpf) -> anyhow::Result<()> {
     if in_root_pid_namespace() {
         return Ok(());
     }
-    let types = Btf::from_sys_fs().context("the kernel has no BTF")?;
+    let types = Btf::from_sys_fs().context(OWN_NAMESPACE)?;
     let list: &mut Iter = program(ebpf, LIST)?;
-    load::load(|| Ok(list.load("task", &types)?)).context("cannot load what lists processes")
+    load::load(|| Ok(list.load("task", &types)?)).context(OWN_NAMESPACE)
 }
 
 /// The kernel's numbers by ours, of all processes that can be seen from here; `None` where they are the same.

@@ -8,13 +8,11 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use probe_common::MAX_ARMS;
 
-use crate::discover::processes::Pid;
 use crate::discover::sites::LoadedHook;
 use crate::probes::attach::attach_sites;
 use crate::probes::kernel_info;
 use crate::probes::ledger;
 use crate::probes::loader::Probes;
-use crate::probes::numbers;
 use crate::probes::pair::{self, KernelProbe};
 use crate::probes::perf::{self, Uprobe};
 use crate::probes::tables;
@@ -37,11 +35,6 @@ impl Probes {
     pub fn attach_hook(&self, hook: &LoadedHook) -> anyhow::Result<AttachedHook> {
         let uprobes = attach_sites(&self.uprobe_programs, &self.site_offset, hook)?;
         Ok(AttachedHook { uprobes })
-    }
-
-    /// The kernel's numbers of processes by ours; `None` where they are the same. Targets go by the kernel's.
-    pub fn kernel_numbers(&mut self) -> anyhow::Result<Option<BTreeMap<Pid, Pid>>> {
-        numbers::kernel_numbers(&mut self.ebpf)
     }
 
     /// Has records written of these arms from now on, and of no others. Returns when no program runs any more that has

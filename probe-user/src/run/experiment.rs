@@ -18,7 +18,6 @@ use runlog::manifest::{self, Manifest, Placement};
 use stats::Trim;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use crate::discover::processes::{OWN_PID_NAMESPACE, in_root_pid_namespace};
 use crate::doctor;
 use crate::machine::{self, monotonic_ns, unix_ns};
 use crate::probes::attach::Target;
@@ -248,9 +247,6 @@ impl Experiment {
         else {
             return Err("not asked for (--no-probes)".to_owned());
         };
-        if !in_root_pid_namespace() {
-            return Err(OWN_PID_NAMESPACE.to_owned());
-        }
         let load = || -> Result<Probes, LoadError> {
             let mut probes = Probes::load(Options {
                 kernel_probe,

@@ -4,6 +4,7 @@ pub mod client;
 mod http;
 mod namespaces;
 mod restarts;
+mod rights;
 mod runs;
 mod runs_http;
 mod two_nodes;
@@ -31,6 +32,11 @@ pub const TESTS: &[Test] = &[
         name: "agent::sees_the_same_from_within_a_pid_namespace",
         needs: &[Need::Root, Need::Program("unshare")],
         run: namespaces::nested,
+    },
+    Test {
+        name: "agent::a_trace_sees_the_same_from_within_a_pid_namespace",
+        needs: &[Need::Root, Need::Program("unshare")],
+        run: namespaces::traced,
     },
     Test {
         name: "agent::finds_processes_by_port_and_executable",
@@ -116,6 +122,11 @@ pub const TESTS: &[Test] = &[
             Need::Program("ip"),
         ],
         run: two_nodes::two_nodes,
+    },
+    Test {
+        name: "agent::says_when_it_may_not_look_whether_there_is_a_hook",
+        needs: &[Need::Root, Need::Program("setpriv")],
+        run: rights::hidden_hook,
     },
     Test {
         name: "agent::refuses_bad_options",

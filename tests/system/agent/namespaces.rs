@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, ensure};
 
 use super::client::{Agent, arm, is_attached, request, spans, unique};
-use crate::kit::{Kit, Running, Server, exact_kernel_probe, free_port, succeed};
+use crate::kit::{Kit, Running, Server, exact_kernel_probe, free_port, json, succeed, wait_for};
 
 /// A mounted overlay, as a container has one.
 struct Overlay {
@@ -165,5 +165,46 @@ pub fn nested(kit: &Kit) -> anyhow::Result<()> {
             .context("no number")
     };
     ensure!(number(&after[0])? != number(&after[1])?);
+    Ok(())
+}
+
+/// A server in the namespace, and a trace of it from within, which ends when the server does.
+const TRACED: &str = r#"
+exec 3>&1 >/dev/null
+SERVER_PORT=$PORT LD_PRELOAD="$HOOK" "$SUT" --quiet 2>&1 &
+server=$!
+until [ -e "$FOLDER/listens" ]; do sleep 0.02; done
+(until [ -e "$FOLDER/answered" ]; do sleep 0.02; done; kill "$server") &
+exec "$PROBE_USER" trace --json --calibration-rounds=0 --pid "$server" $OPTIONS >&3
+"#;
+
+pub fn traced(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let tell = |what: &str| fs::write(folder.path().join(what), []);
+    let port = free_port()?;
+    let mut node = Command::new("unshare");
+    node.args(["--pid", "--fork", "--mount-proc", "--kill-child"])
+        .args(["sh", "-c", TRACED])
+        .env("SUT", kit.path("sut"))
+        .env("HOOK", kit.path("readhook.so"))
+        .env("PROBE_USER", kit.path("probe-user"))
+        .env("OPTIONS", exact_kernel_probe().join(" "))
+        .env("FOLDER", folder.path())
+        .env("PORT", port.to_string());
+    let mut node = Running::start_piped(&mut node)?;
+    // Not ours to end: it goes with its namespace.
+    let process = Running::start(Command::new("true"))?;
+    let server = Server { process, port };
+    wait_for("the server to listen", || Ok(server.connect().is_ok()))?;
+    tell("listens")?;
+    node.wait_for_stderr("attached to")?;
+    request(&server, 150)?;
+    tell("answered")?;
+    let output = node.output()?;
+    let trace = json(&output)?;
+    ensure!(output.status.success(), "{trace:#}");
+    // One read for each request; the server closes the connection.
+    ensure!(trace["spans"]["hook"]["count"] == 150, "{trace:#}");
+    ensure!(trace["ledger"]["balanced"] == true, "{trace:#}");
     Ok(())
 }

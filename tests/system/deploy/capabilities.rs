@@ -54,18 +54,29 @@ pub fn are_enough_and_all_needed(kit: &Kit) -> anyhow::Result<()> {
 
 /// Traces a server as root with these capabilities alone.
 fn probe(kit: &Kit, server: &Server, capabilities: &BTreeSet<&str>) -> anyhow::Result<Output> {
+    let pid = server.pid().to_string();
+    output(with_capabilities(kit, capabilities).args([
+        "trace",
+        "--json",
+        "--duration",
+        "0.2",
+        "--pid",
+        &pid,
+    ]))
+}
+
+/// A `probe-user` of root with these capabilities alone.
+pub fn with_capabilities(kit: &Kit, capabilities: &BTreeSet<&str>) -> Command {
     let mut set = "-all".to_owned();
     for capability in capabilities {
         set.push_str(",+");
         set.push_str(&capability.to_lowercase());
     }
-    let pid = server.pid().to_string();
-    output(
-        Command::new("setpriv")
-            .args(["--bounding-set", &set, "--inh-caps", &set, "--"])
-            .arg(kit.path("probe-user"))
-            .args(["trace", "--json", "--duration", "0.2", "--pid", &pid]),
-    )
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--bounding-set", &set, "--inh-caps", &set, "--"])
+        .arg(kit.path("probe-user"));
+    command
 }
 
 /// Whether a trace found the hook, and its ledger balances.
@@ -77,7 +88,7 @@ fn sees_the_hook(trace: &Output) -> anyhow::Result<bool> {
 }
 
 /// Major and minor number of the running kernel.
-fn kernel_version() -> anyhow::Result<(u32, u32)> {
+pub fn kernel_version() -> anyhow::Result<(u32, u32)> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let mut numbers = release.split(['.', '-']).map(str::parse);
     match (numbers.next(), numbers.next()) {

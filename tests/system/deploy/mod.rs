@@ -3,8 +3,8 @@
 //! No cluster runs here. The manifests are rendered as `kubectl apply --kustomize` would, held against the schemas of
 //! Kubernetes, and then against what the hook and the agent need.
 
-mod agent;
-mod capabilities;
+pub mod agent;
+pub mod capabilities;
 mod hook;
 pub mod metrics;
 mod objects;

@@ -42,7 +42,7 @@ fn agent(project: &Project<'_>) -> anyhow::Result<()> {
         let killed = wait_until("the run to begin", || {
             Ok(overheads(&arms()?) > overheads(&before))
         })
-        .and_then(|_| kill_and_start(project, &id));
+        .and_then(|()| kill_and_start(project, &id));
         let load = load.join().ok().context("the load has panicked")?;
         Ok((load?, killed?))
     })?;
