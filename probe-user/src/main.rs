@@ -28,11 +28,12 @@ use crate::command::calibrate::CalibrateArguments;
 use crate::command::compare::CompareArguments;
 use crate::command::correlate::CorrelateArguments;
 use crate::command::micro::MicroArguments;
+use crate::command::report::ReportArguments;
 use crate::command::round_trips::RoundTripsArguments;
 use crate::command::trace::TraceArguments;
 use crate::command::truth::TruthArguments;
 use crate::command::{
-    End, a_a, analyze, bare, bench, calibrate, compare, correlate, kernel_histogram, micro,
+    End, a_a, analyze, bare, bench, calibrate, compare, correlate, kernel_histogram, micro, report,
     round_trips, trace, truth,
 };
 use crate::run::calibration::worker as calibrate_worker;
@@ -53,6 +54,7 @@ Examples:
   probe-user micro                                rung by rung, hot and with caches evicted
   sudo probe-user truth                           does it find delays that it did not make?
   probe-user analyze --arm without=a.csv --arm with=b.csv    compare what was recorded
+  probe-user report runs/bench-TIME               report.html, plots, tables, a trace of the slowest requests
 
 Exit codes: 0 complete, 1 error, 2 usage, 3 cut short (what was measured is kept), 4 not usable"
 )]
@@ -84,6 +86,8 @@ enum Command {
     Analyze(AnalyzeArguments),
     /// Show the comparisons of several runs side by side
     Compare(CompareArguments),
+    /// Draw a run up as a page, as plots, as tables or as a trace
+    Report(ReportArguments),
     /// The measured process of the micro layer
     #[command(hide = true)]
     MicroWorker,
@@ -118,6 +122,7 @@ async fn main() -> ExitCode {
         Command::Correlate(arguments) => correlate::correlate(&arguments),
         Command::Analyze(arguments) => analyze::analyze(&arguments),
         Command::Compare(arguments) => compare::compare(&arguments),
+        Command::Report(arguments) => report::report(&arguments),
         Command::Micro(arguments) => micro::micro(arguments).await,
         Command::MicroWorker => micro_worker::work().map(|()| End::Complete),
         Command::RoundTrips(arguments) => round_trips::round_trips(arguments).await,

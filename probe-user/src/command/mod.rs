@@ -15,6 +15,7 @@ pub mod live;
 pub mod micro;
 pub mod options;
 pub mod repeat;
+pub mod report;
 pub mod round_trips;
 pub mod trace;
 pub mod truth;
