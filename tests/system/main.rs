@@ -17,6 +17,7 @@ mod deploy;
 mod durations;
 mod events;
 mod family;
+mod figures;
 mod function;
 mod header;
 mod histograms;
@@ -35,6 +36,7 @@ mod portable;
 mod programs;
 mod reader;
 mod repeated;
+mod report;
 mod round_trips;
 mod safety;
 mod scripted;
@@ -43,6 +45,7 @@ mod serve;
 mod skips;
 mod sut;
 mod trace;
+mod trace_event;
 mod unprivileged;
 mod wire;
 
@@ -104,6 +107,7 @@ fn main() -> ExitCode {
         analyze::TESTS,
         unprivileged::TESTS,
         bench::TESTS,
+        report::TESTS,
         join::TESTS,
         orders::TESTS,
         micro::TESTS,
