@@ -7,6 +7,9 @@ use crate::chart::blocks::Blocks;
 use crate::format::{Print, count, decimal};
 use crate::run::Run;
 
+/// Rows of the table. A long run has more blocks than anybody reads, and the page has to open.
+const MOST_ROWS: usize = 1_200;
+
 /// The blocks.
 pub fn body(run: &Run) -> Markup {
     let requests = match &run.requests {
@@ -24,7 +27,7 @@ pub fn body(run: &Run) -> Markup {
             .map_or("unknown", |arm| arm.name.as_str())
     };
     let rows = html! {
-        @for block in &requests.blocks {
+        @for block in requests.blocks.iter().take(MOST_ROWS) {
             tr {
                 th scope="row" { (block.block) }
                 td class="text" { (name(block.arm)) }
@@ -43,5 +46,11 @@ pub fn body(run: &Run) -> Markup {
             @if requests.cut_short { " The request log was cut short: its complete rows are shown." }
         }
         (figure(&Blocks(requests), &table(&["Block", "Arm", "Probes", "", "At", "Mean"], &rows)))
+        @if requests.blocks.len() > MOST_ROWS {
+            p class="note" {
+                "The table has the first " (count(MOST_ROWS as u64)) " of " (count(requests.blocks.len() as u64))
+                " blocks; the plot has all of them."
+            }
+        }
     }
 }

@@ -120,11 +120,13 @@ pub fn judge(run: &Run) -> Judgement {
         .agreement
         .as_ref()
         .map_or_else(|| no_agreement(analysis), agreement_text);
-    let reasons = reasons(run, analysis);
+    let mut reasons = reasons(run, analysis);
     let (tone, headline) = match bad_headline(run, analysis) {
         Some(headline) => (Tone::Bad, headline),
         None => verdict(analysis),
     };
+    // What the headline says need not be said again.
+    reasons.retain(|reason| !headline.contains(reason.as_str()));
     Judgement {
         tone,
         headline,
