@@ -33,11 +33,12 @@ use crate::command::correlate::CorrelateArguments;
 use crate::command::doctor::DoctorArguments;
 use crate::command::merge::MergeArguments;
 use crate::command::micro::MicroArguments;
+use crate::command::report::ReportArguments;
 use crate::command::round_trips::RoundTripsArguments;
 use crate::command::trace::TraceArguments;
 use crate::command::truth::TruthArguments;
 use crate::command::{
-    End, a_a, analyze, bare, bench, calibrate, compare, correlate, kernel_histogram, micro,
+    End, a_a, analyze, bare, bench, calibrate, compare, correlate, kernel_histogram, micro, report,
     round_trips, trace, truth,
 };
 use crate::run::calibration::worker as calibrate_worker;
@@ -60,6 +61,7 @@ Examples:
   sudo probe-user truth                           does it find delays that it did not make?
   probe-user merge http://node-1:9464 http://node-2:9464    many nodes' histograms, as one
   probe-user analyze --arm without=a.csv --arm with=b.csv    compare what was recorded
+  probe-user report runs/bench-TIME               report.html, plots, tables, a trace of the slowest requests
 
 Exit codes: 0 complete, 1 error, 2 usage, 3 cut short (what was measured is kept), 4 not usable"
 )]
@@ -95,6 +97,8 @@ enum Command {
     Merge(MergeArguments),
     /// Show the comparisons of several runs side by side
     Compare(CompareArguments),
+    /// Draw a run up as a page, as plots, as tables or as a trace
+    Report(ReportArguments),
     /// The measured process of the micro layer
     #[command(hide = true)]
     MicroWorker,
@@ -131,6 +135,7 @@ async fn main() -> ExitCode {
         Command::Analyze(arguments) => analyze::analyze(&arguments),
         Command::Merge(arguments) => command::merge::merge(arguments).await,
         Command::Compare(arguments) => compare::compare(&arguments),
+        Command::Report(arguments) => report::report(&arguments),
         Command::Micro(arguments) => micro::micro(arguments).await,
         Command::MicroWorker => micro_worker::work().map(|()| End::Complete),
         Command::RoundTrips(arguments) => round_trips::round_trips(arguments).await,

@@ -59,6 +59,18 @@ impl RunDirectory {
         self.root.join("analysis.json")
     }
 
+    /// The ladder of the hook, if it was put here: [`crate::micro::MicroReport`].
+    #[must_use]
+    pub fn micro(&self) -> PathBuf {
+        self.root.join("micro.json")
+    }
+
+    /// The run for people.
+    #[must_use]
+    pub fn report(&self) -> PathBuf {
+        self.root.join("report.html")
+    }
+
     /// Injected against measured delays: [`crate::truth::Truth`].
     #[must_use]
     pub fn truth(&self) -> PathBuf {

@@ -1,7 +1,7 @@
 //! Reading and writing the JSON files of a run.
 
-use std::fs::{self, File};
-use std::io::{BufReader, Write as _};
+use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
 
 use serde::Serialize;
@@ -18,14 +18,7 @@ pub fn write(path: &Path, value: &impl Serialize) -> Result<()> {
         source,
     })?;
     text.push(b'\n');
-    let temporary = path.with_extension("json.part");
-    let written = file::create(&temporary)
-        .and_then(|mut file| file.write_all(&text))
-        .and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    written.map_err(Error::io(path))
+    file::replace(path, &text).map_err(Error::io(path))
 }
 
 /// Reads a value of type `T` from `path`.
@@ -59,6 +52,8 @@ pub fn read_version<T: DeserializeOwned>(path: &Path, schema: &str) -> Result<T>
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

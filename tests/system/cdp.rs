@@ -1,7 +1,7 @@
 //! A browser under remote control: headless Chromium, by the Chrome `DevTools` Protocol.
 //!
-//! Every request of its pages is stopped first: what goes to loopback goes on, anything else fails and is
-//! kept for the test to see.
+//! Every request of its pages is stopped first: what goes to loopback or to a file goes on, anything else fails and
+//! is kept for the test to see.
 
 use std::fs;
 use std::net::TcpStream;
@@ -27,10 +27,14 @@ pub struct Browser {
     session: String,
     /// Addresses beyond loopback that pages asked for.
     pub refused: Vec<String>,
-    /// Requests that were let through.
+    /// Files that pages asked for, themselves included.
+    pub files: Vec<String>,
+    /// Requests to loopback that were let through.
     pub let_through: usize,
     /// Messages of scripts that failed.
     pub complaints: Vec<String>,
+    /// What the console shows in red or yellow: of loading, of the page's policy, of what is outdated.
+    pub log: Vec<String>,
     _process: Running,
 }
 
@@ -69,8 +73,10 @@ impl Browser {
             last_id: 0,
             session: String::new(),
             refused: Vec::new(),
+            files: Vec::new(),
             let_through: 0,
             complaints: Vec::new(),
+            log: Vec::new(),
             _process: process,
         };
         let target = browser.call("Target.createTarget", &json!({"url": "about:blank"}))?;
@@ -83,6 +89,7 @@ impl Browser {
         for (method, parameters) in [
             ("Page.enable", json!({})),
             ("Runtime.enable", json!({})),
+            ("Log.enable", json!({})),
             ("Fetch.enable", json!({"patterns": [{"urlPattern": "*"}]})),
         ] {
             browser.call(method, &parameters)?;
@@ -126,7 +133,10 @@ impl Browser {
             Some("Fetch.requestPaused") => {
                 let id = &parameters["requestId"];
                 let url = parameters["request"]["url"].as_str().unwrap_or_default();
-                if is_on_loopback(url) {
+                if url.starts_with("file://") {
+                    self.files.push(url.to_owned());
+                    self.send("Fetch.continueRequest", &json!({"requestId": id}))?;
+                } else if is_on_loopback(url) {
                     self.let_through += 1;
                     self.send("Fetch.continueRequest", &json!({"requestId": id}))?;
                 } else {
@@ -134,6 +144,9 @@ impl Browser {
                     let reason = json!({"requestId": id, "errorReason": "AddressUnreachable"});
                     self.send("Fetch.failRequest", &reason)?;
                 }
+            }
+            Some("Log.entryAdded") if parameters["entry"]["level"] != "info" => {
+                self.log.push(parameters["entry"]["text"].to_string());
             }
             Some("Runtime.exceptionThrown") => {
                 self.complaints
@@ -198,6 +211,14 @@ impl Browser {
     /// Types a text where the keyboard's focus is, over what is selected.
     pub fn type_text(&mut self, text: &str) -> anyhow::Result<()> {
         self.call("Input.insertText", &json!({"text": text}))?;
+        Ok(())
+    }
+
+    /// Has the page drawn in a window of this size.
+    pub fn resize(&mut self, width: u32, height: u32) -> anyhow::Result<()> {
+        let window =
+            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        self.call("Emulation.setDeviceMetricsOverride", &window)?;
         Ok(())
     }
 

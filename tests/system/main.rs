@@ -18,6 +18,7 @@ mod doctor;
 mod durations;
 mod events;
 mod family;
+mod figures;
 mod function;
 mod header;
 mod histograms;
@@ -37,6 +38,7 @@ mod portable;
 mod programs;
 mod reader;
 mod repeated;
+mod report;
 mod round_trips;
 mod safety;
 mod scripted;
@@ -45,6 +47,7 @@ mod serve;
 mod skips;
 mod sut;
 mod trace;
+mod trace_event;
 mod unprivileged;
 mod wire;
 
@@ -107,6 +110,7 @@ fn main() -> ExitCode {
         unprivileged::TESTS,
         doctor::TESTS,
         bench::TESTS,
+        report::TESTS,
         join::TESTS,
         orders::TESTS,
         micro::TESTS,

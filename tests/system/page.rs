@@ -122,7 +122,7 @@ fn whole_run(kit: &Kit) -> anyhow::Result<()> {
 }
 
 /// The least contrast between a text of the page and what is behind it, by WCAG 2's formula.
-const CONTRAST: &str = "(() => {
+pub const CONTRAST: &str = "(() => {
     const canvas = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
     const rgb = (colour) => {
         canvas.clearRect(0, 0, 1, 1);

@@ -16,6 +16,8 @@ pub enum Need {
     /// A clock by which delays take as long as they should and what is to be done in time can be, which an emulated machine
     /// has not.
     Clock,
+    /// Nothing more; but it is not about the kernel, and so need not be run under others too.
+    NoOtherKernel,
     /// Two CPUs that we may use.
     TwoCpus,
     /// Machine code of this architecture.
@@ -39,7 +41,7 @@ impl Need {
                 (!found).then(|| format!("needs {name}"))
             }
             // Every machine that the tests are built on has it.
-            Self::Speed | Self::Clock => None,
+            Self::Speed | Self::Clock | Self::NoOtherKernel => None,
             Self::TwoCpus => {
                 let cpus = std::thread::available_parallelism().map_or(1, usize::from);
                 (cpus < 2).then(|| "needs two CPUs".to_owned())

@@ -89,6 +89,20 @@ const MUTATIONS: &[Mutation] = &[
         broken: "t_quantile(0.95, degrees_of_freedom)",
         test: "analyze::figures_are_those_of_scipy",
     },
+    Mutation {
+        name: "report: the upper end of intervals is shown as the lower",
+        file: "report/src/format.rs",
+        sound: "low, &print.text(low)",
+        broken: "low, &print.text(high)",
+        test: "report::every_figure_is_of_the_runs_files",
+    },
+    Mutation {
+        name: "report: two equal servers that differ are not said first",
+        file: "report/src/section/judgement.rs",
+        sound: "(low > 0.0 || high < 0.0).then_some(a_a)",
+        broken: "(low > 0.0 && high < 0.0).then_some(a_a)",
+        test: "report::bad_news_comes_first",
+    },
 ];
 
 /// Applies each mutation in turn, builds, and runs its test.

@@ -11,6 +11,7 @@ use crate::analysis::layers::{Roles, analyze};
 use crate::analysis::logs::read_logs;
 use crate::command::End;
 use crate::command::options::{ExperimentOptions, NewRun, Probing, progress_bar};
+use crate::command::report::write_page;
 use crate::doctor;
 use crate::run::arms::{ArmSpec, HookSpec};
 use crate::run::experiment::Experiment;
@@ -108,7 +109,13 @@ async fn run_in(
     } = seen;
     analysis.warnings.extend(troubles(&manifest));
     json::write(&directory.analysis(), &analysis)?;
+    bar.set_message("drawing the report");
+    let reported = write_page(directory);
     bar.finish_and_clear();
+    // The result stands without its report.
+    if let Err(error) = reported {
+        eprintln!("probe-user: no report: {error:#}");
+    }
     if arguments.options.json {
         println!("{}", serde_json::to_string_pretty(&analysis)?);
     } else {

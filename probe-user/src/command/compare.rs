@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use runlog::comparison::{Method, SETTINGS_SCHEMA, Setting, Settings};
+use runlog::comparison::{Comparisons, Method, SETTINGS_SCHEMA, Setting, Settings};
 
 use crate::analysis::recorded::compare::{Choices, compare as compare_arms};
 use crate::analysis::recorded::read::{Wanted, arms_of, manifest, read};
@@ -59,7 +59,8 @@ pub fn compare(arguments: &CompareArguments) -> anyhow::Result<End> {
     Ok(End::Complete)
 }
 
-fn setting(run: &Path, choices: Choices) -> anyhow::Result<Setting> {
+/// Compares the arms of a run with its first.
+pub fn comparisons(run: &Path, choices: Choices) -> anyhow::Result<Comparisons> {
     let sources = arms_of(run)?;
     if sources.len() < 2 {
         bail!("has one arm; a comparison needs two");
@@ -70,7 +71,11 @@ fn setting(run: &Path, choices: Choices) -> anyhow::Result<Setting> {
         foreign_unit_ns: None,
     };
     let arms = sources.iter().map(|source| read(source, wanted));
-    let comparisons = compare_arms(arms.collect::<anyhow::Result<_>>()?, choices)?;
+    compare_arms(arms.collect::<anyhow::Result<_>>()?, choices)
+}
+
+fn setting(run: &Path, choices: Choices) -> anyhow::Result<Setting> {
+    let comparisons = comparisons(run, choices)?;
     let manifest = manifest(run)?;
     Ok(Setting {
         run: run.display().to_string(),

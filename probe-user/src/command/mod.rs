@@ -17,6 +17,7 @@ pub mod merge;
 pub mod micro;
 pub mod options;
 pub mod repeat;
+pub mod report;
 pub mod round_trips;
 pub mod trace;
 pub mod truth;

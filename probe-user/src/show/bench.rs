@@ -30,6 +30,9 @@ pub fn print(analysis: &Analysis, manifest: &Manifest, run: &RunDirectory) {
     }
     failures(analysis);
     println!("\nwritten to {}", run.root().display());
+    if run.report().exists() {
+        println!("report: {}", run.report().display());
+    }
     for reason in &analysis.not_usable {
         anstream::println!("{BAD}not usable{BAD:#}: {reason}");
     }

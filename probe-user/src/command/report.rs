@@ -1,0 +1,178 @@
+//! `probe-user report`: draws a run up for people, and for other programs.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use report::export::{plots, table, trace};
+use report::page;
+use report::run::Run;
+use runlog::comparison::Method;
+use runlog::{RunDirectory, file};
+use stats::Trim;
+
+use crate::analysis::recorded::compare::Choices;
+use crate::command::End;
+use crate::command::compare::comparisons;
+
+/// The trim of a comparison where the run does not say.
+const TRIM: f64 = 0.05;
+
+/// Options of `report`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Without an option, report.html is written into the folder of the run; bench has done that. Of several runs, their
+settings side by side, it is written here.
+
+Examples:
+  probe-user report runs/bench-20261125T101500Z
+  probe-user report runs/docker runs/kind runs/eks-pod --out settings.html
+  probe-user report runs/bench-20261125T101500Z --svg plots/ --trace slowest.json
+  probe-user report runs/docker runs/kind --markdown")]
+pub struct ReportArguments {
+    /// Folders of runs
+    #[arg(value_name = "RUN", required = true)]
+    runs: Vec<PathBuf>,
+
+    /// Write the page to this file
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    /// Write each plot to this folder, as an SVG file that stands alone
+    #[arg(long, value_name = "DIR")]
+    svg: Option<PathBuf>,
+
+    /// Print all estimates as CSV
+    #[arg(long, conflicts_with = "markdown")]
+    csv: bool,
+
+    /// Print all estimates as a table of Markdown
+    #[arg(long)]
+    markdown: bool,
+
+    /// Write the slowest requests to this file, as a trace that ui.perfetto.dev opens
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+
+    /// Requests of the trace
+    #[arg(long, default_value_t = 1_000, value_name = "N", requires = "trace",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    slowest: u32,
+}
+
+impl ReportArguments {
+    /// Whether something else than the page is asked for.
+    fn exports(&self) -> bool {
+        self.csv || self.markdown || self.svg.is_some() || self.trace.is_some()
+    }
+}
+
+/// Draws it up.
+pub fn report(arguments: &ReportArguments) -> anyhow::Result<End> {
+    let runs = arguments.runs.iter().map(|folder| read(folder));
+    let runs: Vec<Run> = runs.collect::<anyhow::Result<_>>()?;
+    if arguments.out.is_some() || !arguments.exports() {
+        let path = page_of(arguments.out.as_deref(), &runs)?;
+        println!("{}", path.display());
+    }
+    if let Some(folder) = &arguments.svg {
+        for (name, plot) in plots::plots(&runs) {
+            write(&folder.join(name), plot.as_bytes())?;
+        }
+    }
+    if let Some(path) = &arguments.trace {
+        write_trace(&runs, path, arguments.slowest)?;
+    }
+    if arguments.csv {
+        print(&table::csv(&runs)?)?;
+    }
+    if arguments.markdown {
+        print(&table::markdown(&runs))?;
+    }
+    let mut end = End::Complete;
+    for run in &runs {
+        if let Err(why) = &run.analysis {
+            eprintln!("probe-user: {}: {why}", run.directory.root().display());
+            end = End::CutShort;
+        }
+    }
+    Ok(end)
+}
+
+/// To stdout. A reader may have gone, as `head` does.
+fn print(text: &str) -> anyhow::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("stdout"),
+        _ => Ok(()),
+    }
+}
+
+/// Writes the page; says where.
+fn page_of(out: Option<&Path>, runs: &[Run]) -> anyhow::Result<PathBuf> {
+    let (text, place) = match runs {
+        [run] => (page::one(run), run.directory.report()),
+        several => (page::several(several), PathBuf::from("report.html")),
+    };
+    let path = out.map_or(place, Path::to_owned);
+    write(&path, text.as_bytes())?;
+    Ok(path)
+}
+
+fn write_trace(runs: &[Run], path: &Path, slowest: u32) -> anyhow::Result<()> {
+    let [run] = runs else {
+        bail!("--trace: give one run");
+    };
+    let folder = run.directory.root().display();
+    let most = usize::try_from(slowest)?;
+    let trace = trace::trace(run, most)
+        .with_context(|| format!("{folder} has no requests that were joined to their reads"))?;
+    write(path, &serde_json::to_vec(&trace)?)?;
+    let about = &trace.about;
+    if about.left_out > 0 {
+        eprintln!(
+            "probe-user: the trace has the {} slowest of {} joined requests; --slowest N takes more",
+            about.requests, about.joined_requests
+        );
+    }
+    if about.incomplete > 0 {
+        eprintln!(
+            "probe-user: of {} requests of the trace not everything was found again in the logs",
+            about.incomplete
+        );
+    }
+    Ok(())
+}
+
+/// Writes the page of a run into its folder.
+pub fn write_page(directory: &RunDirectory) -> anyhow::Result<()> {
+    let run = read(directory.root())?;
+    write(&directory.report(), page::one(&run).as_bytes())
+}
+
+fn read(folder: &Path) -> anyhow::Result<Run> {
+    if !folder.is_dir() {
+        bail!("{}: there is no such folder", folder.display());
+    }
+    Run::read(folder, |folder| {
+        let choices = Choices {
+            method: Method::Blocks,
+            warmup: None,
+            blocks: None,
+            trim: Trim::each_end(TRIM).unwrap_or(Trim::NONE),
+        };
+        comparisons(folder, choices).map_err(|error| format!("{error:#}"))
+    })
+    .with_context(|| format!("{} is not the folder of a run to be read", folder.display()))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
+        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    }
+    file::replace(path, bytes).with_context(|| path.display().to_string())
+}

@@ -1,0 +1,5 @@
+//! What plots show, out of the logs of a run.
+
+pub mod distribution;
+pub mod lag;
+pub mod requests;

@@ -1,0 +1,255 @@
+//! What is read of a run's folder. A part that is not there, or cannot be read, is missing with a reason; the others
+//! are shown all the same.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use runlog::analysis::{self, Analysis};
+use runlog::comparison::Comparisons;
+use runlog::manifest::{self, Manifest};
+use runlog::micro::{self, MicroReport};
+use runlog::summary::{self, LoadSummary};
+use runlog::{Error, Result, RunDirectory, json};
+
+use stats::Trim;
+
+use crate::data::distribution::{Distribution, distributions};
+use crate::data::requests::{Requests, requests};
+
+/// The share that block means leave out at each end where the analysis does not say.
+const TRIM: f64 = 0.05;
+
+/// A part of a run, or why it is missing.
+pub type Part<T> = std::result::Result<T, String>;
+
+/// A run, as far as its folder has it.
+#[derive(Debug)]
+pub struct Run {
+    /// The folder.
+    pub directory: RunDirectory,
+    /// How it was set up.
+    pub manifest: Manifest,
+    /// What came out.
+    pub analysis: Part<Analysis>,
+    /// The load generator's summary.
+    pub load: Part<LoadSummary>,
+    /// The ladder, if someone put one there.
+    pub ladder: Part<MicroReport>,
+    /// Each arm against the first, means and quantiles.
+    pub comparisons: Part<Comparisons>,
+    /// What the request log holds.
+    pub requests: Part<Requests>,
+    /// How response times are distributed, by arm.
+    pub distributions: Part<Vec<Distribution>>,
+}
+
+impl Run {
+    /// Reads a folder. `compare` compares the arms of a run.
+    ///
+    /// # Errors
+    /// Without a manifest that can be read it is no folder of a run.
+    pub fn read(folder: &Path, compare: impl FnOnce(&Path) -> Part<Comparisons>) -> Result<Self> {
+        let directory = RunDirectory::existing(folder);
+        let manifest: Manifest = json::read_version(&directory.manifest(), manifest::SCHEMA)?;
+        let analysis: Part<Analysis> = part(
+            json::read_version(&directory.analysis(), analysis::SCHEMA),
+            not_analysed(&manifest),
+        );
+        let trim_each_end = analysis
+            .as_ref()
+            .map_or(TRIM, |analysis| analysis.trim_each_end);
+        let trim = Trim::each_end(trim_each_end).unwrap_or(Trim::NONE);
+        let ladder = json::read_version(&directory.micro(), micro::SCHEMA);
+        Ok(Self {
+            analysis,
+            load: part(
+                json::read_version(&directory.load_summary(), summary::SCHEMA),
+                "the load generator did not come to its end",
+            ),
+            ladder: part(
+                ladder,
+                "the rungs of the hook were not measured with this run",
+            ),
+            comparisons: compare(folder),
+            requests: part(
+                requests(&directory, &manifest, trim),
+                "there is no request log",
+            ),
+            distributions: distributions(&directory, &manifest),
+            manifest,
+            directory,
+        })
+    }
+
+    /// The analysis, if there is one.
+    #[must_use]
+    pub fn analysed(&self) -> Option<&Analysis> {
+        self.analysis.as_ref().ok()
+    }
+
+    /// The folder's own name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let root = self.directory.root();
+        let absolute = root.canonicalize();
+        let path = absolute.as_deref().unwrap_or(root);
+        path.file_name()
+            .unwrap_or(path.as_os_str())
+            .to_string_lossy()
+            .into_owned()
+    }
+
+    /// The part that an arm plays in drawings.
+    #[must_use]
+    pub fn arm(&self, name: &str) -> usize {
+        let mut arms = self.manifest.arms.iter();
+        arms.position(|arm| arm.name == name).unwrap_or(0)
+    }
+}
+
+/// Why a run may have no analysis.
+fn not_analysed(manifest: &Manifest) -> &'static str {
+    if manifest.ended == "running" {
+        "the run is going on, or was killed before it came to its end"
+    } else {
+        "this kind of run has none (bench makes one)"
+    }
+}
+
+/// A part; without its file, missing for the reason given.
+fn part<T>(read: Result<T>, absent: &str) -> Part<T> {
+    read.map_err(|error| match &error {
+        Error::Io { path, source } if source.kind() == ErrorKind::NotFound => {
+            let file = path.file_name().unwrap_or_default().to_string_lossy();
+            format!("no {file}: {absent}")
+        }
+        other => said(other),
+    })
+}
+
+/// An error with its source.
+pub(crate) fn said(error: &Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use runlog::manifest::{Arm, Environment, Placement, Schedule};
+    use runlog::record::Request;
+    use runlog::table::TableWriter;
+
+    use super::*;
+
+    /// A manifest of three arms.
+    pub(crate) fn manifest() -> Manifest {
+        let arm = |name: &str| Arm {
+            name: name.to_owned(),
+            url: String::new(),
+            pids: Vec::new(),
+            hook: None,
+            hook_environment: Vec::new(),
+        };
+        Manifest {
+            schema: manifest::SCHEMA.to_owned(),
+            version: "0".to_owned(),
+            command: vec!["probe-user".to_owned(), "bench".to_owned()],
+            started_unix_ns: 0,
+            started_monotonic_ns: 0,
+            clock: None,
+            ended: "running".to_owned(),
+            environment: Environment::default(),
+            placement: Placement::default(),
+            arms: ["baseline", "baseline-2", "hooked"].map(arm).to_vec(),
+            schedule: Schedule {
+                order: "rmit".to_owned(),
+                seed: 7,
+                connections: 1,
+                requests_per_cell: 100,
+                blocks_per_cell: 2,
+                servers_per_arm: 1,
+                warmup_requests: 0,
+                block_warmup_requests: 0,
+            },
+            probes: None,
+            resources: None,
+            calibration: None,
+        }
+    }
+
+    /// The folder of a run that was killed: a manifest, and the requests of some blocks.
+    pub(crate) fn half_a_run(blocks: u32) -> (tempfile::TempDir, Run) {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = RunDirectory::existing(folder.path());
+        json::write(&directory.manifest(), &manifest()).unwrap();
+        let mut log = TableWriter::create(directory.requests()).unwrap();
+        for block in 0..blocks {
+            for number in 0..50 {
+                let sequence = u64::from(block * 50 + number);
+                log.push(&Request {
+                    sequence,
+                    arm: u16::try_from(block % 3).unwrap(),
+                    block,
+                    flags: if block == 0 { Request::WARMUP } else { 0 },
+                    planned_ns: 1_000_000 * sequence,
+                    sent_ns: 1_000_000 * sequence,
+                    done_ns: 1_000_000 * sequence + 20_000 + 10 * u64::from(number),
+                    ..Request::default()
+                })
+                .unwrap();
+            }
+        }
+        log.finish().unwrap();
+        let run = Run::read(folder.path(), |_| Err("not compared".to_owned())).unwrap();
+        (folder, run)
+    }
+
+    #[test]
+    fn what_is_not_there_is_missing_with_a_reason() {
+        let (_folder, run) = half_a_run(4);
+        let why = run.analysis.as_ref().unwrap_err();
+        assert!(
+            why.contains("analysis.json") && why.contains("killed"),
+            "{why}"
+        );
+        assert!(
+            run.distributions
+                .as_ref()
+                .is_err_and(|why| why.contains("HDR log"))
+        );
+        let requests = run.requests.as_ref().unwrap();
+        assert_eq!(requests.blocks.len(), 4);
+        assert!(requests.blocks[0].warmup && !requests.blocks[3].warmup);
+        // Both blocks of the first arm were answered alike; the one that is warm-up is in no box.
+        assert_eq!(requests.arms[0].box_.unwrap().n, 50);
+    }
+
+    #[test]
+    fn a_folder_without_a_manifest_is_no_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Run::read(folder.path(), |_| Err(String::new())).unwrap_err();
+        assert!(error.to_string().contains("manifest.json"), "{error}");
+    }
+
+    #[test]
+    fn a_part_that_cannot_be_read_is_missing_and_the_others_are_shown() {
+        let (folder, _) = half_a_run(4);
+        std::fs::write(folder.path().join("analysis.json"), "{\"schema\": 3").unwrap();
+        std::fs::write(folder.path().join("hooked.hlog"), "no log\n").unwrap();
+        let run = Run::read(folder.path(), |_| Err(String::new())).unwrap();
+        assert!(
+            run.analysis
+                .as_ref()
+                .is_err_and(|why| why.contains("analysis.json"))
+        );
+        assert!(
+            run.distributions
+                .as_ref()
+                .is_err_and(|why| why.contains("hooked.hlog"))
+        );
+        let page = crate::page::one(&run);
+        assert!(page.contains("This run has no result.") && page.contains("plot-blocks"));
+    }
+}

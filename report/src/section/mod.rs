@@ -1,0 +1,104 @@
+//! The sections of the page, and what they are built of.
+
+pub mod blocks;
+pub mod budget;
+pub mod calibration;
+pub mod distribution;
+pub mod environment;
+pub mod judgement;
+pub mod ladder;
+pub mod layers;
+pub mod ledger;
+pub mod methods;
+pub mod recommendations;
+pub mod settings;
+pub mod shifts;
+
+use maud::{Markup, html};
+use runlog::estimate::Estimate;
+
+use crate::chart::{self, Chart};
+use crate::format::{interval, value};
+
+/// A section with its heading.
+pub fn section(id: &str, title: &str, body: &Markup) -> Markup {
+    html! {
+        section id=(id) {
+            h2 { (title) }
+            (body)
+        }
+    }
+}
+
+/// Says what is not there, and why.
+pub fn missing(what: &str, why: &str) -> Markup {
+    html! { p class="missing" { strong { (what) } " " (why) "." } }
+}
+
+/// A plot with its table below.
+pub fn figure(chart: &dyn Chart, table: &Markup) -> Markup {
+    html! {
+        figure id=(format!("plot-{}", chart.id())) {
+            (chart::inline(chart))
+            details { summary { "Figures" } (table) }
+        }
+    }
+}
+
+/// A table that scrolls within itself where it is wider than the page.
+pub fn table(head: &[&str], body: &Markup) -> Markup {
+    html! {
+        div class="scroll" tabindex="0" {
+            table {
+                thead { tr { @for title in head { th scope="col" class=[title.contains(',').then_some("text")] { (title) } } } }
+                tbody { (body) }
+            }
+        }
+    }
+}
+
+/// A line of a table of estimates.
+#[derive(Clone, Debug)]
+pub struct Line<'a> {
+    /// What it is.
+    pub name: String,
+    /// `file#/json/pointer`.
+    pub at: String,
+    /// The estimate.
+    pub estimate: &'a Estimate,
+}
+
+impl<'a> Line<'a> {
+    /// A line, if there is an estimate.
+    pub fn of(name: &str, at: &str, estimate: Option<&'a Estimate>) -> Option<Self> {
+        Some(Self {
+            name: name.to_owned(),
+            at: at.to_owned(),
+            estimate: estimate?,
+        })
+    }
+}
+
+/// A table of estimates.
+pub fn estimates(lines: &[Line<'_>]) -> Markup {
+    table(
+        &[
+            "",
+            "Estimate",
+            "95 % interval",
+            "Blocks",
+            "Of what, and how",
+        ],
+        &html! {
+            @for Line { name, at, estimate } in lines {
+                tr {
+                    th scope="row" { (name) }
+                    td { (value(at, estimate)) }
+                    td { (interval(at, estimate)) }
+                    td { (crate::format::count_figure(&format!("{at}/blocks"), estimate.blocks as u64)) }
+                    td class="text" { (estimate.estimand) "; " (estimate.method) }
+                }
+            }
+        },
+    )
+}
