@@ -175,6 +175,7 @@ pub(crate) mod tests {
             },
             probes: None,
             resources: None,
+            doctor: None,
             calibration: None,
         }
     }
