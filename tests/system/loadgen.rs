@@ -206,10 +206,11 @@ fn arm_dies(kit: &Kit) -> anyhow::Result<()> {
     let requests: Vec<Request> = read_all(RunDirectory::existing(&out).requests())?;
     ensure!(requests.len() > 100, "{}", requests.len());
     let failed = requests.iter().filter(|request| !request.is_ok()).count();
-    // A dying server may be connected to once more: its listener can outlive its connections.
+    // It may have died between two requests. A dying server may be connected to once more: its listener can outlive its
+    // connections.
     ensure!(
-        (1..=2).contains(&failed),
-        "the request under way failed, {failed} did"
+        failed <= 2,
+        "the request under way failed, if there was one, and {failed} did"
     );
     Ok(())
 }

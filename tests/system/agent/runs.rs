@@ -251,6 +251,9 @@ fn own_results(folder: &Path, requests: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// So much of a log has requests to both arms, whichever came first.
+const BYTES_OF_BOTH_ARMS: u64 = 60_000;
+
 pub fn agent_ends(kit: &Kit) -> anyhow::Result<()> {
     for signal in [Signal::KILL, Signal::TERM] {
         let scene = Scene::open(kit, &[])?;
@@ -260,7 +263,7 @@ pub fn agent_ends(kit: &Kit) -> anyhow::Result<()> {
             std::thread::sleep(std::time::Duration::from_millis(60));
             let runs = scene.agent.ask_json("/v1/runs")?;
             let has_begun = runs["runs"].as_array().is_some_and(|runs| !runs.is_empty());
-            Ok(has_begun && scene.only_run()?.received.requests > 10_000)
+            Ok(has_begun && scene.only_run()?.received.requests > BYTES_OF_BOTH_ARMS)
         })?;
         let Scene {
             agent,
