@@ -8,7 +8,9 @@ use core::arch::asm;
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
-use probe_common::lane::{BATCH_WORDS, GATHERED, Gathered, NOT_WANTED, WRITTEN_WHILE_ASKED_FOR};
+use probe_common::lane::{
+    BATCH_WORDS, GATHERED, Gathered, NOT_WANTED, WRITTEN_AT_ONCE, WRITTEN_WHILE_ASKED_FOR,
+};
 use probe_common::layout::{BUCKETS, Spans, bucket_of};
 use probe_common::{
     Accepted, Closed, Counter, Counters, FunctionCall, HookedRead, Lane, MAX_ARMS, OpenCalls,
@@ -191,9 +193,8 @@ pub fn gather<T: Plain>(
     spans: [u64; Gathered::COUNT],
     fill: impl Fn(&mut T),
 ) -> Option<Recorded> {
-    match setting(&raw const RECORDS_ARE) {
+    match records_are(tally) {
         NOT_WANTED => Some(Recorded::Yes),
-        WRITTEN_WHILE_ASKED_FOR if !are_asked_for(tally) => Some(Recorded::Yes),
         GATHERED if let Some(lane) = tally.lane() => {
             add_to_batch(lane, spans, fill);
             None
@@ -244,18 +245,33 @@ fn write_batch(lane: &mut Lane) {
 /// Writes a record of one span if records are asked for.
 #[inline(always)]
 pub fn record<T: Plain>(tally: &mut Tally, record: T) -> Recorded {
-    match setting(&raw const RECORDS_ARE) {
-        NOT_WANTED => Recorded::Yes,
-        WRITTEN_WHILE_ASKED_FOR if !are_asked_for(tally) => Recorded::Yes,
-        _ => write(tally, 1, |to| *to = record),
+    if records_are(tally) == NOT_WANTED {
+        return Recorded::Yes;
     }
+    write(tally, 1, |to| *to = record)
 }
 
-/// Whether records of the arm are asked for at the moment.
+/// What records of the arm are at the moment: never [`WRITTEN_WHILE_ASKED_FOR`].
 #[inline(always)]
-fn are_asked_for(tally: &Tally) -> bool {
-    // SAFETY: the address is in the table. Volatile, as nothing in the programs changes it.
-    unsafe { ASKED_FOR.slot(tally.arm()).read_volatile() != 0 }
+fn records_are(tally: &Tally) -> u8 {
+    let mut are = u64::from(setting(&raw const RECORDS_ARE));
+    if are == u64::from(WRITTEN_WHILE_ASKED_FOR) {
+        // SAFETY: the address is in the table. Volatile, as nothing in the programs changes it.
+        let is_asked_for = unsafe { ASKED_FOR.slot(tally.arm()).read_volatile() != 0 };
+        are = u64::from(if is_asked_for {
+            WRITTEN_AT_ONCE
+        } else {
+            NOT_WANTED
+        });
+    }
+    // Else the compiler knows here where the number is from, and weaves the two ways into what comes behind. The
+    // verifiers of 5.10 and 6.1 then lose sight of the ring buffer's memory ("Unreleased reference").
+    // It takes an instruction: the kernel refuses two lines of the source at one.
+    // SAFETY: the instruction copies a register to itself.
+    unsafe {
+        asm!("{are} = {are}", are = inout(reg) are, options(nomem, nostack, preserves_flags))
+    };
+    are as u8
 }
 
 #[inline(always)]
