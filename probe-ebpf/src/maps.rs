@@ -269,7 +269,7 @@ fn records_are(tally: &Tally) -> u8 {
     // It takes an instruction: the kernel refuses two lines of the source at one.
     // SAFETY: the instruction copies a register to itself.
     unsafe {
-        asm!("{are} = {are}", are = inout(reg) are, options(nomem, nostack, preserves_flags))
+        asm!("{are} = {are}", are = inout(reg) are, options(nomem, nostack, preserves_flags));
     };
     are as u8
 }
