@@ -106,7 +106,7 @@ impl Ledger {
     /// Adds another's hits. The sum balances if both do.
     pub fn add(&mut self, other: &Self) {
         self.balanced &= other.balanced;
-        for (sum, count) in [
+        add_counts([
             (&mut self.hits, other.hits),
             (&mut self.recorded, other.recorded),
             (&mut self.dropped, other.dropped),
@@ -118,9 +118,7 @@ impl Ledger {
             ),
             (&mut self.records_written, other.records_written),
             (&mut self.records_received, other.records_received),
-        ] {
-            *sum = sum.saturating_add(count);
-        }
+        ]);
         for (probe, row) in &other.probes {
             self.probes.entry(probe.clone()).or_default().add(row);
         }
@@ -137,15 +135,19 @@ impl Ledger {
 
 impl LedgerRow {
     fn add(&mut self, other: &Self) {
-        for (sum, count) in [
+        add_counts([
             (&mut self.hits, other.hits),
             (&mut self.recorded, other.recorded),
             (&mut self.dropped, other.dropped),
             (&mut self.unpaired, other.unpaired),
             (&mut self.in_flight, other.in_flight),
-        ] {
-            *sum = sum.saturating_add(count);
-        }
+        ]);
+    }
+}
+
+fn add_counts<const N: usize>(sums: [(&mut u64, u64); N]) {
+    for (sum, count) in sums {
+        *sum = sum.saturating_add(count);
     }
 }
 

@@ -10,6 +10,7 @@ use runlog::trace::{self, Events, Trace, TraceTarget};
 use runlog::{RunDirectory, json};
 
 use crate::agent::watch::Watch;
+use crate::discover::sites::LoadedHook;
 use crate::machine;
 use crate::probes::ledger::Received;
 use crate::probes::records::Record;
@@ -176,10 +177,7 @@ impl Watch {
                 let target = TraceTarget {
                     pid: member.generation.pid,
                     executable: member.executable.display().to_string(),
-                    hook: member
-                        .hook
-                        .as_ref()
-                        .map(|hook| hook.path.display().to_string()),
+                    hook: member.hook.as_ref().map(LoadedHook::name),
                 };
                 recording.arms[place.arm].note(target);
             }

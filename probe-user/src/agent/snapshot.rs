@@ -9,6 +9,7 @@ use runlog::clock::Clock;
 
 use crate::agent::watch::{Member, Watch};
 use crate::discover::generation::since_boot_s;
+use crate::discover::sites::LoadedHook;
 use crate::machine;
 use crate::probes::totals::ArmTotals;
 
@@ -105,10 +106,7 @@ fn describe(member: &Member, now_s: f64) -> WatchedProcess {
     WatchedProcess {
         pid: member.generation.pid,
         executable: member.executable.display().to_string(),
-        hook: member
-            .hook
-            .as_ref()
-            .map(|hook| hook.path.display().to_string()),
+        hook: member.hook.as_ref().map(LoadedHook::name),
         library: member.library.map(|library| library.0),
         trouble: member.trouble.clone(),
         unobserved_s: member.unobserved_s.unwrap_or_else(waited_s),

@@ -1,5 +1,7 @@
 //! `probe-user calibrate`: what each kind of probe adds on this machine.
 
+use std::path::Path;
+
 use anyhow::bail;
 use clap::Args;
 use runlog::calibration::{CalibrationReport, SCHEMA};
@@ -15,15 +17,36 @@ use crate::run::programs;
 use crate::run::stop::Stop;
 use crate::show;
 
-/// The hook's sites alone, and every kernel pair.
-pub const EVERY_PAIR: [KernelProbe; 6] = [
-    KernelProbe::None,
-    KernelProbe::TpBtf,
-    KernelProbe::RawTracepoint,
-    KernelProbe::Fentry,
-    KernelProbe::Tracepoint,
-    KernelProbe::Kprobe,
-];
+/// Every kind of probe on our own hook and functions: the sites alone, and each kernel pair. What the calibrated
+/// process has to say goes into `folder`.
+pub fn every_kind(
+    site: SiteChoice,
+    rounds: u32,
+    trim: Trim,
+    folder: &Path,
+) -> anyhow::Result<Plan> {
+    Ok(Plan {
+        kernel_probes: vec![
+            KernelProbe::None,
+            KernelProbe::TpBtf,
+            KernelProbe::RawTracepoint,
+            KernelProbe::Fentry,
+            KernelProbe::Tracepoint,
+            KernelProbe::Kprobe,
+        ],
+        functions: Functions::All,
+        hook: Some(HookSpec {
+            path: programs::hook()?,
+            environment: Vec::new(),
+        }),
+        site,
+        rounds,
+        trim,
+        seed: machine::unix_ns(),
+        placement: machine::place(Policy::OneCore, 1)?,
+        log: folder.join("calibration.log"),
+    })
+}
 
 /// Options of `calibrate`.
 #[derive(Args, Debug)]
@@ -61,22 +84,8 @@ pub async fn calibrate_all(arguments: CalibrateArguments) -> anyhow::Result<End>
         );
     };
     let folder = tempfile::tempdir()?;
-    let placement = machine::place(Policy::OneCore, 1)?;
-    machine::bind_to(&placement.agent_cpus)?;
-    let plan = Plan {
-        kernel_probes: EVERY_PAIR.to_vec(),
-        functions: Functions::All,
-        hook: Some(HookSpec {
-            path: programs::hook()?,
-            environment: Vec::new(),
-        }),
-        site: arguments.site,
-        rounds: arguments.rounds,
-        trim,
-        seed: machine::unix_ns(),
-        placement,
-        log: folder.path().join("calibration.log"),
-    };
+    let plan = every_kind(arguments.site, arguments.rounds, trim, folder.path())?;
+    machine::bind_to(&plan.placement.agent_cpus)?;
     let mut stop = Stop::listen()?;
     let bar = progress_bar();
     bar.set_message("calibrating");

@@ -12,13 +12,10 @@ use runlog::{RunDirectory, analysis, json, manifest};
 use stats::Trim;
 
 use crate::command::End;
-use crate::command::calibrate::EVERY_PAIR;
+use crate::command::calibrate::every_kind;
 use crate::doctor::{Run, diagnose};
-use crate::machine::{self, Policy};
 use crate::probes::SiteChoice;
-use crate::run::arms::HookSpec;
-use crate::run::calibration::{Functions, Plan, calibrate};
-use crate::run::programs;
+use crate::run::calibration::calibrate;
 use crate::run::stop::Stop;
 use crate::show;
 
@@ -90,20 +87,7 @@ async fn try_probes() -> anyhow::Result<Calibration> {
     /// The fewest that a calibration takes.
     const ROUNDS: u32 = 2;
     let folder = tempfile::tempdir()?;
-    let plan = Plan {
-        kernel_probes: EVERY_PAIR.to_vec(),
-        functions: Functions::All,
-        hook: Some(HookSpec {
-            path: programs::hook()?,
-            environment: Vec::new(),
-        }),
-        site: SiteChoice::Auto,
-        rounds: ROUNDS,
-        trim: Trim::NONE,
-        seed: machine::unix_ns(),
-        placement: machine::place(Policy::OneCore, 1)?,
-        log: folder.path().join("calibration.log"),
-    };
+    let plan = every_kind(SiteChoice::Auto, ROUNDS, Trim::NONE, folder.path())?;
     calibrate(&plan, &ProgressBar::hidden()).await
 }
 

@@ -414,10 +414,7 @@ fn describe(target: &Target) -> TraceTarget {
     TraceTarget {
         pid: target.pid,
         executable: executable.display().to_string(),
-        hook: target
-            .hook
-            .as_ref()
-            .map(|hook| hook.path.display().to_string()),
+        hook: target.hook.as_ref().map(LoadedHook::name),
     }
 }
 

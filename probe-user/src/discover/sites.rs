@@ -25,6 +25,13 @@ pub struct LoadedHook {
     pub sites: Vec<UsdtSite>,
 }
 
+impl LoadedHook {
+    /// The library, as results name it.
+    pub fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
 /// The hook in a process: the first mapped file with notes of [`PROVIDER`], whatever it is called. A file that may be
 /// one and cannot be looked into is said.
 pub fn loaded_hook(pid: Pid) -> anyhow::Result<Option<LoadedHook>> {

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use runlog::doctor::Finding;
 
+use crate::probes::kernel_types;
+
 /// The oldest kernel that the programs load on.
 const OLDEST: (u32, u32) = (5, 10);
 
@@ -43,7 +45,7 @@ fn version(release: &str) -> Finding {
 
 fn types() -> Finding {
     const NAME: &str = "kernel types (BTF)";
-    if Path::new("/sys/kernel/btf/vmlinux").exists() {
+    if kernel_types::are_shown() {
         return Finding::pass(NAME, "there");
     }
     Finding::warn(

@@ -16,10 +16,11 @@ use std::time::Duration;
 
 use runlog::calibration::Calibration;
 use runlog::doctor::{Diagnosis, Finding, SCHEMA};
+use runlog::manifest::Environment;
 use tokio::time::sleep;
 
 use crate::machine;
-use counts::Counts;
+use counts::{Counts, During};
 pub use recommendations::{Run, recommendations};
 
 /// How long a run is kept waiting by a look before it and one after it.
@@ -27,13 +28,20 @@ pub const SHORT: Duration = Duration::from_millis(200);
 
 /// Looks at the machine for a while: what may disturb a run.
 pub async fn look(duration: Duration) -> Vec<Finding> {
+    let during = watch(duration).await;
+    disturbances(&during, &machine::environment())
+}
+
+async fn watch(duration: Duration) -> During {
     let before = Counts::now();
     sleep(duration).await;
-    let during = Counts::now().since(&before);
-    let environment = machine::environment();
-    let mut findings = processors::findings(&environment);
-    findings.extend(limits::findings(&during));
-    findings.extend(others::findings(&during, environment.cpus));
+    Counts::now().since(&before)
+}
+
+fn disturbances(during: &During, environment: &Environment) -> Vec<Finding> {
+    let mut findings = processors::findings(environment);
+    findings.extend(limits::findings(during));
+    findings.extend(others::findings(during, environment.cpus));
     findings
 }
 
@@ -48,10 +56,12 @@ pub async fn diagnose(
     findings.extend(kernel::findings());
     let tried = tried.as_ref().map(attach::judge).unwrap_or_default();
     findings.extend(tried.findings);
-    findings.extend(look(duration).await);
+    let during = watch(duration).await;
+    let environment = machine::environment();
+    findings.extend(disturbances(&during, &environment));
     Diagnosis {
         schema: SCHEMA.to_owned(),
-        environment: machine::environment(),
+        environment,
         attach_types: tried.attach_types,
         recommendations: recommendations(runs, &findings),
         findings,

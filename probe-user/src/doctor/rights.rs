@@ -1,12 +1,11 @@
 //! What we may do.
 
-use std::path::Path;
-
 use runlog::doctor::Finding;
 use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::discover::processes::in_root_pid_namespace;
 use crate::probes::capabilities::needed;
+use crate::probes::kernel_types;
 
 /// Rights, and how much of the machine can be seen.
 pub fn findings() -> Vec<Finding> {
@@ -40,8 +39,7 @@ fn namespace() -> Finding {
     if in_root_pid_namespace() {
         return Finding::pass(NAME, "those of the kernel: the root PID namespace");
     }
-    let has_types = Path::new("/sys/kernel/btf/vmlinux").exists();
-    if has_types {
+    if kernel_types::are_shown() {
         return Finding::pass(
             NAME,
             "a PID namespace of its own: the kernel is asked for its numbers",

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
 use runlog::agent::{self, ArmInContainer, Arms};
+use runlog::analysis::Ledger;
 use runlog::merged::{self, Merged, MergedPart, MergedSource, Observer};
 use runlog::trace::{self, SpanSummary, Trace};
 use serde::de::DeserializeOwned;
@@ -55,14 +56,8 @@ fn of_agent(answer: Arms, origin: &str) -> anyhow::Result<Input> {
         forgotten: answer.forgotten,
         parts: answer.arms.iter().map(part_of_agent).collect(),
     };
-    let arms = answer.arms.into_iter().map(|arm| {
-        Ok(InputArm {
-            spans: in_full(&arm.arm, arm.spans)?,
-            arm: arm.arm,
-            unobserved_s: arm.unobserved_s,
-            ledger: arm.ledger,
-        })
-    });
+    let arms = answer.arms.into_iter();
+    let arms = arms.map(|arm| input_arm(arm.arm, arm.unobserved_s, arm.spans, arm.ledger));
     Ok(Input {
         arms: arms.collect::<anyhow::Result<_>>()?,
         sources: vec![source],
@@ -113,12 +108,7 @@ fn of_trace(trace: Trace, origin: &str, name: Option<&str>) -> anyhow::Result<In
         forgotten: 0,
         parts: vec![part],
     };
-    let arm = InputArm {
-        spans: in_full(&arm, trace.spans)?,
-        arm,
-        unobserved_s: 0.0,
-        ledger: trace.ledger,
-    };
+    let arm = input_arm(arm, 0.0, trace.spans, trace.ledger)?;
     Ok(Input {
         sources: vec![source],
         arms: vec![arm],
@@ -130,17 +120,25 @@ fn of_merge(merge: Merged, origin: &str) -> anyhow::Result<Input> {
     for source in &mut sources {
         source.source = format!("{origin}: {}", source.source);
     }
-    let arms = merge.arms.into_iter().map(|arm| {
-        Ok(InputArm {
-            spans: in_full(&arm.arm, arm.spans)?,
-            arm: arm.arm,
-            unobserved_s: arm.unobserved_s,
-            ledger: arm.ledger,
-        })
-    });
+    let arms = merge.arms.into_iter();
+    let arms = arms.map(|arm| input_arm(arm.arm, arm.unobserved_s, arm.spans, arm.ledger));
     Ok(Input {
         arms: arms.collect::<anyhow::Result<_>>()?,
         sources,
+    })
+}
+
+fn input_arm(
+    arm: String,
+    unobserved_s: f64,
+    summaries: BTreeMap<String, SpanSummary>,
+    ledger: Ledger,
+) -> anyhow::Result<InputArm> {
+    Ok(InputArm {
+        spans: in_full(&arm, summaries)?,
+        arm,
+        unobserved_s,
+        ledger,
     })
 }
 

@@ -3,11 +3,17 @@
 //! aya reads BTF too, and keeps the members of structures to itself.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
 
 /// The kernel's types.
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+
+/// Whether the kernel shows its types.
+pub fn are_shown() -> bool {
+    Path::new(VMLINUX).exists()
+}
 
 const MAGIC: u16 = 0xeb9f;
 const HEADER: usize = 24;

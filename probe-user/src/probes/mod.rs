@@ -5,7 +5,7 @@ pub mod bare;
 mod bpf;
 pub mod capabilities;
 pub mod kernel_info;
-mod kernel_types;
+pub mod kernel_types;
 mod lanes;
 pub mod ledger;
 pub mod load;
