@@ -74,6 +74,10 @@ Once built, `target/release/probe-user bench --help` lists the options.")]
         #[arg(value_name = "KERNEL")]
         kernels: Vec<String>,
 
+        /// Run only tests whose names contain this, as leaks::
+        #[arg(long, value_name = "FILTER")]
+        test: Option<String>,
+
         /// Fail where a kernel or QEMU cannot be had, rather than skip the kernel [default in CI]
         #[arg(long, env = "CI", value_parser = FalseyValueParser::new())]
         must_run: bool,
@@ -163,7 +167,9 @@ fn run(task: Task, stages: &mut Stages) -> anyhow::Result<ExitCode> {
     match task {
         Task::Bench(_) => {
             build::prepare(stages)?;
-            stages.run("bench", || privilege::probe_user("bench", &[], &words))
+            stages.run("bench", || {
+                privilege::probe_user("bench", &["--ladder"], &words)
+            })
         }
         Task::Test => {
             build::prepare(stages)?;
@@ -173,7 +179,11 @@ fn run(task: Task, stages: &mut Stages) -> anyhow::Result<ExitCode> {
             build::prepare(stages)?;
             stages.run("truth", || prove::truth(&words))
         }
-        Task::Vm { kernels, must_run } => vm::run_tests(&kernels, must_run, stages),
+        Task::Vm {
+            kernels,
+            test,
+            must_run,
+        } => vm::run_tests(&kernels, test.as_deref(), must_run, stages),
         Task::BenchAgent(arguments) => bench_agent::bench_agent(&arguments, stages),
         Task::BenchTrace(arguments) => bench_trace::bench_trace(&arguments, stages),
         Task::BenchJoin(arguments) => bench_join::bench_join(&arguments, stages),
