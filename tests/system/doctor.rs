@@ -1,15 +1,15 @@
-//! `probe-user doctor`: what it finds here, without rights, at a CPU limit, and of runs.
+//! `probe-user doctor`: what it finds here, without rights, and of runs. What it finds at a CPU limit is in
+//! [`limits`](crate::limits).
 
 use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json as value};
 
 use crate::Test;
-use crate::kit::{Kit, Running, check_schema, fail, json, output, succeed};
+use crate::kit::{Kit, check_schema, fail, json, output, succeed};
 use crate::skips::Need;
 use crate::unprivileged::unprivileged;
 
@@ -25,11 +25,6 @@ pub const TESTS: &[Test] = &[
         run: without_rights,
     },
     Test {
-        name: "doctor::a_cpu_limit_that_is_being_hit",
-        needs: &[Need::Root, Need::Clock],
-        run: at_a_limit,
-    },
-    Test {
         name: "doctor::runs_and_the_recommendations",
         needs: &[],
         run: of_runs,
@@ -37,7 +32,7 @@ pub const TESTS: &[Test] = &[
 ];
 
 /// Runs it; the diagnosis, and its exit code.
-fn diagnose(command: &mut Command) -> anyhow::Result<(Value, i32)> {
+pub fn diagnose(command: &mut Command) -> anyhow::Result<(Value, i32)> {
     let output = output(command.arg("--json"))?;
     let diagnosis = json(&output)?;
     check_schema(&diagnosis, "doctor")?;
@@ -53,7 +48,7 @@ fn diagnose(command: &mut Command) -> anyhow::Result<(Value, i32)> {
 }
 
 /// A finding, or a recommendation, by the beginning of its name.
-fn finding<'d>(diagnosis: &'d Value, name: &str) -> anyhow::Result<&'d Value> {
+pub fn finding<'d>(diagnosis: &'d Value, name: &str) -> anyhow::Result<&'d Value> {
     let lists = ["findings", "recommendations"].into_iter();
     lists
         .flat_map(|list| diagnosis[list].as_array().into_iter().flatten())
@@ -66,7 +61,7 @@ fn finding<'d>(diagnosis: &'d Value, name: &str) -> anyhow::Result<&'d Value> {
 }
 
 /// Checks how something stands, and that there is something to do about it unless it is as it should be.
-fn expect(diagnosis: &Value, name: &str, state: &str) -> anyhow::Result<()> {
+pub fn expect(diagnosis: &Value, name: &str, state: &str) -> anyhow::Result<()> {
     let finding = finding(diagnosis, name)?;
     ensure!(finding["state"] == state, "{finding}");
     ensure!(
@@ -124,71 +119,6 @@ fn without_rights(kit: &Kit) -> anyhow::Result<()> {
             .is_some_and(|text| text.contains("sudo"))
     );
     Ok(())
-}
-
-/// A control group whose processes may use a tenth of a CPU. Goes when dropped.
-struct Limited(PathBuf);
-
-impl Limited {
-    fn create() -> io::Result<Self> {
-        let name = format!("hookprobe-doctor-{}", std::process::id());
-        let version_1 = Path::new("/sys/fs/cgroup/cpu");
-        let limited = if version_1.is_dir() {
-            let limited = Self(version_1.join(name));
-            fs::create_dir(&limited.0)?;
-            fs::write(limited.0.join("cpu.cfs_period_us"), "100000")?;
-            fs::write(limited.0.join("cpu.cfs_quota_us"), "10000")?;
-            limited
-        } else {
-            fs::write("/sys/fs/cgroup/cgroup.subtree_control", "+cpu")?;
-            let limited = Self(Path::new("/sys/fs/cgroup").join(name));
-            fs::create_dir(&limited.0)?;
-            fs::write(limited.0.join("cpu.max"), "10000 100000")?;
-            limited
-        };
-        Ok(limited)
-    }
-
-    /// A shell that goes into the group and is replaced by a program.
-    fn enter(&self, program: &Path) -> Command {
-        let mut command = Command::new("sh");
-        command
-            .args(["-c", r#"echo $$ > "$0/cgroup.procs" && exec "$@""#])
-            .arg(&self.0)
-            .arg(program);
-        command
-    }
-}
-
-impl Drop for Limited {
-    fn drop(&mut self) {
-        // It is empty: all that were in it have ended.
-        let _gone = fs::remove_dir(&self.0);
-    }
-}
-
-/// A container's CPU limit is one of its control group.
-fn at_a_limit(kit: &Kit) -> anyhow::Result<()> {
-    let limited = Limited::create().context("cannot make a control group")?;
-    let program = kit.path("probe-user");
-    let mut idle = limited.enter(&program);
-    let (diagnosis, _) = diagnose(idle.args(["doctor", "--no-attach"]))?;
-    let found = finding(&diagnosis, "CPU limit")?;
-    ensure!(
-        found["found"]
-            .as_str()
-            .is_some_and(|text| text.contains("0.1 CPUs")),
-        "{found}"
-    );
-    let mut busy = limited.enter(Path::new("sh"));
-    busy.args(["-c", "while :; do :; done"]);
-    let busy = Running::start(busy)?;
-    let mut command = limited.enter(&program);
-    let (diagnosis, code) = diagnose(command.args(["doctor", "--no-attach"]))?;
-    drop(busy);
-    ensure!(code == 4);
-    expect(&diagnosis, "CPU limit", "fail")?;
-    expect(&diagnosis, "8 ", "fail")
 }
 
 fn of_runs(kit: &Kit) -> anyhow::Result<()> {

@@ -27,6 +27,7 @@ mod http;
 mod join;
 mod kit;
 mod leaks;
+mod limits;
 mod live;
 mod loadgen;
 mod merge;
@@ -123,6 +124,7 @@ fn main() -> ExitCode {
         header::TESTS,
         histograms::TESTS,
         leaks::TESTS,
+        limits::TESTS,
         round_trips::TESTS,
         attach_types::TESTS,
         deploy::TESTS,

@@ -81,16 +81,12 @@ fn run(kit: &Kit) -> anyhow::Result<PathBuf> {
             "--warmup=250",
             "--block-warmup=20",
         ])
-        .args(["--micro-calls=200", "--calibration-rounds=2", "--out"])
+        .args(["--micro-calls=200", "--micro-cold-calls=2", "--ladder"])
+        .args(["--calibration-rounds=2", "--out"])
         .arg(&folder)
         .args(exact_kernel_probe());
     succeed(&mut bench)?;
     ensure!(folder.join("report.html").is_file(), "bench made no report");
-    let mut ladder = kit.command("probe-user");
-    ladder
-        .args(["micro", "--rungs=off,scan", "--blocks=3", "--calls=50"])
-        .args(["--cold-calls=2", "--json"]);
-    fs::write(folder.join("micro.json"), succeed(&mut ladder)?.stdout)?;
     report(kit, &folder, &[])?;
     Ok(made.insert(folder).clone())
 }

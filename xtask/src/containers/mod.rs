@@ -1,10 +1,11 @@
-//! `cargo xtask prove containers`: Experiment 1 as the compose file has it, and containers that are killed in mid-run, in
-//! a Docker engine of our own.
+//! `cargo xtask prove containers`: Experiment 1 as the compose file has it, containers that are killed in mid-run, and
+//! one at its CPU limit, in a Docker engine of our own.
 //!
 //! Nothing is pulled from a registry, and the machine's own Docker, if it has one, is left alone: the engine and the
 //! base image come from Debian's packages, and what the images hold from this machine's build.
 
 mod base_image;
+mod doctor;
 mod engine;
 mod experiment;
 mod figures;
@@ -95,6 +96,10 @@ fn run(stages: &mut Stages) -> anyhow::Result<()> {
     }
     interrupt::check()?;
     restarts::prove(&engine, stages).context("containers that are started again")?;
+    interrupt::check()?;
+    stages.run("doctor at a container's CPU limit", || {
+        doctor::prove(&engine)
+    })?;
     stages.run("end of the engine", || {
         engine.check_empty()?;
         engine.stop()?;
