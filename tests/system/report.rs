@@ -235,7 +235,7 @@ fn browser(kit: &Kit) -> anyhow::Result<()> {
 }
 
 /// What stands in the page's body, behind its header, without tags.
-fn main_text(page: &str) -> anyhow::Result<String> {
+pub fn main_text(page: &str) -> anyhow::Result<String> {
     let main = page.split("<main>").nth(1).context("no main")?;
     let mut text = String::new();
     for piece in main.split('<') {

@@ -10,6 +10,7 @@ use runlog::table::TableWriter;
 use crate::analysis::layers::{Roles, analyze};
 use crate::analysis::logs::read_logs;
 use crate::command::End;
+use crate::command::ladder::{Ladder, Recorded, Rungs};
 use crate::command::options::{ExperimentOptions, NewRun, Probing, progress_bar};
 use crate::command::report::write_page;
 use crate::doctor;
@@ -23,6 +24,8 @@ use crate::show;
 /// The most blocks of the micro layer. Its interval is narrow long before, and a block with cold calls
 /// takes milliseconds.
 const MAX_MICRO_BLOCKS: u32 = 100;
+/// The most blocks of each rung of the ladder.
+const MAX_LADDER_BLOCKS: u32 = 25;
 
 /// Options of `bench`.
 #[derive(Args, Debug)]
@@ -41,6 +44,10 @@ pub struct BenchArguments {
     /// Calls of each read in a cold block of the micro layer; 0 leaves the cold figure out
     #[arg(long, default_value_t = 20, value_name = "N")]
     micro_cold_calls: u32,
+
+    /// Measure the hook rung by rung too, after the load, for the report (15 seconds more)
+    #[arg(long, overrides_with = "ladder")]
+    ladder: bool,
 }
 
 const ROLES: Roles = Roles {
@@ -93,6 +100,7 @@ async fn run_in(
         }
         reason = stop.requested() => anyhow::bail!("{reason} before the first request"),
     };
+    let ladder = ladder(arguments, hook, &experiment);
     let outcome = experiment.run(directory, &mut stop, &bar).await?;
     bar.set_message("joining and comparing");
     let table = TableWriter::create(directory.joined())?;
@@ -109,6 +117,22 @@ async fn run_in(
     } = seen;
     analysis.warnings.extend(troubles(&manifest));
     json::write(&directory.analysis(), &analysis)?;
+    if arguments.ladder && analysis.cut_short.is_none() {
+        bar.set_message("rung by rung");
+        let in_situ = &analysis.in_situ;
+        let recorded = in_situ.hook_overhead.is_some().then(|| Recorded {
+            folder: directory.root().to_owned(),
+            in_situ: in_situ.clone(),
+        });
+        // The result stands without it.
+        tokio::select! {
+            measured = ladder.measure(recorded.as_ref(), &bar) => match measured {
+                Ok(measured) => json::write(&directory.micro(), &measured)?,
+                Err(error) => eprintln!("probe-user: no ladder: {error:#}"),
+            },
+            reason = stop.requested() => eprintln!("probe-user: no ladder: {reason}"),
+        }
+    }
     bar.set_message("drawing the report");
     let reported = write_page(directory);
     bar.finish_and_clear();
@@ -143,6 +167,21 @@ fn troubles(manifest: &Manifest) -> impl Iterator<Item = String> {
             let Finding { name, found, .. } = finding;
             format!("{name}, right {when} the run: {found}")
         })
+}
+
+/// What `--ladder` measures: the blocks of `micro` would take twice as long as the rest of a short run.
+fn ladder(arguments: &BenchArguments, hook: &HookSpec, experiment: &Experiment) -> Ladder {
+    Ladder {
+        hook: hook.clone(),
+        rungs: Rungs::AllOrAsSet,
+        blocks: arguments.options.blocks.clamp(2, MAX_LADDER_BLOCKS),
+        hot_calls: arguments.micro_calls,
+        cold_calls: arguments.micro_cold_calls,
+        path: arguments.options.path.clone(),
+        trim: arguments.options.trim_share(),
+        seed: experiment.load.schedule.seed,
+        placement: experiment.placement_of_one(),
+    }
 }
 
 async fn measure_micro(

@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod events;
 mod function;
 pub mod kernel_histogram;
+mod ladder;
 pub mod live;
 pub mod merge;
 pub mod micro;
