@@ -14,6 +14,7 @@ mod calibration;
 mod cdp;
 mod coverage;
 mod deploy;
+mod docs;
 mod doctor;
 mod durations;
 mod events;
@@ -130,6 +131,7 @@ fn main() -> ExitCode {
         deploy::TESTS,
         agent::TESTS,
         merge::TESTS,
+        docs::TESTS,
     ];
     let kit: &'static Kit = match Kit::install(&arguments.programs) {
         Ok(kit) => Box::leak(Box::new(kit)),

@@ -177,7 +177,7 @@ fn mounts() {
 }
 
 /// Programs that tests run beside ours, and the Debian packages that have them.
-const TEST_PEERS: [(&str, &str); 19] = [
+const TEST_PEERS: [(&str, &str); 23] = [
     ("ar", "binutils"),
     ("bash", "bash"),
     ("c++", "g++"),
@@ -185,9 +185,13 @@ const TEST_PEERS: [(&str, &str); 19] = [
     ("chromium", "chromium"),
     ("curl", "curl"),
     ("git", "git"),
+    ("ip", "iproute2"),
     ("javac", "default-jdk-headless"),
+    ("jq", "jq"),
+    ("less", "less"),
     ("nginx", "nginx-light"),
     ("node", "nodejs"),
+    ("openssl", "openssl"),
     ("python3", "python3"),
     ("redis-benchmark", "redis-tools"),
     ("redis-cli", "redis-tools"),

@@ -1,0 +1,3 @@
+#!/bin/bash
+# We are root.
+exec "$@"
