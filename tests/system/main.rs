@@ -21,6 +21,7 @@ mod family;
 mod figures;
 mod function;
 mod header;
+mod help;
 mod histograms;
 mod hook;
 mod http;
@@ -93,6 +94,7 @@ struct Options {
 fn main() -> ExitCode {
     let arguments = Options::parse();
     let tests = [
+        help::TESTS,
         hook::TESTS,
         family::TESTS,
         portable::TESTS,
