@@ -91,7 +91,7 @@ Examples:
 }
 
 fn main() -> ExitCode {
-    let Arguments { command } = Arguments::parse();
+    let Arguments { command } = cli_manual::parse();
     let result = match command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Serve(arguments) => serve::serve(&arguments),

@@ -121,7 +121,7 @@ async fn main() -> ExitCode {
         .filter_level(LevelFilter::Warn)
         .parse_default_env()
         .init();
-    let Arguments { command } = Arguments::parse();
+    let Arguments { command } = cli_manual::parse();
     let result = match command {
         Command::Bench(arguments) => bench::bench(arguments).await,
         Command::Trace(arguments) => trace::trace(arguments).await,

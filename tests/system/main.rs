@@ -30,6 +30,7 @@ mod kit;
 mod leaks;
 mod live;
 mod loadgen;
+mod manual;
 mod merge;
 mod micro;
 mod orders;
@@ -95,6 +96,7 @@ fn main() -> ExitCode {
     let arguments = Options::parse();
     let tests = [
         help::TESTS,
+        manual::TESTS,
         hook::TESTS,
         family::TESTS,
         portable::TESTS,

@@ -18,6 +18,7 @@ mod deploy_tools;
 mod fuzz;
 mod interrupt;
 mod libcs;
+mod man;
 mod mutations;
 mod package;
 mod privilege;
@@ -39,6 +40,7 @@ use crate::bench_join::BenchJoinArguments;
 use crate::bench_load::BenchLoadArguments;
 use crate::bench_trace::BenchTraceArguments;
 use crate::command::Stages;
+use crate::man::ManArguments;
 use crate::package::PackageArguments;
 
 /// The commands of the hookprobe workspace. Without a command, lists them.
@@ -131,6 +133,8 @@ Once built, `target/release/probe-user bench --help` lists the options.")]
     Lint,
     /// Write the JSON schemas of a run's files to docs/schema
     Schemas,
+    /// Write manual pages and shell completions of the programs
+    Man(ManArguments),
 }
 
 /// Words for another program. clap only accepts and explains them: it would take a "--" away that is
@@ -212,6 +216,7 @@ fn run(task: Task, stages: &mut Stages) -> anyhow::Result<ExitCode> {
             build::prepare(stages)?;
             test::lint(stages).map(|()| ExitCode::SUCCESS)
         }
+        Task::Man(arguments) => man::man(&arguments, stages).map(|()| ExitCode::SUCCESS),
         Task::Schemas => stages
             .run("schemas", build::schemas)
             .map(|()| ExitCode::SUCCESS),
