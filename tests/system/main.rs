@@ -50,6 +50,7 @@ mod skips;
 mod sut;
 mod trace;
 mod trace_event;
+mod tutorial;
 mod unprivileged;
 mod wire;
 
@@ -125,6 +126,7 @@ fn main() -> ExitCode {
         function::TESTS,
         events::TESTS,
         header::TESTS,
+        tutorial::TESTS,
         histograms::TESTS,
         leaks::TESTS,
         round_trips::TESTS,
