@@ -40,14 +40,16 @@ use clap::{Parser, Subcommand};
     args_override_self = true,
     after_help = "\
 Examples:
-  loadgen run --arm baseline=http://127.0.0.1:8080/ --arm hooked=http://127.0.0.1:8081/
-  loadgen run --arm a=http://127.0.0.1:8080/ --requests 100000 --connections 32 --json
-  loadgen run --arm a=http://[::1]:8080/form --body @form.bin --header 'Content-Type: text/plain' --close
-  loadgen run --arm a=http://127.0.0.1:8080/ --request-file urls.txt --pick sample
-  loadgen run --arm a=http://127.0.0.1:8080/ --duration 30 --connections 64 --rate 20000 --arrivals poisson
-  loadgen run --arm hooked=http://10.0.0.5:8081/ --agent http://10.0.0.5:9464 --agent-token-file token
+  loadgen run --arm a=http://127.0.0.1:8080/ --arm b=http://127.0.0.1:8081/
+  loadgen run --arm a=http://127.0.0.1:8080/ --connections 32 --json
+  loadgen run --arm a=http://127.0.0.1:8080/ --body @form.bin --close
+  loadgen run --arm a=http://127.0.0.1:8080/ --request-file urls.txt
+  loadgen run --arm a=http://127.0.0.1:8080/ --duration 30 --rate 20000
+  loadgen run --arm a=http://10.0.0.5/ --agent http://10.0.0.5:9464
   loadgen serve --arm a=http://127.0.0.1:8080/
-  loadgen run --order duet --side-cpus 0,1 --arm a=http://127.0.0.1:8080/ --arm b=http://127.0.0.1:8081/"
+
+Exit codes: 0 complete, 1 error, 2 usage, 3 cut short (what was measured is
+kept), 4 not usable: the agent has no result"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -72,9 +74,10 @@ enum Command {
     /// Serve a page, and an API, that start, watch and stop loads
     #[command(after_help = "\
 Examples:
-  loadgen serve --arm baseline=http://127.0.0.1:8080/ --arm hooked=http://127.0.0.1:8081/
+  loadgen serve --arm a=http://127.0.0.1:8080/ --arm b=http://127.0.0.1:8081/
   loadgen serve --allow http://127.0.0.1:8080/work --runs /var/tmp/loads
-  LOADGEN_TOKEN=$(openssl rand -hex 16) loadgen serve --listen 0.0.0.0:8089 --arm a=http://10.0.0.5/")]
+  LOADGEN_TOKEN=$(openssl rand -hex 16) loadgen serve \\
+      --listen 0.0.0.0:8089 --arm a=http://10.0.0.5/")]
     Serve(serve::ServeArguments),
     /// Print the bytes of the requests that an arm gets
     Request {
@@ -88,7 +91,7 @@ Examples:
 }
 
 fn main() -> ExitCode {
-    let Arguments { command } = Arguments::parse();
+    let Arguments { command } = cli_manual::parse();
     let result = match command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Serve(arguments) => serve::serve(&arguments),

@@ -56,14 +56,21 @@ impl From<Think> for Spacing {
 
 /// Options of `loadgen run`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  loadgen run --arm a=http://127.0.0.1:8080/ --arm b=http://127.0.0.1:8081/
+  loadgen run --arm a=http://[::1]:8080/ --rate 20000 --arrivals poisson
+  loadgen run --order duet --side-cpus 0,1 --arm a=http://127.0.0.1:8080/ \\
+              --arm b=http://127.0.0.1:8081/")]
 pub struct RunArguments {
     /// An arm and where its requests go; repeat for each arm
     #[arg(long = "arm", value_name = "NAME=URL", required = true)]
     pub arms: Vec<Arm>,
 
-    /// Another server of an arm; repeat for more, as many for each arm. Its blocks take the servers in
-    /// turn
-    #[arg(long = "server", value_name = "NAME=URL")]
+    /// Another server of an arm; repeat for more, as many for each arm
+    ///
+    /// The arm's blocks take its servers in turn.
+    #[arg(long = "server", hide_short_help = true, value_name = "NAME=URL")]
     pub servers: Vec<Arm>,
 
     #[command(flatten)]
@@ -77,8 +84,9 @@ pub struct RunArguments {
     #[arg(long, value_name = "SECONDS")]
     pub duration: Option<f64>,
 
-    /// Open loop: send this many requests per second to an arm, whatever the server does. Latency counts
-    /// from the planned instant
+    /// Open loop: send this many requests per second to an arm
+    ///
+    /// They are sent whatever the server does. Latency counts from the planned instant.
     #[arg(long, value_name = "R")]
     pub rate: Option<f64>,
 
@@ -90,6 +98,7 @@ pub struct RunArguments {
     /// more than 1 % late requests a run is marked as no open loop
     #[arg(
         long,
+        hide_short_help = true,
         default_value_t = 0.001,
         value_name = "SECONDS",
         requires = "rate"
@@ -99,6 +108,7 @@ pub struct RunArguments {
     /// Closed loop: seconds from a response to the next request on its connection
     #[arg(
         long,
+        hide_short_help = true,
         default_value_t = 0.0,
         value_name = "SECONDS",
         conflicts_with = "rate"
@@ -106,7 +116,7 @@ pub struct RunArguments {
     pub think_time: f64,
 
     /// Closed loop: how think times are drawn; --think-time is their mean
-    #[arg(long, value_enum, default_value_t = Think::Constant, requires = "think_time")]
+    #[arg(long, hide_short_help = true, value_enum, default_value_t = Think::Constant, requires = "think_time")]
     pub think: Think,
 
     /// Connections at a time, each new for every block
@@ -114,7 +124,12 @@ pub struct RunArguments {
     pub connections: usize,
 
     /// Requests that a connection may have under way
-    #[arg(long, default_value_t = 1, value_name = "DEPTH")]
+    #[arg(
+        long,
+        hide_short_help = true,
+        default_value_t = 1,
+        value_name = "DEPTH"
+    )]
     pub pipeline: usize,
 
     /// Blocks per arm
@@ -125,20 +140,25 @@ pub struct RunArguments {
     #[arg(long, value_enum, default_value_t = Order::Rmit)]
     pub order: Order,
 
-    /// First requests of each arm that count as warm-up: sent and logged, left out of estimates
+    /// First requests of each arm that estimates leave out, as warm-up
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub warmup: u64,
 
     /// First requests of each block that count as warm-up
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, hide_short_help = true, default_value_t = 0, value_name = "N")]
     pub block_warmup: u64,
 
     /// The CPU of each side of a duet; without it the kernel decides
-    #[arg(long, value_name = "CPU,CPU", value_delimiter = ',')]
+    #[arg(
+        long,
+        hide_short_help = true,
+        value_name = "CPU,CPU",
+        value_delimiter = ','
+    )]
     pub side_cpus: Vec<usize>,
 
     /// Seed of the random order; drawn and recorded when not given
-    #[arg(long, value_name = "S")]
+    #[arg(long, hide_short_help = true, value_name = "S")]
     pub seed: Option<u64>,
 
     /// Folder for the run, new or empty [default: runs/load-TIME]
@@ -146,23 +166,38 @@ pub struct RunArguments {
     pub out: Option<PathBuf>,
 
     /// Give up on a response after this many seconds; looked at every 0.1 s
-    #[arg(long, default_value_t = 10.0, value_name = "SECONDS")]
+    #[arg(
+        long,
+        hide_short_help = true,
+        default_value_t = 10.0,
+        value_name = "SECONDS"
+    )]
     pub timeout: f64,
 
     /// After the time of a block (--duration, --rate), wait this many seconds for what is under way
-    #[arg(long, default_value_t = 1.0, value_name = "SECONDS")]
+    #[arg(
+        long,
+        hide_short_help = true,
+        default_value_t = 1.0,
+        value_name = "SECONDS"
+    )]
     pub drain: f64,
 
     #[command(flatten)]
     pub agent: AgentOptions,
 
     /// Bind the load generator to this CPU [default: the kernel decides]
-    #[arg(long, value_name = "CPU", conflicts_with = "side_cpus")]
+    #[arg(
+        long,
+        hide_short_help = true,
+        value_name = "CPU",
+        conflicts_with = "side_cpus"
+    )]
     pub cpu: Option<usize>,
 
     /// Ask the kernel for events again and again instead of sleeping: takes a whole CPU, and comes to
     /// planned requests and responses sooner
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub spin: bool,
 
     /// Print the summary as JSON
@@ -170,21 +205,26 @@ pub struct RunArguments {
     pub json: bool,
 
     /// Print a line of JSON each second while the run goes on, and one with the summary at its end
-    #[arg(long, conflicts_with_all = ["gate", "json"])]
+    #[arg(long, hide_short_help = true, conflicts_with_all = ["gate", "json"])]
     pub live: bool,
 
     /// Test mode: number each request in a header X-Sequence
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub sequence_header: bool,
 
     /// Give each arm as many requests and blocks again that are marked as observed, for programs
     /// that attach probes through --gate; summary, CSV and HDR log leave them out
-    #[arg(long, requires = "gate")]
+    #[arg(long, hide_short_help = true, requires = "gate")]
     pub observe: bool,
 
     /// Before each block, say so as JSON on stdout and wait for the line "go" on stdin; --out exists
     /// then, and may hold files
-    #[arg(long, requires = "out", conflicts_with = "agent_url")]
+    #[arg(
+        long,
+        hide_short_help = true,
+        requires = "out",
+        conflicts_with = "agent_url"
+    )]
     pub gate: bool,
 }
 

@@ -51,19 +51,18 @@ use crate::run::micro::worker as micro_worker;
     args_override_self = true,
     after_help = "\
 Examples:
-  sudo probe-user bench                           the hook beside this program, all three layers
-  probe-user bench --no-probes                    without root: micro and macro only
-  sudo probe-user bench -- java Server.java {port}    on a server of yours
+  sudo probe-user bench                        the hook beside this program
+  probe-user bench --no-probes                 no root: micro and macro only
+  sudo probe-user bench -- java Server.java {port}      on a server of yours
   sudo probe-user trace --port 6379 --duration 10
-  sudo probe-user agent                           watch arms, and serve metrics
-  sudo probe-user doctor                          can this machine measure?
-  probe-user micro                                rung by rung, hot and with caches evicted
-  sudo probe-user truth                           does it find delays that it did not make?
-  probe-user merge http://node-1:9464 http://node-2:9464    many nodes' histograms, as one
-  probe-user analyze --arm without=a.csv --arm with=b.csv    compare what was recorded
-  probe-user report runs/bench-TIME               report.html, plots, tables, a trace of the slowest requests
+  sudo probe-user agent                        watch arms, and serve metrics
+  sudo probe-user doctor                       can this machine measure?
+  probe-user micro                             rung by rung, hot and cold
+  probe-user analyze --arm without=a.csv --arm with=b.csv
+  probe-user report runs/bench-TIME            page, plots, tables, a trace
 
-Exit codes: 0 complete, 1 error, 2 usage, 3 cut short (what was measured is kept), 4 not usable"
+Exit codes: 0 complete, 1 error, 2 usage, 3 cut short (what was measured is
+kept), 4 not usable"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -76,13 +75,13 @@ enum Command {
     Bench(BenchArguments),
     /// Time the reads, or any function, of running processes
     Trace(TraceArguments),
-    /// Watch the arms of a machine, and serve what they take to Prometheus
+    /// Watch the arms of a machine, and serve what they take
     Agent(AgentArguments),
     /// Hold delays injected by the hook against what is measured
     Truth(TruthArguments),
-    /// Measure what a hook adds to one read in isolation, rung by rung, hot and cold
+    /// Measure what a hook adds to one read, alone, rung by rung
     Micro(MicroArguments),
-    /// Compare two equal servers again and again: how often is a difference found?
+    /// Compare equal servers: how often is a difference found?
     #[command(name = "a-a")]
     Aa(AaArguments),
     /// Say what speaks against measuring here, and what to do about it
@@ -91,9 +90,9 @@ enum Command {
     Calibrate(CalibrateArguments),
     /// Join the records of a finished run to its requests
     Correlate(CorrelateArguments),
-    /// Compare recorded arms: a run's, or those of CSV files and HDR logs
+    /// Compare recorded arms: a run's, or those of files
     Analyze(AnalyzeArguments),
-    /// Add up what agents and traces of several nodes have seen, exactly
+    /// Add up what agents and traces of several nodes have seen
     Merge(MergeArguments),
     /// Show the comparisons of several runs side by side
     Compare(CompareArguments),
@@ -122,7 +121,7 @@ async fn main() -> ExitCode {
         .filter_level(LevelFilter::Warn)
         .parse_default_env()
         .init();
-    let Arguments { command } = Arguments::parse();
+    let Arguments { command } = cli_manual::parse();
     let result = match command {
         Command::Bench(arguments) => bench::bench(arguments).await,
         Command::Trace(arguments) => trace::trace(arguments).await,

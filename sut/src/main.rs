@@ -54,7 +54,7 @@ struct Arguments {
 }
 
 fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+    let arguments: Arguments = cli_manual::parse();
     let mut runtime = if arguments.threads.get() == 1 {
         tokio::runtime::Builder::new_current_thread()
     } else {

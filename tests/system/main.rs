@@ -22,6 +22,7 @@ mod family;
 mod figures;
 mod function;
 mod header;
+mod help;
 mod histograms;
 mod hook;
 mod http;
@@ -31,6 +32,7 @@ mod leaks;
 mod limits;
 mod live;
 mod loadgen;
+mod manual;
 mod merge;
 mod micro;
 mod orders;
@@ -50,6 +52,7 @@ mod skips;
 mod sut;
 mod trace;
 mod trace_event;
+mod tutorial;
 mod unprivileged;
 mod wire;
 
@@ -95,6 +98,8 @@ struct Options {
 fn main() -> ExitCode {
     let arguments = Options::parse();
     let tests = [
+        help::TESTS,
+        manual::TESTS,
         hook::TESTS,
         family::TESTS,
         portable::TESTS,
@@ -123,6 +128,7 @@ fn main() -> ExitCode {
         function::TESTS,
         events::TESTS,
         header::TESTS,
+        tutorial::TESTS,
         histograms::TESTS,
         leaks::TESTS,
         limits::TESTS,

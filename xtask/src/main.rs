@@ -18,6 +18,7 @@ mod deploy_tools;
 mod fuzz;
 mod interrupt;
 mod libcs;
+mod man;
 mod mutations;
 mod package;
 mod privilege;
@@ -39,6 +40,7 @@ use crate::bench_join::BenchJoinArguments;
 use crate::bench_load::BenchLoadArguments;
 use crate::bench_trace::BenchTraceArguments;
 use crate::command::Stages;
+use crate::man::ManArguments;
 use crate::package::PackageArguments;
 
 /// The commands of the hookprobe workspace. Without a command, lists them.
@@ -51,7 +53,9 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Set up, build, and measure the hook at three layers; further words go to probe-user bench
+    /// Set up, build, and measure the hook at three layers
+    ///
+    /// Further words go to probe-user bench.
     #[command(after_help = "\
 Examples:
   cargo xtask bench --requests 100000
@@ -61,14 +65,16 @@ Once built, `target/release/probe-user bench --help` lists the options.")]
     Bench(Words),
     /// Set up, build, and run all everyday tests (at most 30 minutes)
     Test,
-    /// Hold delays that the hook injects against what is measured (2 minutes); further words go to
-    /// probe-user truth
+    /// Hold injected delays against what is measured (2 minutes)
+    ///
+    /// Further words go to probe-user truth.
     #[command(
         after_help = "Once built, `target/release/probe-user truth --help` lists the options."
     )]
     Truth(Words),
-    /// Run the tests that attach probes on other kernels, in virtual machines (QEMU), and show which attach
-    /// type works on which
+    /// Run the tests that attach probes on other kernels, in QEMU
+    ///
+    /// Shows which attach type works on which kernel.
     Vm {
         /// Kernels by name, as 6.1; without any, all of them
         #[arg(value_name = "KERNEL")]
@@ -82,19 +88,25 @@ Once built, `target/release/probe-user bench --help` lists the options.")]
         #[arg(long, env = "CI", value_parser = FalseyValueParser::new())]
         must_run: bool,
     },
-    /// Measure what tracing adds to a read: our probes and other tools, in rounds (5 minutes)
+    /// Measure what our probes and other tools add to a read (5 minutes)
     BenchTrace(BenchTraceArguments),
-    /// Measure what joining and analysing a long made-up run takes: seconds, and memory, which has a limit
+    /// Measure what joining and analysing a long made-up run takes
+    ///
+    /// That is seconds, and memory, which has a limit.
     BenchJoin(BenchJoinArguments),
-    /// Measure what the agent takes while 200 hooked processes in 20 arms read 50,000 times a second (1 minute); further
-    /// words go to agent-bench
+    /// Measure what the agent takes with 200 processes (1 minute)
+    ///
+    /// They are hooked, are in 20 arms, and read 50,000 times a second. Further words go to agent-bench.
     BenchAgent(BenchAgentArguments),
-    /// Measure what the hook adds to a read, beside no hook and beside the paper's, in rounds (3 minutes)
+    /// Measure what our hook and the paper's add to a read (3 minutes)
     BenchHook(BenchHookArguments),
-    /// Measure our load generator beside wrk, oha and Locust, in rounds: speed, and how true latencies are (10
-    /// minutes); further words go to load-bench
+    /// Measure loadgen beside wrk, oha and Locust (10 minutes)
+    ///
+    /// How fast each is, and how true its latencies are. Further words go to load-bench.
     BenchLoad(BenchLoadArguments),
-    /// Read the built hook's file, and say whether it loads under every C library and keeps what it must
+    /// Read the hook's file: does it load under every C library?
+    ///
+    /// And does it keep what it must? Imports, exports, relocations, stack and probe sites are looked at.
     CheckHook {
         /// The file [default: target/release/readhook.so, which is built first]
         #[arg(value_name = "FILE")]
@@ -113,16 +125,20 @@ Once built, `target/release/probe-user bench --help` lists the options.")]
         #[arg(long, env = "CI", value_parser = FalseyValueParser::new())]
         must_run: bool,
     },
-    /// Build what the container images hold, without symbols, into a folder that is a build context for them
+    /// Build what the container images hold, into a folder
+    ///
+    /// The files have no symbols. The folder is a build context for the images.
     Package(PackageArguments),
     /// Install what is missing to build: rust-src, bpf-linker
     Setup,
     /// Build everything, optimised, into target/release
     Build,
-    /// Check formatting and lints of the whole workspace, the eBPF programs too
+    /// Check formatting and lints, of the eBPF programs too
     Lint,
-    /// Write the JSON schemas of the run directory's files to docs/schema
+    /// Write the JSON schemas of a run's files to docs/schema
     Schemas,
+    /// Write manual pages and shell completions of the programs
+    Man(ManArguments),
 }
 
 /// Words for another program. clap only accepts and explains them: it would take a "--" away that is
@@ -210,6 +226,7 @@ fn run(task: Task, stages: &mut Stages) -> anyhow::Result<ExitCode> {
             build::prepare(stages)?;
             test::lint(stages).map(|()| ExitCode::SUCCESS)
         }
+        Task::Man(arguments) => man::man(&arguments, stages).map(|()| ExitCode::SUCCESS),
         Task::Schemas => stages
             .run("schemas", build::schemas)
             .map(|()| ExitCode::SUCCESS),
@@ -242,6 +259,22 @@ mod tests {
                 let passed_on = parse(&[&[task], words].concat()).unwrap();
                 assert_eq!(passed_on, words);
             }
+        }
+    }
+
+    #[test]
+    fn each_task_has_a_line_of_the_list() {
+        let list = Arguments::command()
+            .term_width(80)
+            .render_help()
+            .to_string();
+        for task in Arguments::command().get_subcommands() {
+            let about = task.get_about().unwrap().to_string();
+            let is_listed = |line: &str| {
+                let words = line.trim().strip_prefix(task.get_name());
+                words.is_some_and(|words| words.trim() == about)
+            };
+            assert!(list.lines().any(is_listed), "{}: {list}", task.get_name());
         }
     }
 

@@ -34,13 +34,19 @@ const NICE: i32 = 10;
 /// Which agent takes part.
 #[derive(Args, Clone, Debug, Default)]
 pub struct AgentOptions {
-    /// Have the agent at this address record the spans of the arms, and join them to the requests. It must have been
-    /// started with --runs-dir, and know the arms by the same names
+    /// Have this agent record the spans of the arms, and join them to the requests
+    ///
+    /// It must have been started with --runs-dir, and know the arms by the same names.
     #[arg(long = "agent", value_name = "URL")]
     pub agent_url: Option<String>,
 
     /// File whose first line is the agent's token
-    #[arg(long = "agent-token-file", value_name = "FILE", requires = "agent_url")]
+    #[arg(
+        long = "agent-token-file",
+        hide_short_help = true,
+        value_name = "FILE",
+        requires = "agent_url"
+    )]
     pub agent_token_file: Option<PathBuf>,
 }
 

@@ -19,8 +19,9 @@ pub struct RequestOptions {
     #[arg(long, value_name = "METHOD")]
     pub method: Option<Method>,
 
-    /// A header field of each request; repeat for more. Takes the place of the one of that name that
-    /// we would send; without a value there is none
+    /// A header field of each request; repeat for more
+    ///
+    /// It takes the place of the one of that name that we would send; without a value there is none.
     #[arg(long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<Header>,
 
@@ -28,16 +29,26 @@ pub struct RequestOptions {
     #[arg(long, value_name = "TEXT")]
     pub body: Option<String>,
 
-    /// Requests from a file: on each line a URL, or a method and a URL, the requests going to the arm
-    /// whatever host the URL names; or raw requests, one behind the other
+    /// Requests from a file, a URL on each line or raw
+    ///
+    /// On each line stands a URL, or a method and a URL; the requests go to the arm whatever host the URL names. Raw
+    /// requests stand one behind the other.
     #[arg(long, value_name = "FILE")]
     pub request_file: Option<PathBuf>,
 
     /// How the requests of the file are taken
-    #[arg(long, value_enum, default_value_t, requires = "request_file")]
+    #[arg(
+        long,
+        hide_short_help = true,
+        value_enum,
+        default_value_t,
+        requires = "request_file"
+    )]
     pub pick: Pick,
 
-    /// Send each request on a connection of its own, and ask the server to close it after
+    /// Send each request on a connection of its own
+    ///
+    /// The server is asked to close it after.
     #[arg(long)]
     pub close: bool,
 }

@@ -24,7 +24,7 @@ use crate::show;
 #[command(after_help = "\
 Examples:
   probe-user a-a --runs 40                        blocks interleaved at random
-  probe-user a-a --runs 40 --order sequential     one server wholly after the other, as in the paper
+  probe-user a-a --runs 40 --order sequential     one server after the other
   probe-user a-a --requests 20000 -- java Server.java {port}")]
 pub struct AaArguments {
     /// Runs, each with two servers of its own
@@ -35,7 +35,12 @@ pub struct AaArguments {
     repetition: Repetition,
 
     /// First requests of each arm that the paper's procedure drops
-    #[arg(long, default_value_t = 4_000, value_name = "N")]
+    #[arg(
+        long,
+        hide_short_help = true,
+        default_value_t = 4_000,
+        value_name = "N"
+    )]
     paper_warmup: u64,
 
     #[command(flatten)]

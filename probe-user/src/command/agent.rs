@@ -22,9 +22,9 @@ use crate::run::stop::Stop;
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  sudo probe-user agent                            watch processes with HOOKPROBE_ARM in their environment
+  sudo probe-user agent             watch processes that have HOOKPROBE_ARM set
   HOOKPROBE_ARM=hooked LD_PRELOAD=/opt/hook/readhook.so ./server
-  curl http://127.0.0.1:9464/metrics               for Prometheus; /v1/arms has the same as JSON
+  curl http://127.0.0.1:9464/metrics            for Prometheus; JSON: /v1/arms
   sudo probe-user agent --port web=8080 --exe /usr/bin/redis-server
   sudo probe-user agent --listen 0.0.0.0:9464 --token-file /run/secrets/token
   curl -H \"Authorization: Bearer $TOKEN\" http://node:9464/v1/arms
@@ -56,36 +56,46 @@ pub struct AgentArguments {
     pods: Vec<Named<String>>,
 
     /// How often to look for processes that have begun or ended
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
+    #[arg(
+        long,
+        hide_short_help = true,
+        value_name = "SECONDS",
+        default_value_t = 1.0
+    )]
     scan_interval: f64,
 
-    /// Arms in containers to keep figures of; the kernel sets memory aside for each. Beyond, those without processes
-    /// are forgotten, the longest dead first
+    /// Arms in containers to keep figures of
+    ///
+    /// The kernel sets memory aside for each. Beyond, those without processes are forgotten, the longest dead first.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=256))]
     max_series: u32,
 
-    /// Take part in runs of load generators, and keep them in this folder; while one goes on, the spans of its arms
-    /// are recorded
+    /// Take part in runs of load generators, and keep them in this folder
+    ///
+    /// While one goes on, the spans of its arms are recorded.
     #[arg(long, value_name = "DIR")]
     runs_dir: Option<PathBuf>,
 
     /// Runs to keep
-    #[arg(long, value_name = "N", default_value_t = 100, requires = "runs_dir", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, hide_short_help = true, value_name = "N", default_value_t = 100, requires = "runs_dir", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     max_runs: u32,
 
     /// Bytes that a run may have, the load generator's logs and the spans; then it is cut short
-    #[arg(long, value_name = "BYTES", default_value_t = 4 << 30, requires = "runs_dir", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, hide_short_help = true, value_name = "BYTES", default_value_t = 4 << 30, requires = "runs_dir", value_parser = clap::value_parser!(u64).range(1..))]
     max_run_bytes: u64,
 
     /// Seconds that a run may take; then it is cut short
-    #[arg(long, value_name = "SECONDS", default_value_t = 3_600, requires = "runs_dir", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, hide_short_help = true, value_name = "SECONDS", default_value_t = 3_600, requires = "runs_dir", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     max_run_seconds: u64,
 
     /// Size of the ring buffer for the spans of runs, a power of two
-    #[arg(long, value_name = "BYTES", default_value_t = 16 * 1024 * 1024, requires = "runs_dir")]
+    #[arg(long, hide_short_help = true, value_name = "BYTES", default_value_t = 16 * 1024 * 1024, requires = "runs_dir")]
     ring_bytes: u32,
-    /// Write down here, each time it looks, what it observes. Started again after it was killed, it counts as
-    /// unobserved the gap alone, and not all the time that processes ran before
+
+    /// Write down here, each time it looks, what it observes
+    ///
+    /// Started again after it was killed, it counts as unobserved the gap alone, and not all the time that processes ran
+    /// before.
     #[arg(long, value_name = "FILE")]
     state_file: Option<PathBuf>,
 
@@ -94,11 +104,11 @@ pub struct AgentArguments {
     node: Option<String>,
 
     /// What brackets read(2) in the kernel
-    #[arg(long, value_enum, default_value_t = KernelProbe::Auto)]
+    #[arg(long, hide_short_help = true, value_enum, default_value_t = KernelProbe::Auto)]
     kernel_probe: KernelProbe,
 
     /// Where in the hook's probe sites to attach
-    #[arg(long, value_enum, default_value_t = SiteChoice::Auto)]
+    #[arg(long, hide_short_help = true, value_enum, default_value_t = SiteChoice::Auto)]
     site: SiteChoice,
 }
 

@@ -29,6 +29,12 @@ const MAX_LADDER_BLOCKS: u32 = 25;
 
 /// Options of `bench`.
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sudo probe-user bench --requests 100000
+  sudo probe-user bench --hook ./other.so --hook-env NAME=VALUE
+  sudo probe-user bench -- java Server.java {port}
+  probe-user bench --no-probes                    micro and macro, without root")]
 pub struct BenchArguments {
     #[command(flatten)]
     options: ExperimentOptions,
@@ -38,11 +44,11 @@ pub struct BenchArguments {
     no_probes: bool,
 
     /// Calls of each read in a block of the micro layer
-    #[arg(long, default_value_t = 2_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, hide_short_help = true, default_value_t = 2_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     micro_calls: u32,
 
     /// Calls of each read in a cold block of the micro layer; 0 leaves the cold figure out
-    #[arg(long, default_value_t = 20, value_name = "N")]
+    #[arg(long, hide_short_help = true, default_value_t = 20, value_name = "N")]
     micro_cold_calls: u32,
 
     /// Measure the hook rung by rung too, after the load, for the report (15 seconds more)

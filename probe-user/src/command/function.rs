@@ -22,8 +22,9 @@ pub struct FunctionArguments {
     #[arg(long, value_name = "NAME", group = "function")]
     symbol: Option<String>,
 
-    /// Also time the function that begins at this address, as in 0x1234. It is the address that nm
-    /// and objdump -d print, as in bpftrace's uprobe:FILE:0x1234, not an offset into the file
+    /// Also time the function that begins at this address, as in 0x1234
+    ///
+    /// It is the address that nm and objdump -d print, as in bpftrace's uprobe:FILE:0x1234, not an offset into the file.
     #[arg(long, value_name = "ADDRESS", group = "function", value_parser = parse_address)]
     offset: Option<u64>,
 

@@ -21,9 +21,9 @@ use crate::show;
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  probe-user micro                             every rung, hot, cold and flushed: half a minute
+  probe-user micro                             all rungs: half a minute
   probe-user micro --rungs scan,log --json
-  probe-user micro --run runs/bench-TIME       beside what that run saw in the running server
+  probe-user micro --run runs/bench-TIME       beside what that run saw in situ
   probe-user micro --hook ./other.so --as-set  a hook that has no rungs")]
 pub struct MicroArguments {
     /// Blocks of each rung, hot and cold

@@ -89,7 +89,7 @@ pub enum Probing {
 #[derive(Args, Clone, Copy, Debug)]
 pub struct CalibrationOptions {
     /// Rounds in which what the probes add is measured beforehand; 0 leaves corrected values out
-    #[arg(long, default_value_t = 10, value_name = "N", value_parser = rounds)]
+    #[arg(long, hide_short_help = true, default_value_t = 10, value_name = "N", value_parser = rounds)]
     pub calibration_rounds: u32,
 }
 
@@ -104,7 +104,7 @@ fn rounds(text: &str) -> Result<u32, String> {
 /// Options of an experiment.
 #[derive(Args, Debug)]
 pub struct ExperimentOptions {
-    /// Requests per arm with the probes detached, and as many again with them attached
+    /// Requests per arm, and as many again with the probes attached
     #[arg(long, default_value_t = 50_000, value_name = "N")]
     pub requests: u64,
 
@@ -112,9 +112,10 @@ pub struct ExperimentOptions {
     #[arg(long, default_value_t = 100, value_name = "B")]
     pub blocks: u32,
 
-    /// Servers of each arm, which its blocks take in turn: two processes of one program differ, and several
-    /// of each arm show by how much [default: 8 of sut, 1 of a server of yours, and at most one for each
-    /// block, or two of a duet]
+    /// Servers of each arm, which its blocks take in turn [default: 8 of sut, 1 of yours]
+    ///
+    /// Two processes of one program differ, and several of each arm show by how much. By default there is at most one
+    /// for each block, or two of a duet.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub servers: Option<u32>,
 
@@ -126,21 +127,21 @@ pub struct ExperimentOptions {
     #[arg(long, value_enum, default_value_t = Order::Rmit)]
     pub order: Order,
 
-    /// First requests per arm that count as warm-up: sent and logged, left out of estimates
+    /// First requests per arm that estimates leave out, as warm-up
     #[arg(long, default_value_t = 2_000, value_name = "N")]
     pub warmup: u64,
 
     /// First requests of each block that count as warm-up: caches hold another arm's server
-    #[arg(long, default_value_t = 50, value_name = "N")]
+    #[arg(long, hide_short_help = true, default_value_t = 50, value_name = "N")]
     pub block_warmup: u64,
 
     /// Share of a block's sorted values left out at each end, in every layer
     /// [default: 0.05; of truth 0.25]
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, hide_short_help = true, value_name = "SHARE")]
     pub trim: Option<f64>,
 
     /// Seed of the random order; drawn and recorded when not given
-    #[arg(long, value_name = "S")]
+    #[arg(long, hide_short_help = true, value_name = "S")]
     pub seed: Option<u64>,
 
     /// The hook to measure [default: readhook.so beside this program]
@@ -156,34 +157,36 @@ pub struct ExperimentOptions {
     pub path: String,
 
     /// Port of the first arm's server; the next arms follow [default: free ports]
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, hide_short_help = true, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub port: Option<u16>,
 
-    /// CPUs for servers, load generator and agent; a duet has a placement of its own
+    /// CPUs for servers, load generator and agent
+    ///
+    /// A duet has a placement of its own.
     #[arg(long, value_enum, default_value_t = Policy::Auto)]
     pub placement: Policy,
 
     /// How the kernel schedules servers and load generator [default: fair; of truth fifo, where that can be]
-    #[arg(long, value_enum)]
+    #[arg(long, hide_short_help = true, value_enum)]
     pub scheduling: Option<SchedulingChoice>,
 
     /// What brackets read(2) in the kernel
-    #[arg(long, value_enum, default_value_t = KernelProbe::Auto)]
+    #[arg(long, hide_short_help = true, value_enum, default_value_t = KernelProbe::Auto)]
     pub kernel_probe: KernelProbe,
 
     /// Where in the hook's probe sites to attach
-    #[arg(long, value_enum, default_value_t = SiteChoice::Auto)]
+    #[arg(long, hide_short_help = true, value_enum, default_value_t = SiteChoice::Auto)]
     pub site: SiteChoice,
 
     /// Have the kernel count and time our eBPF programs, which slows them by two clock reads a run
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub program_stats: bool,
 
     #[command(flatten)]
     pub calibration: CalibrationOptions,
 
     /// Size of the ring buffer for records, a power of two
-    #[arg(long, default_value_t = 16 * 1024 * 1024, value_name = "BYTES")]
+    #[arg(long, hide_short_help = true, default_value_t = 16 * 1024 * 1024, value_name = "BYTES")]
     pub ring_bytes: u32,
 
     /// Folder for the run, new or empty [default: runs/COMMAND-TIME]
@@ -198,8 +201,9 @@ pub struct ExperimentOptions {
     #[arg(long, hide = true)]
     pub sequence_header: bool,
 
-    /// The server to start instead of sut, after "--"; {port} becomes its port, which is also in
-    /// `SERVER_PORT`
+    /// The server to start instead of sut; {port} becomes its port
+    ///
+    /// The port is in the variable `SERVER_PORT` too.
     #[arg(last = true, value_name = "SERVER")]
     pub server: Vec<OsString>,
 }

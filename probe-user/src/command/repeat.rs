@@ -15,7 +15,7 @@ use crate::run::stop::Stop;
 #[derive(Args, Clone, Copy, Debug)]
 pub struct Repetition {
     /// Number of the first run, which its seed depends on: for a series in parts
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, hide_short_help = true, default_value_t = 0, value_name = "N")]
     pub first_run: u32,
 }
 

@@ -52,9 +52,10 @@ Examples:
   sudo probe-user trace --port 6379 --duration 10
   sudo probe-user trace --pid 4242 --symbol handle_request
   sudo probe-user trace --pid 4242 --lib libc.so.6 --symbol malloc
-  sudo probe-user trace --pid 4242 --offset 0x1234    a function without a name, by nm's address
+  sudo probe-user trace --pid 4242 --offset 0x1234     by nm's address
 
-Do not time functions that exceptions pass through or that coroutines yield in: docs/functions.md"
+Do not time functions that exceptions pass through or that coroutines yield
+in: docs/functions.md"
 )]
 pub struct TraceArguments {
     /// Trace this process, all of its threads
@@ -76,13 +77,14 @@ pub struct TraceArguments {
     #[arg(long, value_name = "SECONDS")]
     duration: Option<f64>,
 
-    /// Write a record of each span to this folder, new or empty: read(2), hooked reads, writes on
-    /// hooked connections, accepts, closes, calls of --symbol
+    /// Write a record of each span to this folder, new or empty
+    ///
+    /// Spans are those of read(2), hooked reads, writes on hooked connections, accepts, closes and calls of --symbol.
     #[arg(long, value_name = "DIR")]
     events: Option<PathBuf>,
 
     /// Size of the ring buffer for records, a power of two
-    #[arg(long, default_value_t = 16 * 1024 * 1024, value_name = "BYTES", requires = "events")]
+    #[arg(long, hide_short_help = true, default_value_t = 16 * 1024 * 1024, value_name = "BYTES", requires = "events")]
     ring_bytes: u32,
 
     /// Print summaries of each interval while tracing; with --json, a line each
@@ -90,15 +92,15 @@ pub struct TraceArguments {
     interval: Option<f64>,
 
     /// What brackets read(2) in the kernel
-    #[arg(long, value_enum, default_value_t = KernelProbe::Auto)]
+    #[arg(long, hide_short_help = true, value_enum, default_value_t = KernelProbe::Auto)]
     kernel_probe: KernelProbe,
 
     /// Where in the hook's probe sites to attach
-    #[arg(long, value_enum, default_value_t = SiteChoice::Auto)]
+    #[arg(long, hide_short_help = true, value_enum, default_value_t = SiteChoice::Auto)]
     site: SiteChoice,
 
     /// Have the kernel count and time our eBPF programs, which slows them by two clock reads a run
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     program_stats: bool,
 
     #[command(flatten)]

@@ -50,10 +50,12 @@ const BASE_NS: u64 = 100_000;
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  sudo probe-user truth                          both layers, all delays in one run
-  probe-user truth --runs 60 --requests 60000    60 short runs of one delay each: how often is it in the
-                                                 macro interval?
-  probe-user truth --runs 20 --first-run 20 --seed 1     the second third of such a series")]
+  sudo probe-user truth                      both layers, all delays in one run
+  probe-user truth --runs 60 --requests 60000
+                                             60 short runs of one delay each:
+                                             is it in the macro interval?
+  probe-user truth --runs 20 --first-run 20 --seed 1
+                                             the second third of such a series")]
 pub struct TruthArguments {
     /// Delays to inject, in nanoseconds; 0 is always among the arms
     #[arg(
@@ -64,7 +66,7 @@ pub struct TruthArguments {
     )]
     delays: Vec<u64>,
 
-    /// Make this many short runs without probes instead, each of one of the delays, drawn at random
+    /// Make this many short runs without probes, each of one delay drawn at random
     #[arg(long, value_name = "N")]
     runs: Option<u32>,
 

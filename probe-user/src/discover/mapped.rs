@@ -57,14 +57,18 @@ fn reachable(pid: i32, (start, end): (u64, u64), path: &Path, inode: u64) -> Pat
     link
 }
 
-/// The mapped file that `library` means: a full path, or the start of a file name ("libc" and
-/// "libc.so.6" both mean `/lib/x86_64-linux-gnu/libc.so.6`).
+/// The mapped file that `library` means: a path, as the process sees it or as we do, or the start of a file name ("libc"
+/// and "libc.so.6" both mean `/lib/x86_64-linux-gnu/libc.so.6`).
 pub fn find_library(pid: i32, library: &Path) -> anyhow::Result<MappedFile> {
     let files = mapped_code(pid)?;
     let wanted = library.to_string_lossy();
+    let is_path = library.components().count() > 1;
+    // Mappings are known by full paths without links.
+    let resolved = is_path.then(|| fs::canonicalize(library).ok()).flatten();
     let is_meant = |file: &&MappedFile| {
         let name = file.path.file_name().unwrap_or_default().to_string_lossy();
         file.path == library
+            || resolved.as_ref() == Some(&file.path)
             || name == wanted
             || name
                 .strip_prefix(wanted.as_ref())
@@ -109,6 +113,15 @@ mod tests {
             find_library(own_pid(), Path::new(file_name)).unwrap(),
             by_name
         );
+    }
+
+    #[test]
+    fn libraries_are_found_by_relative_path() {
+        let library = find_library(own_pid(), Path::new("libc")).unwrap();
+        let here = std::env::current_dir().unwrap();
+        let mut relative: PathBuf = here.iter().skip(1).map(|_| "..").collect();
+        relative.extend(library.path.iter().skip(1));
+        assert_eq!(find_library(own_pid(), &relative).unwrap(), library);
     }
 
     #[test]

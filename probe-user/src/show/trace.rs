@@ -72,9 +72,23 @@ pub(super) fn spans(spans: &BTreeMap<String, SpanSummary>) -> String {
     if spans.is_empty() {
         return "none: the processes made no call that is probed".to_owned();
     }
-    let header = ["kind", "count", "mean", "p50", "p90", "p99", "p99.9", "max"];
+    let is_corrected = spans.values().any(|span| span.corrected.is_some());
+    let corrected: &[&str] = if is_corrected {
+        &["less what probing adds", "±"]
+    } else {
+        &[]
+    };
+    let quantiles = ["p50", "p90", "p99", "p99.9", "max"];
+    let header = [&["kind", "count", "mean"], corrected, &quantiles].concat();
     let mut table = table(&header, 1);
     for (kind, span) in spans {
+        let mut row = vec![kind.clone(), span.count.to_string(), ns(span.mean_ns)];
+        if is_corrected {
+            row.extend(match &span.corrected {
+                Some(corrected) => [corrected.mean_ns, corrected.mean_uncertainty_ns].map(ns),
+                None => Default::default(),
+            });
+        }
         let durations = [
             span.p50_ns,
             span.p90_ns,
@@ -82,11 +96,8 @@ pub(super) fn spans(spans: &BTreeMap<String, SpanSummary>) -> String {
             span.p999_ns,
             span.max_ns,
         ];
-        table.add_row(
-            [kind.clone(), span.count.to_string(), ns(span.mean_ns)]
-                .into_iter()
-                .chain(durations.map(|duration| ns(duration as f64))),
-        );
+        row.extend(durations.map(|duration| ns(duration as f64)));
+        table.add_row(row);
     }
     table.to_string()
 }

@@ -1,0 +1,126 @@
+//! What the programs say of themselves fits a screen, and its examples are of commands and options that exist.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, ensure};
+
+use crate::Test;
+use crate::kit::{Kit, succeed};
+use crate::skips::Need;
+
+pub const TESTS: &[Test] = &[
+    Test {
+        name: "help::of_a_program_fits_a_screen_and_has_examples",
+        needs: &[Need::NoOtherKernel],
+        run: programs_fit,
+    },
+    Test {
+        name: "help::of_a_command_fits_a_screen_in_short",
+        needs: &[Need::NoOtherKernel],
+        run: commands_fit,
+    },
+    Test {
+        name: "help::examples_are_of_what_there_is",
+        needs: &[Need::NoOtherKernel],
+        run: examples_hold,
+    },
+];
+
+/// The programs with a command line.
+pub const PROGRAMS: [&str; 3] = ["probe-user", "loadgen", "sut"];
+const COLUMNS: usize = 80;
+const PROGRAM_LINES: usize = 40;
+const COMMAND_LINES: usize = 50;
+
+/// What a program says on 80 columns.
+pub fn help(kit: &Kit, program: &str, words: &[&str]) -> anyhow::Result<String> {
+    let mut command = kit.command(program);
+    command.args(words).env("COLUMNS", COLUMNS.to_string());
+    Ok(String::from_utf8(succeed(&mut command)?.stdout)?)
+}
+
+/// The commands that a program's help lists, but for `help` itself.
+pub fn commands(help: &str) -> Vec<&str> {
+    let list = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let list = list.take_while(|line| !line.is_empty());
+    list.filter_map(|line| line.split_whitespace().next())
+        .filter(|command| *command != "help")
+        .collect()
+}
+
+/// The examples of a help, which stand in lines of their own.
+fn examples(help: &str) -> impl Iterator<Item = &str> {
+    let lines = help.lines().skip_while(|line| *line != "Examples:").skip(1);
+    lines.take_while(|line| !line.is_empty())
+}
+
+/// The long options that a text names.
+pub fn options(text: &str) -> BTreeSet<&str> {
+    text.split(|c: char| c.is_whitespace() || "[]<>|,;:=.`".contains(c))
+        .filter(|word| word.len() > 2 && word.starts_with("--"))
+        .collect()
+}
+
+fn fits(help: &str, lines: usize) -> anyhow::Result<()> {
+    ensure!(
+        help.lines().count() <= lines,
+        "more than {lines} lines: {help}"
+    );
+    let wide = help.lines().find(|line| line.chars().count() > COLUMNS);
+    ensure!(wide.is_none(), "too wide: {wide:?}");
+    Ok(())
+}
+
+fn programs_fit(kit: &Kit) -> anyhow::Result<()> {
+    for program in PROGRAMS {
+        let help = help(kit, program, &["--help"])?;
+        fits(&help, PROGRAM_LINES).context(program)?;
+        let own = examples(&help).filter(|line| line.contains(program));
+        ensure!(own.count() >= 2, "{program} has no examples: {help}");
+    }
+    Ok(())
+}
+
+fn commands_fit(kit: &Kit) -> anyhow::Result<()> {
+    for program in PROGRAMS {
+        for command in commands(&help(kit, program, &["--help"])?) {
+            let help = help(kit, program, &[command, "-h"])?;
+            fits(&help, COMMAND_LINES).with_context(|| format!("{program} {command}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn examples_hold(kit: &Kit) -> anyhow::Result<()> {
+    for program in PROGRAMS {
+        let whole = help(kit, program, &["--help"])?;
+        let commands = commands(&whole);
+        let mut texts = vec![whole.clone()];
+        for command in &commands {
+            texts.push(help(kit, program, &[command, "-h"])?);
+        }
+        for example in texts.iter().flat_map(|text| examples(text)) {
+            // Some are of other programs, and some go on in a second line.
+            let mut words = example
+                .split_whitespace()
+                .skip_while(|word| *word != program);
+            if words.next().is_none() {
+                continue;
+            }
+            let known = if commands.is_empty() {
+                whole.clone()
+            } else {
+                let command = words.next().context("no command")?;
+                ensure!(commands.contains(&command), "{program} has no {command}");
+                help(kit, program, &[command, "--help"])?
+            };
+            // After "--" stands another program's command line.
+            let own = example.split(" -- ").next().unwrap_or_default();
+            let own = options(own);
+            let known = options(&known);
+            let unknown: Vec<_> = own.difference(&known).collect();
+            ensure!(unknown.is_empty(), "{example}: no option {unknown:?}");
+        }
+    }
+    Ok(())
+}
