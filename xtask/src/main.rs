@@ -23,6 +23,7 @@ mod mutations;
 mod package;
 mod privilege;
 mod prove;
+mod results;
 mod setup;
 mod test;
 mod vm;
@@ -80,7 +81,7 @@ Once built, `target/release/probe-user bench --help` lists the options.")]
         #[arg(value_name = "KERNEL")]
         kernels: Vec<String>,
 
-        /// Run only tests whose names contain this, as leaks::
+        /// Run only tests whose names contain this, as `leaks::`
         #[arg(long, value_name = "FILTER")]
         test: Option<String>,
 
@@ -135,6 +136,10 @@ Once built, `target/release/probe-user bench --help` lists the options.")]
     Build,
     /// Check formatting and lints, of the eBPF programs too
     Lint,
+    /// Measure this machine for docs/results (5 minutes)
+    ///
+    /// Writes the run's report, plots, tables and figures there anew. Further words go to probe-user bench.
+    Results(Words),
     /// Write the JSON schemas of a run's files to docs/schema
     Schemas,
     /// Write manual pages and shell completions of the programs
@@ -227,6 +232,10 @@ fn run(task: Task, stages: &mut Stages) -> anyhow::Result<ExitCode> {
             test::lint(stages).map(|()| ExitCode::SUCCESS)
         }
         Task::Man(arguments) => man::man(&arguments, stages).map(|()| ExitCode::SUCCESS),
+        Task::Results(_) => {
+            build::prepare(stages)?;
+            results::results(&words, stages)
+        }
         Task::Schemas => stages
             .run("schemas", build::schemas)
             .map(|()| ExitCode::SUCCESS),
