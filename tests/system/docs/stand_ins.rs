@@ -10,7 +10,7 @@ use crate::deploy;
 use crate::kit::{Kit, succeed};
 
 /// Tasks of xtask that hand words on, and the program that reads these.
-const HANDS_ON: [(&str, &str); 2] = [("bench", "bench"), ("truth", "truth")];
+const HANDS_ON: [(&str, &str); 3] = [("bench", "bench"), ("results", "bench"), ("truth", "truth")];
 
 /// Where calls are checked.
 #[derive(Debug)]
