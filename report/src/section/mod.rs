@@ -45,12 +45,12 @@ pub fn figure(chart: &dyn Chart, table: &Markup) -> Markup {
     }
 }
 
-/// A table that scrolls within itself where it is wider than the page.
+/// A table that scrolls within itself where it is wider than the page. Its head is aligned as the columns are.
 pub fn table(head: &[&str], body: &Markup) -> Markup {
     html! {
         div class="scroll" tabindex="0" {
             table {
-                thead { tr { @for title in head { th scope="col" class=[title.contains(',').then_some("text")] { (title) } } } }
+                thead { tr { @for title in head { th scope="col" { (title) } } } }
                 tbody { (body) }
             }
         }
