@@ -134,6 +134,14 @@ fn nothing_costs(kit: &Kit, pid: &str) -> anyhow::Result<Option<String>> {
 }
 
 fn all_kinds(kit: &Kit) -> anyhow::Result<()> {
+    let wrong = first_success((0..TRIES).map(|_| costs_of_all_kinds(kit)))?;
+    ensure!(wrong.is_empty(), "{wrong:?}");
+    nothing_left(kit)
+}
+
+/// Calibrates, and says which kind seems to cost nothing, or its caller less than it adds to the span. In two rounds of a
+/// machine that others disturb, one may.
+fn costs_of_all_kinds(kit: &Kit) -> anyhow::Result<Option<String>> {
     let mut command = kit.command("probe-user");
     command.args(["calibrate", "--json", "--rounds=2"]);
     let report = json(&succeed(&mut command)?)?;
@@ -162,14 +170,17 @@ fn all_kinds(kit: &Kit) -> anyhow::Result<()> {
         ensure!(reason.contains("does not work here"), "{reason}");
     }
     for probe in &probes {
-        ensure!(number(probe, "/bias_mean/estimate")? > 0.0, "{probe}");
+        let bias_ns = number(probe, "/bias_mean/estimate")?;
+        let mut is_plausible = bias_ns > 0.0;
         // The caller waits for all of both programs, of which the span holds a part.
         if probe["span"] == "function" || probe["span"] == "read_syscall" {
-            let cost_ns = number(probe, "/caller_cost/estimate")?;
-            ensure!(cost_ns > number(probe, "/bias_mean/estimate")?, "{probe}");
+            is_plausible &= number(probe, "/caller_cost/estimate")? > bias_ns;
+        }
+        if !is_plausible {
+            return Ok(Some(probe.to_string()));
         }
     }
-    nothing_left(kit)
+    Ok(None)
 }
 
 fn interrupted(kit: &Kit) -> anyhow::Result<()> {
