@@ -8,6 +8,10 @@ const SHORTEST: usize = 3;
 /// the Bayesian information criterion for independent normal noise with known variance; the rest is for
 /// its being estimated, and for noise with heavier tails.
 const PENALTY: f64 = 5.0;
+/// How many neighbours to each side tell whether a value sticks out.
+const NEIGHBOURS: usize = 3;
+/// By how many standard deviations of the noise it then differs from their median, at least.
+const STICKS_OUT: f64 = 3.0;
 /// Below this many values no change is sought.
 pub const FEWEST_VALUES: usize = 10;
 
@@ -26,13 +30,41 @@ pub enum WarmUp {
 /// parts plus a penalty for each change (optimal partitioning: Jackson et al., *An algorithm for optimal
 /// partitioning of data on an interval*, 2005). The penalty follows the noise, which is estimated from
 /// differences of neighbours, so that levels do not enter it, and corrected for first-order dependence.
+///
+/// Squares make a level of one wild value, however short: such values are taken out before. Of a level at the end it
+/// takes more than [`NEIGHBOURS`] values to tell it from them; one at the beginning may be the warm-up.
 #[must_use]
 pub fn change_points(values: &[f64]) -> Vec<usize> {
     if values.len() < FEWEST_VALUES {
         return Vec::new();
     }
     let penalty = PENALTY * noise_variance(values) * (values.len() as f64).ln();
-    partition(values, penalty, SHORTEST)
+    partition(&without_outliers(values), penalty, SHORTEST)
+}
+
+/// The series with the median of its neighbours in the place of each value that sticks out (the Hampel identifier: Davies
+/// and Gather, *The identification of multiple outliers*, 1993). Levels of more than [`NEIGHBOURS`] values stay.
+fn without_outliers(values: &[f64]) -> Vec<f64> {
+    let farthest = STICKS_OUT * typical_difference(values) / (0.6745 * f64::sqrt(2.0));
+    let kept = |index: usize| {
+        let value = values[index];
+        // At the beginning as many to the right as there are to the left; at the end more to the left.
+        let end = (index + index.min(NEIGHBOURS) + 1).min(values.len());
+        let start = end.saturating_sub(2 * index.min(NEIGHBOURS) + 1);
+        let median = quantile(&values[start..end], 0.5).unwrap_or(value);
+        if (value - median).abs() > farthest {
+            median
+        } else {
+            value
+        }
+    };
+    (0..values.len()).map(kept).collect()
+}
+
+/// The median size of the differences between neighbours: that of a few wild ones does not count.
+fn typical_difference(values: &[f64]) -> f64 {
+    let sizes: Vec<f64> = values.windows(2).map(|w| (w[1] - w[0]).abs()).collect();
+    quantile(&sizes, 0.5).unwrap_or(0.0)
 }
 
 /// The warm-up of a series of block or window means: it ends with the last change of level within the
@@ -90,10 +122,8 @@ pub fn partition(values: &[f64], penalty: f64, shortest: usize) -> Vec<usize> {
 /// The variance that means of stretches of the series have, times their length.
 fn noise_variance(values: &[f64]) -> f64 {
     let differences: Vec<f64> = values.windows(2).map(|w| w[1] - w[0]).collect();
-    let sizes: Vec<f64> = differences.iter().map(|d| d.abs()).collect();
-    // The median size of a normal deviate is 0.6745 standard deviations; that of a few wild ones does
-    // not count.
-    let typical = quantile(&sizes, 0.5).unwrap_or(0.0);
+    let typical = typical_difference(values);
+    // The median size of a normal deviate is 0.6745 standard deviations.
     let variance = (typical / 0.6745).powi(2);
     // Differences of a first-order autoregressive series have the correlation -(1 - r)/2 and the
     // variance 2 (1 - r) sigma²; means of such a series vary by (1 + r)/(1 - r) sigma² / n. Wild values
@@ -154,9 +184,31 @@ mod tests {
     }
 
     #[test]
-    fn one_value_that_sticks_out_is_no_change() {
-        let mut values = series(&[(200, 10.0)]);
-        values[50] = 14.0;
-        assert!(change_points(&values).is_empty());
+    fn values_that_stick_out_are_no_change() {
+        for (at, count) in [(50, 1), (120, 3), (197, 3), (199, 1)] {
+            for value in [14.0, 60.0, 1e6] {
+                let mut values = series(&[(200, 10.0)]);
+                values[at..at + count].fill(value);
+                assert!(
+                    change_points(&values).is_empty(),
+                    "{count} of {value} at {at}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn levels_are_found_among_values_that_stick_out() {
+        let mut values = series(&[(30, 20.0), (170, 10.0)]);
+        for at in [5, 17, 60, 61, 110, 150, 199] {
+            values[at] = 80.0;
+        }
+        assert_eq!(change_points(&values), [30]);
+    }
+
+    #[test]
+    fn a_short_level_at_the_beginning_is_a_warm_up() {
+        let values = series(&[(3, 60.0), (197, 10.0)]);
+        assert_eq!(warm_up(&values), WarmUp::Ends(3));
     }
 }
