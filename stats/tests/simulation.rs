@@ -226,6 +226,23 @@ fn warm_up_is_found_where_it_is_and_seldom_where_it_is_not() {
     assert!(invented <= 0.05 && found >= 0.9, "{invented} {found}");
 }
 
+/// A machine whose neighbours take its CPU away now and then.
+#[test]
+fn a_steady_series_with_wild_values_has_settled() {
+    let mut unsettled = 0;
+    for run in 0..200 {
+        let mut noise = Noise::new(run, 0.0);
+        let mut series = noise.block(100);
+        for value in &mut series {
+            if noise.random.next_u32() % 16 == 0 {
+                *value += 50.0;
+            }
+        }
+        unsettled += u64::from(matches!(warm_up(&series), WarmUp::DoesNotEnd(_)));
+    }
+    assert!(unsettled <= 10, "{unsettled} of 200");
+}
+
 #[test]
 #[ignore = "long: cargo xtask prove statistics"]
 fn long_warm_up_is_found_where_it_is_and_seldom_where_it_is_not() {
