@@ -234,7 +234,7 @@ fn a_steady_series_with_wild_values_has_settled() {
         let mut noise = Noise::new(run, 0.0);
         let mut series = noise.block(100);
         for value in &mut series {
-            if noise.random.next_u32() % 16 == 0 {
+            if noise.random.next_u32().is_multiple_of(16) {
                 *value += 50.0;
             }
         }
