@@ -1,5 +1,7 @@
 //! Where a series changes its level, and where its warm-up ends.
 
+use std::f64::consts::SQRT_2;
+
 use crate::moments::quantile;
 
 /// Shortest stretch between two changes. A single value that sticks out is no level.
@@ -8,6 +10,8 @@ const SHORTEST: usize = 3;
 /// the Bayesian information criterion for independent normal noise with known variance; the rest is for
 /// its being estimated, and for noise with heavier tails.
 const PENALTY: f64 = 5.0;
+/// The median size of a normal deviate, in standard deviations.
+const MEDIAN_SIZE: f64 = 0.6745;
 /// How many neighbours to each side tell whether a value sticks out.
 const NEIGHBOURS: usize = 3;
 /// By how many standard deviations of the noise it then differs from their median, at least.
@@ -46,7 +50,7 @@ pub fn change_points(values: &[f64]) -> Vec<usize> {
 /// The series with the median of its neighbours in the place of each value that sticks out (the Hampel identifier: Davies
 /// and Gather, *The identification of multiple outliers*, 1993). Levels of more than [`NEIGHBOURS`] values stay.
 fn without_outliers(values: &[f64]) -> Vec<f64> {
-    let farthest = STICKS_OUT * typical_difference(values) / (0.6745 * f64::sqrt(2.0));
+    let farthest = STICKS_OUT * typical_difference(values) / (MEDIAN_SIZE * SQRT_2);
     let kept = |index: usize| {
         let value = values[index];
         // At the beginning as many to the right as there are to the left; at the end more to the left.
@@ -124,8 +128,7 @@ pub fn partition(values: &[f64], penalty: f64, shortest: usize) -> Vec<usize> {
 fn noise_variance(values: &[f64]) -> f64 {
     let differences: Vec<f64> = values.windows(2).map(|w| w[1] - w[0]).collect();
     let typical = typical_difference(values);
-    // The median size of a normal deviate is 0.6745 standard deviations.
-    let variance = (typical / 0.6745).powi(2);
+    let variance = (typical / MEDIAN_SIZE).powi(2);
     // Differences of a first-order autoregressive series have the correlation -(1 - r)/2 and the
     // variance 2 (1 - r) sigma²; means of such a series vary by (1 + r)/(1 - r) sigma² / n. Wild values
     // are cut off, as each spoils two differences.
@@ -182,6 +185,13 @@ mod tests {
     fn a_change_in_the_second_half_is_no_warm_up_that_ended() {
         let values = series(&[(140, 20.0), (60, 10.0)]);
         assert_eq!(warm_up(&values), WarmUp::DoesNotEnd(140));
+    }
+
+    #[test]
+    fn one_value_that_sticks_out_is_no_change() {
+        let mut values = series(&[(200, 10.0)]);
+        values[50] = 14.0;
+        assert!(change_points(&values).is_empty());
     }
 
     #[test]
