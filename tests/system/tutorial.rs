@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::Test;
 use crate::bench::nothing_left;
+use crate::docs::markdown::Page;
 use crate::kit::{Kit, check_schema, free_port, output};
 use crate::skips::Need;
 
@@ -34,19 +35,18 @@ pub const TESTS: &[Test] = &[
 const TUTORIAL: &str = include_str!("../../docs/tutorial.md");
 const HOOK: &str = include_str!("../../hook/examples/audit.c");
 const HEADER: &str = include_str!("../../hook/include/hookprobe.h");
+/// What `docs::` has too.
+const SUDO: &str = include_str!("docs/sandbox/sudo.sh");
 /// The port that the tutorial's servers listen on.
 const PORT: &str = "8099";
 /// What its read is told to wait.
 const DELAY_NS: f64 = 20_000.0;
 
-/// The tutorial's blocks of code in a language.
-fn blocks(language: &str) -> Vec<&'static str> {
-    let opening = format!("```{language}\n");
-    let mut parts = TUTORIAL.split(&opening);
-    parts.next();
-    parts
-        .filter_map(|part| part.split("```\n").next())
-        .collect()
+/// The tutorial's blocks of code whose fence says this and no more.
+fn blocks(fence: &str) -> Vec<String> {
+    let blocks = Page::parse(TUTORIAL).blocks.into_iter();
+    let fenced = blocks.filter(|block| block.info == fence);
+    fenced.map(|block| block.text).collect()
 }
 
 fn same_hook(_: &Kit) -> anyhow::Result<()> {
@@ -68,7 +68,7 @@ fn lay_out(kit: &Kit, clone: &Path) -> anyhow::Result<()> {
     let programs = programs.parent().context("no folder of programs")?;
     symlink(programs, clone.join("target/release"))?;
     let sudo = clone.join("bin/sudo");
-    fs::write(&sudo, "#!/bin/sh\nexec \"$@\"\n")?;
+    fs::write(&sudo, SUDO)?;
     fs::set_permissions(sudo, fs::Permissions::from_mode(0o755))?;
     Ok(())
 }
@@ -105,7 +105,7 @@ fn commands_measure(kit: &Kit) -> anyhow::Result<()> {
     let port = free_port()?;
     let mut said = Vec::new();
     for block in blocks("sh") {
-        said.push(String::from_utf8(follow(block, clone, port)?.stdout)?);
+        said.push(String::from_utf8(follow(&block, clone, port)?.stdout)?);
     }
     let [sites, loaded, micro, _, truth, blind] = said.as_slice() else {
         anyhow::bail!("{} blocks of commands", said.len());

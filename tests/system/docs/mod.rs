@@ -23,7 +23,7 @@ mod commands;
 mod faults;
 mod fence;
 mod links;
-mod markdown;
+pub mod markdown;
 mod repository;
 mod sandbox;
 mod script;
