@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, ensure};
 
-use crate::command::{Stages, command, release, root, run, target};
+use crate::command::{Stages, command, release, root, target};
 use crate::interrupt;
 use crate::privilege::as_root;
 
@@ -43,8 +43,10 @@ pub fn results(words: &[OsString], stages: &mut Stages) -> anyhow::Result<ExitCo
                 .with_context(|| format!("the run has no {name}"))?;
             write(&results.join(name), &text)?;
         }
-        run(report(&run_folder).arg("--svg").arg(results.join("plots")))?;
-        let estimates = printed(report(&run_folder).arg("--markdown"))?;
+        let mut report = command(release().join("probe-user"));
+        report.arg("report").arg(&run_folder);
+        report.arg("--svg").arg(results.join("plots"));
+        let estimates = printed(report.arg("--markdown"))?;
         write(&results.join("estimates.md"), &estimates)
     })?;
     eprintln!(
@@ -63,12 +65,6 @@ fn bench(out: &Path, words: &[OsString]) -> anyhow::Result<String> {
     interrupt::left_to_the_child(|| printed(&mut bench))?
 }
 
-fn report(run: &Path) -> Command {
-    let mut report = command(release().join("probe-user"));
-    report.arg("report").arg(run);
-    report
-}
-
 /// What a command prints; progress and warnings are for whoever waits.
 fn printed(command: &mut Command) -> anyhow::Result<String> {
     let output = command.stderr(Stdio::inherit()).output();
@@ -82,7 +78,7 @@ fn printed(command: &mut Command) -> anyhow::Result<String> {
 }
 
 /// Writes a file of the results. Where the repository lies on this machine is nobody's business: paths begin at its root.
-fn write(path: &PathBuf, text: &str) -> anyhow::Result<()> {
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let root = format!("{}/", root().display());
     fs::write(path, text.replace(&root, ""))
         .with_context(|| format!("cannot write {}", path.display()))
