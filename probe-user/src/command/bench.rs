@@ -2,10 +2,11 @@
 
 use clap::Args;
 use indicatif::ProgressBar;
+use runlog::analysis::Analysis;
 use runlog::doctor::{Finding, State};
-use runlog::json;
 use runlog::manifest::Manifest;
 use runlog::table::TableWriter;
+use runlog::{RunDirectory, json};
 
 use crate::analysis::layers::{Roles, analyze};
 use crate::analysis::logs::read_logs;
@@ -106,7 +107,9 @@ async fn run_in(
         }
         reason = stop.requested() => anyhow::bail!("{reason} before the first request"),
     };
-    let ladder = ladder(arguments, hook, &experiment);
+    let ladder = arguments
+        .ladder
+        .then(|| ladder(arguments, hook, &experiment));
     let outcome = experiment.run(directory, &mut stop, &bar).await?;
     bar.set_message("joining and comparing");
     let table = TableWriter::create(directory.joined())?;
@@ -123,20 +126,17 @@ async fn run_in(
     } = seen;
     analysis.warnings.extend(troubles(&manifest));
     json::write(&directory.analysis(), &analysis)?;
-    if arguments.ladder && analysis.cut_short.is_none() {
+    if let Some(ladder) = ladder
+        && analysis.cut_short.is_none()
+    {
         bar.set_message("rung by rung");
-        let in_situ = &analysis.in_situ;
-        let recorded = in_situ.hook_overhead.is_some().then(|| Recorded {
-            folder: directory.root().to_owned(),
-            in_situ: in_situ.clone(),
-        });
+        let climbed = tokio::select! {
+            climbed = climb(&ladder, &analysis, directory, &bar) => climbed,
+            reason = stop.requested() => Err(anyhow::anyhow!("{reason}")),
+        };
         // The result stands without it.
-        tokio::select! {
-            measured = ladder.measure(recorded.as_ref(), &bar) => match measured {
-                Ok(measured) => json::write(&directory.micro(), &measured)?,
-                Err(error) => eprintln!("probe-user: no ladder: {error:#}"),
-            },
-            reason = stop.requested() => eprintln!("probe-user: no ladder: {reason}"),
+        if let Err(error) = climbed {
+            eprintln!("probe-user: no ladder: {error:#}");
         }
     }
     bar.set_message("drawing the report");
@@ -188,6 +188,23 @@ fn ladder(arguments: &BenchArguments, hook: &HookSpec, experiment: &Experiment) 
         seed: experiment.load.schedule.seed,
         placement: experiment.placement_of_one(),
     }
+}
+
+/// Measures the rungs, and keeps them with the run.
+async fn climb(
+    ladder: &Ladder,
+    analysis: &Analysis,
+    directory: &RunDirectory,
+    bar: &ProgressBar,
+) -> anyhow::Result<()> {
+    let in_situ = &analysis.in_situ;
+    let recorded = in_situ.hook_overhead.is_some().then(|| Recorded {
+        folder: directory.root().to_owned(),
+        in_situ: in_situ.clone(),
+    });
+    let measured = ladder.measure(recorded.as_ref(), bar).await?;
+    json::write(&directory.micro(), &measured)?;
+    Ok(())
 }
 
 async fn measure_micro(
