@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
+use cli_kit::outln;
 use runlog::agent_run::Announcement;
 use runlog::clock::Clock;
 use runlog::gate::Event;
@@ -139,7 +140,7 @@ fn tell(
         let summary = Box::new(summary);
         let _ = live::tell(&LiveEvent::Done { summary });
     } else if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&summary)?);
+        outln!("{}", serde_json::to_string_pretty(&summary)?);
     } else {
         print_summary(&summary, run);
         if let Some(part) = &summary.agent {

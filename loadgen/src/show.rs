@@ -1,11 +1,12 @@
 //! The summary as people read it.
 
+use cli_kit::{out, outln};
 use runlog::RunDirectory;
 use runlog::summary::{ArmLoad, Latency, LoadSummary, Pacer};
 
 /// Prints the summary.
 pub fn print_summary(summary: &LoadSummary, run: &RunDirectory) {
-    println!(
+    outln!(
         "{:<16} {:>10} {:>8} {:>12} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}",
         "arm",
         "requests",
@@ -19,25 +20,28 @@ pub fn print_summary(summary: &LoadSummary, run: &RunDirectory) {
         "max µs"
     );
     for arm in &summary.arms {
-        print!(
+        out!(
             "{:<16} {:>10} {:>8} {:>12.0}",
-            arm.name, arm.requests, arm.errors, arm.requests_per_second
+            arm.name,
+            arm.requests,
+            arm.errors,
+            arm.requests_per_second
         );
         match &arm.latency_ns {
             Some(latency) => print_times(latency),
-            None => println!("  no request succeeded"),
+            None => outln!("  no request succeeded"),
         }
         print_pacer(arm);
         for (kind, count) in &arm.errors_by_kind {
-            println!("{:<16} {count:>10} {kind}", "");
+            outln!("{:<16} {count:>10} {kind}", "");
         }
         for (kind, count) in &arm.failed_connects {
-            println!("{:<16} {count:>10} attempts to connect: {kind}", "");
+            outln!("{:<16} {count:>10} attempts to connect: {kind}", "");
         }
     }
-    println!("\nwritten to {}", run.root().display());
+    outln!("\nwritten to {}", run.root().display());
     if let Some(reason) = &summary.cut_short {
-        println!("cut short: {reason}");
+        outln!("cut short: {reason}");
     }
 }
 
@@ -45,11 +49,11 @@ pub fn print_summary(summary: &LoadSummary, run: &RunDirectory) {
 fn print_pacer(arm: &ArmLoad) {
     let Some(pacer) = &arm.pacer else { return };
     if let Some(latency) = &arm.latency_from_sent_ns {
-        print!("{:<47} ", "  from sending on");
+        out!("{:<47} ", "  from sending on");
         print_times(latency);
     }
     if let Some(lateness) = &pacer.lateness_ns {
-        print!("{:<47} ", "  lateness of the pacer");
+        out!("{:<47} ", "  lateness of the pacer");
         print_times(lateness);
     }
     let Pacer {
@@ -60,20 +64,20 @@ fn print_pacer(arm: &ArmLoad) {
         limit_ns,
         ..
     } = pacer;
-    println!(
+    outln!(
         "  {planned_requests} planned: {late_requests} more than {} ms late, {queued_requests} waited for a \
          connection, {unsent_requests} unsent",
         *limit_ns as f64 / 1e6
     );
     if let Some(mark) = pacer.mark() {
-        println!("  {mark}");
+        outln!("  {mark}");
     }
 }
 
 fn print_times(times: &Latency) {
-    print!(" {:>10.2}", times.mean / 1e3);
+    out!(" {:>10.2}", times.mean / 1e3);
     for quantile in [times.p50, times.p90, times.p99, times.p999, times.max] {
-        print!(" {:>10.2}", quantile as f64 / 1e3);
+        out!(" {:>10.2}", quantile as f64 / 1e3);
     }
-    println!();
+    outln!();
 }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Parser;
+use cli_kit::outln;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -54,7 +55,7 @@ struct Arguments {
 }
 
 fn main() -> anyhow::Result<()> {
-    let arguments: Arguments = cli_manual::parse();
+    let arguments: Arguments = cli_kit::parse();
     let mut runtime = if arguments.threads.get() == 1 {
         tokio::runtime::Builder::new_current_thread()
     } else {
@@ -82,7 +83,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         format!("cannot listen on {address}; choose another port with --port or SERVER_PORT")
     })?;
     // Programs that start this one wait for the line.
-    println!("sut: listening on http://{}", listener.local_addr()?);
+    outln!("sut: listening on http://{}", listener.local_addr()?);
 
     let settings = Arc::new(Settings {
         quiet: arguments.quiet,

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
@@ -35,6 +36,11 @@ pub const TESTS: &[Test] = &[
         name: "analyze::runs_with_their_logs_and_what_is_left_of_them",
         needs: &[],
         run: runs,
+    },
+    Test {
+        name: "analyze::results_that_nobody_reads_or_that_do_not_fit",
+        needs: &[],
+        run: unread,
     },
 ];
 
@@ -89,6 +95,37 @@ fn close(found: &Value, pointer: &str, expected: f64, tolerance: f64) -> anyhow:
 
 fn notes(found: &Value) -> String {
     found["notes"].to_string()
+}
+
+/// A reader that has gone, as `head` does, is no fault; a full disk is.
+fn unread(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let arms = own_arms(folder.path())?;
+    for form in [&["--json"][..], &[]] {
+        let mut command = kit.command("probe-user");
+        command.arg("analyze").args(form).args(&arms);
+        let (reader, writer) = io::pipe()?;
+        drop(reader);
+        let output = command.stdout(writer).output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.success() && said.is_empty(),
+            "{form:?}: {}: {said}",
+            output.status
+        );
+        let full = OpenOptions::new().write(true).open("/dev/full")?;
+        let output = command.stdout(full).output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        let told = said
+            .matches("cannot write to stdout: No space left")
+            .count();
+        ensure!(
+            output.status.code() == Some(1) && told == 1 && said.lines().count() == 1,
+            "{form:?}: {}: {said}",
+            output.status
+        );
+    }
+    Ok(())
 }
 
 /// The expected values are printed by `stats/check/recorded_arms.py`.

@@ -1,5 +1,6 @@
 //! What the agent has made of a run, as people read it.
 
+use cli_kit::{out, outln};
 use runlog::agent_run::{AgentPart, ArmResult};
 use runlog::analysis::ClockRelation;
 
@@ -10,9 +11,9 @@ const WORTH_A_WORD: u64 = 8 << 20;
 pub fn print(part: &AgentPart) {
     let result = part.run.as_ref().and_then(|run| run.result.as_ref());
     let id = part.run.as_ref().map_or("", |run| run.id.as_str());
-    println!("\nagent {}, run {id}", part.url);
+    outln!("\nagent {}, run {id}", part.url);
     if let Some(result) = result {
-        println!(
+        outln!(
             "{:<16} {:>10} {:>10} {:>10} {:>12} {:>10} {:>10} {:>10} {:>9}",
             "arm",
             "requests",
@@ -28,18 +29,18 @@ pub fn print(part: &AgentPart) {
             print_arm(arm);
         }
         for doubt in &result.doubts {
-            println!("not usable: {doubt}");
+            outln!("not usable: {doubt}");
         }
     }
     if part.most_behind_bytes > WORTH_A_WORD {
-        println!(
+        outln!(
             "the agent was up to {} MiB behind with the logs; the rest took {:.1} s after the load",
             part.most_behind_bytes >> 20,
             part.catch_up_s
         );
     }
     if let Some(trouble) = &part.trouble {
-        println!("{trouble}");
+        outln!("{trouble}");
     }
 }
 
@@ -50,9 +51,9 @@ fn print_arm(arm: &ArmResult) {
     } else {
         "does not"
     };
-    print!("{:<16} {:>10}", arm.arm, arm.requests);
+    out!("{:<16} {:>10}", arm.arm, arm.requests);
     match (&arm.join, arm.spans.get("hook_overhead")) {
-        (Some(join), hook) => print!(
+        (Some(join), hook) => out!(
             " {:>10} {:>10} {:>12} {:>10} {:>10}",
             join.matched,
             join.requests - join.matched,
@@ -60,9 +61,9 @@ fn print_arm(arm: &ArmResult) {
             hook.map_or(String::new(), |hook| format!("{} ns", hook.p50_ns)),
             hook.map_or(String::new(), |hook| format!("{} ns", hook.p99_ns)),
         ),
-        (None, _) => print!("{:>57}", "no hook: nothing to join"),
+        (None, _) => out!("{:>57}", "no hook: nothing to join"),
     }
-    println!(" {reads:>10} {balances:>9}");
+    outln!(" {reads:>10} {balances:>9}");
     let clocks = arm.join.as_ref().and_then(|join| join.clocks);
     if let Some(clocks) = clocks
         && matches!(
@@ -70,7 +71,7 @@ fn print_arm(arm: &ArmResult) {
             ClockRelation::Two | ClockRelation::AssumedTwo
         )
     {
-        println!(
+        outln!(
             "  two clocks, {:.3} ms apart, within {:.1} µs",
             clocks.offset_ns / 1e6,
             clocks.bound_ns / 1e3

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
+use cli_kit::outln;
 use runlog::load_api::{Limits, NamedUrl};
 use service_kit::access::{read_token_file, token_in};
 use tokio::net::TcpListener;
@@ -130,7 +131,7 @@ async fn run(server: Server, address: SocketAddr) -> anyhow::Result<End> {
         .with_context(|| format!("cannot listen on {address} (--listen)"))?;
     let runs = Arc::clone(&server.runs);
     let mut signals = Signals::new()?;
-    println!("http://{}/", listener.local_addr()?);
+    outln!("http://{}/", listener.local_addr()?);
     tokio::select! {
         ended = listen::serve(listener, router(server)) => match ended? {},
         () = signals.next() => {}

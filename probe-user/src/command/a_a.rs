@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use cli_kit::outln;
 use runlog::a_a::{AaReport, AaRun, PaperTest, SCHEMA};
 use runlog::estimate::Unit;
 use runlog::json;
@@ -128,7 +129,7 @@ pub async fn a_a(arguments: AaArguments) -> anyhow::Result<End> {
     };
     json::write(&folder.directory.a_a(), &report)?;
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        outln!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         show::a_a::print(&report, &folder.directory);
     }

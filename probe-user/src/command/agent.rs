@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
+use cli_kit::outln;
 use tokio::net::TcpListener;
 
 use crate::agent::core::{Core, Plan};
@@ -145,7 +146,7 @@ pub async fn agent(arguments: AgentArguments) -> anyhow::Result<End> {
         runs: runs.clone(),
     };
     // Whoever has started us can wait for this line.
-    println!("http://{address}/");
+    outln!("http://{address}/");
     let serving = serve(listener, router(services, access));
     tokio::select! {
         served = serving => match served? {},

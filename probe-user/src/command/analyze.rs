@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
+use cli_kit::outln;
 use runlog::comparison::Method;
 use stats::Trim;
 
@@ -164,7 +165,7 @@ pub fn analyze(arguments: &AnalyzeArguments) -> anyhow::Result<End> {
     };
     let comparisons = compare(arms.collect::<anyhow::Result<_>>()?, choices)?;
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&comparisons)?);
+        outln!("{}", serde_json::to_string_pretty(&comparisons)?);
     } else {
         show::comparison::print(&comparisons);
     }

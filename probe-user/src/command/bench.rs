@@ -1,6 +1,7 @@
 //! `probe-user bench`: the hook at three layers, in one run.
 
 use clap::Args;
+use cli_kit::outln;
 use indicatif::ProgressBar;
 use runlog::analysis::Analysis;
 use runlog::doctor::{Finding, State};
@@ -147,7 +148,7 @@ async fn run_in(
         eprintln!("probe-user: no report: {error:#}");
     }
     if arguments.options.json {
-        println!("{}", serde_json::to_string_pretty(&analysis)?);
+        outln!("{}", serde_json::to_string_pretty(&analysis)?);
     } else {
         show::bench::print(&analysis, &manifest, directory);
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::bail;
 use clap::Args;
+use cli_kit::outln;
 use runlog::calibration::{CalibrationReport, SCHEMA};
 use stats::Trim;
 
@@ -100,7 +101,7 @@ pub async fn calibrate_all(arguments: CalibrateArguments) -> anyhow::Result<End>
         calibration,
     };
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        outln!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         show::calibration::print(&report);
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use cli_kit::outln;
 use runlog::comparison::{Comparisons, Method, SETTINGS_SCHEMA, Setting, Settings};
 
 use crate::analysis::recorded::compare::{Choices, compare as compare_arms};
@@ -52,7 +53,7 @@ pub fn compare(arguments: &CompareArguments) -> anyhow::Result<End> {
         settings: settings.collect::<anyhow::Result<_>>()?,
     };
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&settings)?);
+        outln!("{}", serde_json::to_string_pretty(&settings)?);
     } else {
         show::comparison::settings(&settings);
     }

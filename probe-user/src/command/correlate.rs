@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use cli_kit::outln;
 use runlog::correlation::{Correlation, SCHEMA};
 use runlog::manifest::Manifest;
 use runlog::record::JoinedRequest;
@@ -196,7 +197,7 @@ impl CorrelateArguments {
 
     fn print(&self, correlation: &Correlation) -> anyhow::Result<End> {
         if self.json {
-            println!("{}", serde_json::to_string_pretty(correlation)?);
+            outln!("{}", serde_json::to_string_pretty(correlation)?);
         } else {
             for budget in &correlation.budgets {
                 show::budget::print(budget);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use cli_kit::outln;
 use indicatif::ProgressBar;
 use runlog::calibration::Calibration;
 use runlog::doctor::State;
@@ -70,7 +71,7 @@ pub async fn doctor(arguments: DoctorArguments) -> anyhow::Result<End> {
         reason = stop.requested() => bail!("{reason}"),
     };
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&diagnosis)?);
+        outln!("{}", serde_json::to_string_pretty(&diagnosis)?);
     } else {
         show::doctor::print(&diagnosis);
     }

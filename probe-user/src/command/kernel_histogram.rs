@@ -4,6 +4,7 @@
 use std::io::{self, Read as _};
 
 use anyhow::{Context as _, ensure};
+use cli_kit::outln;
 use serde_json::json;
 
 use crate::probes::self_test::kernel_histogram;
@@ -25,7 +26,7 @@ pub fn run() -> anyhow::Result<()> {
         .map(|value| u64::from_le_bytes(*value))
         .collect();
     let histogram = kernel_histogram(&values)?;
-    println!(
+    outln!(
         "{}",
         json!({ "buckets": histogram.buckets, "sum": histogram.sum })
     );

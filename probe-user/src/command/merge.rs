@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
+use cli_kit::outln;
 use runlog::RunDirectory;
 use service_kit::access::{read_token_file, token_in};
 
@@ -57,7 +58,7 @@ pub async fn merge(arguments: MergeArguments) -> anyhow::Result<End> {
     }
     let merged = add_up(inputs)?;
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&merged)?);
+        outln!("{}", serde_json::to_string_pretty(&merged)?);
     } else {
         show::merge::print(&merged);
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use cli_kit::outln;
 use runlog::analysis::Analysis;
 use runlog::manifest::Manifest;
 use runlog::{RunDirectory, json};
@@ -116,7 +117,7 @@ pub async fn micro(arguments: MicroArguments) -> anyhow::Result<End> {
     };
     bar.finish_and_clear();
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        outln!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         show::micro::print(&report);
     }

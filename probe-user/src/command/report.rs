@@ -1,11 +1,11 @@
 //! `probe-user report`: draws a run up for people, and for other programs.
 
 use std::fs;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use cli_kit::{out, outln};
 use report::export::{plots, table, trace};
 use report::page;
 use report::run::Run;
@@ -75,7 +75,7 @@ pub fn report(arguments: &ReportArguments) -> anyhow::Result<End> {
     let runs: Vec<Run> = runs.collect::<anyhow::Result<_>>()?;
     if arguments.out.is_some() || !arguments.exports() {
         let path = page_of(arguments.out.as_deref(), &runs)?;
-        println!("{}", path.display());
+        outln!("{}", path.display());
     }
     if let Some(folder) = &arguments.svg {
         for (name, plot) in plots::plots(&runs) {
@@ -86,10 +86,10 @@ pub fn report(arguments: &ReportArguments) -> anyhow::Result<End> {
         write_trace(&runs, path, arguments.slowest)?;
     }
     if arguments.csv {
-        print(&table::csv(&runs)?)?;
+        out!("{}", table::csv(&runs)?);
     }
     if arguments.markdown {
-        print(&table::markdown(&runs))?;
+        out!("{}", table::markdown(&runs));
     }
     let mut end = End::Complete;
     for run in &runs {
@@ -99,14 +99,6 @@ pub fn report(arguments: &ReportArguments) -> anyhow::Result<End> {
         }
     }
     Ok(end)
-}
-
-/// To stdout. A reader may have gone, as `head` does.
-fn print(text: &str) -> anyhow::Result<()> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("stdout"),
-        _ => Ok(()),
-    }
 }
 
 /// Writes the page; says where.

@@ -1,6 +1,7 @@
 //! `probe-user round-trips`: a client's requests, timed at its own sockets, for `cargo xtask bench-load`.
 
 use clap::Args;
+use cli_kit::outln;
 use probe_common::layout::lowest_of;
 use serde_json::json;
 
@@ -28,7 +29,7 @@ pub async fn round_trips(arguments: RoundTripsArguments) -> anyhow::Result<End> 
     let probes = RoundTrips::attach(pid, port)?;
     eprintln!("probe-user: attached to {pid}");
     stop.requested().await;
-    println!("{}", as_json(&probes.detach()?));
+    outln!("{}", as_json(&probes.detach()?));
     Ok(End::Complete)
 }
 

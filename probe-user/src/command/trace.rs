@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use cli_kit::outln;
 use probe_common::SpanKind;
 use runlog::calibration::Calibration;
 use runlog::clock::Clock;
@@ -157,9 +158,9 @@ pub async fn trace(arguments: TraceArguments) -> anyhow::Result<End> {
     if !arguments.json {
         show::trace::print(&trace);
     } else if interval.is_some() {
-        println!("{}", serde_json::to_string(&trace)?);
+        outln!("{}", serde_json::to_string(&trace)?);
     } else {
-        println!("{}", serde_json::to_string_pretty(&trace)?);
+        outln!("{}", serde_json::to_string_pretty(&trace)?);
     }
     Ok(if trace.cut_short {
         eprintln!("probe-user: cut short: {}", trace.ended);

@@ -6,6 +6,7 @@
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use cli_kit::outln;
 use rand::SeedableRng as _;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
@@ -157,7 +158,7 @@ async fn run_in(
     json::write(&directory.truth(), &truth)?;
     bar.finish_and_clear();
     if arguments.options.json {
-        println!("{}", serde_json::to_string_pretty(&truth)?);
+        outln!("{}", serde_json::to_string_pretty(&truth)?);
     } else {
         show::truth::print(&truth, directory);
     }
@@ -380,7 +381,7 @@ async fn coverage(
     };
     json::write(&folder.directory.coverage(), &report)?;
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        outln!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         show::truth::print_coverage(&report, &folder.directory);
     }

@@ -1,5 +1,6 @@
 //! The table of `probe-user a-a`.
 
+use cli_kit::outln;
 use runlog::RunDirectory;
 use runlog::a_a::AaReport;
 
@@ -37,21 +38,23 @@ pub fn print(report: &AaReport, run: &RunDirectory) {
             yes(run.paper.false_alarm),
         ]);
     }
-    println!("{table}");
+    outln!("{table}");
     let runs = report.runs.len();
-    println!(
+    outln!(
         "false alarms in {runs} runs: {} by our procedure, {} by the paper's (Student's t over requests, \
          p < 0.05); a sound one may raise {}",
-        report.false_alarms, report.paper_false_alarms, report.allowed
+        report.false_alarms,
+        report.paper_false_alarms,
+        report.allowed
     );
-    println!("written to {}", run.root().display());
+    outln!("written to {}", run.root().display());
     if let Some(reason) = &report.cut_short {
-        anstream::println!("{BAD}cut short{BAD:#}: {reason}");
+        outln!("{BAD}cut short{BAD:#}: {reason}");
     }
     match report.holds {
-        Some(true) => anstream::println!("{GOOD}our procedure holds what its 95 % promise{GOOD:#}"),
-        Some(false) => anstream::println!("{BAD}too many false alarms{BAD:#}"),
-        None => anstream::println!(
+        Some(true) => outln!("{GOOD}our procedure holds what its 95 % promise{GOOD:#}"),
+        Some(false) => outln!("{BAD}too many false alarms{BAD:#}"),
+        None => outln!(
             "nothing is promised for this order: what drifts between the servers is in the difference"
         ),
     }

@@ -1,5 +1,6 @@
 //! The table of `probe-user bench`.
 
+use cli_kit::outln;
 use runlog::RunDirectory;
 use runlog::analysis::{Agreement, Analysis, Verdict};
 use runlog::estimate::Estimate;
@@ -29,22 +30,22 @@ pub fn print(analysis: &Analysis, manifest: &Manifest, run: &RunDirectory) {
         join(counts);
     }
     failures(analysis);
-    println!("\nwritten to {}", run.root().display());
+    outln!("\nwritten to {}", run.root().display());
     if run.report().exists() {
-        println!("report: {}", run.report().display());
+        outln!("report: {}", run.report().display());
     }
     for reason in &analysis.not_usable {
-        anstream::println!("{BAD}not usable{BAD:#}: {reason}");
+        outln!("{BAD}not usable{BAD:#}: {reason}");
     }
 }
 
 fn set_up(manifest: &Manifest) {
     machine(&manifest.environment);
     if manifest.schedule.order != schedule::RMIT {
-        println!("order: {}", manifest.schedule.order);
+        outln!("order: {}", manifest.schedule.order);
     }
     let placement = &manifest.placement;
-    println!(
+    outln!(
         "CPUs: servers {}, load generator {}, agent {} ({}{})",
         list(&placement.sut_cpus),
         list(&placement.loadgen_cpus),
@@ -56,14 +57,17 @@ fn set_up(manifest: &Manifest) {
         }
     );
     if let Some(probes) = &manifest.probes {
-        println!(
+        outln!(
             "probes: kernel probe {}, hook site at +{} ({})",
-            probes.kernel_probe, probes.site_offset, probes.site_offset_reason
+            probes.kernel_probe,
+            probes.site_offset,
+            probes.site_offset_reason
         );
         for passed_over in &probes.passed_over {
-            println!(
+            outln!(
                 "  {} passed over: {}",
-                passed_over.kernel_probe, passed_over.reason
+                passed_over.kernel_probe,
+                passed_over.reason
             );
         }
     }
@@ -124,8 +128,8 @@ fn layers(analysis: &Analysis) {
         analysis.probe_effect.as_ref(),
     );
     heading("hook overhead at three layers");
-    println!("{table}");
-    println!(
+    outln!("{table}");
+    outln!(
         "means of blocks trimmed by {:.0} % at each end; differences: {}",
         100.0 * analysis.trim_each_end,
         macro_
@@ -134,7 +138,7 @@ fn layers(analysis: &Analysis) {
             .map_or("none", |difference| &difference.method),
     );
     for warning in &analysis.warnings {
-        anstream::println!("{BAD}beware{BAD:#}: {warning}");
+        outln!("{BAD}beware{BAD:#}: {warning}");
     }
     for (layer, missing) in [
         ("micro", &analysis.micro.missing),
@@ -142,7 +146,7 @@ fn layers(analysis: &Analysis) {
         ("macro", &macro_.missing),
     ] {
         if let Some(reason) = missing {
-            anstream::println!("{BAD}no {layer} layer{BAD:#}: {reason}");
+            outln!("{BAD}no {layer} layer{BAD:#}: {reason}");
         }
     }
 }
@@ -152,7 +156,7 @@ fn verdict(agreement: &Agreement) {
     let [unexplained, interval, _] = cells(&agreement.unexplained);
     let resolution = ns(agreement.resolution_ns);
     match agreement.verdict {
-        Verdict::Agree => anstream::println!(
+        Verdict::Agree => outln!(
             "{GOOD}the layers agree{GOOD:#} to within {resolution}: in situ explains {per_request} a \
              request; the rest of the macro difference, {unexplained} {interval}, is not told from 0"
         ),
@@ -161,25 +165,25 @@ fn verdict(agreement: &Agreement) {
                 || "more blocks would help".to_owned(),
                 |more| format!("about {more} blocks more would do"),
             );
-            anstream::println!(
+            outln!(
                 "{BAD}the macro layer does not resolve this hook{BAD:#}: in situ it costs {per_request} \
                  a request, and less than {resolution} cannot be seen end to end; {more}"
             );
         }
         Verdict::Differ => differ(agreement),
         Verdict::Withheld => {
-            anstream::println!(
+            outln!(
                 "{BAD}no verdict{BAD:#}: in situ explains {per_request} a request, which leaves \
                  {unexplained} {interval} of the macro difference, but"
             );
             for reason in &agreement.withheld {
-                println!("  {reason}");
+                outln!("  {reason}");
             }
         }
     }
     if let Some(share) = &agreement.explained_share {
         let [low, high] = share.ci95.map(|end| 100.0 * end);
-        println!(
+        outln!(
             "share of the macro difference that in situ explains: {:.0} % [{low:.0} %, {high:.0} %]",
             100.0 * share.estimate
         );
@@ -191,7 +195,7 @@ fn differ(agreement: &Agreement) {
     let [per_request, ..] = cells(&agreement.in_situ_per_request);
     if agreement.unexplained.estimate > 0.0 {
         let [unexplained, interval, _] = cells(&agreement.unexplained);
-        anstream::println!(
+        outln!(
             "{BAD}the layers differ{BAD:#}: in situ explains {per_request} a request; the macro \
              difference is {unexplained} {interval} more: part of the cost lies outside of the call, \
              as in caches and branch predictors"
@@ -207,7 +211,7 @@ fn differ(agreement: &Agreement) {
             ci95: [low, high],
             ..less
         });
-        anstream::println!(
+        outln!(
             "{BAD}the layers differ{BAD:#}: in situ explains {per_request} a request; the macro \
              difference is {less} {interval} less: the call costs more while it is watched, or part \
              of it is hidden elsewhere in the request"
@@ -221,7 +225,7 @@ fn differ(agreement: &Agreement) {
         } else {
             "it is not there: look at application, write_syscall and rest"
         };
-        println!(
+        outln!(
             "budget line read_syscall, the one that both arms show: hooked minus baseline {difference} \
              {interval} a read; {where_}"
         );
@@ -231,7 +235,7 @@ fn differ(agreement: &Agreement) {
 fn failures(analysis: &Analysis) {
     for (arm, requests) in &analysis.requests {
         for (kind, count) in &requests.failed {
-            println!("{count} of {} requests to arm {arm}: {kind}", requests.sent);
+            outln!("{count} of {} requests to arm {arm}: {kind}", requests.sent);
         }
     }
 }

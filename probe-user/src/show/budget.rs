@@ -1,5 +1,6 @@
 //! The budget of a request.
 
+use cli_kit::outln;
 use runlog::analysis::{Budget, BudgetLine};
 
 use crate::show::{cells, heading, ns, table};
@@ -34,12 +35,12 @@ pub fn print(budget: &Budget) {
     row("end to end", budget.end_to_end_ns, &|_, whole_ns| {
         Some(whole_ns)
     });
-    println!("{table}");
+    outln!("{table}");
     if !budget.quantiles.is_empty() {
-        println!("at p50 and so on: means of the requests around that quantile, none left out");
+        outln!("at p50 and so on: means of the requests around that quantile, none left out");
     }
     if budget.waited_for > 0 {
-        println!(
+        outln!(
             "{} of them found the server waiting inside read(2): their read_syscall is what it took the \
              server to wake",
             budget.waited_for
@@ -48,7 +49,7 @@ pub fn print(budget: &Budget) {
     if let Some(association) = &budget.association {
         let [correlation, correlation_interval, blocks] = cells(&association.rank_correlation);
         let [slope, slope_interval, _] = cells(&association.slope);
-        println!(
+        outln!(
             "response time against hook overhead, within blocks: rank correlation {correlation} \
              {correlation_interval}, slope {slope} {slope_interval} ({blocks} blocks)"
         );

@@ -1,5 +1,6 @@
 //! The table of `probe-user calibrate`.
 
+use cli_kit::outln;
 use runlog::calibration::{Calibration, CalibrationReport};
 
 use crate::show::{cells, heading, table};
@@ -7,9 +8,12 @@ use crate::show::{cells, heading, table};
 /// Prints a report.
 pub fn print(report: &CalibrationReport) {
     let environment = &report.environment;
-    println!(
+    outln!(
         "kernel {} {}, {} × {}",
-        environment.kernel, environment.architecture, environment.cpus, environment.cpu_model,
+        environment.kernel,
+        environment.architecture,
+        environment.cpus,
+        environment.cpu_model,
     );
     heading("what probes add");
     print_table(&report.calibration);
@@ -47,10 +51,11 @@ fn print_table(calibration: &Calibration) {
             cost_interval,
         ]);
     }
-    println!("{table}");
-    println!(
+    outln!("{table}");
+    outln!(
         "{} rounds of {} calls; Student's t on rounds",
-        calibration.rounds, calibration.calls
+        calibration.rounds,
+        calibration.calls
     );
     print_missing(calibration);
 }
@@ -58,9 +63,10 @@ fn print_table(calibration: &Calibration) {
 /// Says what could not be calibrated.
 pub fn print_missing(calibration: &Calibration) {
     for missing in &calibration.missing {
-        println!(
+        outln!(
             "  {} is not calibrated: {}",
-            missing.attach_type, missing.reason
+            missing.attach_type,
+            missing.reason
         );
     }
 }

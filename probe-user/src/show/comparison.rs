@@ -1,5 +1,6 @@
 //! The tables of `probe-user analyze` and `probe-user compare`.
 
+use cli_kit::outln;
 use runlog::comparison::{ArmFigures, Comparison, Comparisons, Method, Settings};
 use runlog::estimate::{Estimate, Unit};
 
@@ -11,8 +12,8 @@ const LEAST_P: f64 = 1e-300;
 /// Prints the comparison of arms.
 pub fn print(comparisons: &Comparisons) {
     match comparisons.method {
-        Method::Blocks => println!("compared by block means; each arm with the first"),
-        Method::Paper => println!(
+        Method::Blocks => outln!("compared by block means; each arm with the first"),
+        Method::Paper => outln!(
             "compared by requests as in the paper, which takes them for independent; each arm with the first"
         ),
     }
@@ -25,7 +26,7 @@ pub fn print(comparisons: &Comparisons) {
         differences(comparison, comparisons.unit);
     }
     for note in &comparisons.notes {
-        anstream::println!("{BAD}note{BAD:#}: {note}");
+        outln!("{BAD}note{BAD:#}: {note}");
     }
 }
 
@@ -70,7 +71,7 @@ fn arms(comparisons: &Comparisons) {
             p(halves.as_ref().map(|test| test.p)),
         ]);
     }
-    println!("{rows}");
+    outln!("{rows}");
 }
 
 fn differences(comparison: &Comparison, unit: Unit) {
@@ -106,13 +107,13 @@ fn differences(comparison: &Comparison, unit: Unit) {
             rows.add_row(row("Cliff's delta".to_owned(), delta));
         }
     }
-    println!("{rows}");
+    outln!("{rows}");
     let degrees = comparison
         .degrees_of_freedom
         .map_or_else(String::new, |degrees| {
             format!(" with {degrees:.1} degrees of freedom")
         });
-    println!(
+    outln!(
         "{}: t {}{degrees}, p {}, p by Holm {}; pooled sd {}",
         comparison.test,
         comparison
@@ -125,7 +126,7 @@ fn differences(comparison: &Comparison, unit: Unit) {
     let Some(beyond) = &comparison.beyond_means else {
         return;
     };
-    println!(
+    outln!(
         "Mann-Whitney over block means: U {:.1}, p {}",
         beyond.mann_whitney_u,
         p(Some(beyond.mann_whitney_p))
@@ -135,7 +136,7 @@ fn differences(comparison: &Comparison, unit: Unit) {
             || "no number of blocks within reason".to_owned(),
             |blocks| format!("{blocks} blocks an arm"),
         );
-        println!(
+        outln!(
             "these blocks detect a difference of {} (power 0.8, level 0.05); one of the size found takes \
              {blocks}",
             value(effect, unit)
@@ -170,7 +171,7 @@ pub fn settings(settings: &Settings) {
             setting.placement.clone(),
         ]);
     }
-    println!("{rows}");
+    outln!("{rows}");
     heading("treatment minus the run's first arm");
     let header = [
         "run",
@@ -221,10 +222,10 @@ pub fn settings(settings: &Settings) {
             ]);
         }
     }
-    println!("{rows}");
+    outln!("{rows}");
     for setting in &settings.settings {
         for note in &setting.comparisons.notes {
-            anstream::println!("{BAD}note{BAD:#}: {}: {note}", setting.run);
+            outln!("{BAD}note{BAD:#}: {}: {note}", setting.run);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What `probe-user doctor` found.
 
 use anstyle::Style;
+use cli_kit::outln;
 use runlog::doctor::{AttachType, Diagnosis, Finding, State};
 
 use crate::show::{BAD, GOOD, UNSURE, heading, machine};
@@ -18,7 +19,7 @@ pub fn print(diagnosis: &Diagnosis) {
     {
         heading("kinds of probes that do not work here");
         for AttachType { name, reason } in diagnosis.attach_types.iter().filter(missing) {
-            println!("  {name}: {}", reason.as_deref().unwrap_or_default());
+            outln!("  {name}: {}", reason.as_deref().unwrap_or_default());
         }
     }
     heading("the ten recommendations of the paper");
@@ -27,7 +28,7 @@ pub fn print(diagnosis: &Diagnosis) {
         let all = diagnosis.findings.iter().chain(&diagnosis.recommendations);
         all.filter(|finding| finding.state == state).count()
     };
-    println!(
+    outln!(
         "\n{} pass, {} warn, {} fail, {} unknown",
         count(State::Pass),
         count(State::Warn),
@@ -45,14 +46,14 @@ pub fn list(findings: &[Finding]) {
         .unwrap_or(0);
     for finding in findings {
         let style = style(finding.state);
-        anstream::println!(
+        outln!(
             "  {style}{:<7}{style:#}  {:<width$}  {}",
             finding.state.name(),
             finding.name,
             finding.found
         );
         if let Some(advice) = &finding.advice {
-            println!("           {:<width$}  -> {advice}", "");
+            outln!("           {:<width$}  -> {advice}", "");
         }
     }
 }

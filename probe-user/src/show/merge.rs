@@ -1,12 +1,13 @@
 //! The tables of `probe-user merge`.
 
+use cli_kit::outln;
 use runlog::merged::{Merged, MergedSource};
 
 use crate::show::{BAD, heading, ledger, table, trace};
 
 /// Prints a merge.
 pub fn print(merged: &Merged) {
-    println!("{}", sources(&merged.sources));
+    outln!("{}", sources(&merged.sources));
     for arm in &merged.arms {
         heading(format!(
             "arm {}: {} on {}",
@@ -14,9 +15,9 @@ pub fn print(merged: &Merged) {
             counted(arm.parts, "part"),
             counted(arm.nodes, "node")
         ));
-        println!("{}", trace::spans(&arm.spans));
+        outln!("{}", trace::spans(&arm.spans));
         if arm.unobserved_s > 0.0 {
-            println!(
+            outln!(
                 "its processes ran {:.1} s, summed up, before they were observed",
                 arm.unobserved_s
             );
@@ -26,7 +27,7 @@ pub fn print(merged: &Merged) {
     if !merged.findings.is_empty() {
         heading(format!("{BAD}before these figures are used{BAD:#}"));
         for finding in &merged.findings {
-            println!("{finding}");
+            outln!("{finding}");
         }
     }
 }

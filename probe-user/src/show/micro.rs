@@ -1,14 +1,18 @@
 //! The table of `probe-user micro`.
 
+use cli_kit::outln;
 use runlog::micro::{AgainstRun, Cost, MicroReport};
 
 use crate::show::{BAD, GOOD, cells, heading, ns, table};
 
 /// Prints the ladder.
 pub fn print(report: &MicroReport) {
-    println!(
+    outln!(
         "{}, a request of {} bytes; {} × {}",
-        report.hook, report.message_bytes, report.environment.cpus, report.environment.cpu_model
+        report.hook,
+        report.message_bytes,
+        report.environment.cpus,
+        report.environment.cpu_model
     );
     heading("what the hook adds to one read, rung by rung");
     let header = [
@@ -34,8 +38,8 @@ pub fn print(report: &MicroReport) {
             table.add_row(row(name, temperature, cost));
         }
     }
-    println!("{table}");
-    println!(
+    outln!("{table}");
+    outln!(
         "means of blocks trimmed by {:.0} % at each end, blocks of all rungs interleaved; Student's t on block \
          means\n{}",
         100.0 * report.trim_each_end,
@@ -45,7 +49,7 @@ pub fn print(report: &MicroReport) {
         print_against(against);
     }
     for warning in &report.warnings {
-        anstream::println!("{BAD}beware{BAD:#}: {warning}");
+        outln!("{BAD}beware{BAD:#}: {warning}");
     }
 }
 
@@ -73,7 +77,7 @@ fn print_against(against: &AgainstRun) {
         against.run, against.rung
     ));
     let [in_situ, interval, _] = cells(&against.in_situ);
-    println!("in situ: {in_situ} {interval}");
+    outln!("in situ: {in_situ} {interval}");
     for prediction in &against.differences {
         let [difference, interval, _] = cells(&prediction.in_situ_minus_micro);
         let text = format!(
@@ -82,10 +86,10 @@ fn print_against(against: &AgainstRun) {
             100.0 * prediction.share
         );
         if prediction.predicts {
-            anstream::println!("{GOOD}predicts{GOOD:#}          {text}");
+            outln!("{GOOD}predicts{GOOD:#}          {text}");
         } else {
-            anstream::println!("{BAD}does not predict{BAD:#}  {text}");
+            outln!("{BAD}does not predict{BAD:#}  {text}");
         }
     }
-    println!("nearest is the {} figure", against.nearest);
+    outln!("nearest is the {} figure", against.nearest);
 }

@@ -1,4 +1,4 @@
-//! Results for people: tables on stdout. Colour only where stdout is a terminal; anstream sees to it.
+//! Results for people: tables on stdout. Colour only where stdout is a terminal; `cli_kit::print` sees to it.
 
 pub mod a_a;
 pub mod bench;
@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use anstyle::{AnsiColor, Style};
+use cli_kit::outln;
 use comfy_table::{CellAlignment, Table, presets};
 use runlog::analysis::{ClockRelation, Clocks, Join, Ledger, ProgramRuns};
 use runlog::estimate::{Estimate, Unit};
@@ -43,7 +44,7 @@ fn table(header: &[&str], left: usize) -> Table {
 }
 
 fn heading(text: impl Display) {
-    anstream::println!("\n{HEADING}{text}{HEADING:#}");
+    outln!("\n{HEADING}{text}{HEADING:#}");
 }
 
 /// A line about the machine.
@@ -53,7 +54,7 @@ fn machine(environment: &Environment) {
     } else {
         ""
     };
-    println!(
+    outln!(
         "kernel {} {}, {} × {}{virtual_machine}; clock {}, {:.1} ns a read",
         environment.kernel,
         environment.architecture,
@@ -135,19 +136,20 @@ fn ledger(ledger: &Ledger) {
                 .chain(counts.map(|count| count.to_string())),
         );
     }
-    println!("{table}");
+    outln!("{table}");
     if ledger.records_written > 0 || ledger.records_received > 0 {
-        println!(
+        outln!(
             "records: {} written by the kernel, {} received",
-            ledger.records_written, ledger.records_received
+            ledger.records_written,
+            ledger.records_received
         );
     }
     for (cause, count) in &ledger.causes {
-        println!("{count} × {cause}");
+        outln!("{count} × {cause}");
     }
     programs(&ledger.programs);
     if ledger.hits_of_other_processes > 0 {
-        println!(
+        outln!(
             "{} hits by processes that are not traced (children, or others with the same hook or \
              function)",
             ledger.hits_of_other_processes
@@ -175,7 +177,7 @@ fn programs(programs: &BTreeMap<String, ProgramRuns>) {
             program.recursion_misses.to_string(),
         ]);
     }
-    println!("{table}");
+    outln!("{table}");
 }
 
 /// Prints the join.
@@ -186,17 +188,20 @@ pub fn join(join: &Join) {
         100.0 * join.matched as f64 / join.requests as f64
     };
     heading("join of records to requests");
-    println!(
+    outln!(
         "{} of {} requests matched ({share:.3} %)",
-        join.matched, join.requests
+        join.matched,
+        join.requests
     );
     for (cause, count) in &join.unmatched {
-        println!("{count} × {cause}");
+        outln!("{count} × {cause}");
     }
-    println!(
+    outln!(
         "{} matched requests have reads outside of [sent, done]; {} reads belong to no logged request; \
          {} ended after the response",
-        join.outside_sent_done, join.reads_without_request, join.reads_after_done
+        join.outside_sent_done,
+        join.reads_without_request,
+        join.reads_after_done
     );
     for (count, what) in [
         (
@@ -221,11 +226,11 @@ pub fn join(join: &Join) {
         ),
     ] {
         if count > 0 {
-            println!("{count} {what}");
+            outln!("{count} {what}");
         }
     }
     if let Some(clocks) = &join.clocks {
-        println!("{}", describe_clocks(clocks));
+        outln!("{}", describe_clocks(clocks));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cli_kit::outln;
 use runlog::trace::{Coverage, Interval, SpanSummary, Trace};
 
 use crate::show::{heading, ledger, ns, table};
@@ -13,28 +14,32 @@ pub fn print(trace: &Trace) {
             Some(hook) => format!("hook {hook}"),
             None => "no hook with probe sites".to_owned(),
         };
-        println!("process {} ({}), {hook}", target.pid, target.executable);
+        outln!("process {} ({}), {hook}", target.pid, target.executable);
     }
-    println!(
+    outln!(
         "kernel probe {}; attached for {:.3} s, until {}",
-        trace.probes.kernel_probe, trace.duration_s, trace.ended
+        trace.probes.kernel_probe,
+        trace.duration_s,
+        trace.ended
     );
     for passed_over in &trace.probes.passed_over {
-        println!(
+        outln!(
             "  {} passed over: {}",
-            passed_over.kernel_probe, passed_over.reason
+            passed_over.kernel_probe,
+            passed_over.reason
         );
     }
     heading("spans");
-    println!("{}", spans(&trace.spans));
+    outln!("{}", spans(&trace.spans));
     if let Some(coverage) = &trace.coverage {
-        println!("{}", outside(*coverage));
+        outln!("{}", outside(*coverage));
     }
     ledger(&trace.ledger);
     if let Some(events) = &trace.events {
-        println!(
+        outln!(
             "{} records in {}",
-            trace.ledger.records_received, events.folder
+            trace.ledger.records_received,
+            events.folder
         );
     }
 }

@@ -1,5 +1,6 @@
 //! The table of `probe-user truth`.
 
+use cli_kit::outln;
 use runlog::RunDirectory;
 use runlog::estimate::Estimate;
 use runlog::truth::{Coverage, Truth};
@@ -55,8 +56,8 @@ pub fn print(truth: &Truth, run: &RunDirectory) {
             ]);
         }
     }
-    println!("{table}");
-    println!(
+    outln!("{table}");
+    outln!(
         "the names of the arms say nothing; estimates were written to {} before the key was looked at",
         run.truth_blind().display()
     );
@@ -67,12 +68,12 @@ pub fn print(truth: &Truth, run: &RunDirectory) {
         .map(|found| ns(found.injected_ns as f64))
         .collect();
     if undetected.is_empty() {
-        println!("the macro layer detects every delay of this run");
+        outln!("the macro layer detects every delay of this run");
     } else {
-        println!("the macro layer does not detect {}", undetected.join(", "));
+        outln!("the macro layer does not detect {}", undetected.join(", "));
     }
     if let Some(detectable) = &truth.detectable {
-        println!(
+        outln!(
             "within {:.1} s of load (of two arms) it detects {} with a probability of {:.0} %: {}",
             detectable.load_seconds,
             ns(detectable.ns),
@@ -83,17 +84,17 @@ pub fn print(truth: &Truth, run: &RunDirectory) {
     if let Some(counts) = &truth.ledger {
         ledger(counts);
     }
-    println!("\nwritten to {}", run.root().display());
+    outln!("\nwritten to {}", run.root().display());
     match (&truth.cut_short, truth.holds) {
-        (Some(reason), _) => anstream::println!("{BAD}cut short{BAD:#}: {reason}"),
-        (None, true) => anstream::println!(
+        (Some(reason), _) => outln!("{BAD}cut short{BAD:#}: {reason}"),
+        (None, true) => outln!(
             "{GOOD}every delay was found{GOOD:#}, end to end as far as intervals tell (unresolved: they are wider than \
              what is allowed)"
         ),
         (None, false) if truth.ledger.as_ref().is_some_and(|ledger| !ledger.balanced) => {
-            anstream::println!("{BAD}not usable{BAD:#}: the ledger does not balance");
+            outln!("{BAD}not usable{BAD:#}: the ledger does not balance");
         }
-        (None, false) => anstream::println!("{BAD}not every delay was found{BAD:#}"),
+        (None, false) => outln!("{BAD}not every delay was found{BAD:#}"),
     }
 }
 
@@ -117,19 +118,19 @@ pub fn print_coverage(coverage: &Coverage, run: &RunDirectory) {
             if run.covers { "yes" } else { "MISSED" }.to_owned(),
         ]);
     }
-    println!("{table}");
-    println!(
+    outln!("{table}");
+    outln!(
         "{} of {} intervals miss the delay; {} may",
         coverage.missed,
         coverage.runs.len(),
         coverage.allowed
     );
-    println!("written to {}", run.root().display());
+    outln!("written to {}", run.root().display());
     if let Some(reason) = &coverage.cut_short {
-        anstream::println!("{BAD}cut short{BAD:#}: {reason}");
+        outln!("{BAD}cut short{BAD:#}: {reason}");
     } else if coverage.holds {
-        anstream::println!("{GOOD}the intervals hold what their 95 % promise{GOOD:#}");
+        outln!("{GOOD}the intervals hold what their 95 % promise{GOOD:#}");
     } else {
-        anstream::println!("{BAD}the intervals are too narrow{BAD:#}");
+        outln!("{BAD}the intervals are too narrow{BAD:#}");
     }
 }

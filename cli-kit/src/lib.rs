@@ -1,0 +1,7 @@
+//! What the command lines of our programs share: their manual, and how they print results.
+
+mod manual;
+mod output;
+
+pub use manual::parse;
+pub use output::{exit_code, print};
