@@ -1,5 +1,5 @@
 //! Values of arrays, read to where they are wanted. aya hands them over on the stack, zeroed before and copied twice: a
-//! lane is 150 KB, and a scrape reads eight or more of each arm.
+//! lane is 150 KB, and a scrape reads eight or more of each arm; the threads are 4 MB, half of what a stack has.
 #![allow(unsafe_code, reason = "the kernel writes to where a pointer points")]
 
 use std::os::fd::{AsFd as _, AsRawFd as _};
@@ -28,4 +28,12 @@ pub fn look_up<V: Pod>(map: &Map, index: u32, value: &mut V) -> anyhow::Result<(
     bpf(bpf_cmd::BPF_MAP_LOOKUP_ELEM, &mut attr)
         .with_context(|| format!("cannot read value {index}"))?;
     Ok(())
+}
+
+/// Reads the value at an index of an array into memory of its own.
+pub fn look_up_boxed<V: Pod>(map: &Map, index: u32) -> anyhow::Result<Box<V>> {
+    // SAFETY: all-zero bytes are a valid `V`, as any are: it is `Pod`.
+    let mut value = unsafe { Box::<V>::new_zeroed().assume_init() };
+    look_up(map, index, &mut *value)?;
+    Ok(value)
 }

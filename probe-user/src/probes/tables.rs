@@ -16,6 +16,7 @@ use probe_common::{Connection, ConnectionKey, ConnectionSlot, OpenCalls, ReadSys
 
 use crate::probes::attach::Target;
 use crate::probes::ledger::InFlight;
+use crate::probes::look_up::look_up_boxed;
 
 /// Names the processes to trace, in place of those that were named before. Programs may be running: who stays keeps
 /// its slot, and whoever is looked up meanwhile is found as it was or as it will be.
@@ -165,8 +166,7 @@ fn take_all<K: Pod, V: Pod>(ebpf: &mut Ebpf, name: &str) -> anyhow::Result<Vec<(
 
 /// A table of the programs' slots: the one value of a section of the object.
 fn table<T: Pod>(ebpf: &mut Ebpf, name: &str) -> anyhow::Result<Box<T>> {
-    let table: Array<_, T> = map(ebpf, &format!(".bss.{name}"))?.try_into()?;
-    Ok(Box::new(table.get(&0, 0)?))
+    look_up_boxed(map(ebpf, &format!(".bss.{name}"))?, 0)
 }
 
 /// Replaces a table of slots.
