@@ -207,7 +207,8 @@ fn attempt(kit: &Kit, kind: &AttachType) -> anyhow::Result<Outcome> {
     let server = kit.sut(Some(&[]), &["--quiet"])?;
     let mut command = kit.command("probe-user");
     command
-        .args(["trace", "--json", "--pid", &server.pid().to_string()])
+        .args(["trace", "--json", "--calibration-rounds=0"])
+        .args(["--pid", &server.pid().to_string()])
         .args(kind.options);
     let mut tracer = Running::start_piped(&mut command)?;
     let attached = tracer.wait_for_stderr("attached to");

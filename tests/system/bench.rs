@@ -31,7 +31,7 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "bench::join_against_the_servers_own_log",
-        needs: &[Need::Root],
+        needs: &[Need::Root, Need::NoOtherKernel],
         run: join_truth,
     },
     Test {
@@ -61,17 +61,17 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "bench::ctrl_c_keeps_what_was_measured",
-        needs: &[Need::Root],
+        needs: &[Need::Root, Need::NoOtherKernel],
         run: ctrl_c,
     },
     Test {
         name: "bench::ctrl_c_before_the_first_request_leaves_nothing",
-        needs: &[Need::Root],
+        needs: &[Need::Root, Need::NoOtherKernel],
         run: early_ctrl_c,
     },
     Test {
         name: "bench::a_server_that_dies_cuts_the_run_short",
-        needs: &[Need::Root],
+        needs: &[Need::Root, Need::NoOtherKernel],
         run: server_dies,
     },
     Test {
@@ -81,7 +81,7 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "bench::under_sudo_children_and_files_belong_to_the_caller",
-        needs: &[Need::Root],
+        needs: &[Need::Root, Need::NoOtherKernel],
         run: under_sudo,
     },
 ];
@@ -348,28 +348,29 @@ fn join_truth(kit: &Kit) -> anyhow::Result<()> {
 }
 
 fn join_truth_of_many(kit: &Kit) -> anyhow::Result<()> {
-    check_join(
-        kit,
-        &["--connections=64", "--requests=6400"],
-        &["--threads=2"],
-    )
+    let requests = if kit.is_emulated() { 1280 } else { 6400 };
+    let requests = format!("--requests={requests}");
+    check_join(kit, &["--connections=64", &requests], &["--threads=2"])
 }
 
 fn kernel_probes(kit: &Kit) -> anyhow::Result<()> {
     let mut worked = Vec::new();
-    for name in [
-        "tp-btf",
-        "raw-tracepoint",
-        "fentry",
-        "tracepoint",
-        "kprobe",
-        "none",
-    ] {
+    // Those that machines may lack on which guests run; the others are tried there. attach_types:: has all.
+    let rare = ["fentry", "kprobe"];
+    let others: &[&str] = if kit.is_emulated() {
+        &[]
+    } else {
+        &["tp-btf", "raw-tracepoint", "tracepoint", "none"]
+    };
+    for name in rare.iter().chain(others).copied() {
         let folder = kit.scratch()?;
         let out = folder.path().join("run");
         let mut command = short_bench(kit, &out);
         command.args(["--requests=300", "--blocks=3", "--warmup=10"]);
         command.args(["--micro-calls=50", "--kernel-probe", name]);
+        if kit.is_emulated() {
+            command.arg("--calibration-rounds=0");
+        }
         let output = output(&mut command)?;
         let analysis = json(&output).context(name)?;
         // Where the kernel passes hits over it says how many, and the result is not usable.
@@ -408,7 +409,8 @@ fn kernel_probes(kit: &Kit) -> anyhow::Result<()> {
         nothing_left(kit)?;
     }
     println!("kernel probes that work here: {worked:?}");
-    ensure!(worked.contains(&"none") && worked.len() >= 2, "{worked:?}");
+    ensure!(worked.len() >= if kit.is_emulated() { 1 } else { 2 });
+    ensure!(kit.is_emulated() || worked.contains(&"none"));
     Ok(())
 }
 

@@ -30,7 +30,7 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "calibration::can_be_left_out_and_interrupted",
-        needs: &[Need::Root],
+        needs: &[Need::Root, Need::NoOtherKernel],
         run: interrupted,
     },
 ];

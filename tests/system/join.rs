@@ -31,12 +31,12 @@ use crate::skips::Need;
 pub const TESTS: &[Test] = &[
     Test {
         name: "join::every_way_of_sending_and_an_attach_in_mid_connection",
-        needs: &[Need::Root],
+        needs: &[Need::Root, Need::NoOtherKernel],
         run: every_way,
     },
     Test {
         name: "join::records_thrown_away_cost_their_requests_and_no_other",
-        needs: &[Need::Root],
+        needs: &[Need::Root, Need::NoOtherKernel],
         run: thrown_away,
     },
     Test {
@@ -46,7 +46,7 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "join::behind_a_gateway_that_changes_ports",
-        needs: &[Need::Root],
+        needs: &[Need::Root, Need::NoOtherKernel],
         run: gateway,
     },
     Test {

@@ -16,6 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 #[derive(Debug)]
 pub struct Kit {
     folder: tempfile::TempDir,
+    is_emulated: bool,
 }
 
 /// How long anything may take that should happen soon.
@@ -24,8 +25,8 @@ pub const SOON: Duration = Duration::from_mins(2);
 const PATIENCE: Duration = Duration::from_mins(3);
 
 impl Kit {
-    /// Copies the programs.
-    pub fn install(programs: &Path) -> anyhow::Result<Self> {
+    /// Copies the programs. An emulated machine is one where everything takes ten times as long.
+    pub fn install(programs: &Path, is_emulated: bool) -> anyhow::Result<Self> {
         // Nobody else can know the name before, and put a folder or a link of theirs there.
         let folder = tempfile::Builder::new()
             .prefix("hookprobe-tests-")
@@ -45,7 +46,16 @@ impl Kit {
             fs::copy(&from, root.join("bin").join(name))
                 .with_context(|| format!("{} is missing; run cargo xtask build", from.display()))?;
         }
-        Ok(Self { folder })
+        Ok(Self {
+            folder,
+            is_emulated,
+        })
+    }
+
+    /// Whether this machine is emulated: what is repeated to be sure is then repeated less, and what other machines do
+    /// as well is left to them.
+    pub fn is_emulated(&self) -> bool {
+        self.is_emulated
     }
 
     /// Removes them. For a kit that lives as long as the process, and so is never dropped.

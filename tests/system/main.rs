@@ -91,6 +91,10 @@ struct Options {
     #[arg(long)]
     probing: bool,
 
+    /// Repeat less: everything takes ten times as long here
+    #[arg(long)]
+    emulated: bool,
+
     #[command(flatten)]
     harness: libtest_mimic::Arguments,
 }
@@ -139,7 +143,7 @@ fn main() -> ExitCode {
         merge::TESTS,
         docs::TESTS,
     ];
-    let kit: &'static Kit = match Kit::install(&arguments.programs) {
+    let kit: &'static Kit = match Kit::install(&arguments.programs, arguments.emulated) {
         Ok(kit) => Box::leak(Box::new(kit)),
         Err(error) => {
             eprintln!("system tests: {error:#}");

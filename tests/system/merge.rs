@@ -30,7 +30,7 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "merge::adds_up_what_agents_have_seen_and_nothing_twice",
-        needs: &[Need::Root],
+        needs: &[Need::Root, Need::NoOtherKernel],
         run: agents,
     },
     Test {

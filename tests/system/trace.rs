@@ -452,7 +452,8 @@ fn under_load(kit: &Kit) -> anyhow::Result<()> {
     for options in [&[][..], &["--lib=libc.so.6", "--symbol=write"]] {
         let mut command = kit.command("probe-user");
         command
-            .args(["trace", "--json", "--duration=0.6", "--pid"])
+            .args(["trace", "--json", "--duration=0.6"])
+            .args(["--calibration-rounds=0", "--pid"])
             .arg(server.pid().to_string())
             .args(exact_kernel_probe())
             .args(options);

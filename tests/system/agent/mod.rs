@@ -40,7 +40,7 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "agent::finds_processes_by_port_and_executable",
-        needs: &[Need::Root],
+        needs: &[Need::Root, Need::NoOtherKernel],
         run: rules,
     },
     Test {
@@ -60,12 +60,12 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "agent::a_state_file_of_another_boot_is_said_and_not_used",
-        needs: &[Need::Root],
+        needs: &[Need::Root, Need::NoOtherKernel],
         run: restarts::foreign_state,
     },
     Test {
         name: "agent::metrics_say_the_same_as_the_json",
-        needs: &[Need::Root],
+        needs: &[Need::Root, Need::NoOtherKernel],
         run: http::metrics,
     },
     Test {
@@ -80,12 +80,12 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "agent::runs_are_joined_to_the_requests_of_their_load",
-        needs: &[Need::Root],
+        needs: &[Need::Root, Need::NoOtherKernel],
         run: runs::joins,
     },
     Test {
         name: "agent::without_a_folder_there_are_no_runs",
-        needs: &[Need::Root],
+        needs: &[Need::Root, Need::NoOtherKernel],
         run: runs::without_a_folder,
     },
     Test {
@@ -105,12 +105,12 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "agent::bad_requests_to_runs_get_their_status_and_change_nothing",
-        needs: &[Need::Root],
+        needs: &[Need::Root, Need::NoOtherKernel],
         run: runs_http::bad_requests,
     },
     Test {
         name: "agent::a_log_that_was_cut_goes_on_where_it_was",
-        needs: &[Need::Root],
+        needs: &[Need::Root, Need::NoOtherKernel],
         run: runs_http::resumes,
     },
     Test {
