@@ -121,7 +121,7 @@ fn fuzz(fuzzer: &Fuzzer, minutes: u64, stages: &mut Stages) -> anyhow::Result<Ex
 
 /// The everyday test, for a minute rather than for some rounds.
 fn hook_stress() -> anyhow::Result<()> {
-    let tests = test::build_system_tests(cargo().arg("test"))?;
+    let tests = test::build_system_tests(cargo().arg("build"))?;
     command::run(
         command::command(tests)
             .args([

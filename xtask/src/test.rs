@@ -10,19 +10,17 @@ use crate::command::{Stages, cargo, output, release, run, target};
 use crate::privilege::{Privilege, as_root, privilege};
 use crate::{deploy_tools, fuzz, libcs, setup};
 
-/// The tests inside the crates.
+/// What is built for tests, of whatever part is needed: which features libraries are built with depends on what is
+/// selected, and for other features they would be built once more.
+const SELECTION: [&str; 3] = ["--workspace", "--exclude", "probe-ebpf"];
+
+/// The tests inside the crates; stats' against `SciPy`'s results, and short simulations.
 fn unit_tests() -> anyhow::Result<()> {
-    run(cargo().args([
-        "test",
-        "--quiet",
-        "--workspace",
-        "--exclude",
-        "probe-ebpf",
-        "--lib",
-        "--bins",
-    ]))?;
-    // Against SciPy's results, and short simulations.
-    run(cargo().args(["test", "--quiet", "--package", "stats", "--test", "*"]))
+    run(cargo()
+        .args(["test", "--quiet"])
+        .args(SELECTION)
+        .args(["--lib", "--bins", "--test", "against_scipy"])
+        .args(["--test", "simulation"]))
 }
 
 /// Checks formatting and lints.
@@ -31,14 +29,9 @@ pub fn lint(stages: &mut Stages) -> anyhow::Result<()> {
     stages.run("clippy", || {
         let warnings = ["--", "--deny", "warnings"];
         run(cargo()
-            .args([
-                "clippy",
-                "--quiet",
-                "--workspace",
-                "--exclude",
-                "probe-ebpf",
-                "--all-targets",
-            ])
+            .args(["clippy", "--quiet"])
+            .args(SELECTION)
+            .arg("--all-targets")
             .args(warnings))
     })?;
     stages.run("clippy of the eBPF programs", || {
@@ -76,21 +69,19 @@ pub fn everyday(stages: &mut Stages) -> anyhow::Result<ExitCode> {
         fuzzer.run(fuzz::SHORT, stages)?;
     }
     let program = stages.run("build of the system tests", || {
-        build_system_tests(cargo().arg("test"))
+        build_system_tests(cargo().arg("build"))
     })?;
     stages.run("system tests", || system_tests(&program, privilege()))
 }
 
-/// Builds the system tests with a `cargo test`; returns the path of the program.
-pub fn build_system_tests(cargo_test: &mut Command) -> anyhow::Result<PathBuf> {
-    let built = output(cargo_test.args([
-        "--quiet",
-        "--package",
-        "system-tests",
-        "--no-run",
-        "--message-format",
-        "json",
-    ]))?;
+/// Builds the system tests, and what else is asked for, with a `cargo build`; returns the path of the program.
+pub fn build_system_tests(cargo_build: &mut Command) -> anyhow::Result<PathBuf> {
+    let built = output(
+        cargo_build
+            .args(["--quiet", "--message-format", "json"])
+            .args(SELECTION)
+            .args(["--test", "system"]),
+    )?;
     String::from_utf8_lossy(&built.stdout)
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
