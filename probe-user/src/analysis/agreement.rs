@@ -173,6 +173,10 @@ pub fn reasons_to_withhold(
     if ledger.is_some_and(|ledger| !ledger.balanced) {
         reasons.push("the ledger does not balance".to_owned());
     }
+    // Before A/A: a limit that was hit may be why equal servers differ.
+    if let Some(resources) = resources {
+        reasons.extend(limits_hit(resources));
+    }
     if let Some(a_a) = &macro_.a_a_difference {
         let [low, high] = a_a.ci95;
         if low > 0.0 || high < 0.0 {
@@ -182,9 +186,6 @@ pub fn reasons_to_withhold(
                 a_a.estimate
             ));
         }
-    }
-    if let Some(resources) = resources {
-        reasons.extend(limits_hit(resources));
     }
     reasons
 }
@@ -349,13 +350,13 @@ mod tests {
         assert_eq!(reasons.len(), 8, "{reasons:?}");
         for (reason, text) in reasons.iter().zip([
             "ledger",
-            "A/A fails",
             "3 periods",
             "memory limit",
             "2 connections",
             "99.0 % of the descriptors",
             "97.0 % of the time",
             "5.0 % of the CPU time",
+            "A/A fails",
         ]) {
             assert!(reason.contains(text), "{reason}");
         }

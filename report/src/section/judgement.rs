@@ -169,7 +169,7 @@ fn own_reasons(run: &Run, analysis: &Analysis) -> Vec<String> {
             count(periods)
         )
     });
-    a_a.into_iter().chain(throttled).collect()
+    throttled.into_iter().chain(a_a).collect()
 }
 
 /// The A/A difference, if two equal servers are told apart.
@@ -196,11 +196,12 @@ fn bad_headline(run: &Run, analysis: &Analysis) -> Option<String> {
     if !analysis.not_usable.is_empty() {
         return Some("Do not use this result.".to_owned());
     }
-    if a_a_failed(analysis).is_some() {
-        return Some("No verdict: A/A fails. Two equal servers differ in this run.".to_owned());
-    }
+    // Before A/A: where servers are kept from running, equal ones differ.
     if throttled(run).is_some() {
         return Some("No verdict: the servers' CPU was throttled during this run.".to_owned());
+    }
+    if a_a_failed(analysis).is_some() {
+        return Some("No verdict: A/A fails. Two equal servers differ in this run.".to_owned());
     }
     None
 }
