@@ -74,7 +74,7 @@ pub fn everyday(stages: &mut Stages) -> anyhow::Result<ExitCode> {
     stages.run("system tests", || system_tests(&program, privilege()))
 }
 
-/// Builds the system tests, and what else is asked for, with a `cargo build`; returns the path of the program.
+/// Builds the system tests with a `cargo build`; returns the path of the program.
 pub fn build_system_tests(cargo_build: &mut Command) -> anyhow::Result<PathBuf> {
     let built = output(
         cargo_build

@@ -98,8 +98,8 @@ fn obtain(kernel: Kernel) -> anyhow::Result<()> {
 /// Builds what guests of an architecture carry.
 fn build_for(architecture: Architecture) -> anyhow::Result<()> {
     guest::build_init(architecture)?;
-    let target = architecture.programs_target();
     let folder = architecture.programs_folder();
+    let target = architecture.programs_target();
     build::programs(&mut architecture.cargo("build", target), &folder)?;
     let built = test::build_system_tests(&mut architecture.cargo("build", target))?;
     let stripped = system_tests(architecture);
