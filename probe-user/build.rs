@@ -12,7 +12,7 @@ fn main() -> anyhow::Result<()> {
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").context("run by cargo")?);
     // `cargo xtask setup` installs bpf-linker there, at the version that fits the toolchain.
     let tools = here.join("../target/tools/bin");
-    for path in ["../probe-common/src", "../probe-ebpf/src", "../Cargo.lock"] {
+    for path in ["../crates/abi/src", "../probe-ebpf/src", "../Cargo.lock"] {
         println!("cargo:rerun-if-changed={path}");
     }
     println!(

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 
 /// The hook's list.
-const WORDS: &str = include_str!("../../data/keywords.txt");
+const WORDS: &str = include_str!("../../hook/keywords.txt");
 
 macro_rules! kept {
     ($($name:literal $(. $extension:literal)?),* $(,)?) => {

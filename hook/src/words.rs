@@ -11,15 +11,15 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::scan::{Prepared, Problem, Scanner};
 use crate::{errno, next};
 
-/// The 200 words of the paper's hook; `data/README.md` says where they come from.
-pub const DEFAULT_TEXT: &[u8] = include_bytes!("../../data/keywords.txt");
+/// The 200 words of the paper's hook; `KEYWORDS.md` says where they come from.
+pub const DEFAULT_TEXT: &[u8] = include_bytes!("../keywords.txt");
 
 /// The default list, prepared when this library was compiled.
 pub static DEFAULT: Prepared<200, 512> = {
     let mut tables = Prepared::new();
     match tables.fill(DEFAULT_TEXT) {
         Ok(()) => tables,
-        Err(_) => panic!("data/keywords.txt is not a usable list"),
+        Err(_) => panic!("keywords.txt is not a usable list"),
     }
 };
 

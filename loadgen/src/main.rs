@@ -91,14 +91,14 @@ Examples:
 }
 
 fn main() -> ExitCode {
-    let Arguments { command } = cli_kit::parse();
+    let Arguments { command } = cli::parse();
     let result = match command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Serve(arguments) => serve::serve(&arguments),
         Command::Request { arm, options } => print_requests(&arm, &options).map(|()| End::Complete),
     };
     match result {
-        Ok(End::Complete) => cli_kit::exit_code(ExitCode::SUCCESS),
+        Ok(End::Complete) => cli::exit_code(ExitCode::SUCCESS),
         Ok(End::CutShort) => ExitCode::from(3),
         Ok(End::NotUsable) => ExitCode::from(4),
         Err(error) => {

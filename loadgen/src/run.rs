@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
-use cli_kit::outln;
+use cli::outln;
 use runlog::agent_run::Announcement;
 use runlog::clock::Clock;
 use runlog::gate::Event;

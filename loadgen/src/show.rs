@@ -1,6 +1,6 @@
 //! The summary as people read it.
 
-use cli_kit::{out, outln};
+use cli::{out, outln};
 use runlog::RunDirectory;
 use runlog::summary::{ArmLoad, Latency, LoadSummary, Pacer};
 

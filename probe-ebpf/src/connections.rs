@@ -7,10 +7,10 @@
     reason = "map values are reached through raw pointers that the kernel's verifier checks"
 )]
 
+use abi::threads::{CONNECTION_SLOTS, ConnectionSlot, MAX_CONNECTIONS};
+use abi::{Connection, ConnectionKey};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::HashMap;
-use probe_common::threads::{CONNECTION_SLOTS, ConnectionSlot, MAX_CONNECTIONS};
-use probe_common::{Connection, ConnectionKey};
 
 use crate::maps::BPF_NOEXIST;
 use crate::slots::Slots;

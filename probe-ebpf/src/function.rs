@@ -5,11 +5,11 @@
     reason = "the stack pointer is read from the probed registers, the return address from the stack"
 )]
 
+use abi::{Counter, EVENT_FUNCTION_CALL, FunctionCall, OpenCalls, SpanKind};
 use aya_ebpf::bindings::pt_regs;
 use aya_ebpf::helpers::bpf_probe_read_user;
 use aya_ebpf::macros::{raw_tracepoint, uprobe, uretprobe};
 use aya_ebpf::programs::{ProbeContext, RawTracePointContext, RetProbeContext};
-use probe_common::{Counter, EVENT_FUNCTION_CALL, FunctionCall, OpenCalls, SpanKind};
 
 use crate::clock::now_ns;
 use crate::maps::{

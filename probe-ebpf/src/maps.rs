@@ -6,16 +6,16 @@
 
 use core::arch::asm;
 
-use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
-use probe_common::lane::{
+use abi::lane::{
     BATCH_WORDS, GATHERED, Gathered, NOT_WANTED, WRITTEN_AT_ONCE, WRITTEN_WHILE_ASKED_FOR,
 };
-use probe_common::layout::{BUCKETS, Spans, bucket_of};
-use probe_common::{
+use abi::layout::{BUCKETS, Spans, bucket_of};
+use abi::{
     Accepted, Closed, Counter, Counters, FunctionCall, HookedRead, Lane, MAX_ARMS, OpenCalls,
     ReadSyscall, SpanKind, Write,
 };
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
 
 use crate::slots::Slots;
 use crate::tally::Tally;
@@ -47,7 +47,7 @@ static HITS_OF_OTHERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static RECORDS: RingBuf = RingBuf::with_byte_size(1 << 16, 0);
 
-/// What becomes of records: one of [`probe_common::lane`]'s constants. Set by the loader.
+/// What becomes of records: one of [`abi::lane`]'s constants. Set by the loader.
 #[unsafe(no_mangle)]
 static RECORDS_ARE: u8 = NOT_WANTED;
 

@@ -11,9 +11,9 @@
 use core::ffi::c_void;
 use core::mem::size_of;
 
+use abi::numbers::{Numbers, Offsets};
 use aya_ebpf::helpers::generated::bpf_seq_write;
 use aya_ebpf::helpers::{bpf_get_current_task, bpf_probe_read_kernel};
-use probe_common::numbers::{Numbers, Offsets};
 
 use crate::maps::setting;
 

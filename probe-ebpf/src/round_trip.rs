@@ -10,16 +10,16 @@
     reason = "map values and registers are reached through raw pointers that the kernel's verifier checks"
 )]
 
+use abi::{RoundTrip, RoundTripCounts, SpanKind};
 use aya_ebpf::bindings::pt_regs;
 use aya_ebpf::helpers::bpf_probe_read_user;
 use aya_ebpf::macros::{btf_tracepoint, map};
 use aya_ebpf::maps::{HashMap, PerCpuArray};
 use aya_ebpf::programs::BtfTracePointContext;
-use probe_common::{RoundTrip, RoundTripCounts, SpanKind};
 
 use crate::clock::now_ns;
 use crate::maps::{add, add_span, setting};
-use crate::syscalls::{abi, typed_number, typed_word};
+use crate::syscalls::{kernel_abi, typed_number, typed_word};
 use crate::targets::current;
 
 /// The process. Set by the loader, as is the next.
@@ -67,11 +67,13 @@ pub fn round_trip_enter(ctx: BtfTracePointContext) -> i32 {
     // TP_PROTO(struct pt_regs *regs, long id)
     let regs: *const pt_regs = ctx.arg(0);
     let number: i64 = ctx.arg(1);
-    let fd = typed_word(regs, abi::FIRST_ARGUMENT_WORD) as i32;
+    let fd = typed_word(regs, kernel_abi::FIRST_ARGUMENT_WORD) as i32;
     match number {
-        abi::WRITE | abi::WRITEV | abi::SENDTO | abi::SENDMSG => send(fd, now_ns),
-        abi::CONNECT => connect(fd, typed_word(regs, abi::SECOND_ARGUMENT_WORD)),
-        abi::CLOSE => close(fd),
+        kernel_abi::WRITE | kernel_abi::WRITEV | kernel_abi::SENDTO | kernel_abi::SENDMSG => {
+            send(fd, now_ns)
+        }
+        kernel_abi::CONNECT => connect(fd, typed_word(regs, kernel_abi::SECOND_ARGUMENT_WORD)),
+        kernel_abi::CLOSE => close(fd),
         _ => {}
     }
     0
@@ -87,11 +89,12 @@ pub fn round_trip_exit(ctx: BtfTracePointContext) -> i32 {
     let returned: i64 = ctx.arg(1);
     let is_read = matches!(
         typed_number(regs),
-        abi::READ | abi::READV | abi::RECVFROM | abi::RECVMSG
+        kernel_abi::READ | kernel_abi::READV | kernel_abi::RECVFROM | kernel_abi::RECVMSG
     );
     if is_read
         && returned > 0
-        && let Some(round_trip) = round_trip(typed_word(regs, abi::FIRST_ARGUMENT_WORD) as i32)
+        && let Some(round_trip) =
+            round_trip(typed_word(regs, kernel_abi::FIRST_ARGUMENT_WORD) as i32)
         && round_trip.sent_ns != 0
     {
         round_trip.received_ns = now_ns();

@@ -1,9 +1,9 @@
 //! A program that is never attached: `probe-user kernel-histogram` runs it by `BPF_PROG_TEST_RUN`, so
 //! that a test can see where the function of all the other programs puts a value.
 
+use abi::{SELF_TEST_VALUES, SpanKind};
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use probe_common::{SELF_TEST_VALUES, SpanKind};
 
 use crate::maps::add_span;
 

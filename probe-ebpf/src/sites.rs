@@ -1,14 +1,14 @@
 //! The hook's probe sites. Their arguments are the registers of a C call; the hook's `site` module
 //! documents them.
 
-use aya_ebpf::macros::uprobe;
-use aya_ebpf::programs::ProbeContext;
-use aya_log_ebpf::warn;
-use probe_common::threads::{IDLE, READ_DONE};
-use probe_common::{
+use abi::threads::{IDLE, READ_DONE};
+use abi::{
     Accepted, Closed, Connection, ConnectionKey, Counter, EVENT_ACCEPTED, EVENT_CLOSED,
     EVENT_HOOKED_READ, EVENT_HOOKED_READ_AND_SYSCALL, HookedRead, SpanKind, Thread, UNKNOWN_OFFSET,
 };
+use aya_ebpf::macros::uprobe;
+use aya_ebpf::programs::ProbeContext;
+use aya_log_ebpf::warn;
 
 use crate::arguments::argument;
 use crate::clock::now_ns;

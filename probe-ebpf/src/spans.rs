@@ -1,10 +1,10 @@
 //! Pairing of syscall entry and exit, per thread, whichever probe brackets the syscall.
 
+use abi::lane::Gathered;
+use abi::threads::{IDLE, IN_READ, IN_WRITE, READ_DONE};
+use abi::{ConnectionKey, Counter, EVENT_WRITE, SpanKind, Thread, Write};
 use aya_ebpf::EbpfContext;
 use aya_log_ebpf::warn;
-use probe_common::lane::Gathered;
-use probe_common::threads::{IDLE, IN_READ, IN_WRITE, READ_DONE};
-use probe_common::{ConnectionKey, Counter, EVENT_WRITE, SpanKind, Thread, Write};
 
 use crate::clock::now_ns;
 use crate::connections::connection;

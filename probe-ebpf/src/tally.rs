@@ -4,10 +4,10 @@
     reason = "map values are reached through raw pointers that the kernel's verifier checks"
 )]
 
+use abi::lane::{KINDS, lane_of};
+use abi::{Counter, Lane, SpanKind, Thread};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap};
-use probe_common::lane::{KINDS, lane_of};
-use probe_common::{Counter, Lane, SpanKind, Thread};
 
 use crate::maps::{self, BPF_NOEXIST, bucket, setting};
 

@@ -4,11 +4,11 @@
     reason = "map values are reached through raw pointers that the kernel's verifier checks"
 )]
 
+use abi::Target;
+use abi::threads::{MAX_TARGETS, TARGET_SLOTS};
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::HashMap;
-use probe_common::Target;
-use probe_common::threads::{MAX_TARGETS, TARGET_SLOTS};
 
 use crate::slots::Slots;
 

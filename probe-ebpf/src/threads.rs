@@ -4,10 +4,10 @@
     reason = "map values are reached through raw pointers that the kernel's verifier checks"
 )]
 
+use abi::Thread;
+use abi::threads::{MAX_THREADS, THREAD_SLOTS};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::HashMap;
-use probe_common::Thread;
-use probe_common::threads::{MAX_THREADS, THREAD_SLOTS};
 
 use crate::maps::BPF_NOEXIST;
 use crate::slots::Slots;

@@ -121,7 +121,7 @@ async fn main() -> ExitCode {
         .filter_level(LevelFilter::Warn)
         .parse_default_env()
         .init();
-    let Arguments { command } = cli_kit::parse();
+    let Arguments { command } = cli::parse();
     let result = match command {
         Command::Bench(arguments) => bench::bench(arguments).await,
         Command::Trace(arguments) => trace::trace(arguments).await,
@@ -145,7 +145,7 @@ async fn main() -> ExitCode {
         Command::KernelHistogram => kernel_histogram::run().map(|()| End::Complete),
     };
     match result {
-        Ok(end) => cli_kit::exit_code(end.into()),
+        Ok(end) => cli::exit_code(end.into()),
         Err(error) => {
             eprintln!("probe-user: {error:#}");
             ExitCode::FAILURE

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Parser;
-use cli_kit::outln;
+use cli::outln;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -55,7 +55,7 @@ struct Arguments {
 }
 
 fn main() -> anyhow::Result<()> {
-    let arguments: Arguments = cli_kit::parse();
+    let arguments: Arguments = cli::parse();
     let mut runtime = if arguments.threads.get() == 1 {
         tokio::runtime::Builder::new_current_thread()
     } else {

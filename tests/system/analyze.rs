@@ -56,7 +56,7 @@ fn write_csv(path: &Path, times_ms: impl Iterator<Item = f64>) -> anyhow::Result
     Ok(fs::write(path, text)?)
 }
 
-/// Two arms without chance. `stats/check/recorded_arms.py` makes the same.
+/// Two arms without chance. `crates/stats/check/recorded_arms.py` makes the same.
 fn own_arms(folder: &Path) -> anyhow::Result<[String; 2]> {
     let ratio = |i: u32, step: u64, modulus: u64| {
         let rest = u64::from(i) * step % modulus;
@@ -128,7 +128,7 @@ fn unread(kit: &Kit) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The expected values are printed by `stats/check/recorded_arms.py`.
+/// The expected values are printed by `crates/stats/check/recorded_arms.py`.
 fn figures(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
     let [without, with] = own_arms(folder.path())?;

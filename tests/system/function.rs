@@ -5,9 +5,9 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use abi::OpenCalls;
 use anyhow::{Context as _, ensure};
 use aya::maps::{HashMap, Map, MapData, MapInfo};
-use probe_common::OpenCalls;
 
 use crate::Test;
 use crate::kit::{Kit, compile_c, fail};

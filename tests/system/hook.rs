@@ -89,7 +89,7 @@ fn logs_matches(kit: &Kit) -> anyhow::Result<()> {
         Some(&[("READHOOK_MODE", "log"), ("READHOOK_LOG", log)]),
         &["--quiet"],
     )?;
-    // The words as they stand in data/keywords.txt: "admin" comes before "en" and "user" before
+    // The words as they stand in hook/keywords.txt: "admin" comes before "en" and "user" before
     // neither; "X-Q: zz" has none but for "go"; the last request has none at all.
     for head in [
         "User-Agent: admin\r\n",

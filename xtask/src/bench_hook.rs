@@ -76,7 +76,7 @@ fn build_peer() -> anyhow::Result<PathBuf> {
     let folder = target().join("peers");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let library = folder.join("paper_hook.so");
-    let keywords = root().join("data/keywords.txt");
+    let keywords = root().join("hook/keywords.txt");
     let source = root().join("hook/peers/paper_hook.c");
     ensure!(
         is_installed(COMPILER.0),

@@ -43,14 +43,14 @@ const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "pairing: calls of a function that were left by longjmp stay open",
-        file: "probe-common/src/open_calls.rs",
+        file: "crates/abi/src/open_calls.rs",
         sound: "Some(call) if call.stack_pointer < stack_pointer => self.depth -= 1,",
         broken: "Some(call) if call.stack_pointer > stack_pointer => self.depth -= 1,",
         test: "function::calls_left_by_longjmp_are_counted",
     },
     Mutation {
         name: "bucket function: the first doubling begins at 512 ns instead of 256",
-        file: "probe-common/src/layout.rs",
+        file: "crates/abi/src/layout.rs",
         sound: "upper.leading_zeros()",
         broken: "(upper >> 1).leading_zeros()",
         test: "histograms::the_kernels_buckets_are_those_of_hdrhistogram",
@@ -85,21 +85,21 @@ const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "interval width: t's 95th percentile stands in for its 97.5th",
-        file: "stats/src/interval.rs",
+        file: "crates/stats/src/interval.rs",
         sound: "t_quantile(0.975, degrees_of_freedom)",
         broken: "t_quantile(0.95, degrees_of_freedom)",
         test: "analyze::figures_are_those_of_scipy",
     },
     Mutation {
         name: "report: the upper end of intervals is shown as the lower",
-        file: "report/src/format.rs",
+        file: "crates/report/src/format.rs",
         sound: "low, &print.text(low)",
         broken: "low, &print.text(high)",
         test: "report::every_figure_is_of_the_runs_files",
     },
     Mutation {
         name: "report: two equal servers that differ are not said first",
-        file: "report/src/section/judgement.rs",
+        file: "crates/report/src/section/judgement.rs",
         sound: "(low > 0.0 || high < 0.0).then_some(a_a)",
         broken: "(low > 0.0 && high < 0.0).then_some(a_a)",
         test: "report::bad_news_comes_first",
@@ -108,12 +108,12 @@ const MUTATIONS: &[Mutation] = &[
 
 /// What each mutation has built anew. Optimising takes ten times as long as the rest, and tells these tests nothing.
 const UNOPTIMISED: [&str; 7] = [
-    "cli-kit",
-    "probe-common",
+    "cli",
+    "abi",
     "probe-user",
     "report",
     "runlog",
-    "service-kit",
+    "web",
     "stats",
 ];
 

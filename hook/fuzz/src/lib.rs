@@ -20,12 +20,12 @@ use scan::{Filter, Prepared, Problem, Scanner};
 const MAX_WORD: usize = 255;
 
 /// The hook's list.
-const DEFAULT_TEXT: &[u8] = include_bytes!("../../../data/keywords.txt");
+const DEFAULT_TEXT: &[u8] = include_bytes!("../../keywords.txt");
 static DEFAULT: Prepared<200, 512> = {
     let mut tables = Prepared::new();
     match tables.fill(DEFAULT_TEXT) {
         Ok(()) => tables,
-        Err(_) => panic!("data/keywords.txt is not a usable list"),
+        Err(_) => panic!("hook/keywords.txt is not a usable list"),
     }
 };
 

@@ -9,9 +9,9 @@ use runlog::agent_run::{AgentRun, Announcement, Finish, LogBytes};
 use runlog::load_api::Refusal;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use service_kit::access::token_in;
 use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body};
+use web::access::token_in;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -1,6 +1,6 @@
 //! What the agent has made of a run, as people read it.
 
-use cli_kit::{out, outln};
+use cli::{out, outln};
 use runlog::agent_run::{AgentPart, ArmResult};
 use runlog::analysis::ClockRelation;
 

@@ -18,8 +18,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use rand::TryRngCore as _;
 use rand::rngs::OsRng;
-use service_kit::access::{is_loopback_host, same};
-use service_kit::refusal::Refused;
+use web::access::{is_loopback_host, same};
+use web::refusal::Refused;
 
 /// Name of the cookie that a browser gets for the token.
 pub const COOKIE_NAME: &str = "loadgen-session";

@@ -18,8 +18,8 @@ use runlog::load_api::{
 };
 use runlog::load_openapi;
 use serde::Deserialize;
-use service_kit::refusal::Refused;
 use tokio_util::io::ReaderStream;
+use web::refusal::Refused;
 
 use super::access::{Access, guard};
 use super::report;

@@ -8,8 +8,8 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
-use service_kit::listen::{self, Limits};
 use tokio::net::TcpListener;
+use web::listen::{self, Limits};
 
 const LIMITS: Limits = Limits {
     connections: 128,

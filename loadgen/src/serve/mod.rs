@@ -17,11 +17,11 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
-use cli_kit::outln;
+use cli::outln;
 use runlog::load_api::{Limits, NamedUrl};
-use service_kit::access::{read_token_file, token_in};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use web::access::{read_token_file, token_in};
 
 use self::access::Access;
 use self::api::{Server, router};

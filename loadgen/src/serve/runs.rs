@@ -9,9 +9,9 @@ use axum::http::StatusCode;
 use runlog::RunDirectory;
 use runlog::live::{LiveEvent, Progress, Started};
 use runlog::load_api::{Limits, Run, RunProgress, RunState, StartRequest};
-use service_kit::refusal::Refused;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
+use web::refusal::Refused;
 
 use super::history::{self, ProgressLog};
 use super::process::LoadProcess;

@@ -9,7 +9,7 @@ use super::{Family, enter, exit, probed_word, typed_word};
 
 /// Where the caller's registers, the function's only argument, keep the descriptor on entry.
 #[cfg(bpf_target_arch = "x86_64")]
-const DESCRIPTOR_WORD: usize = super::abi::FIRST_ARGUMENT_WORD;
+const DESCRIPTOR_WORD: usize = super::kernel_abi::FIRST_ARGUMENT_WORD;
 #[cfg(bpf_target_arch = "aarch64")]
 const DESCRIPTOR_WORD: usize = 0;
 

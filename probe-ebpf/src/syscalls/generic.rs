@@ -3,7 +3,7 @@
 use aya_ebpf::macros::{btf_tracepoint, raw_tracepoint};
 use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
 
-use super::{abi, enter, exit, family, probed_word, typed_number, typed_word};
+use super::{enter, exit, family, kernel_abi, probed_word, typed_number, typed_word};
 
 /// Syscall numbers are 32 bits wide in both register sets' words.
 #[inline(always)]
@@ -17,7 +17,7 @@ pub fn btf_sys_enter(ctx: BtfTracePointContext) -> i32 {
     if let Some(family) = family(ctx.arg(1)) {
         enter(
             family,
-            typed_word(ctx.arg(0), abi::FIRST_ARGUMENT_WORD) as i32,
+            typed_word(ctx.arg(0), kernel_abi::FIRST_ARGUMENT_WORD) as i32,
         );
     }
     0
@@ -35,7 +35,7 @@ pub fn btf_sys_exit(ctx: BtfTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "sys_enter")]
 pub fn raw_sys_enter(ctx: RawTracePointContext) -> i32 {
     if let Some(family) = family(ctx.arg(1))
-        && let Some(fd) = probed_word(ctx.arg(0), abi::FIRST_ARGUMENT_WORD)
+        && let Some(fd) = probed_word(ctx.arg(0), kernel_abi::FIRST_ARGUMENT_WORD)
     {
         enter(family, fd as i32);
     }
@@ -44,7 +44,7 @@ pub fn raw_sys_enter(ctx: RawTracePointContext) -> i32 {
 
 #[raw_tracepoint(tracepoint = "sys_exit")]
 pub fn raw_sys_exit(ctx: RawTracePointContext) -> i32 {
-    if let Some(number) = probed_word(ctx.arg(0), abi::NUMBER_WORD)
+    if let Some(number) = probed_word(ctx.arg(0), kernel_abi::NUMBER_WORD)
         && let Some(family) = family(as_number(number))
     {
         exit(&ctx, family, ctx.arg(1));

@@ -11,7 +11,7 @@ use super::{Family, enter, exit, probed_word};
 #[inline(always)]
 fn wrapped_fd(ctx: &ProbeContext) -> Option<i32> {
     #[cfg(bpf_target_arch = "x86_64")]
-    const WORD: usize = super::abi::FIRST_ARGUMENT_WORD;
+    const WORD: usize = super::kernel_abi::FIRST_ARGUMENT_WORD;
     #[cfg(bpf_target_arch = "aarch64")]
     const WORD: usize = 0;
     let regs: *const pt_regs = ctx.arg(0)?;

@@ -24,7 +24,7 @@ use crate::spans::{read_enter, read_exit, thread_end, write_enter, write_exit};
 /// Numbers of the syscalls, and where the kernel keeps number and first argument: `struct pt_regs`
 /// of `arch/x86/include/asm/ptrace.h`.
 #[cfg(bpf_target_arch = "x86_64")]
-pub mod abi {
+pub mod kernel_abi {
     pub const READ: i64 = 0;
     pub const WRITE: i64 = 1;
     pub const WRITEV: i64 = 20;
@@ -46,7 +46,7 @@ pub mod abi {
 /// As above, `arch/arm64/include/asm/ptrace.h`: `regs[31]`, `sp`, `pc`, `pstate`, `orig_x0`,
 /// `syscallno`. The kernel overwrites `regs[0]` with the result, and keeps `orig_x0`.
 #[cfg(bpf_target_arch = "aarch64")]
-pub mod abi {
+pub mod kernel_abi {
     pub const READ: i64 = 63;
     pub const WRITE: i64 = 64;
     pub const WRITEV: i64 = 66;
@@ -74,8 +74,10 @@ enum Family {
 #[inline(always)]
 fn family(number: i64) -> Option<Family> {
     match number {
-        abi::READ => Some(Family::Read),
-        abi::WRITE | abi::WRITEV | abi::SENDTO | abi::SENDMSG => Some(Family::Write),
+        kernel_abi::READ => Some(Family::Read),
+        kernel_abi::WRITE | kernel_abi::WRITEV | kernel_abi::SENDTO | kernel_abi::SENDMSG => {
+            Some(Family::Write)
+        }
         _ => None,
     }
 }
@@ -116,7 +118,7 @@ pub fn typed_word(regs: *const pt_regs, word: usize) -> u64 {
 /// 32 bits wide, and no load may reach beyond it.
 #[inline(always)]
 pub fn typed_number(regs: *const pt_regs) -> i64 {
-    let field = regs.cast::<u64>().wrapping_add(abi::NUMBER_WORD);
+    let field = regs.cast::<u64>().wrapping_add(kernel_abi::NUMBER_WORD);
     // SAFETY: the verifier allows just the loads that stay within the field.
     unsafe { *field.cast::<i32>() }.into()
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, HOST};
-use service_kit::access::{is_loopback_host, read_token_file, same, token_in};
+use web::access::{is_loopback_host, read_token_file, same, token_in};
 
 /// Who may ask.
 #[derive(Clone, Debug)]

@@ -12,8 +12,6 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{BoxError, Json, Router};
-use service_kit::listen::{self, Limits};
-use service_kit::refusal::Refused;
 use tokio::net::TcpListener;
 use tower::ServiceBuilder;
 use tower::buffer::BufferLayer;
@@ -22,6 +20,8 @@ use tower::load_shed::LoadShedLayer;
 use tower::load_shed::error::Overloaded;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
+use web::listen::{self, Limits};
+use web::refusal::Refused;
 
 pub use crate::agent::access::Access;
 use crate::agent::access::Denied;

@@ -3,8 +3,8 @@
 //! The kernel's histograms have some thousand buckets, of which few bounds are shown: two in each doubling. They are
 //! bounds of the kernel's buckets too, so the counts are exact.
 
-use probe_common::SpanKind;
-use probe_common::layout::lowest_of;
+use abi::SpanKind;
+use abi::layout::lowest_of;
 use prometheus::TextEncoder;
 use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
@@ -284,7 +284,7 @@ fn flag(value: bool) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use probe_common::layout::{BUCKETS, bucket_of};
+    use abi::layout::{BUCKETS, bucket_of};
 
     use super::*;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use probe_common::SpanKind;
+use abi::SpanKind;
 use runlog::analysis::{self, Analysis, InSitu, Join, Ledger, Macro, Requests};
 use runlog::calibration::Calibration;
 use runlog::estimate::{Estimate, Unit};

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use abi::SpanKind;
 use anyhow::Context as _;
-use probe_common::SpanKind;
 use runlog::RunDirectory;
 use runlog::analysis::Join;
 use runlog::clock::Clock;

@@ -1,7 +1,7 @@
 //! Sums over requests by their response time: what slow requests are made of, in memory that does not
 //! grow with their number.
 
-use probe_common::layout::{BUCKETS, bucket_of};
+use abi::layout::{BUCKETS, bucket_of};
 use runlog::record::JoinedRequest;
 
 use crate::analysis::budget::Sums;

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use cli_kit::outln;
+use cli::outln;
 use runlog::a_a::{AaReport, AaRun, PaperTest, SCHEMA};
 use runlog::estimate::Unit;
 use runlog::json;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
-use cli_kit::outln;
+use cli::outln;
 use tokio::net::TcpListener;
 
 use crate::agent::core::{Core, Plan};

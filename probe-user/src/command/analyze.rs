@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
-use cli_kit::outln;
+use cli::outln;
 use runlog::comparison::Method;
 use stats::Trim;
 

@@ -1,7 +1,7 @@
 //! `probe-user bench`: the hook at three layers, in one run.
 
 use clap::Args;
-use cli_kit::outln;
+use cli::outln;
 use indicatif::ProgressBar;
 use runlog::analysis::Analysis;
 use runlog::doctor::{Finding, State};

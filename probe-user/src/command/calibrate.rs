@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::bail;
 use clap::Args;
-use cli_kit::outln;
+use cli::outln;
 use runlog::calibration::{CalibrationReport, SCHEMA};
 use stats::Trim;
 

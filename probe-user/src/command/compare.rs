@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use cli_kit::outln;
+use cli::outln;
 use runlog::comparison::{Comparisons, Method, SETTINGS_SCHEMA, Setting, Settings};
 
 use crate::analysis::recorded::compare::{Choices, compare as compare_arms};

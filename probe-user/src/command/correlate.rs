@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use cli_kit::outln;
+use cli::outln;
 use runlog::correlation::{Correlation, SCHEMA};
 use runlog::manifest::Manifest;
 use runlog::record::JoinedRequest;

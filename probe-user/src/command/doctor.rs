@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use cli_kit::outln;
+use cli::outln;
 use indicatif::ProgressBar;
 use runlog::calibration::Calibration;
 use runlog::doctor::State;

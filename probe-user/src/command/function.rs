@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use abi::MAX_THREADS;
 use anyhow::{Context as _, bail};
 use clap::Args;
-use probe_common::MAX_THREADS;
 
 use crate::discover::elf::Elf;
 use crate::discover::function::FunctionName;

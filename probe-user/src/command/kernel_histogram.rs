@@ -4,7 +4,7 @@
 use std::io::{self, Read as _};
 
 use anyhow::{Context as _, ensure};
-use cli_kit::outln;
+use cli::outln;
 use serde_json::json;
 
 use crate::probes::self_test::kernel_histogram;

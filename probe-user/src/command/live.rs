@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
+use abi::SpanKind;
 use anyhow::Context as _;
-use probe_common::SpanKind;
 use runlog::calibration::Calibration;
 use runlog::trace::{INTERVAL_SCHEMA, Interval};
 

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
-use cli_kit::outln;
+use cli::outln;
 use runlog::RunDirectory;
-use service_kit::access::{read_token_file, token_in};
+use web::access::{read_token_file, token_in};
 
 use crate::agent::rules::Named;
 use crate::command::End;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use cli_kit::outln;
+use cli::outln;
 use runlog::analysis::Analysis;
 use runlog::manifest::Manifest;
 use runlog::{RunDirectory, json};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use cli_kit::{out, outln};
+use cli::{out, outln};
 use report::export::{plots, table, trace};
 use report::page;
 use report::run::Run;

@@ -1,8 +1,8 @@
 //! `probe-user round-trips`: a client's requests, timed at its own sockets, for `cargo xtask bench-load`.
 
+use abi::layout::lowest_of;
 use clap::Args;
-use cli_kit::outln;
-use probe_common::layout::lowest_of;
+use cli::outln;
 use serde_json::json;
 
 use crate::command::End;

@@ -6,10 +6,10 @@ use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use abi::SpanKind;
 use anyhow::{Context as _, bail};
 use clap::Args;
-use cli_kit::outln;
-use probe_common::SpanKind;
+use cli::outln;
 use runlog::calibration::Calibration;
 use runlog::clock::Clock;
 use runlog::trace::{Coverage, SCHEMA, SpanSummary, Trace, TraceTarget};

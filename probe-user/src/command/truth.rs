@@ -6,7 +6,7 @@
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use cli_kit::outln;
+use cli::outln;
 use rand::SeedableRng as _;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand_chacha::ChaCha8Rng;

@@ -3,11 +3,11 @@
 //! A lane's records that were gathered, and not yet written, count as written: they are, or the agent takes
 //! them from there.
 
+use abi::Lane;
+use abi::lane::lane_of;
 use anyhow::Context as _;
 use aya::Ebpf;
 use aya::maps::Array;
-use probe_common::Lane;
-use probe_common::lane::lane_of;
 
 use crate::probes::look_up::look_up;
 use crate::probes::memory::HistogramMemory;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use abi::{Counter, Counters, SpanKind};
 use anyhow::Context as _;
 use aya::Ebpf;
 use aya::maps::PerCpuArray;
-use probe_common::{Counter, Counters, SpanKind};
 use runlog::analysis::{Ledger, LedgerRow};
 
 use crate::probes::{lanes, spans};

@@ -5,14 +5,14 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsFd as _, OwnedFd};
 
+use abi::lane::{GATHERED, NOT_WANTED, WRITTEN_AT_ONCE, WRITTEN_WHILE_ASKED_FOR};
+use abi::{MAX_ARMS, ReadSyscall, SpanKind};
 use anyhow::Context as _;
 use aya::maps::MapError;
 use aya::programs::RawTracePoint;
 use aya::sys::{Stats, enable_stats};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
-use probe_common::lane::{GATHERED, NOT_WANTED, WRITTEN_AT_ONCE, WRITTEN_WHILE_ASKED_FOR};
-use probe_common::{MAX_ARMS, ReadSyscall, SpanKind};
 use runlog::analysis::{Ledger, ProgramRuns};
 use rustix::process::{Resource, Rlimit, setrlimit};
 

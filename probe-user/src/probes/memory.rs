@@ -1,8 +1,8 @@
 //! What the histograms take of the kernel's memory.
 
-use probe_common::lane::lanes_per_arm;
-use probe_common::layout::Spans;
-use probe_common::{Lane, SpanKind};
+use abi::lane::lanes_per_arm;
+use abi::layout::Spans;
+use abi::{Lane, SpanKind};
 
 /// Kernel memory of the histograms. It is taken when they are created, for each CPU that the machine can
 /// have, and does not grow.
@@ -55,7 +55,7 @@ mod tests {
         // of five kinds, the counters, and 180 words for records: 176 of them, how many there are, and of how many
         // spans of three sorts.
         let memory = HistogramMemory { arms: 3, cpus: 64 };
-        let counters = size_of::<probe_common::Counters>() as u64;
+        let counters = size_of::<abi::Counters>() as u64;
         let lane = 5 * 3_841 * 8 + counters + 180 * 8;
         assert_eq!(memory.bytes(), 3 * 6 * 64 * 3_841 * 8 + 3 * 32 * lane);
         assert_eq!(mebibytes(memory.bytes()), "48.0 MiB");

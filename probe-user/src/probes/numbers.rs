@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 
+use abi::numbers::{Numbers, Offsets};
 use anyhow::Context as _;
 use aya::programs::Iter;
 use aya::{Btf, Ebpf};
-use probe_common::numbers::{Numbers, Offsets};
 
 use crate::discover::processes::{Pid, in_root_pid_namespace};
 use crate::probes::kernel_types::KernelTypes;

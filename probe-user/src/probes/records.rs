@@ -4,7 +4,7 @@
     reason = "records are plain old data, read from bytes that the eBPF side wrote as such"
 )]
 
-use probe_common::{
+use abi::{
     Accepted, Closed, EVENT_ACCEPTED, EVENT_CLOSED, EVENT_FUNCTION_CALL, EVENT_HOOKED_READ,
     EVENT_HOOKED_READ_AND_SYSCALL, EVENT_READ_SYSCALL, EVENT_WRITE, FunctionCall, HookedRead,
     ReadSyscall, Write,

@@ -2,12 +2,12 @@
 
 use std::fmt::Debug;
 
+use abi::layout::{BUCKETS, bucket_of};
+use abi::{RoundTrip, RoundTripCounts, SpanKind};
 use anyhow::Context as _;
 use aya::maps::{HashMap, PerCpuArray};
 use aya::programs::BtfTracePoint;
 use aya::{Btf, Ebpf, EbpfLoader};
-use probe_common::layout::{BUCKETS, bucket_of};
-use probe_common::{RoundTrip, RoundTripCounts, SpanKind};
 
 use crate::discover::processes::Pid;
 use crate::probes::load::load;

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use abi::MAX_ARMS;
 use anyhow::Context as _;
-use probe_common::MAX_ARMS;
 
 use crate::discover::sites::LoadedHook;
 use crate::probes::attach::attach_sites;

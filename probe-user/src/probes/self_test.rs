@@ -1,9 +1,9 @@
 //! The kernel's histogram of values that somebody gives, without any probe.
 
+use abi::{SELF_TEST_VALUES, SpanKind};
 use anyhow::{Context as _, ensure};
 use aya::EbpfLoader;
 use aya::programs::{RawTracePoint, RawTracePointRunOptions, TestRun as _};
-use probe_common::{SELF_TEST_VALUES, SpanKind};
 
 use crate::probes::load::load;
 use crate::probes::loader::OBJECT;

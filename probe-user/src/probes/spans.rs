@@ -1,11 +1,11 @@
 //! Histograms and sums, read from the kernel without stopping the probes.
 
+use abi::layout::{self, BUCKETS, Spans};
+use abi::{SpanKind, lane};
 use anyhow::Context as _;
 use aya::Ebpf;
 use aya::maps::PerCpuArray;
 use hdrhistogram::Histogram;
-use probe_common::layout::{self, BUCKETS, Spans};
-use probe_common::{SpanKind, lane};
 use runlog::interval_log::new_histogram;
 
 use crate::probes::lanes;

@@ -1,18 +1,16 @@
 //! The tables that the programs keep between hits, from the agent's side: it names the traced processes,
 //! and after a detach it counts what was open and empties the rest.
 //!
-//! Where each number has its slot is in [`probe_common::threads`].
+//! Where each number has its slot is in [`abi::threads`].
 
 use std::collections::BTreeMap;
 use std::mem;
 
+use abi::threads::{CONNECTION_SLOTS, IN_READ, IN_WRITE, READ_DONE, TARGET_SLOTS, THREAD_SLOTS};
+use abi::{Connection, ConnectionKey, ConnectionSlot, OpenCalls, ReadSyscall, Thread};
 use anyhow::Context as _;
 use aya::maps::{Array, HashMap, Map, MapData};
 use aya::{Ebpf, Pod};
-use probe_common::threads::{
-    CONNECTION_SLOTS, IN_READ, IN_WRITE, READ_DONE, TARGET_SLOTS, THREAD_SLOTS,
-};
-use probe_common::{Connection, ConnectionKey, ConnectionSlot, OpenCalls, ReadSyscall, Thread};
 
 use crate::probes::attach::Target;
 use crate::probes::ledger::InFlight;
@@ -21,12 +19,12 @@ use crate::probes::look_up::look_up_boxed;
 /// Names the processes to trace, in place of those that were named before. Programs may be running: who stays keeps
 /// its slot, and whoever is looked up meanwhile is found as it was or as it will be.
 pub fn set_targets(ebpf: &mut Ebpf, targets: &[Target]) -> anyhow::Result<()> {
-    let mut wanted: BTreeMap<u32, probe_common::Target> = targets.iter().map(entry_of).collect();
-    let mut slots: Box<[probe_common::Target; TARGET_SLOTS as usize]> = table(ebpf, "targets")?;
+    let mut wanted: BTreeMap<u32, abi::Target> = targets.iter().map(entry_of).collect();
+    let mut slots: Box<[abi::Target; TARGET_SLOTS as usize]> = table(ebpf, "targets")?;
     for slot in slots.iter_mut().filter(|slot| slot.tgid != 0) {
         match wanted.remove(&slot.tgid) {
             Some(entry) => {
-                *slot = probe_common::Target {
+                *slot = abi::Target {
                     is_shared: slot.is_shared,
                     ..entry
                 }
@@ -34,7 +32,7 @@ pub fn set_targets(ebpf: &mut Ebpf, targets: &[Target]) -> anyhow::Result<()> {
             None => slot.tgid = 0,
         }
     }
-    let mut more: HashMap<_, u32, probe_common::Target> = map(ebpf, "MORE_TARGETS")?.try_into()?;
+    let mut more: HashMap<_, u32, abi::Target> = map(ebpf, "MORE_TARGETS")?.try_into()?;
     let behind: Vec<u32> = more.keys().collect::<Result<_, _>>()?;
     for tgid in behind {
         match wanted.remove(&tgid) {
@@ -44,7 +42,7 @@ pub fn set_targets(ebpf: &mut Ebpf, targets: &[Target]) -> anyhow::Result<()> {
     }
     let mut newcomers = Vec::new();
     for entry in wanted.into_values() {
-        let slot = probe_common::Target::slot_of(entry.tgid) as usize;
+        let slot = abi::Target::slot_of(entry.tgid) as usize;
         let is_free = slots[slot].tgid == 0 && !newcomers.iter().any(|(taken, _)| *taken == slot);
         if is_free {
             slots[slot].arm = entry.arm;
@@ -63,9 +61,9 @@ pub fn set_targets(ebpf: &mut Ebpf, targets: &[Target]) -> anyhow::Result<()> {
     set_table(ebpf, "targets", &*slots)
 }
 
-fn entry_of(target: &Target) -> (u32, probe_common::Target) {
+fn entry_of(target: &Target) -> (u32, abi::Target) {
     let tgid = target.pid.cast_unsigned();
-    let entry = probe_common::Target {
+    let entry = abi::Target {
         tgid,
         arm: target.arm,
         is_shared: 0,

@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 
+use abi::lane::{KINDS, lane_of};
+use abi::layout::Spans;
+use abi::{Counter, Counters, Lane, SpanKind};
 use anyhow::Context as _;
 use aya::Ebpf;
 use aya::maps::{Array, PerCpuArray, PerCpuValues};
-use probe_common::lane::{KINDS, lane_of};
-use probe_common::layout::Spans;
-use probe_common::{Counter, Counters, Lane, SpanKind};
 use runlog::analysis::{Ledger, LedgerRow};
 use runlog::trace::SpanSummary;
 

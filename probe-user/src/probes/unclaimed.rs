@@ -1,11 +1,11 @@
 //! Reads that had returned when the probes were detached, and that no site had claimed: they are added to what the
 //! kernel has counted, as the programs would have done at their threads' next reads.
 
+use abi::layout::{Spans, bucket_of};
+use abi::{Counter, Counters, ReadSyscall, SpanKind};
 use anyhow::Context as _;
 use aya::maps::{PerCpuArray, PerCpuValues};
 use aya::{Ebpf, Pod};
-use probe_common::layout::{Spans, bucket_of};
-use probe_common::{Counter, Counters, ReadSyscall, SpanKind};
 
 /// Adds them to histograms and counters. To be called when no program runs.
 pub fn add_to_totals(

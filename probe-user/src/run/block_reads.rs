@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use abi::SpanKind;
 use hdrhistogram::Histogram;
-use probe_common::SpanKind;
 use runlog::RunDirectory;
 use runlog::record::BlockReads;
 use runlog::table::TableWriter;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use probe_common::{Accepted, Closed, FunctionCall, HookedRead, ReadSyscall, Write};
+use abi::{Accepted, Closed, FunctionCall, HookedRead, ReadSyscall, Write};
 use runlog::RunDirectory;
 use runlog::record::{
     FunctionSpan, ReadSpan, ReadSyscallSpan, ServerClose, ServerConnection, WriteSpan,

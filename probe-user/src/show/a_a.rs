@@ -1,6 +1,6 @@
 //! The table of `probe-user a-a`.
 
-use cli_kit::outln;
+use cli::outln;
 use runlog::RunDirectory;
 use runlog::a_a::AaReport;
 

@@ -1,6 +1,6 @@
 //! The table of `probe-user bench`.
 
-use cli_kit::outln;
+use cli::outln;
 use runlog::RunDirectory;
 use runlog::analysis::{Agreement, Analysis, Verdict};
 use runlog::estimate::Estimate;

@@ -1,6 +1,6 @@
 //! The budget of a request.
 
-use cli_kit::outln;
+use cli::outln;
 use runlog::analysis::{Budget, BudgetLine};
 
 use crate::show::{cells, heading, ns, table};

@@ -1,6 +1,6 @@
 //! The table of `probe-user calibrate`.
 
-use cli_kit::outln;
+use cli::outln;
 use runlog::calibration::{Calibration, CalibrationReport};
 
 use crate::show::{cells, heading, table};

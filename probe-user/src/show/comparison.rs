@@ -1,6 +1,6 @@
 //! The tables of `probe-user analyze` and `probe-user compare`.
 
-use cli_kit::outln;
+use cli::outln;
 use runlog::comparison::{ArmFigures, Comparison, Comparisons, Method, Settings};
 use runlog::estimate::{Estimate, Unit};
 

@@ -1,7 +1,7 @@
 //! What `probe-user doctor` found.
 
 use anstyle::Style;
-use cli_kit::outln;
+use cli::outln;
 use runlog::doctor::{AttachType, Diagnosis, Finding, State};
 
 use crate::show::{BAD, GOOD, UNSURE, heading, machine};

@@ -1,6 +1,6 @@
 //! The tables of `probe-user merge`.
 
-use cli_kit::outln;
+use cli::outln;
 use runlog::merged::{Merged, MergedSource};
 
 use crate::show::{BAD, heading, ledger, table, trace};

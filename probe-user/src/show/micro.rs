@@ -1,6 +1,6 @@
 //! The table of `probe-user micro`.
 
-use cli_kit::outln;
+use cli::outln;
 use runlog::micro::{AgainstRun, Cost, MicroReport};
 
 use crate::show::{BAD, GOOD, cells, heading, ns, table};

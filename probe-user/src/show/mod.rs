@@ -1,4 +1,4 @@
-//! Results for people: tables on stdout. Colour only where stdout is a terminal; `cli_kit::print` sees to it.
+//! Results for people: tables on stdout. Colour only where stdout is a terminal; `cli::print` sees to it.
 
 pub mod a_a;
 pub mod bench;
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use anstyle::{AnsiColor, Style};
-use cli_kit::outln;
+use cli::outln;
 use comfy_table::{CellAlignment, Table, presets};
 use runlog::analysis::{ClockRelation, Clocks, Join, Ledger, ProgramRuns};
 use runlog::estimate::{Estimate, Unit};

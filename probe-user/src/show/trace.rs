@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cli_kit::outln;
+use cli::outln;
 use runlog::trace::{Coverage, Interval, SpanSummary, Trace};
 
 use crate::show::{heading, ledger, ns, table};

@@ -1,6 +1,6 @@
 //! The table of `probe-user truth`.
 
-use cli_kit::outln;
+use cli::outln;
 use runlog::RunDirectory;
 use runlog::estimate::Estimate;
 use runlog::truth::{Coverage, Truth};

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use abi::lane::lanes_per_arm;
+use abi::layout::Spans;
+use abi::{Lane, SpanKind};
 use anyhow::{Context as _, ensure};
-use probe_common::lane::lanes_per_arm;
-use probe_common::layout::Spans;
-use probe_common::{Lane, SpanKind};
 use serde_json::{Value, json};
 
 use super::objects::{Objects, list, named};

@@ -14,7 +14,7 @@ use crate::kit::Kit;
 const RIGHT: &str = "\
 # A `page` of ours, and more
 
-[up](../README.md) [here](agent.md) [image](../docs/) ![a](../data/keywords.txt) [self](#a-page-of-ours-and-more)
+[up](../README.md) [here](agent.md) [image](../docs/) ![a](../hook/keywords.txt) [self](#a-page-of-ours-and-more)
 [outside](https://example.com/#x) `docs/agent.md` `deploy/token` `either/or`
 [second](#twice-1)
 

@@ -62,7 +62,7 @@ fn write_seeds(folder: &Path) -> anyhow::Result<()> {
 
 /// The words of the hook's list, as libFuzzer reads them.
 fn write_dictionary(path: &Path) -> anyhow::Result<()> {
-    let list = root().join("data/keywords.txt");
+    let list = root().join("hook/keywords.txt");
     let text = fs::read_to_string(&list).with_context(|| list.display().to_string())?;
     let words = text.lines().filter(|word| !word.is_empty());
     write(path, &[dictionary(words).as_bytes()])

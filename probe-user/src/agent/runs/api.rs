@@ -12,7 +12,7 @@ use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use runlog::agent_run::{AgentRun, Announcement, Finish, LogBytes, RunEntries};
 use serde::Deserialize;
-use service_kit::refusal::Refused;
+use web::refusal::Refused;
 
 use crate::agent::http::Services;
 use crate::agent::runs::upload::LogFile;

@@ -22,7 +22,7 @@ use runlog::agent_run::{
 };
 use runlog::directory::is_arm_name;
 use runlog::{RunDirectory, json};
-use service_kit::refusal::Refused;
+use web::refusal::Refused;
 
 use crate::agent::core::{Core, NoAnswer};
 use crate::agent::http::unavailable;

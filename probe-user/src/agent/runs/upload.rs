@@ -12,7 +12,7 @@ use runlog::agent_run::LogBytes;
 use runlog::record::{ClientConnection, Request};
 use runlog::table::{self, Row, Rows};
 use serde::Deserialize;
-use service_kit::refusal::Refused;
+use web::refusal::Refused;
 
 /// Which log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -17,9 +17,9 @@ pub mod worker;
 
 use std::path::PathBuf;
 
+use abi::SpanKind;
 use anyhow::{Context as _, bail, ensure};
 use indicatif::ProgressBar;
-use probe_common::SpanKind;
 use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;

@@ -1,7 +1,7 @@
 //! From rounds to what a probe adds.
 
+use abi::SpanKind;
 use anyhow::{Context as _, ensure};
-use probe_common::SpanKind;
 use runlog::calibration::Calibrated;
 use runlog::estimate::{Estimate, Unit};
 use stats::{Interval, mean_interval};

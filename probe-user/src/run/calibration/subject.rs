@@ -1,9 +1,9 @@
 //! One set of probes under calibration: what it sees of calls that do next to nothing, and what those
 //! calls take with it and without.
 
+use abi::SpanKind;
 use anyhow::ensure;
 use hdrhistogram::Histogram;
-use probe_common::SpanKind;
 use stats::{Trim, grouped};
 
 use super::process::Worker;

@@ -195,7 +195,7 @@ def quantiles():
 def main():
     expected = {
         "made_with": {
-            "script": "stats/check/expected.py",
+            "script": "crates/stats/check/expected.py",
             "python": platform.python_version(),
             "numpy": np.__version__,
             "scipy": scipy.__version__,

@@ -475,7 +475,7 @@ mod tests {
     #[test]
     fn the_published_schemas_are_those_of_the_types() {
         let kept = |name: &str| {
-            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/schema");
+            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/schema");
             std::fs::read_to_string(format!("{folder}/{name}.json")).unwrap()
         };
         let published = [

@@ -199,7 +199,7 @@ fn long_bootstrap_coverage_is_the_tabulated_one() {
     }
     assert!(
         off.is_empty(),
-        "stats/src/coverage.rs has other figures: {off:?}"
+        "crates/stats/src/coverage.rs has other figures: {off:?}"
     );
 }
 
