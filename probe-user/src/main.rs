@@ -5,15 +5,10 @@
 //! [`merge`] adds up what nodes have seen, [`show`] prints; [`command`] puts them together.
 
 mod agent;
-mod analysis;
 mod cgroup;
 mod command;
-mod discover;
 mod doctor;
-mod join;
 mod machine;
-mod merge;
-mod probes;
 mod run;
 mod show;
 

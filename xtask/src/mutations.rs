@@ -64,21 +64,21 @@ const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "join offset: a request takes the read behind its last byte, too",
-        file: "probe-user/src/join/request.rs",
+        file: "crates/verdict/src/join/request.rs",
         sound: "if read.first_byte >= end_byte {",
         broken: "if read.first_byte > end_byte {",
         test: "bench::join_against_the_servers_own_log",
     },
     Mutation {
         name: "clock offset: it is taken off rather than added",
-        file: "probe-user/src/join/lookahead.rs",
+        file: "crates/verdict/src/join/lookahead.rs",
         sound: "sent_ns: on_server(request.sent_ns, offset_ns),",
         broken: "sent_ns: on_server(request.sent_ns, -offset_ns),",
         test: "join::a_load_generator_with_another_clock",
     },
     Mutation {
         name: "calibration sign: what probing adds is added once more",
-        file: "probe-user/src/analysis/correct.rs",
+        file: "crates/verdict/src/correct.rs",
         sound: "quantile_ns as f64 - shift_ns",
         broken: "quantile_ns as f64 + shift_ns",
         test: "calibration::a_hook_that_does_nothing_costs_nothing",
@@ -107,14 +107,16 @@ const MUTATIONS: &[Mutation] = &[
 ];
 
 /// What each mutation has built anew. Optimising takes ten times as long as the rest, and tells these tests nothing.
-const UNOPTIMISED: [&str; 7] = [
+const UNOPTIMISED: [&str; 9] = [
     "cli",
     "abi",
     "probe-user",
+    "probes",
     "report",
     "runlog",
     "web",
     "stats",
+    "verdict",
 ];
 
 /// Applies each mutation in turn, builds, and runs its test.

@@ -10,15 +10,15 @@ use runlog::record::Request;
 use runlog::table::Rows;
 use stats::{Moments, binomial, t_test};
 
-use crate::analysis::blocks::{BlockMeans, Cell};
-use crate::analysis::estimate;
-use crate::analysis::order::Order;
 use crate::command::End;
 use crate::command::options::{ExperimentOptions, progress_bar};
 use crate::command::repeat::{Repetition, ShortRun, repeat};
 use crate::machine;
 use crate::run::arms::ArmSpec;
 use crate::show;
+use verdict::blocks::{BlockMeans, Cell};
+use verdict::estimate;
+use verdict::order::Order;
 
 /// Options of `a-a`.
 #[derive(Args, Debug)]

@@ -8,10 +8,10 @@ use cli::outln;
 use runlog::comparison::Method;
 use stats::Trim;
 
-use crate::analysis::recorded::compare::{Choices, compare};
-use crate::analysis::recorded::read::{ArmSource, Wanted, arms_of, read};
 use crate::command::End;
 use crate::show;
+use verdict::recorded::compare::{Choices, compare};
+use verdict::recorded::read::{ArmSource, Wanted, arms_of, read};
 
 /// Options of `analyze`.
 #[derive(Args, Debug)]

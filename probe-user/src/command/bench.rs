@@ -9,8 +9,6 @@ use runlog::manifest::Manifest;
 use runlog::table::TableWriter;
 use runlog::{RunDirectory, json};
 
-use crate::analysis::layers::{Roles, analyze};
-use crate::analysis::logs::read_logs;
 use crate::command::End;
 use crate::command::ladder::{Ladder, Recorded, Rungs};
 use crate::command::options::{ExperimentOptions, NewRun, Probing, progress_bar};
@@ -18,10 +16,12 @@ use crate::command::report::write_page;
 use crate::doctor;
 use crate::run::arms::{ArmSpec, HookSpec};
 use crate::run::experiment::Experiment;
-use crate::run::micro::words::Temperature;
-use crate::run::micro::{self, Measured, Plan, Rung};
+use crate::run::micro::{self, Plan, Rung};
 use crate::run::stop::Stop;
 use crate::show;
+use verdict::layers::{Roles, analyze};
+use verdict::logs::read_logs;
+use verdict::micro_blocks::{Measured, Temperature};
 
 /// The most blocks of the micro layer. Its interval is narrow long before, and a block with cold calls
 /// takes milliseconds.

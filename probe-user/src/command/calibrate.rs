@@ -11,12 +11,12 @@ use stats::Trim;
 use crate::command::End;
 use crate::command::options::progress_bar;
 use crate::machine::{self, Policy};
-use crate::probes::{KernelProbe, SiteChoice};
 use crate::run::arms::HookSpec;
 use crate::run::calibration::{Functions, Plan, calibrate};
 use crate::run::programs;
 use crate::run::stop::Stop;
 use crate::show;
+use probes::{KernelProbe, SiteChoice};
 
 /// Every kind of probe on our own hook and functions: the sites alone, and each kernel pair. What the calibrated
 /// process has to say goes into `folder`.

@@ -7,11 +7,11 @@ use clap::Args;
 use cli::outln;
 use runlog::comparison::{Comparisons, Method, SETTINGS_SCHEMA, Setting, Settings};
 
-use crate::analysis::recorded::compare::{Choices, compare as compare_arms};
-use crate::analysis::recorded::read::{Wanted, arms_of, manifest, read};
 use crate::command::End;
 use crate::command::analyze::trim;
 use crate::show;
+use verdict::recorded::compare::{Choices, compare as compare_arms};
+use verdict::recorded::read::{Wanted, arms_of, manifest, read};
 
 /// Options of `compare`.
 #[derive(Args, Debug)]

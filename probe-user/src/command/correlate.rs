@@ -17,10 +17,10 @@ use runlog::trace::Trace;
 use runlog::{RunDirectory, json};
 use stats::Trim;
 
-use crate::analysis::logs::{add_to_budgets, join_blocks, one_clock, read_logs};
 use crate::command::End;
-use crate::join::{Grouping, JoinOutput, Source, Window};
 use crate::show;
+use verdict::join::{Grouping, JoinOutput, Source, Window};
+use verdict::logs::{add_to_budgets, join_blocks, one_clock, read_logs};
 
 /// Options of `correlate`.
 #[derive(Args, Debug)]

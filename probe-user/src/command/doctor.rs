@@ -15,10 +15,10 @@ use stats::Trim;
 use crate::command::End;
 use crate::command::calibrate::every_kind;
 use crate::doctor::{Run, diagnose};
-use crate::probes::SiteChoice;
 use crate::run::calibration::calibrate;
 use crate::run::stop::Stop;
 use crate::show;
+use probes::SiteChoice;
 
 /// Options of `doctor`.
 #[derive(Args, Debug)]

@@ -9,13 +9,13 @@ use runlog::analysis::InSitu;
 use runlog::manifest::Placement;
 use runlog::micro::{AgainstRun, MicroReport, Rung as RungCost, SCHEMA};
 
-use crate::analysis::micro::{cost, eviction, predict};
 use crate::machine;
 use crate::run::arms::{self, HookSpec};
 use crate::run::identity::give_to_caller;
-use crate::run::micro::words::Temperature;
-use crate::run::micro::{Measured, Plan, Rung, measure, request_bytes};
+use crate::run::micro::{Plan, Rung, measure, request_bytes};
 use crate::run::programs;
+use verdict::micro::{cost, eviction, predict};
+use verdict::micro_blocks::{Measured, Temperature};
 
 /// The rungs of our hook, in the order in which each does more.
 pub const RUNGS: [&str; 5] = ["off", "passthrough", "lookup", "scan", "log"];

@@ -16,14 +16,14 @@ use runlog::table::Rows;
 use stats::Trim;
 
 use crate::machine::{self, Policy};
-use crate::probes::ring::check_ring_bytes;
-use crate::probes::{KernelProbe, SiteChoice};
 use crate::run::arms::{self, ArmSpec, HookSpec, ServerSpec};
 use crate::run::experiment::{Experiment, ProbeOptions};
 use crate::run::identity::{give_folder_to_caller, give_to_caller};
 use crate::run::loadgen::Load;
 use crate::run::programs;
 use crate::run::scheduling;
+use probes::ring::check_ring_bytes;
+use probes::{KernelProbe, SiteChoice};
 
 /// Order of the blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

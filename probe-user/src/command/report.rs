@@ -13,9 +13,9 @@ use runlog::comparison::Method;
 use runlog::{RunDirectory, file};
 use stats::Trim;
 
-use crate::analysis::recorded::compare::Choices;
 use crate::command::End;
 use crate::command::compare::comparisons;
+use verdict::recorded::compare::Choices;
 
 /// The trim of a comparison where the run does not say.
 const TRIM: f64 = 0.05;

@@ -20,18 +20,19 @@ use runlog::truth::{
 use stats::distribution::t_quantile;
 use stats::{binomial, power};
 
-use crate::analysis::blocks::{BlockMeans, Cell};
-use crate::analysis::estimate;
-use crate::analysis::logs::{Logged, read_logs};
-use crate::analysis::order::Order;
 use crate::command::End;
 use crate::command::options::{ExperimentOptions, NewRun, Probing, progress_bar};
 use crate::command::repeat::{Repetition, ShortRun, repeat, seed_of};
 use crate::machine;
 use crate::run::arms::{ArmSpec, HookSpec};
-use crate::run::experiment::{Experiment, Outcome};
+use crate::run::experiment::Experiment;
 use crate::run::stop::Stop;
 use crate::show;
+use verdict::blocks::{BlockMeans, Cell};
+use verdict::estimate;
+use verdict::logs::{Logged, read_logs};
+use verdict::order::Order;
+use verdict::outcome::Outcome;
 
 /// Relative tolerance of both layers.
 const TOLERANCE: f64 = 0.03;

@@ -8,8 +8,8 @@ use runlog::doctor::{Finding, State};
 use runlog::estimate::Estimate;
 use runlog::manifest::{Environment, Manifest, Schedule};
 
-use crate::analysis::agreement::limits_hit;
 use crate::doctor::others::{MESH, STEAL, TENANTS};
+use verdict::agreement::limits_hit;
 
 /// Settings are needed to tell a property of the hook from one of the environment.
 const SETTINGS: usize = 2;

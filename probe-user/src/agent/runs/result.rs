@@ -13,8 +13,8 @@ use runlog::table::{Rows, TableWriter};
 use stats::Trim;
 
 use crate::agent::recording::{Recorded, RecordedArm};
-use crate::analysis::logs::{add_to_budgets, join_blocks};
-use crate::join::{Grouping, Source, Window};
+use verdict::join::{Grouping, Source, Window};
+use verdict::logs::{add_to_budgets, join_blocks};
 
 /// Share of a block's requests, sorted by response time, left out at each end of the budget; as `correlate` does.
 const TRIM: f64 = 0.05;

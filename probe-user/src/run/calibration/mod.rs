@@ -27,11 +27,11 @@ use runlog::calibration::{Calibration, NotCalibrated};
 use runlog::manifest::Placement;
 use stats::Trim;
 
-use crate::discover::sites::{LoadedHook, loaded_hook};
-use crate::probes::attach::{Function, Target};
-use crate::probes::{KernelProbe, Options, Probes, SiteChoice, Writing};
 use crate::run::arms::HookSpec;
 use first_instruction::FirstInstruction;
+use probes::attach::{Function, Target};
+use probes::discover::sites::{LoadedHook, loaded_hook};
+use probes::{KernelProbe, Options, Probes, SiteChoice, Writing};
 use process::Worker;
 use result::{Unwatched, calibrated};
 use subject::{Part, Subject};

@@ -14,9 +14,9 @@ use tokio::process::Command;
 
 use super::first_instruction::FirstInstruction;
 use super::words::{Answer, Hello, Order};
-use crate::discover::processes::Pid;
 use crate::run::arms::{HookSpec, complaint};
 use crate::run::process::{Process, Spawn};
+use probes::discover::processes::Pid;
 
 /// A running process that follows orders. It ends with the value.
 #[derive(Debug)]

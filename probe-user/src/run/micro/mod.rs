@@ -25,8 +25,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{ChildStdin, ChildStdout, Command};
 
 use crate::run::arms::{HookSpec, complaint};
-use crate::run::micro::words::{Begin, MicroBlock, Order, Ready, Temperature};
+use crate::run::micro::words::{Begin, Order};
 use crate::run::process::{Process, Spawn};
+use verdict::micro_blocks::{Measured, MicroBlock, Ready, Temperature};
 
 /// A hook as it is set, under a name.
 #[derive(Clone, Debug)]
@@ -56,15 +57,6 @@ pub struct Plan {
     pub placement: Placement,
     /// Where they write what they have to say, by name of the rung.
     pub log: PathBuf,
-}
-
-/// What came out.
-#[derive(Debug)]
-pub struct Measured {
-    /// Blocks of each rung at each temperature, by round.
-    pub blocks: Vec<BTreeMap<Temperature, Vec<MicroBlock>>>,
-    /// How calls were made cold.
-    pub eviction: Ready,
 }
 
 /// The bytes of the request that the load generator sends, so that both layers scan the same.
