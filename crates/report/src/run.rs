@@ -164,7 +164,7 @@ pub(crate) mod tests {
             placement: Placement::default(),
             arms: ["baseline", "baseline-2", "hooked"].map(arm).to_vec(),
             schedule: Schedule {
-                order: "rmit".to_owned(),
+                order: runlog::Order::Rmit,
                 seed: 7,
                 connections: 1,
                 requests_per_cell: 100,

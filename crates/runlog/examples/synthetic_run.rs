@@ -200,7 +200,7 @@ fn main() -> Result<()> {
 /// The manifest and the load generator's summary.
 fn describe(run: &RunDirectory, shape: &Shape) -> Result<()> {
     let schedule = Schedule {
-        order: "rmit".to_owned(),
+        order: runlog::Order::Rmit,
         seed: 1,
         connections: shape.connections as usize,
         requests_per_cell: shape.requests / 2,

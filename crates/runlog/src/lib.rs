@@ -32,6 +32,7 @@ pub mod load_openapi;
 pub mod manifest;
 pub mod merged;
 pub mod micro;
+pub mod order;
 pub mod paper_csv;
 pub mod record;
 pub mod summary;
@@ -41,3 +42,4 @@ pub mod truth;
 
 pub use directory::RunDirectory;
 pub use error::{Error, Result};
+pub use order::Order;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::calibration::Calibration;
 use crate::clock::Clock;
 use crate::doctor::Checkups;
+use crate::order::Order;
 
 /// Version of this shape.
 pub const SCHEMA: &str = "hookprobe/manifest/1";
@@ -143,24 +144,12 @@ pub struct Arm {
     pub hook_environment: Vec<String>,
 }
 
-/// The names of the orders.
-pub mod schedule {
-    /// In each round every arm has one block, in an order drawn anew.
-    pub const RMIT: &str = "rmit";
-    /// Blocks 2n and 2n + 1 run at once, the even one on the first of the placement's CPUs: the first
-    /// arm and one of the others. In every second round the arms of a pair have changed sides.
-    pub const DUET: &str = "duet";
-    /// All blocks of an arm, then all of the next.
-    pub const SEQUENTIAL: &str = "sequential";
-}
-
 /// How requests were laid out over arms and time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
-    /// `rmit` (random order of the arms within each round), `duet` (the first arm beside each of the
-    /// others, two blocks at once, on changing sides) or `sequential`.
-    pub order: String,
+    /// Order of the blocks.
+    pub order: Order,
     /// Seed of the random order.
     pub seed: u64,
     /// Connections at a time.

@@ -117,7 +117,7 @@ pub async fn a_a(arguments: AaArguments) -> anyhow::Result<End> {
     let promises = !Order::of(&manifest.schedule).is_sequential();
     let report = AaReport {
         schema: SCHEMA.to_owned(),
-        order: manifest.schedule.order.clone(),
+        order: manifest.schedule.order,
         false_alarms,
         paper_false_alarms: count(|run| run.paper.false_alarm),
         allowed,

@@ -1,10 +1,10 @@
 //! The table of `probe-user bench`.
 
 use cli::outln;
-use runlog::RunDirectory;
 use runlog::analysis::{Agreement, Analysis, Verdict};
 use runlog::estimate::Estimate;
-use runlog::manifest::{Manifest, Scheduling, schedule};
+use runlog::manifest::{Manifest, Scheduling};
+use runlog::{Order, RunDirectory};
 
 use crate::show::budget;
 use crate::show::calibration::print_missing;
@@ -41,7 +41,7 @@ pub fn print(analysis: &Analysis, manifest: &Manifest, run: &RunDirectory) {
 
 fn set_up(manifest: &Manifest) {
     machine(&manifest.environment);
-    if manifest.schedule.order != schedule::RMIT {
+    if manifest.schedule.order != Order::Rmit {
         outln!("order: {}", manifest.schedule.order);
     }
     let placement = &manifest.placement;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use runlog::manifest::{Manifest, SCHEMA, schedule};
+use runlog::manifest::{Manifest, SCHEMA};
 use runlog::record::Request;
 use runlog::table::Rows;
-use runlog::{RunDirectory, interval_log, json, paper_csv};
+use runlog::{Order, RunDirectory, interval_log, json, paper_csv};
 
 use super::{Block, Origin, RecordedArm};
 
@@ -159,7 +159,7 @@ fn read_run_arm(
             manifest.ended
         ));
     }
-    let duet = manifest.schedule.order == schedule::DUET;
+    let duet = manifest.schedule.order == Order::Duet;
     let own = numbers.remove(&u16::try_from(index)?).unwrap_or_default();
     let blocks = blocks.into_iter().map(|(number, mut values)| {
         values.sort_by_key(|(sent_ns, _)| *sent_ns);
@@ -179,7 +179,7 @@ fn read_run_arm(
         blocks: complete(blocks.collect(), &mut left_out),
         origin: Origin::Run {
             folder: PathBuf::from(folder),
-            rounds: manifest.schedule.order != schedule::SEQUENTIAL,
+            rounds: manifest.schedule.order != Order::Sequential,
             servers: if duet {
                 1
             } else {
