@@ -4,11 +4,11 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use runlog::analysis::{self, Analysis};
+use runlog::analysis::Analysis;
 use runlog::comparison::Comparisons;
-use runlog::manifest::{self, Manifest};
-use runlog::micro::{self, MicroReport};
-use runlog::summary::{self, LoadSummary};
+use runlog::manifest::Manifest;
+use runlog::micro::MicroReport;
+use runlog::summary::LoadSummary;
 use runlog::{Error, Result, RunDirectory, json};
 
 use stats::Trim;
@@ -50,27 +50,33 @@ impl Run {
     /// Without a manifest that can be read it is no folder of a run.
     pub fn read(folder: &Path, compare: impl FnOnce(&Path) -> Part<Comparisons>) -> Result<Self> {
         let directory = RunDirectory::existing(folder);
-        let manifest: Manifest = json::read_version(&directory.manifest(), manifest::SCHEMA)?;
-        let analysis: Part<Analysis> = part(
-            json::read_version(&directory.analysis(), analysis::SCHEMA),
-            not_analysed(&manifest),
-        );
+        let manifest: Manifest = json::read(&directory.manifest())?;
+        let analysis = part(json::read(&directory.analysis()), not_analysed(&manifest));
+        Ok(Self::with(directory, manifest, analysis, compare))
+    }
+
+    /// Reads what a folder has beside manifest and analysis, which are known.
+    pub fn with(
+        directory: RunDirectory,
+        manifest: Manifest,
+        analysis: Part<Analysis>,
+        compare: impl FnOnce(&Path) -> Part<Comparisons>,
+    ) -> Self {
         let trim_each_end = analysis
             .as_ref()
             .map_or(TRIM, |analysis| analysis.trim_each_end);
         let trim = Trim::each_end(trim_each_end).unwrap_or(Trim::NONE);
-        let ladder = json::read_version(&directory.micro(), micro::SCHEMA);
-        Ok(Self {
+        Self {
             analysis,
             load: part(
-                json::read_version(&directory.load_summary(), summary::SCHEMA),
+                json::read(&directory.load_summary()),
                 "the load generator did not come to its end",
             ),
             ladder: part(
-                ladder,
+                json::read(&directory.micro()),
                 "the rungs of the hook were not measured with this run",
             ),
-            comparisons: compare(folder),
+            comparisons: compare(directory.root()),
             requests: part(
                 requests(&directory, &manifest, trim),
                 "there is no request log",
@@ -78,7 +84,7 @@ impl Run {
             distributions: distributions(&directory, &manifest),
             manifest,
             directory,
-        })
+        }
     }
 
     /// The analysis, if there is one.
@@ -137,7 +143,7 @@ pub(crate) fn said(error: &Error) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use runlog::manifest::{Arm, Environment, Placement, Schedule};
+    use runlog::manifest::{self, Arm, Environment, Placement, Schedule};
     use runlog::record::Request;
     use runlog::table::TableWriter;
 

@@ -12,7 +12,7 @@ use runlog::{RunDirectory, json};
 use crate::command::End;
 use crate::command::ladder::{Ladder, Recorded, Rungs};
 use crate::command::options::{ExperimentOptions, NewRun, Probing, progress_bar};
-use crate::command::report::write_page;
+use crate::command::report::write_page_of;
 use crate::doctor;
 use crate::run::arms::{ArmSpec, HookSpec};
 use crate::run::experiment::Experiment;
@@ -141,7 +141,7 @@ async fn run_in(
         }
     }
     bar.set_message("drawing the report");
-    let reported = write_page(directory);
+    let reported = write_page_of(directory, &manifest, &analysis);
     bar.finish_and_clear();
     // The result stands without its report.
     if let Err(error) = reported {

@@ -8,8 +8,10 @@ use clap::Args;
 use cli::{out, outln};
 use report::export::{plots, table, trace};
 use report::page;
-use report::run::Run;
-use runlog::comparison::Method;
+use report::run::{Part, Run};
+use runlog::analysis::Analysis;
+use runlog::comparison::{Comparisons, Method};
+use runlog::manifest::Manifest;
 use runlog::{RunDirectory, file};
 use stats::Trim;
 
@@ -137,9 +139,14 @@ fn write_trace(runs: &[Run], path: &Path, slowest: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes the page of a run into its folder.
-pub fn write_page(directory: &RunDirectory) -> anyhow::Result<()> {
-    let run = read(directory.root())?;
+/// Writes the page of a run into its folder. Manifest and analysis are not read again.
+pub fn write_page_of(
+    directory: &RunDirectory,
+    manifest: &Manifest,
+    analysis: &Analysis,
+) -> anyhow::Result<()> {
+    let (manifest, analysis) = (manifest.clone(), Ok(analysis.clone()));
+    let run = Run::with(directory.clone(), manifest, analysis, compare);
     write(&directory.report(), page::one(&run).as_bytes())
 }
 
@@ -147,16 +154,18 @@ fn read(folder: &Path) -> anyhow::Result<Run> {
     if !folder.is_dir() {
         bail!("{}: there is no such folder", folder.display());
     }
-    Run::read(folder, |folder| {
-        let choices = Choices {
-            method: Method::Blocks,
-            warmup: None,
-            blocks: None,
-            trim: Trim::each_end(TRIM).unwrap_or(Trim::NONE),
-        };
-        comparisons(folder, choices).map_err(|error| format!("{error:#}"))
-    })
-    .with_context(|| format!("{} is not the folder of a run to be read", folder.display()))
+    Run::read(folder, compare)
+        .with_context(|| format!("{} is not the folder of a run to be read", folder.display()))
+}
+
+fn compare(folder: &Path) -> Part<Comparisons> {
+    let choices = Choices {
+        method: Method::Blocks,
+        warmup: None,
+        blocks: None,
+        trim: Trim::each_end(TRIM).unwrap_or(Trim::NONE),
+    };
+    comparisons(folder, choices).map_err(|error| format!("{error:#}"))
 }
 
 fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {

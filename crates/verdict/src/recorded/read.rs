@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use runlog::manifest::{Manifest, SCHEMA};
+use runlog::manifest::Manifest;
 use runlog::record::Request;
 use runlog::table::Rows;
 use runlog::{Order, RunDirectory, interval_log, json, paper_csv};
@@ -85,7 +85,7 @@ pub fn read(source: &ArmSource, wanted: Wanted) -> anyhow::Result<RecordedArm> {
 
 /// The manifest of a run.
 pub fn manifest(folder: &Path) -> anyhow::Result<Manifest> {
-    json::read_version(&RunDirectory::existing(folder).manifest(), SCHEMA)
+    json::read(&RunDirectory::existing(folder).manifest())
         .with_context(|| format!("{} is not the folder of a run to be read", folder.display()))
 }
 
