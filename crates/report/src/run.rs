@@ -153,6 +153,7 @@ pub(crate) mod tests {
     pub(crate) fn manifest() -> Manifest {
         let arm = |name: &str| Arm {
             name: name.to_owned(),
+            role: None,
             url: String::new(),
             pids: Vec::new(),
             hook: None,

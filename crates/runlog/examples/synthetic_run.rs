@@ -211,6 +211,7 @@ fn describe(run: &RunDirectory, shape: &Shape) -> Result<()> {
     };
     let arms = ARMS.map(|name| Arm {
         name: name.to_owned(),
+        role: None,
         url: "http://127.0.0.1:1/".to_owned(),
         pids: vec![],
         hook: (name == "hooked").then(|| "readhook.so".to_owned()),

@@ -7,6 +7,7 @@ use crate::calibration::Calibration;
 use crate::clock::Clock;
 use crate::doctor::Checkups;
 use crate::order::Order;
+use crate::role::Role;
 
 /// Version of this shape.
 pub const SCHEMA: &str = "hookprobe/manifest/1";
@@ -134,6 +135,9 @@ pub enum Scheduling {
 pub struct Arm {
     /// Its name.
     pub name: String,
+    /// Its part in the run; null in runs of versions that did not write it down. [`Arm::role`] knows better.
+    #[serde(default)]
+    pub role: Option<Role>,
     /// Where its requests go; where there are several servers, to the first of them.
     pub url: String,
     /// The processes that serve it.
@@ -142,6 +146,14 @@ pub struct Arm {
     pub hook: Option<String>,
     /// The hook's settings, as `NAME=value`.
     pub hook_environment: Vec<String>,
+}
+
+impl Arm {
+    /// Its part in the run: by its name, where nothing else is known.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.role.unwrap_or_else(|| Role::of_arm(&self.name))
+    }
 }
 
 /// How requests were laid out over arms and time.

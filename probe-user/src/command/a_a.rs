@@ -5,9 +5,9 @@ use clap::Args;
 use cli::outln;
 use runlog::a_a::{AaReport, AaRun, PaperTest, SCHEMA};
 use runlog::estimate::Unit;
-use runlog::json;
 use runlog::record::Request;
 use runlog::table::Rows;
+use runlog::{Role, json};
 use stats::{Moments, binomial, t_test};
 
 use crate::command::End;
@@ -64,12 +64,8 @@ pub async fn a_a(arguments: AaArguments) -> anyhow::Result<End> {
     }
     let folder = options.open_folder("a-a")?;
     let arms = |_| {
-        ["baseline", "baseline-2"]
-            .map(|name| ArmSpec {
-                name: name.to_owned(),
-                hook: None,
-                sealed: Vec::new(),
-            })
+        [Role::Baseline, Role::Baseline2]
+            .map(|role| ArmSpec::of(role, None))
             .to_vec()
     };
     let bar = progress_bar();

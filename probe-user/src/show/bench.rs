@@ -4,7 +4,7 @@ use cli::outln;
 use runlog::analysis::{Agreement, Analysis, Verdict};
 use runlog::estimate::Estimate;
 use runlog::manifest::{Manifest, Scheduling};
-use runlog::{Order, RunDirectory};
+use runlog::{Order, Role, RunDirectory};
 
 use crate::show::budget;
 use crate::show::calibration::print_missing;
@@ -114,12 +114,12 @@ fn layers(analysis: &Analysis) {
     row("", "bytes per hooked read", in_situ.bytes_per_call.as_ref());
     row(
         "macro",
-        "hooked minus baseline, end to end",
+        &format!("{} minus {}, end to end", Role::Hooked, Role::Baseline),
         macro_.difference.as_ref(),
     );
     row(
         "",
-        "A/A: baseline-2 minus baseline",
+        &format!("A/A: {} minus {}", Role::Baseline2, Role::Baseline),
         macro_.a_a_difference.as_ref(),
     );
     row(
