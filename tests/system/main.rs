@@ -35,6 +35,7 @@ mod loadgen;
 mod manual;
 mod merge;
 mod micro;
+mod old_runs;
 mod orders;
 mod pacing;
 mod page;
@@ -122,6 +123,7 @@ fn main() -> ExitCode {
         doctor::TESTS,
         bench::TESTS,
         report::TESTS,
+        old_runs::TESTS,
         join::TESTS,
         orders::TESTS,
         micro::TESTS,
