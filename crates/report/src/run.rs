@@ -8,6 +8,7 @@ use runlog::analysis::{self, Analysis};
 use runlog::comparison::Comparisons;
 use runlog::manifest::{self, Manifest};
 use runlog::micro::{self, MicroReport};
+use runlog::record::Request;
 use runlog::summary::{self, LoadSummary};
 use runlog::{Error, Result, RunDirectory, json};
 
@@ -44,11 +45,12 @@ pub struct Run {
 }
 
 impl Run {
-    /// Reads a folder. `compare` compares the arms of a run.
+    /// Reads a folder, each file once. Whoever compares the arms takes the blocks of the request log as they pass, by
+    /// `each_block`, and sets [`Run::comparisons`] after that.
     ///
     /// # Errors
     /// Without a manifest that can be read it is no folder of a run.
-    pub fn read(folder: &Path, compare: impl FnOnce(&Path) -> Part<Comparisons>) -> Result<Self> {
+    pub fn read(folder: &Path, each_block: impl FnMut(&[Request])) -> Result<Self> {
         let directory = RunDirectory::existing(folder);
         let manifest: Manifest = json::read_version(&directory.manifest(), manifest::SCHEMA)?;
         let analysis: Part<Analysis> = part(
@@ -70,9 +72,9 @@ impl Run {
                 ladder,
                 "the rungs of the hook were not measured with this run",
             ),
-            comparisons: compare(folder),
+            comparisons: Err("the arms were not compared".to_owned()),
             requests: part(
-                requests(&directory, &manifest, trim),
+                requests(&directory, &manifest, trim, each_block),
                 "there is no request log",
             ),
             distributions: distributions(
@@ -206,7 +208,7 @@ pub(crate) mod tests {
             }
         }
         log.finish().unwrap();
-        let run = Run::read(folder.path(), |_| Err("not compared".to_owned())).unwrap();
+        let run = Run::read(folder.path(), |_| ()).unwrap();
         (folder, run)
     }
 
@@ -233,7 +235,7 @@ pub(crate) mod tests {
     #[test]
     fn a_folder_without_a_manifest_is_no_run() {
         let folder = tempfile::tempdir().unwrap();
-        let error = Run::read(folder.path(), |_| Err(String::new())).unwrap_err();
+        let error = Run::read(folder.path(), |_| ()).unwrap_err();
         assert!(error.to_string().contains("manifest.json"), "{error}");
     }
 
@@ -242,7 +244,7 @@ pub(crate) mod tests {
         let (folder, _) = half_a_run(4);
         std::fs::write(folder.path().join("analysis.json"), "{\"schema\": 3").unwrap();
         std::fs::write(folder.path().join("hooked.hlog"), "no log\n").unwrap();
-        let run = Run::read(folder.path(), |_| Err(String::new())).unwrap();
+        let run = Run::read(folder.path(), |_| ()).unwrap();
         assert!(
             run.analysis
                 .as_ref()

@@ -8,8 +8,9 @@ use cli::outln;
 use runlog::comparison::Method;
 use stats::Trim;
 
+use crate::analysis::recorded::RecordedArm;
 use crate::analysis::recorded::compare::{Choices, compare};
-use crate::analysis::recorded::read::{ArmSource, Wanted, arms_of, read};
+use crate::analysis::recorded::read::{ArmSource, RunArms, Wanted, read};
 use crate::command::End;
 use crate::show;
 
@@ -123,10 +124,40 @@ pub fn trim(share: f64) -> anyhow::Result<Trim> {
 
 /// Compares.
 pub fn analyze(arguments: &AnalyzeArguments) -> anyhow::Result<End> {
-    let sources = match &arguments.run {
-        Some(folder) => arms_of(folder)?,
-        None => arguments.arm.clone(),
+    let method = match arguments.method {
+        MethodChoice::Blocks => Method::Blocks,
+        MethodChoice::Paper => Method::Paper,
     };
+    if method == Method::Paper && arguments.blocks.is_some() {
+        bail!("--blocks: --method paper has no blocks");
+    }
+    let by_requests = method == Method::Paper;
+    let wanted = Wanted {
+        warmup: by_requests,
+        file_order: by_requests,
+        foreign_unit_ns: arguments.hlog_unit.map(HlogUnit::ns),
+    };
+    let arms = match &arguments.run {
+        Some(folder) => RunArms::of(folder, wanted.warmup)?.read()?,
+        None => read_all(&arguments.arm, wanted)?,
+    };
+    let choices = Choices {
+        method,
+        warmup: arguments.warmup,
+        blocks: arguments.blocks,
+        trim: trim(arguments.trim)?,
+    };
+    let comparisons = compare(arms, choices)?;
+    if arguments.json {
+        outln!("{}", serde_json::to_string_pretty(&comparisons)?);
+    } else {
+        show::comparison::print(&comparisons);
+    }
+    Ok(End::Complete)
+}
+
+/// Reads arms, which must have different names.
+fn read_all(sources: &[ArmSource], wanted: Wanted) -> anyhow::Result<Vec<RecordedArm>> {
     if sources.len() < 2 {
         bail!("there is one arm; give another with --arm NAME=FILE to compare it with");
     }
@@ -141,33 +172,8 @@ pub fn analyze(arguments: &AnalyzeArguments) -> anyhow::Result<End> {
             );
         }
     }
-    let method = match arguments.method {
-        MethodChoice::Blocks => Method::Blocks,
-        MethodChoice::Paper => Method::Paper,
-    };
-    if method == Method::Paper && arguments.blocks.is_some() {
-        bail!("--blocks: --method paper has no blocks");
-    }
-    let by_requests = method == Method::Paper;
-    let wanted = Wanted {
-        warmup: by_requests,
-        file_order: by_requests,
-        foreign_unit_ns: arguments.hlog_unit.map(HlogUnit::ns),
-    };
     let arms = sources
         .iter()
         .map(|source| read(source, wanted).with_context(|| format!("arm {}", source.name)));
-    let choices = Choices {
-        method,
-        warmup: arguments.warmup,
-        blocks: arguments.blocks,
-        trim: trim(arguments.trim)?,
-    };
-    let comparisons = compare(arms.collect::<anyhow::Result<_>>()?, choices)?;
-    if arguments.json {
-        outln!("{}", serde_json::to_string_pretty(&comparisons)?);
-    } else {
-        show::comparison::print(&comparisons);
-    }
-    Ok(End::Complete)
+    arms.collect()
 }

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
 use cli::outln;
-use runlog::comparison::{Comparisons, Method, SETTINGS_SCHEMA, Setting, Settings};
+use runlog::comparison::{SETTINGS_SCHEMA, Setting, Settings};
 
 use crate::analysis::recorded::compare::{Choices, compare as compare_arms};
-use crate::analysis::recorded::read::{Wanted, arms_of, manifest, read};
+use crate::analysis::recorded::read::{RunArms, manifest};
 use crate::command::End;
 use crate::command::analyze::trim;
 use crate::show;
@@ -38,12 +38,7 @@ pub struct CompareArguments {
 
 /// Compares.
 pub fn compare(arguments: &CompareArguments) -> anyhow::Result<End> {
-    let choices = Choices {
-        method: Method::Blocks,
-        warmup: None,
-        blocks: None,
-        trim: trim(arguments.trim)?,
-    };
+    let choices = Choices::by_blocks(trim(arguments.trim)?);
     let settings = arguments
         .runs
         .iter()
@@ -60,23 +55,8 @@ pub fn compare(arguments: &CompareArguments) -> anyhow::Result<End> {
     Ok(End::Complete)
 }
 
-/// Compares the arms of a run with its first.
-pub fn comparisons(run: &Path, choices: Choices) -> anyhow::Result<Comparisons> {
-    let sources = arms_of(run)?;
-    if sources.len() < 2 {
-        bail!("has one arm; a comparison needs two");
-    }
-    let wanted = Wanted {
-        warmup: false,
-        file_order: false,
-        foreign_unit_ns: None,
-    };
-    let arms = sources.iter().map(|source| read(source, wanted));
-    compare_arms(arms.collect::<anyhow::Result<_>>()?, choices)
-}
-
 fn setting(run: &Path, choices: Choices) -> anyhow::Result<Setting> {
-    let comparisons = comparisons(run, choices)?;
+    let comparisons = compare_arms(RunArms::of(run, false)?.read()?, choices)?;
     let manifest = manifest(run)?;
     Ok(Setting {
         run: run.display().to_string(),

@@ -9,13 +9,12 @@ use cli::{out, outln};
 use report::export::{plots, table, trace};
 use report::page;
 use report::run::Run;
-use runlog::comparison::Method;
 use runlog::{RunDirectory, file};
 use stats::Trim;
 
-use crate::analysis::recorded::compare::Choices;
+use crate::analysis::recorded::compare::{Choices, compare};
+use crate::analysis::recorded::read::RunArms;
 use crate::command::End;
-use crate::command::compare::comparisons;
 
 /// The trim of a comparison where the run does not say.
 const TRIM: f64 = 0.05;
@@ -147,16 +146,21 @@ fn read(folder: &Path) -> anyhow::Result<Run> {
     if !folder.is_dir() {
         bail!("{}: there is no such folder", folder.display());
     }
-    Run::read(folder, |folder| {
-        let choices = Choices {
-            method: Method::Blocks,
-            warmup: None,
-            blocks: None,
-            trim: Trim::each_end(TRIM).unwrap_or(Trim::NONE),
-        };
-        comparisons(folder, choices).map_err(|error| format!("{error:#}"))
+    let trim = Trim::each_end(TRIM).unwrap_or(Trim::NONE);
+    let mut arms = RunArms::of(folder, false);
+    let mut run = Run::read(folder, |block| {
+        if let Ok(arms) = &mut arms {
+            arms.add_block(block);
+        }
     })
-    .with_context(|| format!("{} is not the folder of a run to be read", folder.display()))
+    .with_context(|| format!("{} is not the folder of a run to be read", folder.display()))?;
+    run.comparisons = match &run.requests {
+        Ok(requests) => arms
+            .and_then(|arms| compare(arms.finish(requests.cut_short), Choices::by_blocks(trim)))
+            .map_err(|error| format!("{error:#}")),
+        Err(why) => Err(why.clone()),
+    };
+    Ok(run)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {

@@ -90,8 +90,14 @@ impl BoxFigures {
     }
 }
 
-/// Goes through the request log once. Block means are trimmed.
-pub fn requests(directory: &RunDirectory, manifest: &Manifest, trim: Trim) -> Result<Requests> {
+/// Goes through the request log once. Block means are trimmed. `each_block` is handed the rows of every block too, in the
+/// order of time.
+pub fn requests(
+    directory: &RunDirectory,
+    manifest: &Manifest,
+    trim: Trim,
+    mut each_block: impl FnMut(&[Request]),
+) -> Result<Requests> {
     let mut log = Groups::open(directory.requests(), |request: &Request| request.block)?;
     let mut blocks = Vec::new();
     let mut arms: Vec<ArmSample> = manifest
@@ -105,8 +111,9 @@ pub fn requests(directory: &RunDirectory, manifest: &Manifest, trim: Trim) -> Re
     let mut values = vec![Vec::<f64>::new(); arms.len()];
     let mut start_ns = None;
     while let Some((number, mut rows)) = log.next_group()? {
-        rows.retain(Request::is_ok);
         rows.sort_by_key(|request| request.sent_ns);
+        each_block(&rows);
+        rows.retain(Request::is_ok);
         let (Some(first), Some(last)) = (rows.first().copied(), rows.last().copied()) else {
             continue;
         };

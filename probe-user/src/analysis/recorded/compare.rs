@@ -38,6 +38,18 @@ pub struct Choices {
     pub trim: Trim,
 }
 
+impl Choices {
+    /// By the blocks of a run, as they are.
+    pub fn by_blocks(trim: Trim) -> Self {
+        Self {
+            method: Method::Blocks,
+            warmup: None,
+            blocks: None,
+            trim,
+        }
+    }
+}
+
 /// Compares each arm with the first.
 pub fn compare(mut arms: Vec<RecordedArm>, choices: Choices) -> anyhow::Result<Comparisons> {
     let mut notes: Vec<String> = arms.iter().flat_map(|arm| arm.notes.clone()).collect();

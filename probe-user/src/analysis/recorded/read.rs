@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use runlog::groups::Groups;
 use runlog::manifest::{Manifest, SCHEMA, schedule};
 use runlog::record::Request;
-use runlog::table::Rows;
 use runlog::{RunDirectory, interval_log, json, paper_csv};
 
 use super::{Block, Origin, RecordedArm};
@@ -36,13 +36,13 @@ pub fn read(source: &ArmSource, wanted: Wanted) -> anyhow::Result<RecordedArm> {
     let ArmSource { name, place } = source;
     let path = Path::new(place);
     if path.is_dir() {
-        return read_run_arm(name, path, name, wanted);
+        return one_of_run(name, path, name, wanted.warmup);
     }
     if !path.exists()
         && let Some((folder, arm)) = place.rsplit_once(':')
         && Path::new(folder).is_dir()
     {
-        return read_run_arm(name, Path::new(folder), arm, wanted);
+        return one_of_run(name, Path::new(folder), arm, wanted.warmup);
     }
     let arm = |blocks, origin, notes| RecordedArm {
         name: name.clone(),
@@ -89,106 +89,177 @@ pub fn manifest(folder: &Path) -> anyhow::Result<Manifest> {
         .with_context(|| format!("{} is not the folder of a run to be read", folder.display()))
 }
 
-/// Every arm of a run, under its own name.
-pub fn arms_of(folder: &Path) -> anyhow::Result<Vec<ArmSource>> {
-    let place = folder.to_str().context("the folder's name is not UTF-8")?;
-    let arms = manifest(folder)?.arms.into_iter().map(|arm| ArmSource {
-        place: format!("{}:{}", place.trim_end_matches('/'), arm.name),
-        name: arm.name,
-    });
-    Ok(arms.collect())
+/// The arms of a run, filled block by block as one goes through its request log.
+#[derive(Debug)]
+pub struct RunArms {
+    folder: PathBuf,
+    manifest: Manifest,
+    warmup: bool,
+    arms: Vec<RunArm>,
 }
 
-fn read_run_arm(
-    name: &str,
-    folder: &Path,
-    arm_name: &str,
-    wanted: Wanted,
-) -> anyhow::Result<RecordedArm> {
-    let manifest = manifest(folder)?;
-    let names: Vec<&str> = manifest.arms.iter().map(|arm| arm.name.as_str()).collect();
-    let Some(index) = names.iter().position(|known| *known == arm_name) else {
-        bail!(
-            "{} has no arm \"{arm_name}\" but {}; name one as {name}={}:ARM",
-            folder.display(),
-            names.join(", "),
-            folder.display()
-        );
-    };
-    let run = RunDirectory::existing(folder);
-    let mut left_out = BTreeMap::<String, u64>::new();
-    let mut blocks = BTreeMap::<u32, Vec<(u64, f64)>>::new();
-    let mut numbers = BTreeMap::<u16, BTreeMap<u32, u32>>::new();
-    let mut rows = Rows::<Request>::open(run.requests())?;
-    for request in rows.by_ref() {
-        let request = request?;
-        if request.is_observed() {
-            if usize::from(request.arm) == index {
-                *left_out.entry("probes attached".to_owned()).or_default() += 1;
-            }
-            continue;
+/// An arm of a run.
+#[derive(Debug, Default)]
+struct RunArm {
+    /// Its number in the request log.
+    index: usize,
+    /// What it is called in the report.
+    name: String,
+    /// Rounds and response times, by number of the block.
+    blocks: BTreeMap<u32, (u32, Vec<f64>)>,
+    /// The round of its next block.
+    next_round: u32,
+    left_out: BTreeMap<String, u64>,
+}
+
+impl RunArms {
+    /// Every arm of a run that has two or more, each under its own name; with `warmup`, those requests too that the run
+    /// counted as warm-up.
+    pub fn of(folder: &Path, warmup: bool) -> anyhow::Result<Self> {
+        let all = Self::all(folder, warmup)?;
+        if all.arms.len() < 2 {
+            bail!("the run has one arm; a comparison needs two");
         }
-        let rounds = numbers.entry(request.arm).or_default();
-        let next = u32::try_from(rounds.len()).unwrap_or(u32::MAX);
-        rounds.entry(request.block).or_insert(next);
-        if usize::from(request.arm) != index {
-            continue;
-        }
-        let reason = if !request.is_ok() {
-            "failed"
-        } else if request.is_warmup() && !wanted.warmup {
-            "warm-up"
-        } else {
-            let value = (request.sent_ns, request.response_time_ns() as f64);
-            blocks.entry(request.block).or_default().push(value);
-            continue;
+        Ok(all)
+    }
+
+    fn all(folder: &Path, warmup: bool) -> anyhow::Result<Self> {
+        let manifest = manifest(folder)?;
+        let arms = manifest.arms.iter().enumerate().map(|(index, arm)| RunArm {
+            index,
+            name: arm.name.clone(),
+            ..RunArm::default()
+        });
+        Ok(Self {
+            folder: folder.to_owned(),
+            warmup,
+            arms: arms.collect(),
+            manifest,
+        })
+    }
+
+    /// The arm of this name alone, to be called `name`.
+    fn one(folder: &Path, arm_name: &str, name: &str, warmup: bool) -> anyhow::Result<Self> {
+        let mut all = Self::all(folder, warmup)?;
+        let names: Vec<&str> = all.arms.iter().map(|arm| arm.name.as_str()).collect();
+        let Some(index) = names.iter().position(|known| *known == arm_name) else {
+            bail!(
+                "{} has no arm \"{arm_name}\" but {}; name one as {name}={}:ARM",
+                folder.display(),
+                names.join(", "),
+                folder.display()
+            );
         };
-        *left_out.entry(reason.to_owned()).or_default() += 1;
+        let mut arm = all.arms.swap_remove(index);
+        name.clone_into(&mut arm.name);
+        all.arms = vec![arm];
+        Ok(all)
     }
-    let mut notes = Vec::new();
-    if rows.was_cut_short() {
-        notes.push(format!(
-            "{}: the request log is cut short; its complete rows are used",
-            folder.display()
-        ));
-    }
-    if manifest.ended != "complete" {
-        notes.push(format!(
-            "{}: the run ended early ({})",
-            folder.display(),
-            manifest.ended
-        ));
-    }
-    let duet = manifest.schedule.order == schedule::DUET;
-    let own = numbers.remove(&u16::try_from(index)?).unwrap_or_default();
-    let blocks = blocks.into_iter().map(|(number, mut values)| {
-        values.sort_by_key(|(sent_ns, _)| *sent_ns);
-        Block {
-            // Two blocks of a duet run at once and have numbers next to each other.
-            round: if duet {
-                number / 2
-            } else {
-                own.get(&number).copied().unwrap_or(number)
-            },
-            values_ns: values.into_iter().map(|(_, value)| value).collect(),
+
+    /// Takes the rows of a block, in the order of time.
+    pub fn add_block(&mut self, rows: &[Request]) {
+        let warmup = self.warmup;
+        if let Some(first) = rows.first()
+            && let Some(arm) = self
+                .arms
+                .iter_mut()
+                .find(|arm| arm.index == usize::from(first.arm))
+        {
+            arm.add_block(first.block, rows, warmup);
         }
-    });
-    Ok(RecordedArm {
-        name: name.to_owned(),
-        source: format!("{}:{arm_name}", folder.display()),
-        blocks: complete(blocks.collect(), &mut left_out),
-        origin: Origin::Run {
-            folder: PathBuf::from(folder),
+    }
+
+    /// Goes through the request log of the run.
+    pub fn read(mut self) -> anyhow::Result<Vec<RecordedArm>> {
+        let requests = RunDirectory::existing(&self.folder).requests();
+        let mut log = Groups::open(requests, |request: &Request| request.block)?;
+        while let Some((_, mut rows)) = log.next_group()? {
+            rows.sort_by_key(|request| request.sent_ns);
+            self.add_block(&rows);
+        }
+        Ok(self.finish(log.was_cut_short()))
+    }
+
+    /// What came together. `cut_short` says whether the request log was.
+    pub fn finish(self, cut_short: bool) -> Vec<RecordedArm> {
+        let Self {
+            folder,
+            manifest,
+            arms,
+            ..
+        } = self;
+        let mut notes = Vec::new();
+        if cut_short {
+            notes.push(format!(
+                "{}: the request log is cut short; its complete rows are used",
+                folder.display()
+            ));
+        }
+        if manifest.ended != "complete" {
+            notes.push(format!(
+                "{}: the run ended early ({})",
+                folder.display(),
+                manifest.ended
+            ));
+        }
+        let duet = manifest.schedule.order == schedule::DUET;
+        let origin = Origin::Run {
             rounds: manifest.schedule.order != schedule::SEQUENTIAL,
             servers: if duet {
                 1
             } else {
                 manifest.schedule.servers_per_arm
             },
-        },
-        left_out,
-        notes,
-    })
+            folder: folder.clone(),
+        };
+        let recorded = arms.into_iter().map(|mut arm| {
+            let blocks = arm.blocks.into_iter();
+            let blocks = blocks.map(|(number, (round, values_ns))| Block {
+                // Two blocks of a duet run at once and have numbers next to each other.
+                round: if duet { number / 2 } else { round },
+                values_ns,
+            });
+            RecordedArm {
+                source: format!("{}:{}", folder.display(), manifest.arms[arm.index].name),
+                name: arm.name,
+                blocks: complete(blocks.collect(), &mut arm.left_out),
+                origin: origin.clone(),
+                left_out: arm.left_out,
+                notes: notes.clone(),
+            }
+        });
+        recorded.collect()
+    }
+}
+
+impl RunArm {
+    fn add_block(&mut self, number: u32, rows: &[Request], warmup: bool) {
+        let mut values_ns = Vec::new();
+        let mut is_of_a_round = false;
+        for request in rows {
+            is_of_a_round |= !request.is_observed();
+            let reason = if request.is_observed() {
+                "probes attached"
+            } else if !request.is_ok() {
+                "failed"
+            } else if request.is_warmup() && !warmup {
+                "warm-up"
+            } else {
+                values_ns.push(request.response_time_ns() as f64);
+                continue;
+            };
+            *self.left_out.entry(reason.to_owned()).or_default() += 1;
+        }
+        if !values_ns.is_empty() {
+            self.blocks.insert(number, (self.next_round, values_ns));
+        }
+        self.next_round += u32::from(is_of_a_round);
+    }
+}
+
+fn one_of_run(name: &str, folder: &Path, arm: &str, warmup: bool) -> anyhow::Result<RecordedArm> {
+    let mut read = RunArms::one(folder, arm, name, warmup)?.read()?;
+    read.pop().context("no arm")
 }
 
 /// Without blocks that were cut off: their mean is not of the same requests as the others'.
