@@ -75,7 +75,10 @@ impl Run {
                 requests(&directory, &manifest, trim),
                 "there is no request log",
             ),
-            distributions: distributions(&directory, &manifest),
+            distributions: distributions(
+                &directory,
+                manifest.arms.iter().map(|arm| arm.name.as_str()),
+            ),
             manifest,
             directory,
         })

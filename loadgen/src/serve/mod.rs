@@ -7,7 +7,6 @@ mod api;
 mod history;
 mod listen;
 mod process;
-mod report;
 mod runs;
 mod targets;
 
