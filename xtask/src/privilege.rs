@@ -11,6 +11,9 @@ use anyhow::Context as _;
 use crate::command::{command, is_installed, release};
 use crate::interrupt;
 
+/// What the names of our variables begin with (docs/environment.md).
+const OUR_VARIABLES: [&str; 2] = ["READHOOK_", "HOOKPROBE_"];
+
 /// How commands become root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Privilege {
@@ -69,14 +72,21 @@ pub fn as_root(program: impl AsRef<OsStr>) -> Command {
     match privilege() {
         Privilege::Root | Privilege::None => command(program),
         Privilege::Sudo => {
+            let variables = std::env::vars_os().map(|(name, _)| name);
             let mut sudo = command("sudo");
-            sudo.arg(
-                "--preserve-env=READHOOK_MODE,READHOOK_KEYWORDS,READHOOK_LOG,READHOOK_DELAY_NS",
-            );
-            sudo.arg(program.as_ref());
+            sudo.args(preserve_env(variables)).arg(program.as_ref());
             sudo
         }
     }
+}
+
+/// The option with which sudo keeps those of `variables` that set up the hook or our programs; it drops all others.
+fn preserve_env(variables: impl Iterator<Item = OsString>) -> Option<String> {
+    let ours: Vec<String> = variables
+        .filter_map(|name| name.into_string().ok())
+        .filter(|name| OUR_VARIABLES.iter().any(|ours| name.starts_with(ours)))
+        .collect();
+    (!ours.is_empty()).then(|| format!("--preserve-env={}", ours.join(",")))
 }
 
 /// Runs `probe-user`, the probing process; passes its exit code on. Ctrl-C is for `probe-user`, which
@@ -130,6 +140,22 @@ mod tests {
         assert_eq!(found(true, "-n true"), (Privilege::Sudo, 1));
         assert_eq!(found(true, "-v"), (Privilege::Sudo, 2));
         assert_eq!(found(false, "-v"), (Privilege::None, 1));
+    }
+
+    #[test]
+    fn sudo_keeps_every_variable_of_ours_that_is_set() {
+        let option = |names: &[&str]| preserve_env(names.iter().map(Into::into));
+        assert_eq!(
+            option(&[
+                "PATH",
+                "READHOOK_FUNCTIONS",
+                "HOOKPROBE_PAPER_DATA",
+                "MY_READHOOK_MODE"
+            ])
+            .as_deref(),
+            Some("--preserve-env=READHOOK_FUNCTIONS,HOOKPROBE_PAPER_DATA")
+        );
+        assert_eq!(option(&["PATH", "LD_PRELOAD"]), None);
     }
 
     #[test]
