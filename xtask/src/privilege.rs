@@ -14,6 +14,9 @@ use crate::interrupt;
 /// What the names of our variables begin with (docs/environment.md).
 const OUR_VARIABLES: [&str; 2] = ["READHOOK_", "HOOKPROBE_"];
 
+/// How `probe-user` ends when what it has measured is not usable, or a finding of its doctor fails.
+pub const NOT_USABLE: u8 = 4;
+
 /// How commands become root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Privilege {
@@ -160,6 +163,7 @@ mod tests {
 
     #[test]
     fn exit_codes_are_passed_on() {
+        assert_eq!(NOT_USABLE, cli::End::NotUsable.code());
         let code =
             |script: &str| code_of(Command::new("sh").args(["-c", script]).status().unwrap());
         assert_eq!(code("exit 3"), 3);
