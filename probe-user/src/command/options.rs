@@ -339,7 +339,8 @@ impl ExperimentOptions {
         }
         if placement.scheduling == Scheduling::Fifo && !scheduling::leaves_us_a_cpu(&placement) {
             bail!(
-                "--scheduling fifo: the agent would share a CPU with programs that run ahead of it; give it one                  of its own (--placement, taskset)"
+                "--scheduling fifo: the agent would share a CPU with programs that run ahead of it; give it one \
+                 of its own (--placement, taskset)"
             );
         }
         Ok(placement)
