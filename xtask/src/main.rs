@@ -15,6 +15,8 @@ mod check_hook;
 mod command;
 mod containers;
 mod deploy_tools;
+#[cfg(test)]
+mod environment_tests;
 mod fuzz;
 mod interrupt;
 mod libcs;

@@ -10,7 +10,7 @@ use crate::build;
 use crate::command::{self, Stages, cargo, release};
 use crate::fuzz::{Fuzzer, RESPONSES, SCANNER};
 use crate::mutations;
-use crate::privilege::probe_user;
+use crate::privilege::{NOT_USABLE, probe_user};
 use crate::{containers, test, vm};
 
 /// Name and purpose of each proof.
@@ -59,9 +59,6 @@ const PROOFS: [(&str, &str); 10] = [
         "what the tests rest on is broken, one thing at a time; a test named beforehand fails",
     ),
 ];
-
-/// How `probe-user` ends when what it has measured is not usable (docs/run-directory.md).
-const NOT_USABLE: u8 = 4;
 
 /// Runs a proof; without a name, lists them.
 pub fn run(
