@@ -2,6 +2,7 @@
 
 mod manual;
 mod output;
+mod panic;
 
 pub use manual::parse;
 pub use output::{exit_code, print};
