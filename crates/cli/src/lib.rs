@@ -3,6 +3,7 @@
 mod end;
 mod manual;
 mod output;
+mod panic;
 
 pub use end::{End, end};
 pub use manual::parse;
