@@ -4,6 +4,8 @@
 //! `cargo xtask test` the tests.
 
 mod apt;
+#[cfg(test)]
+mod architecture;
 mod bench;
 mod bench_agent;
 mod bench_hook;

@@ -168,11 +168,7 @@ const PROOFS: &[Proof] = &[
     },
 ];
 
-<<<<<<< HEAD
-/// Runs a proof; without a name, lists them.
-=======
 /// Runs a proof, or all that CI leaves out; without a name, lists them.
->>>>>>> gate
 pub fn run(
     name: Option<&str>,
     options: ProofOptions,
