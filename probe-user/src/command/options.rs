@@ -1,4 +1,4 @@
-//! The options that `bench` and `truth` share, and what they turn into.
+//! The options that `bench` and `validate` share, and what they turn into.
 
 use std::env;
 use std::ffi::OsString;
@@ -130,7 +130,7 @@ pub struct ExperimentOptions {
     pub block_warmup: u64,
 
     /// Share of a block's sorted values left out at each end, in every layer
-    /// [default: 0.05; of truth 0.25]
+    /// [default: 0.05; of validate truth 0.25]
     #[arg(long, hide_short_help = true, value_name = "SHARE")]
     pub trim: Option<Trim>,
 
@@ -160,7 +160,7 @@ pub struct ExperimentOptions {
     #[arg(long, value_enum, default_value_t = Policy::Auto)]
     pub placement: Policy,
 
-    /// How the kernel schedules servers and load generator [default: fair; of truth fifo, where that can be]
+    /// How the kernel schedules servers and load generator [default: fair; of validate truth fifo, where that can be]
     #[arg(long, hide_short_help = true, value_enum)]
     pub scheduling: Option<SchedulingChoice>,
 
