@@ -21,7 +21,6 @@ use crate::command::agent::AgentArguments;
 use crate::command::analyze::AnalyzeArguments;
 use crate::command::bare::BareArguments;
 use crate::command::bench::BenchArguments;
-use crate::command::calibrate::CalibrateArguments;
 use crate::command::correlate::CorrelateArguments;
 use crate::command::doctor::DoctorArguments;
 use crate::command::merge::MergeArguments;
@@ -32,8 +31,8 @@ use crate::command::round_trips::RoundTripsArguments;
 use crate::command::trace::TraceArguments;
 use crate::command::validate::ValidateArguments;
 use crate::command::{
-    End, analyze, bare, bench, calibrate, correlate, kernel_histogram, micro, report, round_trips,
-    trace, validate,
+    End, analyze, bare, bench, correlate, kernel_histogram, micro, report, round_trips, trace,
+    validate,
 };
 use crate::run::calibration::worker as calibrate_worker;
 use crate::run::micro::worker as micro_worker;
@@ -72,14 +71,12 @@ enum Command {
     Trace(TraceArguments),
     /// Watch the arms of a machine, and serve what they take
     Agent(AgentArguments),
-    /// Check the instrument by what is known: equal servers, injected delays
+    /// Check the instrument: its probes, equal servers, known delays
     Validate(ValidateArguments),
     /// Measure what a hook adds to one read, alone, rung by rung
     Micro(MicroArguments),
     /// Say what speaks against measuring here, and what to do about it
     Doctor(DoctorArguments),
-    /// Measure what each kind of probe adds on this machine
-    Calibrate(CalibrateArguments),
     /// Join the records of a finished run to its requests
     Correlate(CorrelateArguments),
     /// Compare recorded arms: a run's, or those of files
@@ -121,7 +118,6 @@ async fn main() -> ExitCode {
         Command::Agent(arguments) => command::agent::agent(arguments).await,
         Command::Validate(arguments) => validate::validate(arguments).await,
         Command::Doctor(arguments) => command::doctor::doctor(arguments).await,
-        Command::Calibrate(arguments) => calibrate::calibrate_all(arguments).await,
         Command::Correlate(arguments) => correlate::correlate(&arguments),
         Command::Analyze(arguments) => analyze::analyze(&arguments),
         Command::Merge(arguments) => command::merge::merge(arguments).await,

@@ -162,6 +162,7 @@ fn moved(kit: &Kit) -> anyhow::Result<()> {
     let listed = help(kit, "probe-user", &["--help"])?;
     for (former, now) in [
         ("a-a", "probe-user validate a-a"),
+        ("calibrate", "probe-user validate probes"),
         ("compare", "probe-user report RUN RUN"),
         ("truth", "probe-user validate truth"),
     ] {

@@ -4,7 +4,6 @@ pub mod agent;
 pub mod analyze;
 pub mod bare;
 pub mod bench;
-pub mod calibrate;
 pub mod correlate;
 pub mod doctor;
 pub mod events;

@@ -4,8 +4,9 @@ use std::env;
 use std::process::ExitCode;
 
 /// Each, and the command that does the same now.
-const MOVED: [(&str, &str); 3] = [
+const MOVED: [(&str, &str); 4] = [
     ("a-a", "validate a-a"),
+    ("calibrate", "validate probes"),
     ("compare", "report RUN RUN…"),
     ("truth", "validate truth"),
 ];

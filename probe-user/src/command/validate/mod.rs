@@ -1,6 +1,7 @@
-//! `probe-user validate`: is the instrument right? Checks whose answer is known beforehand.
+//! `probe-user validate`: checks of the instrument, whatever it is to measure.
 
 mod a_a;
+pub mod probes;
 mod repeat;
 pub mod truth;
 
@@ -8,6 +9,7 @@ use clap::{Args, Subcommand};
 
 use crate::command::End;
 use a_a::AaArguments;
+use probes::ProbesArguments;
 use truth::TruthArguments;
 
 /// Options of `validate`.
@@ -19,6 +21,8 @@ pub struct ValidateArguments {
 
 #[derive(Debug, Subcommand)]
 enum Check {
+    /// Calibrate every kind of probe: what does each add on this machine?
+    Probes(ProbesArguments),
     /// Compare equal servers: how often is a difference found?
     #[command(name = "a-a")]
     Aa(AaArguments),
@@ -29,6 +33,7 @@ enum Check {
 /// Makes the check.
 pub async fn validate(arguments: ValidateArguments) -> anyhow::Result<End> {
     match arguments.check {
+        Check::Probes(arguments) => probes::probes(arguments).await,
         Check::Aa(arguments) => a_a::a_a(arguments).await,
         Check::Truth(arguments) => truth::truth(arguments).await,
     }

@@ -1,4 +1,4 @@
-//! `probe-user calibrate`: what each kind of probe adds on this machine.
+//! `probe-user validate probes`: what each kind of probe adds on this machine.
 
 use std::path::Path;
 
@@ -49,16 +49,16 @@ pub fn every_kind(
     })
 }
 
-/// Options of `calibrate`.
+/// Options of `validate probes`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Bias is what a probe adds to the duration that it sees: results are corrected by it. Cost is what it adds to
 the call that it watches.
 
 Examples:
-  sudo probe-user calibrate
-  sudo probe-user calibrate --rounds 40 --json")]
-pub struct CalibrateArguments {
+  sudo probe-user validate probes
+  sudo probe-user validate probes --rounds 40 --json")]
+pub struct ProbesArguments {
     /// Rounds; in each, every kind of probe is attached and detached once
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
     rounds: u32,
@@ -77,7 +77,7 @@ pub struct CalibrateArguments {
 }
 
 /// Calibrates every kind of probe that this kernel has.
-pub async fn calibrate_all(arguments: CalibrateArguments) -> anyhow::Result<End> {
+pub async fn probes(arguments: ProbesArguments) -> anyhow::Result<End> {
     let folder = tempfile::tempdir()?;
     let plan = every_kind(
         arguments.site,
