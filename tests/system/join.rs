@@ -10,7 +10,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use runlog::RunDirectory;
 use runlog::correlation::Correlation;
 use runlog::record::{

@@ -9,8 +9,10 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::failures;
 
 /// The programs, installed side by side in a folder that every user can read.
 #[derive(Debug)]
@@ -73,6 +75,7 @@ impl Kit {
         let mut command = Command::new(self.path(name));
         command
             .stdin(Stdio::null())
+            .env_remove(failures::BACKTRACES)
             .env_remove("SERVER_PORT")
             .env_remove("SUDO_UID")
             .env_remove("SUDO_GID");

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use runlog::live::{LiveEvent, Progress, Started};
 use runlog::record::Request;
 use runlog::summary::LoadSummary;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use runlog::record::{ClientConnection, Outcome, Request};
 use runlog::summary::LoadSummary;
 use runlog::table::read_all;

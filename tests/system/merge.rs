@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use hdrhistogram::Histogram;
 use runlog::RunDirectory;
 use runlog::interval_log::new_histogram;

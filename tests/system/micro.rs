@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
 use crate::Test;
 use crate::kit::{Kit, check_schema, compile_c, fail, json, succeed};

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use runlog::RunDirectory;
 use runlog::record::{ClientConnection, ReadSpan, Request};
 use runlog::table::read_all;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use runlog::record::{Outcome, Request};
 use runlog::summary::{ArmLoad, LoadSummary};
 use runlog::table::read_all;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
 use crate::Test;
 use crate::kit::{Kit, free_port, output};

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use runlog::RunDirectory;
 
 use crate::Test;

@@ -4,7 +4,6 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::thread;
 
-use anyhow::ensure;
 use rustix::process::Signal;
 
 use crate::Test;

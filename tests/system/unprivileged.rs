@@ -3,8 +3,6 @@
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-use anyhow::ensure;
-
 use crate::Test;
 use crate::kit::{Kit, check_schema, fail, json, succeed};
 

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, ExitStatus, Stdio};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
 use super::client::{Agent, arm, is_attached, request, spans, unique};
 use crate::kit::{Kit, Running, Server, exact_kernel_probe, free_port, json, succeed, wait_for};

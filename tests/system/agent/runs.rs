@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use runlog::RunDirectory;
 use runlog::agent_run::{AgentRun, ArmResult, RunState};
 use rustix::process::Signal;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use runlog::agent_run::{AgentRun, Finish, LogBytes, RunState};
 use runlog::summary::LoadSummary;
 use serde_json::{Value, json};
