@@ -15,7 +15,8 @@ use runlog::{RunDirectory, interval_log, paper_csv};
 use rustix::process::Signal;
 
 use crate::Test;
-use crate::kit::{Kit, Running, check_schema, fail, free_port, json, output, succeed};
+use crate::kit::{Kit, Running, check_schema, fail, json, output, succeed};
+use crate::ports::free_port;
 
 pub const TESTS: &[Test] = &[
     Test {

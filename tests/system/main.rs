@@ -43,6 +43,7 @@ mod orders;
 mod pacing;
 mod page;
 mod portable;
+mod ports;
 mod programs;
 mod reader;
 mod repeated;
@@ -68,7 +69,7 @@ use libtest_mimic::Trial;
 
 use crate::durations::Durations;
 use crate::kit::Kit;
-use crate::skips::{Need, Skips};
+use crate::skips::{Group, Need, Skips};
 
 /// A test.
 #[derive(Debug)]
@@ -98,6 +99,10 @@ struct Options {
     /// Repeat less: everything takes ten times as long here
     #[arg(long)]
     emulated: bool,
+
+    /// Run the tests that may run at the same time, or those that must not
+    #[arg(long)]
+    group: Option<Group>,
 
     /// Run the tests that fail, for the test of what is then said
     #[arg(long, hide = true)]
@@ -174,6 +179,7 @@ fn main() -> ExitCode {
         .copied()
         .flatten()
         .filter(|test| !arguments.probing || skips::probes_alone(test))
+        .filter(|test| arguments.group.is_none_or(|group| group == Group::of(test)))
         .map(|test| {
             let skipped = skips.check(test);
             let run = test.run;

@@ -191,7 +191,7 @@ fn refuses(kit: &Kit) -> anyhow::Result<()> {
     let missing = folder.path().join("missing").display().to_string();
     let no_trace = folder.path().display().to_string();
     // Nobody listens where somebody did.
-    let port = crate::kit::free_port()?;
+    let port = crate::ports::free_port()?;
     let nobody = format!("http://127.0.0.1:{port}");
     for (source, text) in [
         (other_version.as_str(), "agent-arms/9"),

@@ -16,11 +16,12 @@ use runlog::{RunDirectory, interval_log};
 
 use crate::Test;
 use crate::kit::{Kit, check_schema, fail, json, monotonic_ns, succeed};
+use crate::skips::Need;
 
 pub const TESTS: &[Test] = &[
     Test {
         name: "pacing::open_loop_latency_is_that_of_the_plan",
-        needs: &[],
+        needs: &[Need::Alone],
         run: stalls,
     },
     Test {
@@ -35,7 +36,7 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "pacing::time_ends_blocks",
-        needs: &[],
+        needs: &[Need::Alone],
         run: time_ends_blocks,
     },
     Test {

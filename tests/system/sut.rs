@@ -87,7 +87,7 @@ fn answers_pipelined_and_split_requests(kit: &Kit) -> anyhow::Result<()> {
 
 fn logs_the_peer_unless_quiet(kit: &Kit) -> anyhow::Result<()> {
     for (arguments, lines) in [(&[][..], 1), (&["--quiet"][..], 0)] {
-        let port = crate::kit::free_port()?;
+        let port = crate::ports::free_port()?;
         let mut command = kit.command("sut");
         command.args(arguments).arg("--port").arg(port.to_string());
         let running = crate::kit::Running::start_piped(&mut command)?;

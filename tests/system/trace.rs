@@ -14,9 +14,10 @@ use rustix::process::Signal;
 use crate::Test;
 use crate::bench::nothing_left;
 use crate::kit::{
-    Kit, Running, Server, check_schema, compile_c, exact_kernel_probe, fail, free_port, json,
-    succeed, wait_for,
+    Kit, Running, Server, check_schema, compile_c, exact_kernel_probe, fail, json, succeed,
+    wait_for,
 };
+use crate::ports::free_port;
 use crate::skips::Need;
 
 pub const TESTS: &[Test] = &[

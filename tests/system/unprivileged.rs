@@ -5,11 +5,12 @@ use std::process::Command;
 
 use crate::Test;
 use crate::kit::{Kit, check_schema, fail, json, succeed};
+use crate::skips::Need;
 
 pub const TESTS: &[Test] = &[
     Test {
         name: "unprivileged::bench_reports_two_layers_and_why_the_third_is_missing",
-        needs: &[],
+        needs: &[Need::Alone],
         run: bench,
     },
     Test {
@@ -83,7 +84,7 @@ fn trace(kit: &Kit) -> anyhow::Result<()> {
         fail(unprivileged(&mut command), 1, &[&text, "Permission denied"])?;
     }
     let mut own = kit.command("sut");
-    let port = crate::kit::free_port()?;
+    let port = crate::ports::free_port()?;
     own.args(["--quiet", "--port", &port.to_string()]);
     unprivileged(&mut own);
     let own = crate::kit::Running::start(own)?;
