@@ -15,7 +15,7 @@ use runlog::{RunDirectory, interval_log, paper_csv};
 use rustix::process::Signal;
 
 use crate::Test;
-use crate::kit::{Kit, Running, check_schema, fail, json, output, succeed};
+use crate::kit::{Kit, Running, check_schema, fail, json, output, succeed, wait_for_rows};
 use crate::ports::free_port;
 
 pub const TESTS: &[Test] = &[
@@ -195,7 +195,7 @@ fn arm_dies(kit: &Kit) -> anyhow::Result<()> {
         .arg("--out")
         .arg(&out);
     let running = Running::start_piped(&mut command)?;
-    thread::sleep(Duration::from_millis(300));
+    wait_for_rows::<Request>(&RunDirectory::existing(&out).requests(), 100)?;
     server.process.signal(Signal::KILL)?;
     let output = running.output()?;
     ensure!(output.status.code() == Some(3), "{}", output.status);
@@ -227,7 +227,7 @@ fn ctrl_c(kit: &Kit) -> anyhow::Result<()> {
         .arg("--out")
         .arg(&out);
     let running = Running::start_piped(&mut command)?;
-    thread::sleep(Duration::from_millis(300));
+    wait_for_rows::<Request>(&RunDirectory::existing(&out).requests(), 100)?;
     running.signal(Signal::INT)?;
     let output = running.output()?;
     ensure!(output.status.code() == Some(3), "{}", output.status);

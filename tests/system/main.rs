@@ -54,6 +54,7 @@ mod scripted;
 mod sequence_log;
 mod serve;
 mod skips;
+mod sockets;
 mod sut;
 mod trace;
 mod trace_event;

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -57,6 +58,8 @@ const MARK: &str = "NOT OPEN LOOP: ";
 /// How long the server stalls, and from one stall to the next.
 const STALL: Duration = Duration::from_millis(500);
 const STALL_PERIOD: Duration = Duration::from_millis(1_500);
+/// How often an open loop may be late for other work of the machine.
+const TRIES: u32 = 3;
 
 /// Serves each connection in a thread of its own.
 fn serve(handle: impl Fn(TcpStream) + Send + Clone + 'static) -> anyhow::Result<String> {
@@ -107,7 +110,19 @@ fn quantile(values: &mut [u64], share: f64) -> u64 {
 /// A server that stalls makes requests wait that were due meanwhile. An open loop must find for each the
 /// time from its planned instant to the end of the stall, to within 5 % where it matters. A closed loop
 /// beside it sends hardly anything during stalls, and so hardly sees them.
+///
+/// Other work of the machine can only make the load generator late, so what is too long once is tried again.
 fn stalls(kit: &Kit) -> anyhow::Result<()> {
+    for tries in 1.. {
+        match stalls_once(kit) {
+            Err(error) if tries < TRIES => println!("{error:#}"),
+            last => return last,
+        }
+    }
+    Ok(())
+}
+
+fn stalls_once(kit: &Kit) -> anyhow::Result<()> {
     let stalls: Arc<Mutex<Vec<(u64, u64)>>> = Arc::default();
     let log = Arc::clone(&stalls);
     let url = serve(move |mut stream| {
@@ -249,8 +264,9 @@ fn ends(kit: &Kit) -> anyhow::Result<()> {
     let garbage = serve(|mut stream| {
         while next_request(&mut stream) && stream.write_all(b"\0garbage\r\n\r\n").is_ok() {}
     })?;
-    let fickle = serve(|mut stream| {
-        let mut left = monotonic_ns() % 7;
+    let connections = Arc::new(AtomicU64::new(0));
+    let fickle = serve(move |mut stream| {
+        let mut left = connections.fetch_add(1, Ordering::Relaxed) % 7;
         while next_request(&mut stream) && left > 0 && stream.write_all(ANSWER).is_ok() {
             left -= 1;
         }

@@ -2,12 +2,12 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::thread;
 
 use rustix::process::Signal;
 
 use crate::Test;
 use crate::kit::Kit;
+use crate::sockets::wait_until_read;
 
 pub const TESTS: &[Test] = &[
     Test {
@@ -79,7 +79,7 @@ fn answers_pipelined_and_split_requests(kit: &Kit) -> anyhow::Result<()> {
     let server = kit.sut(None, &["--quiet", "--threads", "2"])?;
     let mut stream = server.connect()?;
     stream.write_all(b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\nGET / HT")?;
-    thread::sleep(std::time::Duration::from_millis(50));
+    wait_until_read(&stream)?;
     let answer = exchange(&mut stream, "TP/1.1\r\nConnection: close\r\n\r\n")?;
     ensure!(answer.matches("Hello World").count() == 3, "{answer:?}");
     Ok(())

@@ -19,6 +19,7 @@ use crate::kit::{
 };
 use crate::ports::free_port;
 use crate::skips::Need;
+use crate::sockets::wait_until_closed;
 
 pub const TESTS: &[Test] = &[
     Test {
@@ -353,7 +354,9 @@ fn shared_hook(kit: &Kit) -> anyhow::Result<()> {
     for server in servers.iter().chain([&bystander]) {
         load(kit, server, 100, folder.path())?;
     }
-    thread::sleep(Duration::from_millis(100));
+    for server in servers.iter().chain([&bystander]) {
+        wait_until_closed(server.port)?;
+    }
     let trace = trace.end()?;
     ensure!(
         trace["targets"]
