@@ -7,8 +7,6 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use anyhow::ensure;
-
 use crate::Test;
 use crate::kit::{Kit, compile_c, fail, succeed};
 use crate::skips::Need;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use runlog::RunDirectory;
 
 use crate::Test;
@@ -17,12 +17,12 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "repeated::a_series_goes_on_where_it_was_left",
-        needs: &[],
+        needs: &[Need::Alone],
         run: series,
     },
     Test {
         name: "repeated::equal_servers_are_compared_by_both_procedures",
-        needs: &[],
+        needs: &[Need::Alone],
         run: equal_servers,
     },
     Test {

@@ -5,13 +5,14 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use serde_json::Value;
 
 use crate::Test;
 use crate::bench::nothing_left;
 use crate::docs::markdown::Page;
-use crate::kit::{Kit, check_schema, free_port, output};
+use crate::kit::{Kit, check_schema, output};
+use crate::ports::free_port;
 use crate::skips::Need;
 
 pub const TESTS: &[Test] = &[

@@ -30,8 +30,6 @@ mod script;
 mod stand_ins;
 mod table;
 
-use anyhow::ensure;
-
 use self::commands::Workshop;
 use self::repository::Repository;
 use self::table::Table;
