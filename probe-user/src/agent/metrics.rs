@@ -12,7 +12,7 @@ use prometheus::proto::{
 use runlog::agent::ArmInContainer;
 
 use crate::agent::snapshot::Snapshot;
-use crate::probes::spans::Total;
+use probes::spans::Total;
 
 /// The first bound lies below 2^6 ns, the last below 2^30 ns: from 63 ns to 1.07 s.
 const DOUBLINGS: std::ops::RangeInclusive<u32> = 6..=30;

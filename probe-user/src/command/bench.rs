@@ -9,8 +9,6 @@ use runlog::manifest::Manifest;
 use runlog::table::TableWriter;
 use runlog::{RunDirectory, json};
 
-use crate::analysis::layers::{Roles, analyze};
-use crate::analysis::logs::read_logs;
 use crate::command::End;
 use crate::command::ladder::{Ladder, Recorded, Rungs};
 use crate::command::options::{ExperimentOptions, NewRun, Probing, progress_bar};
@@ -18,10 +16,12 @@ use crate::command::report::write_page;
 use crate::doctor;
 use crate::run::arms::{ArmSpec, HookSpec};
 use crate::run::experiment::Experiment;
-use crate::run::micro::words::Temperature;
-use crate::run::micro::{self, Measured, Plan, Rung};
+use crate::run::micro::{self, Plan, Rung};
 use crate::run::stop::Stop;
 use crate::show;
+use verdict::layers::{Roles, analyze};
+use verdict::logs::read_logs;
+use verdict::micro_blocks::{Measured, Temperature};
 
 /// The most blocks of the micro layer. Its interval is narrow long before, and a block with cold calls
 /// takes milliseconds.
@@ -98,7 +98,7 @@ async fn run_in(
     run: &NewRun,
 ) -> anyhow::Result<End> {
     let directory = &run.directory;
-    let trim = arguments.options.trim()?;
+    let trim = arguments.options.trim();
     let mut stop = Stop::listen()?;
     let bar = progress_bar();
     bar.set_message("micro layer");
@@ -185,7 +185,7 @@ fn ladder(arguments: &BenchArguments, hook: &HookSpec, experiment: &Experiment) 
         hot_calls: arguments.micro_calls,
         cold_calls: arguments.micro_cold_calls,
         path: arguments.options.path.clone(),
-        trim: arguments.options.trim_share(),
+        trim: arguments.options.trim(),
         seed: experiment.load.schedule.seed,
         placement: experiment.placement_of_one(),
     }
@@ -227,7 +227,7 @@ async fn measure_micro(
         temperatures,
         blocks: arguments.options.blocks.min(MAX_MICRO_BLOCKS),
         message: micro::request_bytes(&experiment.load.program, &arguments.options.path).await?,
-        trim: arguments.options.trim_share(),
+        trim: arguments.options.trim(),
         seed: experiment.load.schedule.seed,
         placement: experiment.placement_of_one(),
         log: run.directory.root().join("micro"),

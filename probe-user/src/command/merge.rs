@@ -9,11 +9,11 @@ use cli::outln;
 use runlog::RunDirectory;
 use web::access::{read_token_file, token_in};
 
+use crate::agent::fetch::{fetch, is_address};
 use crate::agent::rules::Named;
 use crate::command::End;
-use crate::merge::fetch::{fetch, is_address};
-use crate::merge::{Input, merge as add_up, read};
 use crate::show;
+use verdict::merge::{Input, merge as add_up, read};
 
 /// Options of `merge`.
 #[derive(Args, Debug)]

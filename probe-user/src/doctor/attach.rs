@@ -4,7 +4,7 @@
 use runlog::calibration::Calibration;
 use runlog::doctor::{AttachType, Finding};
 
-use crate::probes::KernelProbe;
+use probes::KernelProbe;
 
 /// Kernel pairs, in the order in which they are shown.
 const PAIRS: [KernelProbe; 5] = [

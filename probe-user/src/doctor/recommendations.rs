@@ -8,8 +8,8 @@ use runlog::doctor::{Finding, State};
 use runlog::estimate::Estimate;
 use runlog::manifest::{Environment, Manifest, Schedule};
 
-use crate::analysis::agreement::limits_hit;
 use crate::doctor::others::{MESH, STEAL, TENANTS};
+use verdict::agreement::limits_hit;
 
 /// Settings are needed to tell a property of the hook from one of the environment.
 const SETTINGS: usize = 2;
@@ -66,7 +66,7 @@ fn one_pod(run: Option<&Run>) -> Finding {
         Some(_) => Finding::warn(
             NAME,
             "the servers ran elsewhere",
-            "put load generator and servers into one pod: deploy/overlays/eks-pod",
+            "put load generator and servers into one pod: deploy/kubernetes/overlays/eks-pod",
         ),
         None => Finding::unknown(NAME, "no run to look at", GIVE_A_RUN),
     }
