@@ -1,5 +1,6 @@
 //! `probe-user validate probes`: what each kind of probe adds on this machine.
 
+use std::iter;
 use std::path::Path;
 
 use anyhow::bail;
@@ -27,14 +28,9 @@ pub fn every_kind(
     folder: &Path,
 ) -> anyhow::Result<Plan> {
     Ok(Plan {
-        kernel_probes: vec![
-            KernelProbe::None,
-            KernelProbe::TpBtf,
-            KernelProbe::RawTracepoint,
-            KernelProbe::Fentry,
-            KernelProbe::Tracepoint,
-            KernelProbe::Kprobe,
-        ],
+        kernel_probes: iter::once(KernelProbe::None)
+            .chain(KernelProbe::PAIRS)
+            .collect(),
         functions: Functions::All,
         hook: Some(HookSpec {
             path: programs::hook()?,
