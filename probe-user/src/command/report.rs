@@ -21,8 +21,8 @@ use verdict::recorded::read::manifest;
 /// Options of `report`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Without an option, report.html is written into the folder of the run; bench has done that. Of several runs it is
-written here, and they are printed side by side: within each, every arm is compared with the first, by block means.
+Without an option, report.html is written into the folder of the run; bench has done that. Of several runs it is \
+written here, and they are printed side by side: within each, every arm is compared with the first, by block means. \
 Runs are not tested against each other: they differ in more than the setting.
 
 Examples:

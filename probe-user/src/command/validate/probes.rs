@@ -5,12 +5,11 @@ use std::path::Path;
 
 use anyhow::bail;
 use clap::Args;
-use cli::outln;
 use runlog::calibration::{CalibrationReport, SCHEMA};
 use stats::Trim;
 
 use crate::command::End;
-use crate::command::options::progress_bar;
+use crate::command::options::{Output, progress_bar};
 use crate::machine::{self, Policy};
 use crate::run::arms::HookSpec;
 use crate::run::calibration::{Functions, Plan, calibrate};
@@ -67,9 +66,8 @@ pub struct ProbesArguments {
     #[arg(long, value_enum, default_value_t = SiteChoice::Auto)]
     site: SiteChoice,
 
-    /// Print the result as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Calibrates every kind of probe that this kernel has.
@@ -95,10 +93,6 @@ pub async fn probes(arguments: ProbesArguments) -> anyhow::Result<End> {
         environment: machine::environment(),
         calibration,
     };
-    if arguments.json {
-        outln!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        show::calibration::print(&report);
-    }
+    arguments.output.print(&report, show::calibration::print)?;
     Ok(End::Complete)
 }
