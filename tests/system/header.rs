@@ -139,7 +139,13 @@ fn delays_are_found(kit: &Kit) -> anyhow::Result<()> {
     let hook = example(folder.path())?;
     let mut truth = kit.command("probe-user");
     truth
-        .args(["truth", "--json", "--requests=600", "--blocks=6"])
+        .args([
+            "truth",
+            "--json",
+            "--seed=1",
+            "--requests=600",
+            "--blocks=6",
+        ])
         .args(["--warmup=50", "--block-warmup=20", "--calibration-rounds=2"])
         .arg("--delays=20000,200000")
         .args(exact_kernel_probe())

@@ -88,7 +88,12 @@ impl Kit {
     /// A bench whose micro layer is as short as can be. Options that follow may say otherwise.
     pub fn bench(&self) -> Command {
         let mut command = self.command("probe-user");
-        command.args(["bench", "--micro-calls=50", "--micro-cold-calls=2"]);
+        command.args([
+            "bench",
+            "--seed=1",
+            "--micro-calls=50",
+            "--micro-cold-calls=2",
+        ]);
         command
     }
 

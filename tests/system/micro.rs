@@ -42,6 +42,7 @@ fn micro(kit: &Kit, options: &[&str]) -> Command {
     command.args([
         "micro",
         "--json",
+        "--seed=1",
         "--blocks=4",
         "--calls=100",
         "--cold-calls=5",
