@@ -91,9 +91,8 @@ pub const TESTS: &[Test] = &[
 
 /// A bench that takes seconds.
 fn short_bench(kit: &Kit, out: &Path) -> Command {
-    let mut command = kit.command("probe-user");
+    let mut command = kit.bench();
     command.args([
-        "bench",
         "--json",
         "--requests=3000",
         "--blocks=6",
@@ -110,8 +109,8 @@ fn short_bench(kit: &Kit, out: &Path) -> Command {
 /// A bench that would take a quarter of an hour, and far longer in an emulated machine. Its blocks are
 /// short, as each ends with all of its records in the files.
 fn endless_bench(kit: &Kit, out: &Path) -> Command {
-    let mut command = kit.command("probe-user");
-    command.args(["bench", "--json", "--requests=2500000", "--blocks=10000"]);
+    let mut command = kit.bench();
+    command.args(["--json", "--requests=2500000", "--blocks=10000"]);
     // What comes before the first request is kept short.
     command.args(["--servers=1", "--micro-calls=2", "--micro-cold-calls=0"]);
     command.args(["--calibration-rounds=0", "--out"]);
