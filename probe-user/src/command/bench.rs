@@ -4,8 +4,6 @@ use clap::Args;
 use cli::outln;
 use indicatif::ProgressBar;
 use runlog::analysis::Analysis;
-use runlog::doctor::{Finding, State};
-use runlog::manifest::Manifest;
 use runlog::table::TableWriter;
 use runlog::{RunDirectory, json};
 
@@ -121,11 +119,7 @@ async fn run_in(
         manifest,
     };
     seen.analysis.recommendations = doctor::recommendations(std::slice::from_ref(&seen), &[]);
-    let doctor::Run {
-        manifest,
-        mut analysis,
-    } = seen;
-    analysis.warnings.extend(troubles(&manifest));
+    let doctor::Run { manifest, analysis } = seen;
     json::write(&directory.analysis(), &analysis)?;
     if let Some(ladder) = ladder
         && analysis.cut_short.is_none()
@@ -154,26 +148,11 @@ async fn run_in(
     }
     Ok(if analysis.cut_short.is_some() {
         End::CutShort
-    } else if analysis.not_usable.is_empty() {
+    } else if analysis.is_usable() {
         End::Complete
     } else {
         End::NotUsable
     })
-}
-
-/// What the doctor found right before the run, or right after it, that spoils results.
-fn troubles(manifest: &Manifest) -> impl Iterator<Item = String> {
-    let checkups = manifest.doctor.iter();
-    let findings = checkups.flat_map(|checkups| {
-        let before = checkups.before.iter().map(|finding| ("before", finding));
-        before.chain(checkups.after.iter().map(|finding| ("after", finding)))
-    });
-    findings
-        .filter(|(_, finding)| finding.state == State::Fail)
-        .map(|(when, finding)| {
-            let Finding { name, found, .. } = finding;
-            format!("{name}, right {when} the run: {found}")
-        })
 }
 
 /// What `--ladder` measures: the blocks of `micro` would take twice as long as the rest of a short run.
