@@ -18,8 +18,8 @@ use crate::order::Order;
 /// The least share of the requests that the schedule gives a block which it must have answered to count. Failures make
 /// the result unusable; a few of them do not cost their block.
 const LEAST_SHARE: f64 = 0.99;
-/// The least share of what the longest block of its cell counts: a block that is mostly warm-up, or that was cut off in
-/// a run without a number of requests, is not of the same requests as the others.
+/// The least share of the longest block of its cell, outside the warm-up: a block that is mostly warm-up, or that was cut
+/// off in a run without a number of requests, is not of the same requests as the others.
 const LEAST_OF_LONGEST: f64 = 0.5;
 /// The fewest requests outside the warm-up that two blocks must have had at the same time.
 const LEAST_IN_COMMON: usize = 10;
@@ -92,6 +92,11 @@ impl Block {
         self.counted == 0 && self.warmup > 0
     }
 
+    /// Successful requests outside the warm-up, whether or not the block beside it ran.
+    fn outside_warmup(&self) -> usize {
+        self.counted + self.apart
+    }
+
     /// The value of the block, for estimates.
     pub fn value_ns(&self) -> Option<f64> {
         self.mean_ns
@@ -144,11 +149,11 @@ fn leave_out_short(blocks: &mut [Block]) {
     let mut longest = BTreeMap::<Cell, usize>::new();
     for block in blocks.iter() {
         let longest = longest.entry(block.cell).or_default();
-        *longest = block.counted.max(*longest);
+        *longest = block.outside_warmup().max(*longest);
     }
     for block in blocks.iter_mut().filter(|block| !block.is_warmup()) {
         let least = LEAST_OF_LONGEST * longest[&block.cell] as f64;
-        block.is_complete &= block.counted as f64 >= least;
+        block.is_complete &= block.outside_warmup() as f64 >= least;
     }
 }
 
