@@ -139,11 +139,5 @@ async fn main() -> ExitCode {
         }
         Command::KernelHistogram => kernel_histogram::run().map(|()| End::Complete),
     };
-    match result {
-        Ok(end) => cli::exit_code(end.into()),
-        Err(error) => {
-            eprintln!("probe-user: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    cli::end("probe-user", result)
 }

@@ -319,7 +319,7 @@ fn bad_csv(kit: &Kit) -> anyhow::Result<()> {
         1,
         &["too few for 20 blocks", "--blocks"],
     )?;
-    analyze(&[&without, &arm, "--trim=0.5"], 1, &["--trim 0.5"])
+    analyze(&[&without, &arm, "--trim=0.5"], 2, &["'0.5' for '--trim"])
 }
 
 fn different_lengths(kit: &Kit) -> anyhow::Result<()> {

@@ -75,7 +75,7 @@ pub async fn a_a(arguments: AaArguments) -> anyhow::Result<End> {
     let bar = progress_bar();
     let seed = options.seed.unwrap_or_else(machine::unix_ns);
     let mut done = Vec::new();
-    let trim = options.trim()?;
+    let trim = options.trim();
     let take = |run: ShortRun<'_>| {
         let blocks = BlockMeans::read(run.directory, trim, &run.manifest.schedule)?;
         let order = Order::of(&run.manifest.schedule);

@@ -64,8 +64,8 @@ pub struct CalibrateArguments {
     rounds: u32,
 
     /// Share of the values left out at each end
-    #[arg(long, default_value_t = 0.05, value_name = "SHARE")]
-    trim: f64,
+    #[arg(long, default_value_t = Trim::USUAL, value_name = "SHARE")]
+    trim: Trim,
 
     /// Where in the hook's probe sites to attach
     #[arg(long, value_enum, default_value_t = SiteChoice::Auto)]
@@ -78,14 +78,13 @@ pub struct CalibrateArguments {
 
 /// Calibrates every kind of probe that this kernel has.
 pub async fn calibrate_all(arguments: CalibrateArguments) -> anyhow::Result<End> {
-    let Some(trim) = Trim::each_end(arguments.trim) else {
-        bail!(
-            "--trim {}: must be at least 0 and below 0.5",
-            arguments.trim
-        );
-    };
     let folder = tempfile::tempdir()?;
-    let plan = every_kind(arguments.site, arguments.rounds, trim, folder.path())?;
+    let plan = every_kind(
+        arguments.site,
+        arguments.rounds,
+        arguments.trim,
+        folder.path(),
+    )?;
     machine::bind_to(&plan.placement.agent_cpus)?;
     let mut stop = Stop::listen()?;
     let bar = progress_bar();

@@ -6,9 +6,9 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use cli::outln;
 use runlog::comparison::{Comparisons, Method, SETTINGS_SCHEMA, Setting, Settings};
+use stats::Trim;
 
 use crate::command::End;
-use crate::command::analyze::trim;
 use crate::show;
 use verdict::recorded::compare::{Choices, compare as compare_arms};
 use verdict::recorded::read::{Wanted, arms_of, manifest, read};
@@ -28,8 +28,8 @@ pub struct CompareArguments {
     runs: Vec<PathBuf>,
 
     /// Share of a block's values that its mean leaves out at each end
-    #[arg(long, default_value_t = 0.05, value_name = "SHARE")]
-    trim: f64,
+    #[arg(long, default_value_t = Trim::USUAL, value_name = "SHARE")]
+    trim: Trim,
 
     /// Print the result as JSON
     #[arg(long)]
@@ -42,7 +42,7 @@ pub fn compare(arguments: &CompareArguments) -> anyhow::Result<End> {
         method: Method::Blocks,
         warmup: None,
         blocks: None,
-        trim: trim(arguments.trim)?,
+        trim: arguments.trim,
     };
     let settings = arguments
         .runs

@@ -23,25 +23,4 @@ pub mod round_trips;
 pub mod trace;
 pub mod truth;
 
-use std::process::ExitCode;
-
-/// How a command ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// It did what it was asked for.
-    Complete,
-    /// It was stopped early; what it had is written down.
-    CutShort,
-    /// It is complete, and its result is not to be used: the output says why.
-    NotUsable,
-}
-
-impl From<End> for ExitCode {
-    fn from(end: End) -> Self {
-        match end {
-            End::Complete => Self::SUCCESS,
-            End::CutShort => Self::from(3),
-            End::NotUsable => Self::from(4),
-        }
-    }
-}
+pub use cli::End;

@@ -17,9 +17,6 @@ use crate::command::End;
 use crate::command::compare::comparisons;
 use verdict::recorded::compare::Choices;
 
-/// The trim of a comparison where the run does not say.
-const TRIM: f64 = 0.05;
-
 /// Options of `report`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -152,7 +149,7 @@ fn read(folder: &Path) -> anyhow::Result<Run> {
             method: Method::Blocks,
             warmup: None,
             blocks: None,
-            trim: Trim::each_end(TRIM).unwrap_or(Trim::NONE),
+            trim: Trim::USUAL,
         };
         comparisons(folder, choices).map_err(|error| format!("{error:#}"))
     })

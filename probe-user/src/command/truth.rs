@@ -149,7 +149,7 @@ async fn run_in(
     let logged = read_logs(
         directory,
         &outcome.manifest,
-        arguments.options.trim()?,
+        arguments.options.trim(),
         joined,
     )
     .context("cannot read the run back")?;
@@ -338,7 +338,7 @@ async fn coverage(
             delayed("arm-1".to_owned(), hook, delay_of(number)),
         ]
     };
-    let trim = options.trim()?;
+    let trim = options.trim();
     let bar = progress_bar();
     let mut done = Vec::new();
     let take = |run: ShortRun<'_>| {
