@@ -62,14 +62,8 @@ pub fn analyze(
         })
         .collect();
 
-    let mut doubts = Vec::new();
-    if let Some(reason) = &cut_short {
-        let reason = reason.clone();
-        doubts.push(Doubt::CutShort { reason });
-    }
-    if logged.cut_short {
-        doubts.push(Doubt::LogCutShort);
-    }
+    let mut doubts: Vec<Doubt> = cut_short.iter().cloned().map(Doubt::CutShort).collect();
+    doubts.extend(logged.cut_short.then_some(Doubt::LogCutShort));
     doubts.extend(
         requests.iter().filter_map(|(arm, requests)| {
             find::of_requests(requests).map(|doubt| doubt.of_arm(arm))
@@ -80,9 +74,12 @@ pub fn analyze(
     // Before A/A: a limit that was hit may be why equal servers differ.
     doubts.extend(manifest.resources.iter().flat_map(find::of_resources));
     doubts.extend(macro_.a_a_difference.as_ref().and_then(find::of_a_a));
-    if layers.order.is_sequential() {
-        doubts.push(Doubt::OneAfterTheOther);
-    }
+    doubts.extend(
+        layers
+            .order
+            .is_sequential()
+            .then_some(Doubt::OneAfterTheOther),
+    );
     doubts.extend(manifest.doctor.iter().flat_map(find::of_checkups));
 
     let Roles {

@@ -26,8 +26,7 @@ fn exceed(count: u64, share: f64, all: u64) -> bool {
 /// Where hits and records went.
 pub fn of_ledger(ledger: &Ledger) -> Vec<Doubt> {
     let unbalanced = (!ledger.balanced).then_some(Doubt::Unbalanced);
-    let records = ledger.dropped;
-    let dropped = (records > 0).then_some(Doubt::Dropped { records });
+    let dropped = (ledger.dropped > 0).then_some(Doubt::Dropped(ledger.dropped));
     unbalanced.into_iter().chain(dropped).collect()
 }
 
@@ -55,12 +54,10 @@ pub fn of_join(join: &Join) -> Vec<Doubt> {
         });
     }
     if join.outside_attach > 0 {
-        let requests = join.outside_attach;
-        doubts.push(Doubt::OutsideRecording { requests });
+        doubts.push(Doubt::OutsideRecording(join.outside_attach));
     }
     if join.outside_sent_done > 0 {
-        let requests = join.outside_sent_done;
-        doubts.push(Doubt::OutsideSentDone { requests });
+        doubts.push(Doubt::OutsideSentDone(join.outside_sent_done));
     }
     doubts
 }
@@ -69,12 +66,10 @@ pub fn of_join(join: &Join) -> Vec<Doubt> {
 pub fn of_agent_arm(arm: &ArmResult) -> Vec<Doubt> {
     let mut doubts = of_ledger(&arm.ledger);
     if arm.not_written > 0 {
-        let records = arm.not_written;
-        doubts.push(Doubt::NotWritten { records });
+        doubts.push(Doubt::NotWritten(arm.not_written));
     }
     if arm.unobserved_s > 0.0 {
-        let seconds = arm.unobserved_s;
-        doubts.push(Doubt::Unobserved { seconds });
+        doubts.push(Doubt::Unobserved(arm.unobserved_s));
     }
     if arm.requests == 0 {
         doubts.push(Doubt::NoRequests);
@@ -164,8 +159,8 @@ pub fn of_recorded_arm(arm: &ArmFigures) -> Vec<Doubt> {
         blocks.lag1.filter(|lag1| *lag1 > limit)
     });
     [
-        halves.map(|halves| Doubt::HalvesDiffer { t: halves.t }),
-        lag1.map(|lag1| Doubt::NeighboursAlike { lag1 }),
+        halves.map(|halves| Doubt::HalvesDiffer(halves.t)),
+        lag1.map(|lag1| Doubt::NeighboursAlike(lag1)),
     ]
     .into_iter()
     .flatten()
@@ -186,7 +181,7 @@ pub fn of_comparison(comparison: &Comparison) -> Vec<Doubt> {
         });
     }
     if comparison.t.is_none() {
-        doubts.push(Doubt::NoVariation { arms: arms() });
+        doubts.push(Doubt::NoVariation(arms()));
     }
     let shifts = comparison.beyond_means.iter();
     let quantiles: Vec<(f64, Option<f64>)> = shifts
@@ -196,7 +191,7 @@ pub fn of_comparison(comparison: &Comparison) -> Vec<Doubt> {
         .filter(|(_, share)| share.is_none_or(|share| share < LEAST_COVERAGE))
         .collect();
     if !quantiles.is_empty() {
-        doubts.push(Doubt::WeakIntervals { quantiles }.of_arm(&comparison.treatment));
+        doubts.push(Doubt::WeakIntervals(quantiles).of_arm(&comparison.treatment));
     }
     doubts
 }

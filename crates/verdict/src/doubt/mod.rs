@@ -41,30 +41,18 @@ pub enum Severity {
 /// Something that speaks against a result.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Doubt {
-    /// The run did not come to its end.
-    CutShort {
-        /// Why.
-        reason: String,
-    },
+    /// The run did not come to its end, for this reason.
+    CutShort(String),
     /// A log lacks its end.
     LogCutShort,
     /// Hits of the probes are unaccounted for.
     Unbalanced,
-    /// Records were lost, as the buffer was full.
-    Dropped {
-        /// How many.
-        records: u64,
-    },
-    /// Records arrived and could not be kept.
-    NotWritten {
-        /// How many.
-        records: u64,
-    },
-    /// Processes ran before the probes saw them.
-    Unobserved {
-        /// For how long, summed up.
-        seconds: f64,
-    },
+    /// So many records were lost, as the buffer was full.
+    Dropped(u64),
+    /// So many records arrived and could not be kept.
+    NotWritten(u64),
+    /// Processes ran for so many seconds, summed up, before the probes saw them.
+    Unobserved(f64),
     /// Nothing but warm-up.
     NoRequests,
     /// Nothing was sent while the probes were attached.
@@ -85,16 +73,10 @@ pub enum Doubt {
         /// Of how many.
         requests: u64,
     },
-    /// Requests that were not observed from their beginning to their end.
-    OutsideRecording {
-        /// How many.
-        requests: u64,
-    },
-    /// Requests whose reads cannot be theirs.
-    OutsideSentDone {
-        /// How many.
-        requests: u64,
-    },
+    /// So many requests were not observed from their beginning to their end.
+    OutsideRecording(u64),
+    /// So many requests have reads that cannot be theirs.
+    OutsideSentDone(u64),
     /// A limit was hit.
     Limit(Limit),
     /// Two equal servers are told apart.
@@ -122,26 +104,14 @@ pub enum Doubt {
         /// What was found.
         found: String,
     },
-    /// The first half of an arm differs from its second.
-    HalvesDiffer {
-        /// Statistic of the test.
-        t: f64,
-    },
-    /// Neighbouring blocks resemble each other.
-    NeighboursAlike {
-        /// Their correlation.
-        lag1: f64,
-    },
-    /// Blocks of few requests.
-    ShortBlocks {
-        /// How many.
-        requests: usize,
-    },
-    /// The level changes after the warm-up that the run left out.
-    LongWarmUp {
-        /// From this block on it is the later one.
-        block: usize,
-    },
+    /// The first half of an arm differs from its second; the statistic of the test.
+    HalvesDiffer(f64),
+    /// Neighbouring blocks resemble each other; their correlation.
+    NeighboursAlike(f64),
+    /// Blocks of so few requests.
+    ShortBlocks(usize),
+    /// The level changes at this block, after the warm-up that the run left out.
+    LongWarmUp(usize),
     /// The level still changes late in an arm.
     EndlessWarmUp {
         /// After so many requests
@@ -156,23 +126,12 @@ pub enum Doubt {
         /// Their requests.
         requests: [u64; 2],
     },
-    /// Arms without any variation.
-    NoVariation {
-        /// Names of the arms.
-        arms: [String; 2],
-    },
-    /// Intervals of quantiles that hold too seldom with so few blocks.
-    WeakIntervals {
-        /// Quantiles, and how often their intervals held in simulation, where that is known.
-        quantiles: Vec<(f64, Option<f64>)>,
-    },
-    /// A doubt about one arm.
-    OfArm {
-        /// Its name.
-        arm: String,
-        /// The doubt.
-        doubt: Box<Doubt>,
-    },
+    /// Two arms without any variation.
+    NoVariation([String; 2]),
+    /// Quantiles whose intervals hold too seldom with so few blocks; how often they held in simulation.
+    WeakIntervals(Vec<(f64, Option<f64>)>),
+    /// A doubt about the arm of this name.
+    OfArm(String, Box<Doubt>),
 }
 
 /// A limit that was hit, and how often or how far.
@@ -196,39 +155,26 @@ impl Doubt {
     /// How grave it is.
     pub fn severity(&self) -> Severity {
         match self {
-            Self::CutShort { .. }
-            | Self::LogCutShort
-            | Self::Unbalanced
-            | Self::Dropped { .. }
-            | Self::NotWritten { .. }
-            | Self::Unobserved { .. }
-            | Self::NoRequests
-            | Self::NothingToJoin
-            | Self::Failed { .. }
-            | Self::NotJoined { .. }
-            | Self::OutsideRecording { .. }
-            | Self::OutsideSentDone { .. } => Severity::NotUsable,
             Self::Limit(_) | Self::AaFails { .. } | Self::Unsettled { .. } => Severity::Withholds,
             Self::OneAfterTheOther
             | Self::Machine { .. }
-            | Self::HalvesDiffer { .. }
-            | Self::NeighboursAlike { .. }
-            | Self::ShortBlocks { .. }
-            | Self::LongWarmUp { .. }
+            | Self::HalvesDiffer(_)
+            | Self::NeighboursAlike(_)
+            | Self::ShortBlocks(_)
+            | Self::LongWarmUp(_)
             | Self::EndlessWarmUp { .. }
             | Self::UnequalLengths { .. }
-            | Self::NoVariation { .. }
-            | Self::WeakIntervals { .. } => Severity::Warning,
-            Self::OfArm { doubt, .. } => doubt.severity(),
+            | Self::NoVariation(_)
+            | Self::WeakIntervals(_) => Severity::Warning,
+            Self::OfArm(_, doubt) => doubt.severity(),
+            // A new one is grave until somebody says otherwise.
+            _ => Severity::NotUsable,
         }
     }
 
     /// The same about one arm.
     pub fn of_arm(self, arm: &str) -> Self {
-        Self::OfArm {
-            arm: arm.to_owned(),
-            doubt: Box::new(self),
-        }
+        Self::OfArm(arm.to_owned(), Box::new(self))
     }
 }
 
@@ -241,17 +187,17 @@ pub fn words(doubts: &[Doubt], is_wanted: impl Fn(Severity) -> bool) -> Vec<Stri
 impl fmt::Display for Doubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::CutShort { reason } => write!(f, "the run was cut short: {reason}"),
+            Self::CutShort(reason) => write!(f, "the run was cut short: {reason}"),
             Self::LogCutShort => f.write_str("a log was cut short; its complete rows are used"),
             Self::Unbalanced => f.write_str("the ledger does not balance"),
-            Self::Dropped { records } => write!(
+            Self::Dropped(records) => write!(
                 f,
                 "{records} records were dropped because a buffer was full (--ring-bytes)"
             ),
-            Self::NotWritten { records } => {
+            Self::NotWritten(records) => {
                 write!(f, "{records} records were not written (--max-run-bytes)")
             }
-            Self::Unobserved { seconds } => {
+            Self::Unobserved(seconds) => {
                 write!(f, "its processes ran {seconds:.1} s before they were observed")
             }
             Self::NoRequests => f.write_str("no request outside the warm-up is logged"),
@@ -280,10 +226,10 @@ impl fmt::Display for Doubt {
                 f,
                 "{unmatched} of {requests} requests could not be joined to records"
             ),
-            Self::OutsideRecording { requests } => {
+            Self::OutsideRecording(requests) => {
                 write!(f, "{requests} requests lie outside of the time that was recorded")
             }
-            Self::OutsideSentDone { requests } => {
+            Self::OutsideSentDone(requests) => {
                 write!(f, "{requests} requests have reads outside of [sent, done]")
             }
             Self::Limit(limit) => write!(f, "a resource limit was hit: {limit}"),
@@ -307,18 +253,18 @@ impl fmt::Display for Doubt {
             Self::Machine { name, when, found } => {
                 write!(f, "{name}, right {when} the run: {found}")
             }
-            Self::HalvesDiffer { t } => write!(
+            Self::HalvesDiffer(t) => write!(
                 f,
                 "its own halves differ (t {t:.1}): the arm drifts, or this test finds too much; a difference \
                  between arms that were measured one after the other may be no more than that"
             ),
-            Self::NeighboursAlike { lag1 } => write!(
+            Self::NeighboursAlike(lag1) => write!(
                 f,
                 "neighbouring blocks resemble each other (lag-1 {lag1:.2}): intervals of arms measured apart \
                  are too narrow; longer blocks or interleaved arms help"
             ),
-            Self::ShortBlocks { requests } => write!(f, "blocks of {requests} requests are short"),
-            Self::LongWarmUp { block } => write!(
+            Self::ShortBlocks(requests) => write!(f, "blocks of {requests} requests are short"),
+            Self::LongWarmUp(block) => write!(
                 f,
                 "the level changes at block {block}: its warm-up was longer than the run left out"
             ),
@@ -334,13 +280,11 @@ impl fmt::Display for Doubt {
                 f,
                 "{baseline} and {treatment} have {before} and {after} requests; all are used"
             ),
-            Self::NoVariation {
-                arms: [baseline, treatment],
-            } => write!(
+            Self::NoVariation([baseline, treatment]) => write!(
                 f,
                 "{treatment} and {baseline} do not vary: no test, no interval"
             ),
-            Self::WeakIntervals { quantiles } => {
+            Self::WeakIntervals(quantiles) => {
                 let weak: Vec<String> = quantiles
                     .iter()
                     .map(|(quantile, share)| match share {
@@ -356,7 +300,7 @@ impl fmt::Display for Doubt {
                     weak.join(", ")
                 )
             }
-            Self::OfArm { arm, doubt } => write!(f, "arm {arm}: {doubt}"),
+            Self::OfArm(arm, doubt) => write!(f, "arm {arm}: {doubt}"),
         }
     }
 }

@@ -120,7 +120,7 @@ fn prepare(arm: &mut RecordedArm, choices: Choices, notes: &mut Vec<String>) -> 
         }
         if count / blocks < SMALL_BLOCK {
             let requests = count / blocks;
-            notes.push(Doubt::ShortBlocks { requests }.of_arm(&name).to_string());
+            notes.push(Doubt::ShortBlocks(requests).of_arm(&name).to_string());
         }
     }
     if choices.method == Method::Blocks {
@@ -181,7 +181,7 @@ fn find_warm_up(arm: &mut RecordedArm, trim: Trim, notes: &mut Vec<String>) {
                 "{name}: the first {count} requests are left out as warm-up: the level changes there"
             ));
         }
-        WarmUp::Ends(block) => doubt(Doubt::LongWarmUp { block }),
+        WarmUp::Ends(block) => doubt(Doubt::LongWarmUp(block)),
         WarmUp::DoesNotEnd(window) => doubt(Doubt::EndlessWarmUp {
             requests: requests_before(window),
             of: arm.count(),

@@ -166,11 +166,7 @@ fn read_run_arm(
             "running" => "it did not come to its end".to_owned(),
             reason => reason.to_owned(),
         };
-        notes.push(format!(
-            "{}: {}",
-            folder.display(),
-            Doubt::CutShort { reason }
-        ));
+        notes.push(format!("{}: {}", folder.display(), Doubt::CutShort(reason)));
     }
     Ok(RecordedArm {
         name: name.to_owned(),

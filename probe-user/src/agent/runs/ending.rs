@@ -163,8 +163,7 @@ fn conclude(runs: &Runs, id: &str, reason: Option<String>, outcome: anyhow::Resu
             if let Some(reason) = &reason {
                 run.state = RunState::CutShort;
                 result.usable = false;
-                let reason = reason.clone();
-                let doubt = Doubt::CutShort { reason };
+                let doubt = Doubt::CutShort(reason.clone());
                 result.doubts.insert(0, doubt.to_string());
             }
             run.result = Some(result);
