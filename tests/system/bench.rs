@@ -493,7 +493,7 @@ fn failing_requests(kit: &Kit) -> anyhow::Result<()> {
     ensure!(output.status.code() == Some(4), "{}", output.status);
     let analysis = json(&output)?;
     let reasons = &analysis["not_usable"];
-    let expected = "of 3000 requests to arm baseline 3000 failed (3000 × status_4xx)";
+    let expected = "arm baseline: 3000 of 3000 requests failed (3000 × status_4xx)";
     ensure!(reasons[0] == expected, "{reasons}");
     Ok(())
 }

@@ -3,8 +3,6 @@
 use clap::Args;
 use indicatif::ProgressBar;
 use runlog::analysis::Analysis;
-use runlog::doctor::{Finding, State};
-use runlog::manifest::Manifest;
 use runlog::table::TableWriter;
 use runlog::{RunDirectory, json};
 
@@ -120,11 +118,7 @@ async fn run_in(
         manifest,
     };
     seen.analysis.recommendations = doctor::recommendations(std::slice::from_ref(&seen), &[]);
-    let doctor::Run {
-        manifest,
-        mut analysis,
-    } = seen;
-    analysis.warnings.extend(troubles(&manifest));
+    let doctor::Run { manifest, analysis } = seen;
     json::write(&directory.analysis(), &analysis)?;
     if let Some(ladder) = ladder
         && analysis.cut_short.is_none()
@@ -150,25 +144,7 @@ async fn run_in(
         .options
         .output
         .print(&analysis, |it| show::bench::print(it, &manifest, directory))?;
-    Ok(End::of(
-        analysis.cut_short.is_some(),
-        analysis.not_usable.is_empty(),
-    ))
-}
-
-/// What the doctor found right before the run, or right after it, that spoils results.
-fn troubles(manifest: &Manifest) -> impl Iterator<Item = String> {
-    let checkups = manifest.doctor.iter();
-    let findings = checkups.flat_map(|checkups| {
-        let before = checkups.before.iter().map(|finding| ("before", finding));
-        before.chain(checkups.after.iter().map(|finding| ("after", finding)))
-    });
-    findings
-        .filter(|(_, finding)| finding.state == State::Fail)
-        .map(|(when, finding)| {
-            let Finding { name, found, .. } = finding;
-            format!("{name}, right {when} the run: {found}")
-        })
+    Ok(End::of(analysis.cut_short.is_some(), analysis.is_usable()))
 }
 
 /// What `--ladder` measures: the blocks of `micro` would take twice as long as the rest of a short run.

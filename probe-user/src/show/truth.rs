@@ -4,6 +4,7 @@ use cli::outln;
 use runlog::RunDirectory;
 use runlog::estimate::Estimate;
 use runlog::truth::{Coverage, Truth};
+use verdict::doubt::Doubt;
 
 use crate::command::validate::truth::is_within_reach;
 use crate::show::{BAD, GOOD, cells, cells_or_dash, heading, ledger, ns, table};
@@ -90,7 +91,7 @@ pub fn print(truth: &Truth, run: &RunDirectory) {
              what is allowed)"
         ),
         (None, false) if truth.ledger.as_ref().is_some_and(|ledger| !ledger.balanced) => {
-            outln!("{BAD}not usable{BAD:#}: the ledger does not balance");
+            outln!("{BAD}not usable{BAD:#}: {}", Doubt::Unbalanced);
         }
         (None, false) => outln!("{BAD}not every delay was found{BAD:#}"),
     }
