@@ -200,7 +200,7 @@ fn every_span(kit: &Kit) -> anyhow::Result<()> {
 fn million_spans(kit: &Kit) -> anyhow::Result<()> {
     // Two threads come to a million hits a second and more; each hit is a row of some 60 bytes on disk.
     let threads = 2;
-    for (ring_bytes, seconds) in [(1_u32 << 28, 10), (1 << 16, 10)] {
+    for (ring_bytes, seconds) in [(1_u32 << 28, 4), (1 << 16, 4)] {
         let folder = kit.scratch()?;
         let out = folder.path().join("events");
         let reader = Reader::start(kit, folder.path(), threads, Until::Seconds(seconds))?;

@@ -4,15 +4,15 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
-use cli::outln;
 use runlog::comparison::Method;
 use stats::Trim;
 
 use crate::command::End;
+use crate::command::options::Output;
 use crate::show;
 use verdict::recorded::RecordedArm;
 use verdict::recorded::compare::{Choices, compare};
-use verdict::recorded::read::{ArmSource, RunArms, Wanted, read};
+use verdict::recorded::read::{ArmSource, Wanted, read, read_run};
 
 /// Options of `analyze`.
 #[derive(Args, Debug)]
@@ -64,9 +64,8 @@ pub struct AnalyzeArguments {
     #[arg(long, value_enum, value_name = "UNIT")]
     hlog_unit: Option<HlogUnit>,
 
-    /// Print the result as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// How to compare arms.
@@ -132,7 +131,7 @@ pub fn analyze(arguments: &AnalyzeArguments) -> anyhow::Result<End> {
         foreign_unit_ns: arguments.hlog_unit.map(HlogUnit::ns),
     };
     let arms = match &arguments.run {
-        Some(folder) => RunArms::of(folder, wanted.warmup)?.read()?,
+        Some(folder) => read_run(folder, wanted.warmup)?,
         None => read_all(&arguments.arm, wanted)?,
     };
     let choices = Choices {
@@ -142,11 +141,9 @@ pub fn analyze(arguments: &AnalyzeArguments) -> anyhow::Result<End> {
         trim: arguments.trim,
     };
     let comparisons = compare(arms, choices)?;
-    if arguments.json {
-        outln!("{}", serde_json::to_string_pretty(&comparisons)?);
-    } else {
-        show::comparison::print(&comparisons);
-    }
+    arguments
+        .output
+        .print(&comparisons, show::comparison::print)?;
     Ok(End::Complete)
 }
 

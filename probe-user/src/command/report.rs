@@ -16,14 +16,13 @@ use stats::Trim;
 use crate::command::End;
 use crate::command::settings::{comparisons, setting, side_by_side};
 use crate::show;
-use verdict::recorded::compare::{Choices, compare};
-use verdict::recorded::read::{RunArms, manifest};
+use verdict::recorded::read::manifest;
 
 /// Options of `report`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Without an option, report.html is written into the folder of the run; bench has done that. Of several runs it is
-written here, and they are printed side by side: within each, every arm is compared with the first, by block means.
+Without an option, report.html is written into the folder of the run; bench has done that. Of several runs it is \
+written here, and they are printed side by side: within each, every arm is compared with the first, by block means. \
 Runs are not tested against each other: they differ in more than the setting.
 
 Examples:
@@ -199,20 +198,8 @@ fn read(folder: &Path, trim: Trim) -> anyhow::Result<Run> {
     if !folder.is_dir() {
         bail!("{}: there is no such folder", folder.display());
     }
-    let mut arms = RunArms::of(folder, false);
-    let mut run = Run::read(folder, |block| {
-        if let Ok(arms) = &mut arms {
-            arms.add_block(block);
-        }
-    })
-    .with_context(|| format!("{} is not the folder of a run to be read", folder.display()))?;
-    run.comparisons = match &run.requests {
-        Ok(requests) => arms
-            .and_then(|arms| compare(arms.finish(requests.cut_short), Choices::by_blocks(trim)))
-            .map_err(|error| format!("{error:#}")),
-        Err(why) => Err(why.clone()),
-    };
-    Ok(run)
+    Run::read(folder, trim)
+        .with_context(|| format!("{} is not the folder of a run to be read", folder.display()))
 }
 
 fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {

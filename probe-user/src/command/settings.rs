@@ -7,11 +7,11 @@ use runlog::manifest::Manifest;
 use stats::Trim;
 
 use verdict::recorded::compare::{Choices, compare};
-use verdict::recorded::read::RunArms;
+use verdict::recorded::read::read_run;
 
 /// Compares the arms of a run with its first, by block means.
 pub fn comparisons(run: &Path, trim: Trim) -> anyhow::Result<Comparisons> {
-    compare(RunArms::of(run, false)?.read()?, Choices::by_blocks(trim))
+    compare(read_run(run, false)?, Choices::by_blocks(trim))
 }
 
 /// Puts runs side by side.

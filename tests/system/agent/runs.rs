@@ -53,7 +53,7 @@ impl Scene {
     /// A load on both, with the agent.
     pub fn load(&self, kit: &Kit, options: &[&str]) -> Command {
         let mut load = kit.command("loadgen");
-        load.args(["run", "--json", "--blocks=4", "--agent"])
+        load.args(["run", "--json", "--seed=1", "--blocks=4", "--agent"])
             .arg(self.agent.url())
             .arg(format!(
                 "--arm={}={}",

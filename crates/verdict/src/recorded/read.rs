@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use runlog::groups::Groups;
 use runlog::manifest::{Manifest, SCHEMA, schedule};
-use runlog::record::Request;
 use runlog::{RunDirectory, interval_log, json, paper_csv};
+use stats::Trim;
 
 use super::{Block, Origin, RecordedArm};
+use crate::blocks::{Blocks, Reading};
+use crate::doubt::Doubt;
 
 /// Which requests are wanted.
 #[derive(Clone, Copy, Debug)]
@@ -36,13 +37,13 @@ pub fn read(source: &ArmSource, wanted: Wanted) -> anyhow::Result<RecordedArm> {
     let ArmSource { name, place } = source;
     let path = Path::new(place);
     if path.is_dir() {
-        return one_of_run(name, path, name, wanted.warmup);
+        return read_run_arm(name, path, name, wanted);
     }
     if !path.exists()
         && let Some((folder, arm)) = place.rsplit_once(':')
         && Path::new(folder).is_dir()
     {
-        return one_of_run(name, Path::new(folder), arm, wanted.warmup);
+        return read_run_arm(name, Path::new(folder), arm, wanted);
     }
     let arm = |blocks, origin, notes| RecordedArm {
         name: name.clone(),
@@ -89,197 +90,125 @@ pub fn manifest(folder: &Path) -> anyhow::Result<Manifest> {
         .with_context(|| format!("{} is not the folder of a run to be read", folder.display()))
 }
 
-/// The arms of a run, filled block by block as one goes through its request log.
-#[derive(Debug)]
-pub struct RunArms {
-    folder: PathBuf,
-    manifest: Manifest,
-    warmup: bool,
-    arms: Vec<RunArm>,
+/// Every arm of a run that has two or more, under its own name; with `warmup`, those requests too that the run counted as
+/// warm-up.
+pub fn read_run(folder: &Path, warmup: bool) -> anyhow::Result<Vec<RecordedArm>> {
+    let manifest = manifest(folder)?;
+    let log = Blocks::read(
+        &RunDirectory::existing(folder),
+        &manifest.schedule,
+        reading(warmup),
+    )?;
+    arms_of(folder, &manifest, &log)
 }
 
-/// An arm of a run.
-#[derive(Debug, Default)]
-struct RunArm {
-    /// Its number in the request log.
-    index: usize,
-    /// What it is called in the report.
-    name: String,
-    /// Rounds and response times, by number of the block.
-    blocks: BTreeMap<u32, (u32, Vec<f64>)>,
-    /// The round of its next block.
-    next_round: u32,
-    left_out: BTreeMap<String, u64>,
+/// The same out of blocks that were read with their times.
+pub fn arms_of(
+    folder: &Path,
+    manifest: &Manifest,
+    log: &Blocks,
+) -> anyhow::Result<Vec<RecordedArm>> {
+    if manifest.arms.len() < 2 {
+        bail!("the run has one arm; a comparison needs two");
+    }
+    let arms = manifest.arms.iter().zip(0..);
+    Ok(arms
+        .map(|(arm, index)| arm_of(&arm.name, folder, manifest, index, log))
+        .collect())
 }
 
-impl RunArms {
-    /// Every arm of a run that has two or more, each under its own name; with `warmup`, those requests too that the run
-    /// counted as warm-up.
-    pub fn of(folder: &Path, warmup: bool) -> anyhow::Result<Self> {
-        let all = Self::all(folder, warmup)?;
-        if all.arms.len() < 2 {
-            bail!("the run has one arm; a comparison needs two");
+fn reading(with_warmup: bool) -> Reading {
+    Reading {
+        trim: Trim::NONE,
+        with_warmup,
+        with_times: true,
+    }
+}
+
+fn read_run_arm(
+    name: &str,
+    folder: &Path,
+    arm_name: &str,
+    wanted: Wanted,
+) -> anyhow::Result<RecordedArm> {
+    let manifest = manifest(folder)?;
+    let names: Vec<&str> = manifest.arms.iter().map(|arm| arm.name.as_str()).collect();
+    let Some(index) = names.iter().position(|known| *known == arm_name) else {
+        bail!(
+            "{} has no arm \"{arm_name}\" but {}; name one as {name}={}:ARM",
+            folder.display(),
+            names.join(", "),
+            folder.display()
+        );
+    };
+    let run = RunDirectory::existing(folder);
+    let log = Blocks::read(&run, &manifest.schedule, reading(wanted.warmup))?;
+    let index = u16::try_from(index)?;
+    Ok(arm_of(name, folder, &manifest, index, &log))
+}
+
+/// An arm by its number in the request log.
+fn arm_of(name: &str, folder: &Path, manifest: &Manifest, index: u16, log: &Blocks) -> RecordedArm {
+    let duet = manifest.schedule.order == schedule::DUET;
+    let mut left_out = BTreeMap::<String, u64>::new();
+    let mut leave_out = |reason: &str, count: u64| {
+        if count > 0 {
+            *left_out.entry(reason.to_owned()).or_default() += count;
         }
-        Ok(all)
+    };
+    let mut blocks = Vec::new();
+    let mut rounds = 0..;
+    for block in log.blocks.iter().filter(|block| block.cell.arm == index) {
+        if block.cell.observed {
+            leave_out("probes attached", block.requests.sent);
+            continue;
+        }
+        // Two blocks of a duet run at once and have numbers next to each other.
+        let next = rounds.next().unwrap_or(0);
+        let round = if duet { block.number / 2 } else { next };
+        leave_out("failed", block.requests.failed.values().sum());
+        leave_out("warm-up", block.warmup as u64);
+        leave_out("while the other arm did not run", block.apart as u64);
+        if !block.is_complete() {
+            leave_out("in blocks that were cut off", block.counted as u64);
+        } else if block.counted > 0 {
+            blocks.push(Block {
+                round,
+                values_ns: block.times_ns.iter().map(|ns| *ns as f64).collect(),
+            });
+        }
     }
-
-    fn all(folder: &Path, warmup: bool) -> anyhow::Result<Self> {
-        let manifest = manifest(folder)?;
-        let arms = manifest.arms.iter().enumerate().map(|(index, arm)| RunArm {
-            index,
-            name: arm.name.clone(),
-            ..RunArm::default()
-        });
-        Ok(Self {
-            folder: folder.to_owned(),
-            warmup,
-            arms: arms.collect(),
-            manifest,
-        })
+    let mut notes = Vec::new();
+    if log.cut_short {
+        notes.push(format!("{}: {}", folder.display(), Doubt::LogCutShort));
     }
-
-    /// The arm of this name alone, to be called `name`.
-    fn one(folder: &Path, arm_name: &str, name: &str, warmup: bool) -> anyhow::Result<Self> {
-        let mut all = Self::all(folder, warmup)?;
-        let names: Vec<&str> = all.arms.iter().map(|arm| arm.name.as_str()).collect();
-        let Some(index) = names.iter().position(|known| *known == arm_name) else {
-            bail!(
-                "{} has no arm \"{arm_name}\" but {}; name one as {name}={}:ARM",
-                folder.display(),
-                names.join(", "),
-                folder.display()
-            );
+    if manifest.ended != "complete" {
+        let reason = match manifest.ended.as_str() {
+            "running" => "it did not come to its end".to_owned(),
+            reason => reason.to_owned(),
         };
-        let mut arm = all.arms.swap_remove(index);
-        name.clone_into(&mut arm.name);
-        all.arms = vec![arm];
-        Ok(all)
+        notes.push(format!("{}: {}", folder.display(), Doubt::CutShort(reason)));
     }
-
-    /// Takes the rows of a block, in the order of time.
-    pub fn add_block(&mut self, rows: &[Request]) {
-        let warmup = self.warmup;
-        if let Some(first) = rows.first()
-            && let Some(arm) = self
-                .arms
-                .iter_mut()
-                .find(|arm| arm.index == usize::from(first.arm))
-        {
-            arm.add_block(first.block, rows, warmup);
-        }
-    }
-
-    /// Goes through the request log of the run.
-    pub fn read(mut self) -> anyhow::Result<Vec<RecordedArm>> {
-        let requests = RunDirectory::existing(&self.folder).requests();
-        let mut log = Groups::open(requests, |request: &Request| request.block)?;
-        while let Some((_, mut rows)) = log.next_group()? {
-            rows.sort_by_key(|request| request.sent_ns);
-            self.add_block(&rows);
-        }
-        Ok(self.finish(log.was_cut_short()))
-    }
-
-    /// What came together. `cut_short` says whether the request log was.
-    pub fn finish(self, cut_short: bool) -> Vec<RecordedArm> {
-        let Self {
-            folder,
-            manifest,
-            arms,
-            ..
-        } = self;
-        let mut notes = Vec::new();
-        if cut_short {
-            notes.push(format!(
-                "{}: the request log is cut short; its complete rows are used",
-                folder.display()
-            ));
-        }
-        if manifest.ended != "complete" {
-            notes.push(format!(
-                "{}: the run ended early ({})",
-                folder.display(),
-                manifest.ended
-            ));
-        }
-        let duet = manifest.schedule.order == schedule::DUET;
-        let origin = Origin::Run {
+    RecordedArm {
+        name: name.to_owned(),
+        source: format!(
+            "{}:{}",
+            folder.display(),
+            manifest.arms[usize::from(index)].name
+        ),
+        blocks,
+        origin: Origin::Run {
+            folder: PathBuf::from(folder),
             rounds: manifest.schedule.order != schedule::SEQUENTIAL,
             servers: if duet {
                 1
             } else {
                 manifest.schedule.servers_per_arm
             },
-            folder: folder.clone(),
-        };
-        let recorded = arms.into_iter().map(|mut arm| {
-            let blocks = arm.blocks.into_iter();
-            let blocks = blocks.map(|(number, (round, values_ns))| Block {
-                // Two blocks of a duet run at once and have numbers next to each other.
-                round: if duet { number / 2 } else { round },
-                values_ns,
-            });
-            RecordedArm {
-                source: format!("{}:{}", folder.display(), manifest.arms[arm.index].name),
-                name: arm.name,
-                blocks: complete(blocks.collect(), &mut arm.left_out),
-                origin: origin.clone(),
-                left_out: arm.left_out,
-                notes: notes.clone(),
-            }
-        });
-        recorded.collect()
+        },
+        left_out,
+        notes,
     }
-}
-
-impl RunArm {
-    fn add_block(&mut self, number: u32, rows: &[Request], warmup: bool) {
-        let mut values_ns = Vec::new();
-        let mut is_of_a_round = false;
-        for request in rows {
-            is_of_a_round |= !request.is_observed();
-            let reason = if request.is_observed() {
-                "probes attached"
-            } else if !request.is_ok() {
-                "failed"
-            } else if request.is_warmup() && !warmup {
-                "warm-up"
-            } else {
-                values_ns.push(request.response_time_ns() as f64);
-                continue;
-            };
-            *self.left_out.entry(reason.to_owned()).or_default() += 1;
-        }
-        if !values_ns.is_empty() {
-            self.blocks.insert(number, (self.next_round, values_ns));
-        }
-        self.next_round += u32::from(is_of_a_round);
-    }
-}
-
-fn one_of_run(name: &str, folder: &Path, arm: &str, warmup: bool) -> anyhow::Result<RecordedArm> {
-    let mut read = RunArms::one(folder, arm, name, warmup)?.read()?;
-    read.pop().context("no arm")
-}
-
-/// Without blocks that were cut off: their mean is not of the same requests as the others'.
-fn complete(mut blocks: Vec<Block>, left_out: &mut BTreeMap<String, u64>) -> Vec<Block> {
-    let longest = blocks
-        .iter()
-        .map(|block| block.values_ns.len())
-        .max()
-        .unwrap_or(0);
-    blocks.retain(|block| {
-        let length = block.values_ns.len();
-        let is_complete = 2 * length >= longest;
-        if !is_complete {
-            *left_out
-                .entry("in blocks that were cut off".to_owned())
-                .or_default() += length as u64;
-        }
-        is_complete
-    });
-    blocks
 }
 
 fn read_hdr_log(
