@@ -1,4 +1,4 @@
-//! What probes add on this machine: `probe-user calibrate --json`, and part of the manifest and of a
+//! What probes add on this machine: `probe-user validate probes --json`, and part of the manifest and of a
 //! trace.
 
 use schemars::JsonSchema;
@@ -15,7 +15,7 @@ pub const HOOK_OVERHEAD: &str = "hook_overhead";
 /// That of `read(2)` in the kernel, of calls that a hook made.
 pub const HOOKED_READ_SYSCALL: &str = "hooked_read_syscall";
 
-/// What `probe-user calibrate --json` prints.
+/// What `probe-user validate probes --json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CalibrationReport {

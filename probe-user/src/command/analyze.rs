@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
-use cli::outln;
 use runlog::comparison::Method;
 use stats::Trim;
 
 use crate::command::End;
+use crate::command::options::Output;
 use crate::show;
 use verdict::recorded::compare::{Choices, compare};
 use verdict::recorded::read::{ArmSource, Wanted, arms_of, read};
@@ -63,9 +63,8 @@ pub struct AnalyzeArguments {
     #[arg(long, value_enum, value_name = "UNIT")]
     hlog_unit: Option<HlogUnit>,
 
-    /// Print the result as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// How to compare arms.
@@ -158,10 +157,8 @@ pub fn analyze(arguments: &AnalyzeArguments) -> anyhow::Result<End> {
         trim: arguments.trim,
     };
     let comparisons = compare(arms.collect::<anyhow::Result<_>>()?, choices)?;
-    if arguments.json {
-        outln!("{}", serde_json::to_string_pretty(&comparisons)?);
-    } else {
-        show::comparison::print(&comparisons);
-    }
+    arguments
+        .output
+        .print(&comparisons, show::comparison::print)?;
     Ok(End::Complete)
 }

@@ -1,7 +1,6 @@
 //! `probe-user bench`: the hook at three layers, in one run.
 
 use clap::Args;
-use cli::outln;
 use indicatif::ProgressBar;
 use runlog::analysis::Analysis;
 use runlog::table::TableWriter;
@@ -141,18 +140,11 @@ async fn run_in(
     if let Err(error) = reported {
         eprintln!("probe-user: no report: {error:#}");
     }
-    if arguments.options.json {
-        outln!("{}", serde_json::to_string_pretty(&analysis)?);
-    } else {
-        show::bench::print(&analysis, &manifest, directory);
-    }
-    Ok(if analysis.cut_short.is_some() {
-        End::CutShort
-    } else if analysis.is_usable() {
-        End::Complete
-    } else {
-        End::NotUsable
-    })
+    arguments
+        .options
+        .output
+        .print(&analysis, |it| show::bench::print(it, &manifest, directory))?;
+    Ok(End::of(analysis.cut_short.is_some(), analysis.is_usable()))
 }
 
 /// What `--ladder` measures: the blocks of `micro` would take twice as long as the rest of a short run.

@@ -1,12 +1,9 @@
 //! The commands.
 
-pub mod a_a;
 pub mod agent;
 pub mod analyze;
 pub mod bare;
 pub mod bench;
-pub mod calibrate;
-pub mod compare;
 pub mod correlate;
 pub mod doctor;
 pub mod events;
@@ -16,11 +13,12 @@ mod ladder;
 pub mod live;
 pub mod merge;
 pub mod micro;
+pub mod moved;
 pub mod options;
-pub mod repeat;
 pub mod report;
 pub mod round_trips;
+mod settings;
 pub mod trace;
-pub mod truth;
+pub mod validate;
 
 pub use cli::End;

@@ -1,4 +1,4 @@
-//! The options that `bench` and `truth` share, and what they turn into.
+//! The options that `bench` and `validate` share, and what they turn into.
 
 use std::env;
 use std::ffi::OsString;
@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
+use cli::outln;
 use indicatif::{ProgressBar, ProgressStyle};
 use runlog::RunDirectory;
 use runlog::manifest::{Placement, Schedule, Scheduling, schedule};
 use runlog::record::Request;
 use runlog::table::Rows;
+use serde::Serialize;
 use stats::Trim;
 
 use crate::machine::{self, Policy};
@@ -79,6 +81,26 @@ pub enum Probing {
     Must,
 }
 
+/// How a result is printed.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Output {
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Output {
+    /// Prints a result as JSON, or for people by `table`.
+    pub fn print<T: Serialize>(self, result: &T, table: impl FnOnce(&T)) -> anyhow::Result<()> {
+        if self.json {
+            outln!("{}", serde_json::to_string_pretty(result)?);
+        } else {
+            table(result);
+        }
+        Ok(())
+    }
+}
+
 /// Options of commands that calibrate before they measure.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct CalibrationOptions {
@@ -130,7 +152,7 @@ pub struct ExperimentOptions {
     pub block_warmup: u64,
 
     /// Share of a block's sorted values left out at each end, in every layer
-    /// [default: 0.05; of truth 0.25]
+    /// [default: 0.05; of validate truth 0.25]
     #[arg(long, hide_short_help = true, value_name = "SHARE")]
     pub trim: Option<Trim>,
 
@@ -160,7 +182,7 @@ pub struct ExperimentOptions {
     #[arg(long, value_enum, default_value_t = Policy::Auto)]
     pub placement: Policy,
 
-    /// How the kernel schedules servers and load generator [default: fair; of truth fifo, where that can be]
+    /// How the kernel schedules servers and load generator [default: fair; of validate truth fifo, where that can be]
     #[arg(long, hide_short_help = true, value_enum)]
     pub scheduling: Option<SchedulingChoice>,
 
@@ -187,9 +209,8 @@ pub struct ExperimentOptions {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
-    /// Print the result as JSON
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub output: Output,
 
     /// Test mode: number each request in a header X-Sequence
     #[arg(long, hide = true)]

@@ -9,7 +9,9 @@ use verdict::judgement::{Judgement, Part, Tone, judge};
 
 use crate::show::budget;
 use crate::show::calibration::print_missing;
-use crate::show::{BAD, GOOD, UNSURE, cells, heading, join, ledger, list, machine, ns, table};
+use crate::show::{
+    BAD, GOOD, UNSURE, cells, cells_or_dash, heading, join, ledger, list, machine, ns, table,
+};
 
 /// Prints a result.
 pub fn print(analysis: &Analysis, manifest: &Manifest, run: &RunDirectory) {
@@ -77,7 +79,7 @@ fn layers(analysis: &Analysis) {
     let header = ["layer", "what", "mean", "95 % interval", "blocks"];
     let mut table = table(&header, 2);
     let mut row = |layer: &str, what: &str, estimate: Option<&Estimate>| {
-        let cells = estimate.map_or_else(|| ["-".to_owned(), String::new(), String::new()], cells);
+        let cells = cells_or_dash(estimate);
         table.add_row([layer.to_owned(), what.to_owned()].into_iter().chain(cells));
     };
     let in_situ = &analysis.in_situ;

@@ -1,4 +1,4 @@
-//! The table of `probe-user truth`.
+//! The table of `probe-user validate truth`.
 
 use cli::outln;
 use runlog::RunDirectory;
@@ -6,8 +6,8 @@ use runlog::estimate::Estimate;
 use runlog::truth::{Coverage, Truth};
 use verdict::doubt::Doubt;
 
-use crate::command::truth::is_within_reach;
-use crate::show::{BAD, GOOD, cells, heading, ledger, ns, table};
+use crate::command::validate::truth::is_within_reach;
+use crate::show::{BAD, GOOD, cells, cells_or_dash, heading, ledger, ns, table};
 
 const MACRO: &str = "macro";
 
@@ -33,9 +33,7 @@ pub fn print(truth: &Truth, run: &RunDirectory) {
         ];
         for (layer, estimate, tolerance) in layers {
             let error = |estimate: &Estimate| estimate.estimate - injected;
-            let [measured, interval, _] = estimate
-                .as_ref()
-                .map_or_else(|| ["-".to_owned(), String::new(), String::new()], cells);
+            let [measured, interval, _] = cells_or_dash(estimate.as_ref());
             let holds = match estimate {
                 Some(found) if error(found).abs() <= tolerance => "yes",
                 Some(found) if layer == MACRO && is_within_reach(found, injected, tolerance) => {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use runlog::RunDirectory;
 use runlog::agent_run::{AgentRun, ArmResult, RunState};
 use rustix::process::Signal;
@@ -53,7 +53,7 @@ impl Scene {
     /// A load on both, with the agent.
     pub fn load(&self, kit: &Kit, options: &[&str]) -> Command {
         let mut load = kit.command("loadgen");
-        load.args(["run", "--json", "--blocks=4", "--agent"])
+        load.args(["run", "--json", "--seed=1", "--blocks=4", "--agent"])
             .arg(self.agent.url())
             .arg(format!(
                 "--arm={}={}",
@@ -84,7 +84,6 @@ impl Scene {
     pub fn over(&self) -> anyhow::Result<AgentRun> {
         let mut last = None;
         wait_for("the run to end", || {
-            std::thread::sleep(std::time::Duration::from_millis(60));
             let run = self.only_run()?;
             let is_over = run.state.is_over();
             last = Some(run);
@@ -263,7 +262,6 @@ pub fn agent_ends(kit: &Kit) -> anyhow::Result<()> {
         let mut load = scene.load(kit, &["--rate=500", "--requests=1000"]);
         let load = Running::start_piped(&mut load)?;
         wait_for("some of the log", || {
-            std::thread::sleep(std::time::Duration::from_millis(60));
             let runs = scene.agent.ask_json("/v1/runs")?;
             let has_begun = runs["runs"].as_array().is_some_and(|runs| !runs.is_empty());
             Ok(has_begun && scene.only_run()?.received.requests > BYTES_OF_BOTH_ARMS)
@@ -368,7 +366,6 @@ pub fn load_gone(kit: &Kit) -> anyhow::Result<()> {
     let mut load = scene.load(kit, &["--rate=500", "--requests=100000"]);
     let load = Running::start_piped(&mut load)?;
     wait_for("some of the log", || {
-        std::thread::sleep(std::time::Duration::from_millis(60));
         let runs = scene.agent.ask_json("/v1/runs")?;
         let has_begun = runs["runs"].as_array().is_some_and(|runs| !runs.is_empty());
         Ok(has_begun && scene.only_run()?.received.requests > 0)
