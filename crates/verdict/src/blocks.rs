@@ -195,11 +195,11 @@ impl Reader {
             let mut of_warmup = Vec::new();
             let mut apart = 0;
             for request in requests.iter().filter(|request| request.is_ok()) {
-                let time_ns = request.response_time_ns();
+                let took_ns = request.response_time_ns();
                 if request.is_warmup() && !self.reading.with_warmup {
-                    of_warmup.push(time_ns);
+                    of_warmup.push(took_ns);
                 } else if in_common(request) {
-                    times_ns.push(time_ns);
+                    times_ns.push(took_ns);
                 } else {
                     apart += 1;
                 }

@@ -160,7 +160,7 @@ pub fn of_recorded_arm(arm: &ArmFigures) -> Vec<Doubt> {
     });
     [
         halves.map(|halves| Doubt::HalvesDiffer(halves.t)),
-        lag1.map(|lag1| Doubt::NeighboursAlike(lag1)),
+        lag1.map(Doubt::NeighboursAlike),
     ]
     .into_iter()
     .flatten()

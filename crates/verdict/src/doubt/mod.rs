@@ -186,104 +186,93 @@ pub fn words(doubts: &[Doubt], is_wanted: impl Fn(Severity) -> bool) -> Vec<Stri
 
 impl fmt::Display for Doubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::CutShort(reason) => write!(f, "the run was cut short: {reason}"),
-            Self::LogCutShort => f.write_str("a log was cut short; its complete rows are used"),
-            Self::Unbalanced => f.write_str("the ledger does not balance"),
-            Self::Dropped(records) => write!(
-                f,
-                "{records} records were dropped because a buffer was full (--ring-bytes)"
-            ),
+        let words = match self {
+            Self::CutShort(reason) => format!("the run was cut short: {reason}"),
+            Self::LogCutShort => "a log was cut short; its complete rows are used".to_owned(),
+            Self::Unbalanced => "the ledger does not balance".to_owned(),
+            Self::Dropped(records) => {
+                format!("{records} records were dropped because a buffer was full (--ring-bytes)")
+            }
             Self::NotWritten(records) => {
-                write!(f, "{records} records were not written (--max-run-bytes)")
+                format!("{records} records were not written (--max-run-bytes)")
             }
             Self::Unobserved(seconds) => {
-                write!(f, "its processes ran {seconds:.1} s before they were observed")
+                format!("its processes ran {seconds:.1} s before they were observed")
             }
-            Self::NoRequests => f.write_str("no request outside the warm-up is logged"),
-            Self::NothingToJoin => {
-                f.write_str("no request was made while the probes were attached")
-            }
+            Self::NoRequests => "no request outside the warm-up is logged".to_owned(),
+            Self::NothingToJoin => "no request was made while the probes were attached".to_owned(),
             Self::Failed {
                 failures,
                 sent,
                 kinds,
             } => {
-                write!(f, "{failures} of {sent} requests failed")?;
                 let kinds: Vec<String> = kinds
                     .iter()
                     .map(|(kind, count)| format!("{count} × {kind}"))
                     .collect();
-                if kinds.is_empty() {
-                    return Ok(());
-                }
-                write!(f, " ({})", kinds.join(", "))
+                let kinds = match kinds.as_slice() {
+                    [] => String::new(),
+                    kinds => format!(" ({})", kinds.join(", ")),
+                };
+                format!("{failures} of {sent} requests failed{kinds}")
             }
             Self::NotJoined {
                 unmatched,
                 requests,
-            } => write!(
-                f,
-                "{unmatched} of {requests} requests could not be joined to records"
-            ),
+            } => format!("{unmatched} of {requests} requests could not be joined to records"),
             Self::OutsideRecording(requests) => {
-                write!(f, "{requests} requests lie outside of the time that was recorded")
+                format!("{requests} requests lie outside of the time that was recorded")
             }
             Self::OutsideSentDone(requests) => {
-                write!(f, "{requests} requests have reads outside of [sent, done]")
+                format!("{requests} requests have reads outside of [sent, done]")
             }
-            Self::Limit(limit) => write!(f, "a resource limit was hit: {limit}"),
+            Self::Limit(limit) => format!("a resource limit was hit: {limit}"),
             Self::AaFails {
                 difference_ns,
                 ci95: [low, high],
-            } => write!(
-                f,
-                "A/A fails: two equal servers differ by {difference_ns:.0} ns [{low:.0}, {high:.0}] (of sound \
-                 runs one in 20 does)"
+            } => format!(
+                "A/A fails: two equal servers differ by {difference_ns:.0} ns [{low:.0}, \
+                 {high:.0}] (of sound runs one in 20 does)"
             ),
-            Self::Unsettled { observation, of } => write!(
-                f,
-                "warm-up did not end: the difference between the layers still changes its level at observation \
-                 {observation} of {of}"
+            Self::Unsettled { observation, of } => format!(
+                "warm-up did not end: the difference between the layers still changes its \
+                 level at observation {observation} of {of}"
             ),
-            Self::OneAfterTheOther => f.write_str(
-                "one arm ran wholly after the other: whatever drifts meanwhile falls on one arm and counts \
-                 as a difference, and no interval knows of it; rmit and duet keep it out",
-            ),
-            Self::Machine { name, when, found } => {
-                write!(f, "{name}, right {when} the run: {found}")
+            Self::OneAfterTheOther => {
+                "one arm ran wholly after the other: whatever drifts meanwhile falls on one \
+                 arm and counts as a difference, and no interval knows of it; rmit and duet \
+                 keep it out"
+                    .to_owned()
             }
-            Self::HalvesDiffer(t) => write!(
-                f,
-                "its own halves differ (t {t:.1}): the arm drifts, or this test finds too much; a difference \
-                 between arms that were measured one after the other may be no more than that"
+            Self::Machine { name, when, found } => format!("{name}, right {when} the run: {found}"),
+            Self::HalvesDiffer(t) => format!(
+                "its own halves differ (t {t:.1}): the arm drifts, or this test finds too \
+                 much; a difference between arms that were measured one after the other may \
+                 be no more than that"
             ),
-            Self::NeighboursAlike(lag1) => write!(
-                f,
-                "neighbouring blocks resemble each other (lag-1 {lag1:.2}): intervals of arms measured apart \
-                 are too narrow; longer blocks or interleaved arms help"
+            Self::NeighboursAlike(lag1) => format!(
+                "neighbouring blocks resemble each other (lag-1 {lag1:.2}): intervals of \
+                 arms measured apart are too narrow; longer blocks or interleaved arms help"
             ),
-            Self::ShortBlocks(requests) => write!(f, "blocks of {requests} requests are short"),
-            Self::LongWarmUp(block) => write!(
-                f,
-                "the level changes at block {block}: its warm-up was longer than the run left out"
-            ),
-            Self::EndlessWarmUp { requests, of } => write!(
-                f,
-                "the level still changes after {requests} of {of} requests: no warm-up that ended, nothing \
+            Self::ShortBlocks(requests) => format!("blocks of {requests} requests are short"),
+            Self::LongWarmUp(block) => format!(
+                "the level changes at block {block}: its warm-up was longer than the run \
                  left out"
+            ),
+            Self::EndlessWarmUp { requests, of } => format!(
+                "the level still changes after {requests} of {of} requests: no warm-up that \
+                 ended, nothing left out"
             ),
             Self::UnequalLengths {
                 arms: [baseline, treatment],
                 requests: [before, after],
-            } => write!(
-                f,
-                "{baseline} and {treatment} have {before} and {after} requests; all are used"
+            } => format!(
+                "{baseline} and {treatment} have {before} and {after} requests; all are \
+                 used"
             ),
-            Self::NoVariation([baseline, treatment]) => write!(
-                f,
-                "{treatment} and {baseline} do not vary: no test, no interval"
-            ),
+            Self::NoVariation([baseline, treatment]) => {
+                format!("{treatment} and {baseline} do not vary: no test, no interval")
+            }
             Self::WeakIntervals(quantiles) => {
                 let weak: Vec<String> = quantiles
                     .iter()
@@ -292,16 +281,16 @@ impl fmt::Display for Doubt {
                         None => format!("{quantile} (not simulated)"),
                     })
                     .collect();
-                write!(
-                    f,
-                    "95 % intervals of these quantiles' shifts held in less than {:.0} % of simulations with \
-                     so few blocks: {}",
+                format!(
+                    "95 % intervals of these quantiles' shifts held in less than {:.0} % of \
+                 simulations with so few blocks: {}",
                     LEAST_COVERAGE * 100.0,
                     weak.join(", ")
                 )
             }
-            Self::OfArm(arm, doubt) => write!(f, "arm {arm}: {doubt}"),
-        }
+            Self::OfArm(arm, doubt) => format!("arm {arm}: {doubt}"),
+        };
+        f.write_str(&words)
     }
 }
 
