@@ -366,10 +366,9 @@ fn kernel_probes(kit: &Kit) -> anyhow::Result<()> {
         let out = folder.path().join("run");
         let mut command = short_bench(kit, &out);
         command.args(["--requests=300", "--blocks=3", "--warmup=10"]);
-        command.args(["--micro-calls=50", "--kernel-probe", name]);
-        if kit.is_emulated() {
-            command.arg("--calibration-rounds=0");
-        }
+        // calibration:: has what each of them costs.
+        command.args(["--micro-calls=50", "--calibration-rounds=0"]);
+        command.args(["--kernel-probe", name]);
         let output = output(&mut command)?;
         let analysis = json(&output).context(name)?;
         // Where the kernel passes hits over it says how many, and the result is not usable.

@@ -3,7 +3,7 @@ export HOME=$PWD GIT_CONFIG_NOSYSTEM=1
 export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@example.org GIT_AUTHOR_DATE='2001-01-01T00:00:00Z'
 export GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@example.org GIT_COMMITTER_DATE='2001-01-01T00:00:00Z'
 git init -q -b main one && cd one
-for i in $(seq 1 30); do seq 1 $((i * 50)) >"file$((i % 5))"; git add .; git commit -q -m "admin $i"; done
+for i in $(seq 1 12); do seq 1 $((i * 100)) >"file$((i % 5))"; git add .; git commit -q -m "admin $i"; done
 git checkout -q -b side HEAD~5 && echo side >other && git add . && git commit -q -m side
 git merge -q -m merged main && git log --oneline --graph | cat
 git gc -q && git fsck --no-progress && git rev-parse HEAD
