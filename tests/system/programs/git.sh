@@ -9,7 +9,7 @@ git merge -q -m merged main && git log --oneline --graph | cat
 git gc -q && git fsck --no-progress && git rev-parse HEAD
 cd .. && git clone -q "file://$PWD/one" two && git -C two rev-parse HEAD
 git daemon --reuseaddr --port="$PORT" --listen=127.0.0.1 --base-path="$PWD" --export-all "$PWD" 2>/dev/null &
-for i in $(seq 1 100); do git ls-remote "git://127.0.0.1:$PORT/one" >refs 2>/dev/null && break; sleep 0.05; done
+for i in $(seq 1 1000); do git ls-remote "git://127.0.0.1:$PORT/one" >refs 2>/dev/null && break; sleep 0.05; done
 cat refs; git clone -q "git://127.0.0.1:$PORT/one" three; git -C three log --format=%H | md5sum
 { kill $!; wait $! || true; } 2>/dev/null
 git -C two diff --stat HEAD~3 | cat
