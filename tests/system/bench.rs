@@ -646,7 +646,6 @@ fn under_sudo(kit: &Kit) -> anyhow::Result<()> {
     let running = Running::start_piped(&mut command)?;
     let mut owners = Vec::new();
     wait_for("the servers to run", || {
-        thread::sleep(Duration::from_millis(20));
         let pids = servers(&out).unwrap_or_default().concat();
         owners = pids
             .iter()
