@@ -85,7 +85,8 @@ fn here(kit: &Kit) -> anyhow::Result<()> {
     }
     let mut calibrate = kit.command("probe-user");
     let calibrated = json(&succeed(calibrate.args([
-        "calibrate",
+        "validate",
+        "probes",
         "--json",
         "--rounds=2",
     ]))?)?;

@@ -140,6 +140,7 @@ fn delays_are_found(kit: &Kit) -> anyhow::Result<()> {
     let mut truth = kit.command("probe-user");
     truth
         .args([
+            "validate",
             "truth",
             "--json",
             "--seed=1",

@@ -560,5 +560,9 @@ fn refuses(kit: &Kit) -> anyhow::Result<()> {
         1,
         &texts,
     )?;
-    fail(correlate(&[empty]).arg("--trim=0.7"), 1, &["--trim 0.7"])
+    fail(
+        correlate(&[empty]).arg("--trim=0.7"),
+        2,
+        &["'0.7' for '--trim"],
+    )
 }

@@ -201,7 +201,7 @@ fn refusals(kit: &Kit) -> anyhow::Result<()> {
         &["--rungs", "passthrough"],
     )?;
     fail(&mut micro(kit, &["--blocks=1"]), 2, &["--blocks"])?;
-    fail(&mut micro(kit, &["--trim=0.5"]), 1, &["--trim 0.5"])?;
+    fail(&mut micro(kit, &["--trim=0.5"]), 2, &["'0.5' for '--trim"])?;
     fail(
         &mut micro(kit, &["--hook=/etc/passwd"]),
         1,

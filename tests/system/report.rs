@@ -439,7 +439,7 @@ fn bad_input(kit: &Kit) -> anyhow::Result<()> {
     let run = copy(kit, folder.path())?;
     fail(
         at(run.root()).arg(run.root()).args(["--trace", "t.json"]),
-        1,
+        2,
         &["--trace", "one run"],
     )?;
 

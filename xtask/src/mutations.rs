@@ -1,13 +1,13 @@
 //! Mutations: each breaks one thing in a copy of the sources, and a test that is named beforehand must
 //! fail. So those tests do look at what they say they look at.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context as _, bail, ensure};
 
+use crate::build::bins;
 use crate::command::{Stages, cargo, command, output, release, root, run, target};
 use crate::privilege::as_root;
 use crate::test::build_system_tests;
@@ -64,21 +64,21 @@ const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "join offset: a request takes the read behind its last byte, too",
-        file: "probe-user/src/join/request.rs",
+        file: "crates/verdict/src/join/request.rs",
         sound: "if read.first_byte >= end_byte {",
         broken: "if read.first_byte > end_byte {",
         test: "bench::join_against_the_servers_own_log",
     },
     Mutation {
         name: "clock offset: it is taken off rather than added",
-        file: "probe-user/src/join/lookahead.rs",
+        file: "crates/verdict/src/join/lookahead.rs",
         sound: "sent_ns: on_server(request.sent_ns, offset_ns),",
         broken: "sent_ns: on_server(request.sent_ns, -offset_ns),",
         test: "join::a_load_generator_with_another_clock",
     },
     Mutation {
         name: "calibration sign: what probing adds is added once more",
-        file: "probe-user/src/analysis/correct.rs",
+        file: "crates/verdict/src/correct.rs",
         sound: "quantile_ns as f64 - shift_ns",
         broken: "quantile_ns as f64 + shift_ns",
         test: "calibration::a_hook_that_does_nothing_costs_nothing",
@@ -107,14 +107,16 @@ const MUTATIONS: &[Mutation] = &[
 ];
 
 /// What each mutation has built anew. Optimising takes ten times as long as the rest, and tells these tests nothing.
-const UNOPTIMISED: [&str; 7] = [
+const UNOPTIMISED: [&str; 9] = [
     "cli",
     "abi",
     "probe-user",
+    "probes",
     "report",
     "runlog",
     "web",
     "stats",
+    "verdict",
 ];
 
 /// Applies each mutation in turn, builds, and runs its test.
@@ -196,15 +198,6 @@ fn copy_of_the_sources() -> anyhow::Result<PathBuf> {
             .open(&to)?
             .set_modified(fs::metadata(&from)?.modified()?)?;
     }
-    let manifest = tree.join("Cargo.toml");
-    let mut profile = fs::read_to_string(&manifest)?;
-    for package in UNOPTIMISED {
-        write!(
-            profile,
-            "\n[profile.release.package.{package}]\nopt-level = 0\n"
-        )?;
-    }
-    fs::write(manifest, profile)?;
     Ok(tree)
 }
 
@@ -227,11 +220,19 @@ fn build(tree: &Path) -> anyhow::Result<PathBuf> {
     let tools = target().join("tools/bin");
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths([tools].into_iter().chain(std::env::split_paths(&path)))?;
-    run(cargo()
-        .current_dir(tree)
-        .args(["build", "--quiet", "--release", "--package", "probe-user"])
-        .env("CARGO_TARGET_DIR", &built)
-        .env("PATH", path))?;
+    let mut command = cargo();
+    for package in UNOPTIMISED {
+        let unoptimised = format!("profile.release.package.{package}.opt-level=0");
+        command.args(["--config", &unoptimised]);
+    }
+    bins(
+        command
+            .current_dir(tree)
+            .args(["build", "--quiet"])
+            .env("CARGO_TARGET_DIR", &built)
+            .env("PATH", path),
+        &["probe-user"],
+    )?;
     let programs = folder().join("programs");
     fs::create_dir_all(&programs)?;
     fs::copy(

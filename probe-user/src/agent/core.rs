@@ -15,7 +15,7 @@ use crate::agent::recording::{Recorded, RecordingPlan};
 use crate::agent::rules::Rules;
 use crate::agent::snapshot::Snapshot;
 use crate::agent::watch::{Found, Watch};
-use crate::probes::{Options, Probes};
+use probes::{Options, Probes};
 
 /// Questions that wait for their turn.
 const WAITING: usize = 8;

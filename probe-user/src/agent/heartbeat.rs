@@ -16,7 +16,7 @@ use runlog::clock::Clock;
 use runlog::json;
 use serde::{Deserialize, Serialize};
 
-use crate::discover::generation::{Generation, since_boot_s};
+use probes::discover::generation::{Generation, since_boot_s};
 
 /// Version of the file.
 const SCHEMA: &str = "hookprobe/agent-state/1";

@@ -2,17 +2,17 @@
 //!
 //! A probe is in the file, so it fires for every process that has mapped it, in whatever container. Attached to once
 //! more for another container of the same image, it would count twice. What is one file is told by its pages:
-//! [`crate::discover::page`].
+//! [`probes::discover::page`].
 
 use std::io;
 
 use anyhow::Context as _;
 
-use crate::discover::elf::UsdtSite;
-use crate::discover::page::Page;
-use crate::discover::sites::LoadedHook;
-use crate::probes::Probes;
-use crate::probes::running::AttachedHook;
+use probes::Probes;
+use probes::discover::elf::UsdtSite;
+use probes::discover::page::Page;
+use probes::discover::sites::LoadedHook;
+use probes::running::AttachedHook;
 
 /// Number of an attached library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use procfs::net::TcpState;
 use procfs::process::{FDTarget, Process};
 
-use crate::discover::processes::Pid;
+use probes::discover::processes::Pid;
 
 /// Inode number of a socket, and the port that it listens on.
 type Sockets = BTreeMap<u64, u16>;

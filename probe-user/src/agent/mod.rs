@@ -5,6 +5,7 @@
 
 mod access;
 pub mod core;
+pub mod fetch;
 mod heartbeat;
 pub mod http;
 mod libraries;

@@ -10,12 +10,12 @@ use runlog::trace::{self, Events, Trace, TraceTarget};
 use runlog::{RunDirectory, json};
 
 use crate::agent::watch::Watch;
-use crate::discover::sites::LoadedHook;
 use crate::machine;
-use crate::probes::ledger::Received;
-use crate::probes::records::Record;
-use crate::probes::totals::ArmTotals;
 use crate::run::span_log::SpanLog;
+use probes::discover::sites::LoadedHook;
+use probes::ledger::Received;
+use probes::records::Record;
+use probes::totals::ArmTotals;
 
 /// How often what is buffered is written, so that even SIGKILL would lose no more.
 const FLUSH_EVERY: Duration = Duration::from_millis(250);

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::discover::container::Home;
+use probes::discover::container::Home;
 
 /// The environment variable by which a process says what arm it is of.
 pub const ARM_VARIABLE: &str = "HOOKPROBE_ARM";

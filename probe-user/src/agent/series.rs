@@ -1,6 +1,6 @@
 //! The places in the kernel's tables: one for each arm in each container.
 
-use crate::discover::container::Home;
+use probes::discover::container::Home;
 
 /// What has a place.
 #[derive(Clone, Debug, PartialEq)]

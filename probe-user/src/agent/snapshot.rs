@@ -8,10 +8,10 @@ use runlog::agent::{ArmInContainer, Arms, OwnUse, SCHEMA, WatchedProcess};
 use runlog::clock::Clock;
 
 use crate::agent::watch::{Member, Watch};
-use crate::discover::generation::since_boot_s;
-use crate::discover::sites::LoadedHook;
 use crate::machine;
-use crate::probes::totals::ArmTotals;
+use probes::discover::generation::since_boot_s;
+use probes::discover::sites::LoadedHook;
+use probes::totals::ArmTotals;
 
 /// What an agent has seen.
 #[derive(Debug)]

@@ -19,13 +19,13 @@ use crate::agent::listeners::Listeners;
 use crate::agent::recording::Recording;
 use crate::agent::rules::{ARM_VARIABLE, Facts, Rules};
 use crate::agent::series::{Place, SeriesTable};
-use crate::discover::container::Home;
-use crate::discover::generation::{self, Generation, since_boot_s};
-use crate::discover::processes::Pid;
-use crate::discover::sites::{HookSearch, LoadedHook, Sites, hidden};
 use crate::machine;
-use crate::probes::Probes;
-use crate::probes::attach::Target;
+use probes::Probes;
+use probes::attach::Target;
+use probes::discover::container::Home;
+use probes::discover::generation::{self, Generation, since_boot_s};
+use probes::discover::processes::Pid;
+use probes::discover::sites::{HookSearch, LoadedHook, Sites, hidden};
 
 /// Looks at a new process that are taken in any case: its environment may not be there yet at the first.
 const YOUNG: u64 = 5;

@@ -15,9 +15,9 @@ use crate::agent::rules::{IdPrefix, Named, Rules};
 use crate::agent::runs::{Limits, Runs};
 use crate::command::End;
 use crate::machine;
-use crate::probes::ring::check_ring_bytes;
-use crate::probes::{KernelProbe, Options, SiteChoice, Writing};
 use crate::run::stop::Stop;
+use probes::ring::check_ring_bytes;
+use probes::{KernelProbe, Options, SiteChoice, Writing};
 
 /// Options of `agent`.
 #[derive(Args, Debug)]

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
-use cli::outln;
 use runlog::comparison::Method;
 use stats::Trim;
 
-use crate::analysis::recorded::compare::{Choices, compare};
-use crate::analysis::recorded::read::{ArmSource, Wanted, arms_of, read};
 use crate::command::End;
+use crate::command::options::Output;
 use crate::show;
+use verdict::recorded::compare::{Choices, compare};
+use verdict::recorded::read::{ArmSource, Wanted, arms_of, read};
 
 /// Options of `analyze`.
 #[derive(Args, Debug)]
@@ -56,16 +56,15 @@ pub struct AnalyzeArguments {
     blocks: Option<usize>,
 
     /// Share of a block's values that its mean leaves out at each end
-    #[arg(long, default_value_t = 0.05, value_name = "SHARE")]
-    trim: f64,
+    #[arg(long, default_value_t = Trim::USUAL, value_name = "SHARE")]
+    trim: Trim,
 
     /// Unit of the values of HDR logs that hookprobe did not write
     #[arg(long, value_enum, value_name = "UNIT")]
     hlog_unit: Option<HlogUnit>,
 
-    /// Print the result as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// How to compare arms.
@@ -115,12 +114,6 @@ fn block_count(text: &str) -> Result<usize, String> {
     }
 }
 
-/// The trim that an option gave.
-pub fn trim(share: f64) -> anyhow::Result<Trim> {
-    Trim::each_end(share)
-        .with_context(|| format!("--trim {share}: must be at least 0 and below 0.5"))
-}
-
 /// Compares.
 pub fn analyze(arguments: &AnalyzeArguments) -> anyhow::Result<End> {
     let sources = match &arguments.run {
@@ -161,13 +154,11 @@ pub fn analyze(arguments: &AnalyzeArguments) -> anyhow::Result<End> {
         method,
         warmup: arguments.warmup,
         blocks: arguments.blocks,
-        trim: trim(arguments.trim)?,
+        trim: arguments.trim,
     };
     let comparisons = compare(arms.collect::<anyhow::Result<_>>()?, choices)?;
-    if arguments.json {
-        outln!("{}", serde_json::to_string_pretty(&comparisons)?);
-    } else {
-        show::comparison::print(&comparisons);
-    }
+    arguments
+        .output
+        .print(&comparisons, show::comparison::print)?;
     Ok(End::Complete)
 }

@@ -6,12 +6,12 @@ use anyhow::Context as _;
 use clap::Args;
 
 use crate::command::End;
-use crate::discover::elf::Elf;
-use crate::discover::function::FunctionName;
-use crate::discover::processes::Pid;
-use crate::discover::sites::loaded_hook;
-use crate::probes::bare::Bare;
 use crate::run::stop::Stop;
+use probes::bare::Bare;
+use probes::discover::elf::Elf;
+use probes::discover::function::FunctionName;
+use probes::discover::processes::Pid;
+use probes::discover::sites::loaded_hook;
 
 /// Options of `bare`.
 #[derive(Args, Debug)]

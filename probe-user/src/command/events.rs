@@ -7,8 +7,8 @@ use runlog::json;
 use runlog::trace::{Events, Trace};
 
 use crate::command::options::NewRun;
-use crate::probes::records::Record;
 use crate::run::span_log::SpanLog;
+use probes::records::Record;
 
 /// A folder that is being filled. What goes wrong with it does not end the trace at once: the probes
 /// must be detached and the ledger drawn up all the same.

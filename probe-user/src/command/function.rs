@@ -7,12 +7,12 @@ use abi::MAX_THREADS;
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-use crate::discover::elf::Elf;
-use crate::discover::function::FunctionName;
-use crate::discover::mapped::find_library;
-use crate::discover::processes::Pid;
-use crate::probes::attach::Function;
-use crate::probes::return_probe;
+use probes::attach::Function;
+use probes::discover::elf::Elf;
+use probes::discover::function::FunctionName;
+use probes::discover::mapped::find_library;
+use probes::discover::processes::Pid;
+use probes::return_probe;
 
 /// Which function to time.
 #[derive(Args, Debug)]

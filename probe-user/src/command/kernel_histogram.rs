@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use cli::outln;
 use serde_json::json;
 
-use crate::probes::self_test::kernel_histogram;
+use probes::self_test::kernel_histogram;
 
 /// Reads values from stdin, 8 bytes each, least significant first; prints buckets and sum as JSON.
 pub fn run() -> anyhow::Result<()> {

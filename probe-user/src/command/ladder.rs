@@ -8,14 +8,15 @@ use indicatif::ProgressBar;
 use runlog::analysis::InSitu;
 use runlog::manifest::Placement;
 use runlog::micro::{AgainstRun, MicroReport, Rung as RungCost, SCHEMA};
+use stats::Trim;
 
-use crate::analysis::micro::{cost, eviction, predict};
 use crate::machine;
 use crate::run::arms::{self, HookSpec};
 use crate::run::identity::give_to_caller;
-use crate::run::micro::words::Temperature;
-use crate::run::micro::{Measured, Plan, Rung, measure, request_bytes};
+use crate::run::micro::{Plan, Rung, measure, request_bytes};
 use crate::run::programs;
+use verdict::micro::{cost, eviction, predict};
+use verdict::micro_blocks::{Measured, Temperature};
 
 /// The rungs of our hook, in the order in which each does more.
 pub const RUNGS: [&str; 5] = ["off", "passthrough", "lookup", "scan", "log"];
@@ -51,7 +52,7 @@ pub struct Ladder {
     /// What the request that is read asks for.
     pub path: String,
     /// The share of a block's sorted calls that is left out at each end.
-    pub trim: f64,
+    pub trim: Trim,
     pub seed: u64,
     pub placement: Placement,
 }
@@ -184,7 +185,7 @@ impl Ladder {
             blocks: plan.blocks,
             hot_calls: self.hot_calls,
             cold_calls: self.cold_calls,
-            trim_each_end: plan.trim,
+            trim_each_end: plan.trim.fraction_each_end(),
             eviction: eviction(&measured.eviction),
             against_run: recorded
                 .map(|recorded| self.against(recorded, &rungs))

@@ -11,9 +11,9 @@ use runlog::calibration::Calibration;
 use runlog::trace::{INTERVAL_SCHEMA, Interval};
 
 use crate::command::trace::summary;
-use crate::probes::Probes;
-use crate::probes::spans::Durations;
 use crate::show;
+use probes::Probes;
+use probes::spans::Durations;
 
 /// Prints what each interval has added.
 #[derive(Debug)]

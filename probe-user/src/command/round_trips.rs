@@ -6,9 +6,9 @@ use cli::outln;
 use serde_json::json;
 
 use crate::command::End;
-use crate::discover::processes::Pid;
-use crate::probes::round_trips::{Found, RoundTrips};
 use crate::run::stop::Stop;
+use probes::discover::processes::Pid;
+use probes::round_trips::{Found, RoundTrips};
 
 /// Options of `round-trips`.
 #[derive(Args, Debug)]

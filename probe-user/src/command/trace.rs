@@ -17,32 +17,29 @@ use stats::Trim;
 use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
-use crate::analysis::correct::corrected_span;
 use crate::command::End;
 use crate::command::events::EventLog;
 use crate::command::function::FunctionArguments;
 use crate::command::live::Live;
 use crate::command::options::{CalibrationOptions, progress_bar};
-use crate::discover::elf::Elf;
-use crate::discover::processes::{self, Pid};
-use crate::discover::sites::{LoadedHook, loaded_hook};
 use crate::machine;
-use crate::probes::attach::{Function, Target};
-use crate::probes::ring::check_ring_bytes;
-use crate::probes::spans::Durations;
-use crate::probes::{KernelProbe, Options, Probes, SiteChoice, Writing};
 use crate::run::arms::HookSpec;
 use crate::run::calibration::first_instruction::FirstInstruction;
 use crate::run::calibration::{Functions, Plan, calibrate_or_say_why};
 use crate::run::stop::Stop;
 use crate::show;
+use probes::attach::{Function, Target};
+use probes::discover::elf::Elf;
+use probes::discover::processes::{self, Pid};
+use probes::discover::sites::{LoadedHook, loaded_hook};
+use probes::ring::check_ring_bytes;
+use probes::spans::Durations;
+use probes::{KernelProbe, Options, Probes, SiteChoice, Writing};
+use verdict::correct::corrected_span;
 
 /// How often targets are looked at, what is in the ring buffer is taken out even if it is little, and
 /// the eBPF side's messages are passed on.
 const TICK: Duration = Duration::from_millis(100);
-
-/// Share of the calibration's values left out at each end: what interrupts add is no bias.
-const CALIBRATION_TRIM: f64 = 0.05;
 
 /// Options of `trace`.
 #[derive(Args, Debug)]
@@ -246,7 +243,7 @@ async fn calibrate(
         hook,
         site: arguments.site,
         rounds: arguments.calibration.calibration_rounds,
-        trim: Trim::each_end(CALIBRATION_TRIM).unwrap_or(Trim::NONE),
+        trim: Trim::USUAL,
         seed: machine::unix_ns(),
         placement,
         log: folder.path().join("calibration.log"),

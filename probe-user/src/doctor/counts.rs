@@ -6,9 +6,9 @@ use procfs::process::all_processes;
 use procfs::{CurrentSI as _, KernelStats};
 
 use crate::cgroup::{Controller, Groups};
-use crate::discover::container::Home;
-use crate::discover::processes::Pid;
 use crate::machine::monotonic_ns;
+use probes::discover::container::Home;
+use probes::discover::processes::Pid;
 
 /// A process that can be seen from here.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use runlog::doctor::Finding;
 
-use crate::probes::kernel_types;
+use probes::kernel_types;
 
 /// The oldest kernel that the programs load on.
 const OLDEST: (u32, u32) = (5, 10);

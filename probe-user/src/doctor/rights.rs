@@ -3,9 +3,9 @@
 use runlog::doctor::Finding;
 use rustix::thread::{CapabilitySet, capabilities};
 
-use crate::discover::processes::in_root_pid_namespace;
-use crate::probes::capabilities::needed;
-use crate::probes::kernel_types;
+use probes::capabilities::needed;
+use probes::discover::processes::in_root_pid_namespace;
+use probes::kernel_types;
 
 /// Rights, and how much of the machine can be seen.
 pub fn findings() -> Vec<Finding> {

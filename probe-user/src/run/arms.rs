@@ -14,11 +14,11 @@ use runlog::manifest::{self, Placement};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
-use crate::discover::elf::Elf;
-use crate::discover::mapped::mapped_code;
-use crate::discover::processes::{self, Pid};
-use crate::discover::sites::{LoadedHook, loaded_hook};
 use crate::run::process::{Process, Spawn};
+use probes::discover::elf::Elf;
+use probes::discover::mapped::mapped_code;
+use probes::discover::processes::{self, Pid};
+use probes::discover::sites::{LoadedHook, loaded_hook};
 
 /// How long a server may take until it accepts connections. A Java server takes seconds.
 const START_PATIENCE: Duration = Duration::from_secs(30);

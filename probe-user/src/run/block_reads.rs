@@ -11,7 +11,7 @@ use runlog::table::TableWriter;
 use stats::Trim;
 use stats::grouped::{Group, trimmed_mean};
 
-use crate::probes::Probes;
+use probes::Probes;
 
 /// Writes a row a block.
 #[derive(Debug)]

@@ -20,8 +20,6 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::doctor;
 use crate::machine::{self, monotonic_ns, unix_ns};
-use crate::probes::attach::Target;
-use crate::probes::{KernelProbe, LoadError, Options, Probes, SiteChoice, Writing};
 use crate::run::arms::{self, Arm, ArmSpec, ServerSpec};
 use crate::run::block_reads::BlockReadsLog;
 use crate::run::calibration;
@@ -31,6 +29,9 @@ use crate::run::resources::Watch;
 use crate::run::span_log::SpanLog;
 use crate::run::stop::Stop;
 use crate::run::turn::Turn;
+use probes::attach::Target;
+use probes::{KernelProbe, LoadError, Options, Probes, SiteChoice, Writing};
+use verdict::outcome::Outcome;
 
 /// How often servers are looked at, and the ring buffer is emptied even if little is in it. When much
 /// is, the kernel says so.
@@ -74,19 +75,6 @@ pub struct ProbeOptions {
     pub program_stats: bool,
     /// Size of the ring buffer.
     pub ring_bytes: u32,
-}
-
-/// How an experiment ended.
-#[derive(Debug)]
-pub struct Outcome {
-    /// How it was set up, as in the run directory.
-    pub manifest: Manifest,
-    /// Why it ended early.
-    pub cut_short: Option<String>,
-    /// Where the probes' hits went.
-    pub ledger: Option<Ledger>,
-    /// Why there were no probes.
-    pub no_probes: Option<String>,
 }
 
 /// Why the loop over the blocks ended.

@@ -6,8 +6,8 @@ use procfs::process::{LimitValue, Process};
 use runlog::manifest::Resources;
 
 use crate::cgroup::{Controller, Groups};
-use crate::discover::processes::Pid;
 use crate::machine::{self, monotonic_ns};
+use probes::discover::processes::Pid;
 
 /// Counters that only ever rise.
 #[derive(Clone, Copy, Debug, Default)]

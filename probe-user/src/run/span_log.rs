@@ -10,7 +10,7 @@ use runlog::record::{
 };
 use runlog::table::TableWriter;
 
-use crate::probes::records::Record;
+use probes::records::Record;
 
 /// The open tables.
 #[derive(Debug)]

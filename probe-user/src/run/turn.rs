@@ -1,7 +1,7 @@
 //! Which block a record belongs to, where two run at once.
 
-use crate::probes::records::Record;
 use crate::run::span_log::SpanLog;
+use probes::records::Record;
 
 /// The blocks that run.
 #[derive(Debug, Default)]

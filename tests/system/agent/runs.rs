@@ -206,11 +206,14 @@ fn report(scene: &Scene, run: &AgentRun) -> anyhow::Result<()> {
         "{head}"
     );
     let [_, hooked] = arms(run)?;
-    let p50 = format!("{:.2}", hooked.spans["hook_overhead"].p50_ns as f64 / 1e3);
-    for text in [&run.id, &unique("hooked"), "4000", &p50, "balance"] {
+    let p50 = format!(
+        "<data value=\"{}\" data-figure=\"agent-run.json#/result/arms/1/spans/hook_overhead/p50_ns\">",
+        hooked.spans["hook_overhead"].p50_ns
+    );
+    for text in [&run.id, &unique("hooked"), "4,000", &p50, "balance"] {
         ensure!(page.contains(text), "no {text}: {page}");
     }
-    for text in ["<script", "http-equiv", "src="] {
+    for text in ["<script", "http-equiv=\"refresh", "src="] {
         ensure!(!page.contains(text), "{text}");
     }
     Ok(())

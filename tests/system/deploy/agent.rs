@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::objects::{Objects, list, named};
 
 /// The agent's own list.
-const CAPABILITIES: &str = include_str!("../../../probe-user/capabilities.txt");
+const CAPABILITIES: &str = include_str!("../../../crates/probes/capabilities.txt");
 
 /// What runs it.
 pub const NAME: &str = "DaemonSet/agent";
@@ -89,7 +89,7 @@ fn rights(security: &Value, power: Power) -> anyhow::Result<()> {
     let asked_for = asked_for(old_kernels)?;
     ensure!(
         given == asked_for,
-        "the manifest gives {given:?}, probe-user/capabilities.txt asks for {asked_for:?}"
+        "the manifest gives {given:?}, crates/probes/capabilities.txt asks for {asked_for:?}"
     );
     ensure!(
         security["capabilities"]["drop"] == json!(["ALL"]),

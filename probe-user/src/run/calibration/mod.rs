@@ -27,11 +27,11 @@ use runlog::calibration::{Calibration, NotCalibrated};
 use runlog::manifest::Placement;
 use stats::Trim;
 
-use crate::discover::sites::{LoadedHook, loaded_hook};
-use crate::probes::attach::{Function, Target};
-use crate::probes::{KernelProbe, Options, Probes, SiteChoice, Writing};
 use crate::run::arms::HookSpec;
 use first_instruction::FirstInstruction;
+use probes::attach::{Function, Target};
+use probes::discover::sites::{LoadedHook, loaded_hook};
+use probes::{KernelProbe, Options, Probes, SiteChoice, Writing};
 use process::Worker;
 use result::{Unwatched, calibrated};
 use subject::{Part, Subject};
@@ -98,8 +98,8 @@ pub enum Functions {
 /// could.
 pub async fn calibrate(plan: &Plan, bar: &ProgressBar) -> anyhow::Result<Calibration> {
     ensure!(plan.rounds >= 2, "calibration takes at least 2 rounds");
-    let trim = plan.trim.fraction_each_end();
-    let mut worker = Worker::start(plan.hook.as_ref(), trim, &plan.placement, &plan.log).await?;
+    let mut worker =
+        Worker::start(plan.hook.as_ref(), plan.trim, &plan.placement, &plan.log).await?;
     let mut missing = Vec::new();
     let mut subjects = subjects(plan, &worker, &mut missing)?;
     let mut random = ChaCha8Rng::seed_from_u64(plan.seed);

@@ -7,6 +7,7 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, bail};
 use runlog::manifest::Placement;
+use stats::Trim;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -14,9 +15,9 @@ use tokio::process::Command;
 
 use super::first_instruction::FirstInstruction;
 use super::words::{Answer, Hello, Order};
-use crate::discover::processes::Pid;
 use crate::run::arms::{HookSpec, complaint};
 use crate::run::process::{Process, Spawn};
+use probes::discover::processes::Pid;
 
 /// A running process that follows orders. It ends with the value.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ impl Worker {
     /// Starts it on the CPUs of the servers, with `hook` preloaded.
     pub async fn start(
         hook: Option<&HookSpec>,
-        trim: f64,
+        trim: Trim,
         placement: &Placement,
         log: &Path,
     ) -> anyhow::Result<Self> {

@@ -9,7 +9,7 @@ use stats::{Interval, mean_interval};
 use super::FUNCTION;
 use super::subject::{Round, Subject};
 use super::words::{Answer, Call};
-use crate::probes::KernelProbe;
+use probes::KernelProbe;
 
 /// What a round has found without any probe.
 #[derive(Clone, Copy, Debug)]
@@ -170,7 +170,7 @@ fn interval(rounds: &[f64]) -> anyhow::Result<Interval> {
 }
 
 fn estimate(interval: Interval, estimand: &str) -> Estimate {
-    crate::analysis::estimate(
+    verdict::estimate(
         interval,
         Unit::Ns,
         estimand,

@@ -9,7 +9,7 @@ use stats::{Trim, grouped};
 use super::process::Worker;
 use super::words::{Answer, CALLS_TIMED_TOGETHER, Call, Order};
 use super::{calls, calls_after_pause};
-use crate::probes::Probes;
+use probes::Probes;
 
 /// One kind of call, and the spans that the probes make of it.
 #[derive(Clone, Copy, Debug)]

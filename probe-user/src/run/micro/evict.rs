@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use procfs::process::{MMPermissions, MMapPath, Process};
 
 use crate::run::micro::varied;
-use crate::run::micro::words::{Ready, Temperature};
+use verdict::micro_blocks::{Ready, Temperature};
 
 /// Size of a cache line on all machines that we know of.
 const LINE: usize = 64;

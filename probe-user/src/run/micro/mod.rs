@@ -21,12 +21,14 @@ use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 use runlog::manifest::Placement;
+use stats::Trim;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{ChildStdin, ChildStdout, Command};
 
 use crate::run::arms::{HookSpec, complaint};
-use crate::run::micro::words::{Begin, MicroBlock, Order, Ready, Temperature};
+use crate::run::micro::words::{Begin, Order};
 use crate::run::process::{Process, Spawn};
+use verdict::micro_blocks::{Measured, MicroBlock, Ready, Temperature};
 
 /// A hook as it is set, under a name.
 #[derive(Clone, Debug)]
@@ -49,22 +51,13 @@ pub struct Plan {
     /// The bytes to read.
     pub message: Vec<u8>,
     /// Share of a block's sorted calls left out at each end.
-    pub trim: f64,
+    pub trim: Trim,
     /// Seed.
     pub seed: u64,
     /// Where the processes run.
     pub placement: Placement,
     /// Where they write what they have to say, by name of the rung.
     pub log: PathBuf,
-}
-
-/// What came out.
-#[derive(Debug)]
-pub struct Measured {
-    /// Blocks of each rung at each temperature, by round.
-    pub blocks: Vec<BTreeMap<Temperature, Vec<MicroBlock>>>,
-    /// How calls were made cold.
-    pub eviction: Ready,
 }
 
 /// The bytes of the request that the load generator sends, so that both layers scan the same.
@@ -159,7 +152,7 @@ impl Worker {
         };
         let begin = Begin {
             message: plan.message.clone(),
-            trim: plan.trim,
+            trim: plan.trim.fraction_each_end(),
         };
         let ready = worker.ask(&begin).await?;
         if let Some(complaint) = complaint(&worker.process.said()) {

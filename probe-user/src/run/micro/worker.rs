@@ -21,7 +21,8 @@ use stats::Trim;
 
 use crate::machine::monotonic_ns;
 use crate::run::micro::evict::Evictor;
-use crate::run::micro::words::{Begin, MicroBlock, Order, Temperature};
+use crate::run::micro::words::{Begin, Order};
+use verdict::micro_blocks::{MicroBlock, Temperature};
 
 /// `read(2)`.
 type ReadFn = unsafe extern "C" fn(c_int, *mut c_void, libc::size_t) -> libc::ssize_t;

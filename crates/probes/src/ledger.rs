@@ -1,0 +1,408 @@
+//! The ledger: the kernel's counters, what was in flight at each detach, and what arrived here.
+
+use std::collections::BTreeMap;
+
+use abi::{Counter, Counters, SpanKind};
+use anyhow::Context as _;
+use aya::Ebpf;
+use aya::maps::PerCpuArray;
+use runlog::analysis::{Ledger, LedgerRow};
+
+use crate::{lanes, spans};
+
+/// Spans that were open when the probes were detached, over all detaches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InFlight {
+    /// Inside `read(2)`.
+    pub reads: u64,
+    /// Inside a write on a tracked connection.
+    pub writes: u64,
+    /// Inside the function named by `--symbol` or `--offset`.
+    pub calls: u64,
+}
+
+impl InFlight {
+    /// Adds what another detach found.
+    pub fn add(&mut self, other: Self) {
+        self.reads += other.reads;
+        self.writes += other.writes;
+        self.calls += other.calls;
+    }
+}
+
+/// What the agent counted itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    /// Records taken out of the ring buffer.
+    pub records: u64,
+    /// Records of a kind or size that this version does not know.
+    pub unknown: u64,
+}
+
+/// What the kernel counted, over all arms and CPUs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// The counters.
+    pub counters: Counters,
+    /// Hits of the sites and of the function by processes that are not traced.
+    pub hits_of_others: u64,
+    /// Spans in the histograms of reads, of hooked reads, of writes and of the function.
+    pub in_histograms: InHistograms,
+}
+
+/// Spans in the histograms, by what put them there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InHistograms {
+    /// Of `read(2)`.
+    pub reads: u64,
+    /// Of hook overhead.
+    pub hooked_reads: u64,
+    /// Of the write family.
+    pub writes: u64,
+    /// Of the function named by `--symbol` or `--offset`.
+    pub calls: u64,
+}
+
+impl InHistograms {
+    /// Spans that must be there, as the counters say.
+    fn expected(counters: &Counters) -> Self {
+        use Counter as C;
+        let sum = |recorded, ring_full| counters.get(recorded) + counters.get(ring_full);
+        Self {
+            reads: sum(C::ReadRecorded, C::ReadRingFull),
+            hooked_reads: sum(C::SiteRecorded, C::SiteRingFull),
+            writes: sum(C::WriteRecorded, C::WriteRingFull),
+            calls: sum(C::FunctionRecorded, C::FunctionRingFull),
+        }
+    }
+
+    fn counts(self) -> [u64; 4] {
+        [self.reads, self.hooked_reads, self.writes, self.calls]
+    }
+
+    /// Spans that the counters say were recorded, and that no histogram holds, or the reverse.
+    fn missing(self, counters: &Counters) -> u64 {
+        let pairs = self
+            .counts()
+            .into_iter()
+            .zip(Self::expected(counters).counts());
+        pairs.map(|(held, expected)| held.abs_diff(expected)).sum()
+    }
+
+    /// Whether of each kind all spans are there that the counters say were recorded, but for `slack`. There may be
+    /// more.
+    pub fn has_all_but(self, slack: u64, counters: &Counters) -> bool {
+        let mut pairs = self
+            .counts()
+            .into_iter()
+            .zip(Self::expected(counters).counts());
+        pairs.all(|(held, expected)| held + slack >= expected)
+    }
+}
+
+/// What becomes of the calls of a function that are not timed.
+const FUNCTION_UNPAIRED: [Counter; 4] = [
+    Counter::FunctionReturnAlone,
+    Counter::FunctionLeft,
+    Counter::FunctionThreadEnded,
+    Counter::FunctionTooDeep,
+];
+
+/// Reads what the kernel has counted.
+pub fn counted(ebpf: &Ebpf, arms: u32) -> anyhow::Result<Counted> {
+    let in_histograms = |kind| -> anyhow::Result<u64> {
+        (0..arms)
+            .map(|arm| Ok(spans::durations(ebpf, arm, kind)?.histogram.len()))
+            .sum()
+    };
+    Ok(Counted {
+        counters: counters(ebpf, arms)?,
+        hits_of_others: hits_of_others(ebpf)?,
+        in_histograms: InHistograms {
+            reads: in_histograms(SpanKind::ReadSyscall)?,
+            hooked_reads: in_histograms(SpanKind::HookOverhead)?,
+            writes: in_histograms(SpanKind::WriteSyscall)?,
+            calls: in_histograms(SpanKind::Function)?,
+        },
+    })
+}
+
+/// Hits of the sites and of the function by processes that are not traced.
+pub fn hits_of_others(ebpf: &Ebpf) -> anyhow::Result<u64> {
+    let map = ebpf.map("HITS_OF_OTHERS");
+    let map: PerCpuArray<_, u64> = map.context("no map HITS_OF_OTHERS")?.try_into()?;
+    Ok(map.get(&0, 0)?.iter().sum())
+}
+
+/// Adds an arm's counters of all CPUs. Those of its lanes are not among them.
+pub fn add_counters_of_cpus(ebpf: &Ebpf, arm: u32, sum: &mut Counters) -> anyhow::Result<()> {
+    let map = ebpf.map("COUNTERS").context("no map COUNTERS")?;
+    let map: PerCpuArray<_, Counters> = map.try_into()?;
+    for of_cpu in map.get(&arm, 0)?.iter() {
+        sum.add(of_cpu);
+    }
+    Ok(())
+}
+
+/// Reads the counters of all arms, CPUs and lanes.
+fn counters(ebpf: &Ebpf, arms: u32) -> anyhow::Result<Counters> {
+    let mut sum = Counters::default();
+    for arm in 0..arms {
+        add_counters_of_cpus(ebpf, arm, &mut sum)?;
+        lanes::each_of_arm(ebpf, arm, |lane| sum.add(&lane.counters))?;
+    }
+    Ok(sum)
+}
+
+/// Draws the ledger up.
+pub fn ledger(counted: &Counted, in_flight: InFlight, received: Received) -> Ledger {
+    use Counter as C;
+    let counters = &counted.counters;
+    let missing_in_histograms = counted.in_histograms.missing(counters);
+    let sum = |of: &[Counter]| of.iter().map(|counter| counters.get(*counter)).sum();
+    let row = |hits, recorded, dropped: &[Counter], unpaired: &[Counter], in_flight| LedgerRow {
+        hits: counters.get(hits),
+        recorded: counters.get(recorded),
+        dropped: sum(dropped),
+        unpaired: sum(unpaired),
+        in_flight,
+    };
+    let probes: BTreeMap<String, LedgerRow> = [
+        (
+            "read_syscall",
+            row(
+                C::ReadHits,
+                C::ReadRecorded,
+                &[C::ReadRingFull],
+                &[C::ReadExitAlone, C::ReadEntryAlone, C::ReadThreadEnded],
+                in_flight.reads,
+            ),
+        ),
+        (
+            "site_read_done",
+            row(
+                C::SiteHits,
+                C::SiteRecorded,
+                &[C::SiteRingFull],
+                &[C::SiteUnpaired],
+                0,
+            ),
+        ),
+        (
+            "write_syscall",
+            row(
+                C::WriteHits,
+                C::WriteRecorded,
+                &[C::WriteRingFull, C::WriteTableFull],
+                &[C::WriteEntryAlone, C::WriteThreadEnded],
+                in_flight.writes,
+            ),
+        ),
+        (
+            "site_accepted",
+            row(
+                C::AcceptedHits,
+                C::AcceptedRecorded,
+                &[C::AcceptedRingFull, C::AcceptedTableFull],
+                &[],
+                0,
+            ),
+        ),
+        (
+            "site_closed",
+            row(
+                C::ClosedHits,
+                C::ClosedRecorded,
+                &[C::ClosedRingFull],
+                &[],
+                0,
+            ),
+        ),
+        (
+            "function",
+            row(
+                C::FunctionHits,
+                C::FunctionRecorded,
+                &[C::FunctionRingFull],
+                &FUNCTION_UNPAIRED,
+                in_flight.calls,
+            ),
+        ),
+    ]
+    .into_iter()
+    .filter(|(_, row)| *row != LedgerRow::default())
+    .map(|(name, row)| (name.to_owned(), row))
+    .collect();
+
+    let records_written = counters.get(C::RecordsWritten);
+    let total = |part: fn(&LedgerRow) -> u64| probes.values().map(part).sum();
+    Ledger {
+        hits: total(|row| row.hits),
+        recorded: total(|row| row.recorded),
+        dropped: total(|row| row.dropped),
+        unpaired: total(|row| row.unpaired),
+        in_flight: total(|row| row.in_flight),
+        balanced: probes.values().all(LedgerRow::is_balanced)
+            && records_written == received.records
+            && received.unknown == 0
+            && missing_in_histograms == 0,
+        records_written,
+        records_received: received.records,
+        hits_of_other_processes: counted.hits_of_others,
+        programs: BTreeMap::new(),
+        causes: causes(counters, received, missing_in_histograms),
+        probes,
+    }
+}
+
+fn causes(
+    counters: &Counters,
+    received: Received,
+    missing_in_histograms: u64,
+) -> BTreeMap<String, u64> {
+    use Counter as C;
+    // The exit of a call that found the table full is one without entry, like that of a call from
+    // before the attach.
+    let before_attach =
+        |alone, table_full| counters.get(alone).saturating_sub(counters.get(table_full));
+    let causes = [
+        (
+            "read_entered_before_attach",
+            before_attach(C::ReadExitAlone, C::ReadTableFull),
+        ),
+        ("read_entered_twice", counters.get(C::ReadEntryAlone)),
+        ("read_thread_ended", counters.get(C::ReadThreadEnded)),
+        ("read_thread_table_full", counters.get(C::ReadTableFull)),
+        ("read_ring_full", counters.get(C::ReadRingFull)),
+        ("site_ring_full", counters.get(C::SiteRingFull)),
+        ("site_without_syscall", counters.get(C::SiteUnpaired)),
+        (
+            "site_connection_older_than_attach",
+            counters
+                .get(C::SiteConnectionUnknown)
+                .saturating_sub(counters.get(C::SiteTableFull)),
+        ),
+        ("site_connection_table_full", counters.get(C::SiteTableFull)),
+        ("write_ring_full", counters.get(C::WriteRingFull)),
+        ("write_thread_ended", counters.get(C::WriteThreadEnded)),
+        ("write_entered_twice", counters.get(C::WriteEntryAlone)),
+        ("write_thread_table_full", counters.get(C::WriteTableFull)),
+        ("accepted_ring_full", counters.get(C::AcceptedRingFull)),
+        (
+            "accepted_connection_table_full",
+            counters.get(C::AcceptedTableFull),
+        ),
+        ("closed_ring_full", counters.get(C::ClosedRingFull)),
+        ("function_ring_full", counters.get(C::FunctionRingFull)),
+        (
+            "function_entered_before_attach",
+            before_attach(C::FunctionReturnAlone, C::FunctionTableFull),
+        ),
+        (
+            "function_left_without_return",
+            counters.get(C::FunctionLeft),
+        ),
+        (
+            "function_thread_ended",
+            counters.get(C::FunctionThreadEnded),
+        ),
+        ("function_deeper_than_64", counters.get(C::FunctionTooDeep)),
+        (
+            "function_thread_table_full",
+            counters.get(C::FunctionTableFull),
+        ),
+        ("record_of_unknown_kind", received.unknown),
+        ("span_missing_in_histogram", missing_in_histograms),
+    ];
+    causes
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(name, count)| (name.to_owned(), count))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(raised: &[(Counter, u64)]) -> Counted {
+        let mut counters = Counters::default();
+        for (counter, times) in raised {
+            *counters.cell(*counter) += times;
+        }
+        Counted {
+            counters,
+            ..Counted::default()
+        }
+    }
+
+    #[test]
+    fn every_hit_has_its_place() {
+        let mut counted = counted(&[
+            (Counter::ReadHits, 10),
+            (Counter::ReadRecorded, 7),
+            (Counter::ReadExitAlone, 1),
+            (Counter::SiteHits, 7),
+            (Counter::SiteRecorded, 4),
+            (Counter::SiteRingFull, 3),
+            (Counter::RecordsWritten, 4),
+        ]);
+        counted.in_histograms.reads = 7;
+        counted.in_histograms.hooked_reads = 7;
+        let in_flight = InFlight {
+            reads: 2,
+            ..InFlight::default()
+        };
+        let received = Received {
+            records: 4,
+            unknown: 0,
+        };
+        let balanced = ledger(&counted, in_flight, received);
+        assert!(balanced.balanced, "{balanced:?}");
+        assert_eq!((balanced.hits, balanced.recorded), (17, 11));
+        assert_eq!(
+            (balanced.dropped, balanced.unpaired, balanced.in_flight),
+            (3, 1, 2)
+        );
+        assert_eq!(balanced.causes["site_ring_full"], 3);
+        assert_eq!(
+            balanced.probes.len(),
+            2,
+            "probes that never fired are left out"
+        );
+        counted.in_histograms.hooked_reads = 6;
+        let lost_update = ledger(&counted, in_flight, received);
+        assert!(!lost_update.balanced);
+        assert_eq!(lost_update.causes["span_missing_in_histogram"], 1);
+    }
+
+    #[test]
+    fn a_call_that_found_the_table_full_is_not_taken_for_one_from_before_the_attach() {
+        let counted = counted(&[
+            (Counter::ReadHits, 5),
+            (Counter::ReadExitAlone, 5),
+            (Counter::ReadTableFull, 3),
+        ]);
+        let ledger = ledger(&counted, InFlight::default(), Received::default());
+        assert!(ledger.balanced);
+        assert_eq!((ledger.hits, ledger.unpaired), (5, 5));
+        assert_eq!(ledger.causes["read_thread_table_full"], 3);
+        assert_eq!(ledger.causes["read_entered_before_attach"], 2);
+    }
+
+    #[test]
+    fn a_lost_hit_or_record_is_not_balanced() {
+        let balanced = |counted, received| ledger(counted, InFlight::default(), received).balanced;
+        let hit = counted(&[(Counter::ReadHits, 1)]);
+        assert!(!balanced(&hit, Received::default()));
+        let written = counted(&[(Counter::RecordsWritten, 1)]);
+        assert!(!balanced(&written, Received::default()));
+        let nothing = counted(&[]);
+        let unknown = Received {
+            records: 0,
+            unknown: 1,
+        };
+        assert!(!balanced(&nothing, unknown));
+        assert!(balanced(&nothing, Received::default()));
+    }
+}

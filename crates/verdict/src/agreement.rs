@@ -1,0 +1,248 @@
+//! Whether in-situ overhead and macro difference agree, round by round.
+
+use std::collections::BTreeMap;
+
+use runlog::analysis::{Agreement, Verdict};
+use runlog::estimate::{Estimate, Unit};
+use stats::power::required_blocks;
+use stats::ratio::ratio_of_means;
+use stats::{Interval, Moments, mean_interval};
+
+use crate::doubt::find::of_level;
+use crate::doubt::{Doubt, Severity, words};
+use crate::order::Order;
+use crate::{UNPAIRED, as_interval, estimate};
+
+/// What the agreement is made from. Values are by round; `None` where a block is missing.
+#[derive(Debug)]
+pub struct Rounds<'r> {
+    /// Response time of the baseline, probes detached.
+    pub baseline: &'r [Option<f64>],
+    /// Of the hooked arm, likewise.
+    pub hooked: &'r [Option<f64>],
+    /// In-situ overhead of all calls of a request.
+    pub in_situ: &'r [Option<f64>],
+    /// `read(2)` in the kernel per read, probes attached: baseline and hooked arm.
+    pub reads: [&'r [Option<f64>]; 2],
+    /// The order of the blocks, by which arms are compared.
+    pub order: Order,
+}
+
+/// Compares the layers. `doubts` are those about the run so far; one that is graver than a warning withholds the
+/// verdict.
+pub fn agreement(rounds: &Rounds<'_>, doubts: &[Doubt]) -> Option<Agreement> {
+    let Rounds {
+        baseline,
+        hooked,
+        in_situ: by_round,
+        order,
+        ..
+    } = rounds;
+    let known: Vec<f64> = by_round.iter().flatten().copied().collect();
+    let in_situ = mean_interval(&known)?;
+    let unexplained = order.difference_less(baseline, hooked, by_round)?;
+    let resolution_ns = unexplained.half_width();
+    let differences: Vec<Option<f64>> = baseline
+        .iter()
+        .zip(*hooked)
+        .map(|(baseline, hooked)| Some((*hooked)? - (*baseline)?))
+        .collect();
+    let both = |overheads: Vec<Option<f64>>, macros: Vec<Option<f64>>| -> (Vec<f64>, Vec<f64>) {
+        overheads
+            .into_iter()
+            .zip(macros)
+            .filter_map(|(overhead, difference)| Some((overhead?, difference?)))
+            .unzip()
+    };
+    let (overheads, macros) = both(order.units(by_round), order.units(&differences));
+    // In the order of time.
+    let unsettled = of_level(&less(&macros, &overheads));
+    let mut withheld = words(doubts, |severity| severity >= Severity::Withholds);
+    withheld.extend(unsettled.map(|doubt| doubt.to_string()));
+    let (overheads, macros) = both(
+        order.observations(by_round),
+        order.observations(&differences),
+    );
+    let rests = less(&macros, &overheads);
+    let verdict = if withheld.is_empty() {
+        judge(unexplained, in_situ.estimate)
+    } else {
+        Verdict::Withheld
+    };
+    let share = ratio_of_means(&overheads, &macros).map(|ratio| {
+        estimate(
+            ratio,
+            Unit::One,
+            "in-situ overhead per request as a share of the macro difference",
+            "Fieller's theorem on block means",
+        )
+    });
+    Some(Agreement {
+        resolution_ns,
+        explained_share: share,
+        lines: lines(rounds),
+        blocks_more: (verdict == Verdict::Unresolved)
+            .then(|| blocks_more(&rests, in_situ.estimate, by_round.len()))
+            .flatten(),
+        verdict,
+        withheld,
+        in_situ_per_request: estimate(
+            in_situ,
+            Unit::Ns,
+            "mean over requests of the hook overhead of all its calls, less one clock read a call",
+            UNPAIRED,
+        ),
+        unexplained: estimate(
+            unexplained,
+            Unit::Ns,
+            "macro difference minus in-situ overhead per request",
+            &order.method(),
+        ),
+    })
+}
+
+fn judge(unexplained: Interval, in_situ_ns: f64) -> Verdict {
+    if !unexplained.contains(0.0) {
+        Verdict::Differ
+    } else if unexplained.half_width() > in_situ_ns {
+        Verdict::Unresolved
+    } else {
+        Verdict::Agree
+    }
+}
+
+/// Whether the run has blocks enough to see the hook's cost end to end, or a difference between the layers, whether or
+/// not something withholds the verdict.
+pub fn is_resolved(agreement: &Agreement) -> bool {
+    let unexplained = as_interval(&agreement.unexplained);
+    judge(unexplained, agreement.in_situ_per_request.estimate) != Verdict::Unresolved
+}
+
+/// Differences, one by one.
+fn less(of: &[f64], less: &[f64]) -> Vec<f64> {
+    of.iter().zip(less).map(|(of, less)| of - less).collect()
+}
+
+/// How many blocks are missing to see a difference as large as the hook's cost. Each of `rests` is an
+/// observation, of some of all the `rounds`.
+fn blocks_more(rests: &[f64], in_situ_ns: f64, rounds: usize) -> Option<usize> {
+    let sd = Moments::of(rests)?.sd();
+    let needed = required_blocks(sd, in_situ_ns)?;
+    let units = needed.saturating_sub(rests.len()).max(1);
+    Some(units * (rounds / rests.len()).max(1))
+}
+
+/// The lines of the budget that both arms show.
+fn lines(rounds: &Rounds<'_>) -> BTreeMap<String, Estimate> {
+    let [baseline, hooked] = rounds.reads;
+    let reads = rounds.order.difference(baseline, hooked).map(|interval| {
+        let line = estimate(
+            interval,
+            Unit::Ns,
+            "difference of mean read(2) times in the kernel, hooked minus baseline, probes attached",
+            &rounds.order.method(),
+        );
+        ("read_syscall".to_owned(), line)
+    });
+    reads.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Noise that has a mean of 0 over the rounds, the same for each call.
+    fn noise(round: u32, amplitude: f64) -> f64 {
+        let values = [0.9, -0.4, 0.3, -1.0, 0.6, -0.2, 0.1, -0.3];
+        values[round as usize % values.len()] * amplitude
+    }
+
+    /// Forty rounds in which the hook costs `in_situ` at the call and `macro_` end to end.
+    fn outcome(in_situ: f64, macro_: f64, amplitude: f64, doubts: &[Doubt]) -> Agreement {
+        let rounds = 0..40;
+        let of = |value: f64, shift: u32| -> Vec<Option<f64>> {
+            let rounds = rounds.clone();
+            rounds
+                .map(|round| Some(value + noise(round + shift, amplitude)))
+                .collect()
+        };
+        let baseline = of(10_000.0, 0);
+        let hooked = of(10_000.0 + macro_, 3);
+        let in_situ: Vec<Option<f64>> = rounds
+            .clone()
+            .map(|round| Some(in_situ + noise(round, 2.0)))
+            .collect();
+        let rounds = Rounds {
+            baseline: &baseline,
+            hooked: &hooked,
+            in_situ: &in_situ,
+            reads: [&baseline, &hooked],
+            order: Order::ROUNDS,
+        };
+        agreement(&rounds, doubts).unwrap()
+    }
+
+    #[test]
+    fn layers_agree_differ_or_cannot_be_told_apart() {
+        let found = outcome(300.0, 310.0, 100.0, &[]);
+        assert_eq!(found.verdict, Verdict::Agree);
+        let share = found.explained_share.unwrap();
+        assert!((share.estimate - 300.0 / 310.0).abs() < 1e-6, "{share:?}");
+        assert!(share.ci95[0] < 1.0 && share.ci95[1] > 1.0);
+        assert_eq!(found.blocks_more, None);
+
+        let found = outcome(300.0, 900.0, 100.0, &[]);
+        assert_eq!(found.verdict, Verdict::Differ);
+        assert!((found.unexplained.estimate - 600.0).abs() < 1e-6);
+        let reads = &found.lines["read_syscall"];
+        assert!((reads.estimate - 900.0).abs() < 1e-6, "{reads:?}");
+
+        let found = outcome(300.0, 310.0, 5_000.0, &[]);
+        assert_eq!(found.verdict, Verdict::Unresolved);
+        assert_eq!(found.explained_share, None, "any share is possible");
+        // With 40 + more rounds the interval would be as narrow as the hook's cost, and a bit.
+        let more = found.blocks_more.unwrap() as f64;
+        let then = found.resolution_ns * (40.0 / (40.0 + more)).sqrt();
+        assert!(then < 300.0 && then > 150.0, "{more} more: {then}");
+    }
+
+    #[test]
+    fn a_level_that_still_changes_withholds_the_verdict() {
+        let (baseline, in_situ) = ([Some(10_000.0); 40], [Some(300.0); 40]);
+        let hooked: Vec<Option<f64>> = (0..40)
+            .map(|round| Some(noise(round, 20.0) + if round < 30 { 10_300.0 } else { 10_700.0 }))
+            .collect();
+        let rounds = Rounds {
+            baseline: &baseline,
+            hooked: &hooked,
+            in_situ: &in_situ,
+            reads: [&baseline, &hooked],
+            order: Order::ROUNDS,
+        };
+        let found = agreement(&rounds, &[]).unwrap();
+        assert_eq!(found.verdict, Verdict::Withheld);
+        assert!(found.withheld[0].contains("observation 31 of 40"));
+    }
+
+    #[test]
+    fn grave_doubts_withhold_the_verdict_and_leave_the_estimates() {
+        let doubts = [Doubt::OneAfterTheOther, Doubt::Unbalanced];
+        let found = outcome(300.0, 310.0, 100.0, &doubts);
+        assert_eq!(found.verdict, Verdict::Withheld);
+        assert_eq!(found.withheld, ["the ledger does not balance"]);
+        assert!(found.explained_share.is_some());
+        let warned = outcome(300.0, 310.0, 100.0, &doubts[..1]);
+        assert_eq!(warned.verdict, Verdict::Agree);
+    }
+
+    #[test]
+    fn blocks_are_enough_or_not_whatever_withholds_the_verdict() {
+        for (amplitude, enough) in [(100.0, true), (5_000.0, false)] {
+            let found = outcome(300.0, 310.0, amplitude, &[Doubt::Unbalanced]);
+            assert_eq!(
+                (found.verdict, is_resolved(&found)),
+                (Verdict::Withheld, enough)
+            );
+        }
+    }
+}

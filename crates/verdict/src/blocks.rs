@@ -1,0 +1,485 @@
+//! Blocks of requests, and what the value of a block is: the one rule that every layer, comparison and plot goes by.
+//!
+//! Of a block those requests count that succeeded, outside of the warm-up. Of two blocks that ran at once, those count
+//! that were under way while both ran: the faster arm ends first, and the other then has the machine to itself. Their
+//! time is that from sending to the last byte of the response. A block has a value if it came to its end.
+
+use std::collections::BTreeMap;
+
+use runlog::RunDirectory;
+use runlog::analysis::Requests;
+use runlog::groups::Groups;
+use runlog::manifest::Schedule;
+use runlog::record::Request;
+use stats::Trim;
+
+use crate::order::Order;
+
+/// The least share of the requests that the schedule gives a block which it must have answered to count. Failures make
+/// the result unusable; a few of them do not cost their block.
+const LEAST_SHARE: f64 = 0.99;
+/// The least share of the longest block of its cell, outside the warm-up: a block that is mostly warm-up, or that was cut
+/// off in a run without a number of requests, is not of the same requests as the others.
+const LEAST_OF_LONGEST: f64 = 0.5;
+/// The fewest requests outside the warm-up that two blocks must have had at the same time.
+const LEAST_IN_COMMON: usize = 10;
+
+/// An arm in one state of the probes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cell {
+    /// Index of the arm.
+    pub arm: u16,
+    /// Whether the probes were attached.
+    pub observed: bool,
+}
+
+/// What to read of blocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// What each mean leaves out.
+    pub trim: Trim,
+    /// Whether requests of the warm-up count too.
+    pub with_warmup: bool,
+    /// Whether the times of single requests are kept.
+    pub with_times: bool,
+}
+
+/// The blocks of a run.
+#[derive(Debug, Default)]
+pub struct Blocks {
+    /// In the order of the log.
+    pub blocks: Vec<Block>,
+    /// Whether the request log was cut short.
+    pub cut_short: bool,
+}
+
+/// One block.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// Its number in the run.
+    pub number: u32,
+    /// Whose it is.
+    pub cell: Cell,
+    /// The arm that ran at once with it, in a duet.
+    pub beside: Option<u16>,
+    /// What was sent, and what failed.
+    pub requests: Requests,
+    /// From the first request sent
+    pub from_ns: u64,
+    /// to the last response.
+    pub until_ns: u64,
+    /// Successful requests of the warm-up that do not count.
+    pub warmup: usize,
+    /// Successful requests that do not count, as the block beside it did not run.
+    pub apart: usize,
+    /// Requests that count.
+    pub counted: usize,
+    /// Their times in ns, in the order of sending, where they were asked for.
+    pub times_ns: Vec<u64>,
+    /// Their trimmed mean; of a block that is all warm-up, that of all its successful requests.
+    mean_ns: Option<f64>,
+    is_complete: bool,
+}
+
+impl Block {
+    /// Whether it came to its end. One that did not has no value: its mean is not of the same requests as the others'.
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    /// Whether all its successful requests are warm-up: then it is in no estimate.
+    pub fn is_warmup(&self) -> bool {
+        self.counted == 0 && self.warmup > 0
+    }
+
+    /// Successful requests outside the warm-up, whether or not the block beside it ran.
+    fn outside_warmup(&self) -> usize {
+        self.counted + self.apart
+    }
+
+    /// The value of the block, for estimates.
+    pub fn value_ns(&self) -> Option<f64> {
+        self.mean_ns
+            .filter(|_| self.is_complete && !self.is_warmup())
+    }
+
+    /// What to draw: the value, or the mean of a block that is all warm-up.
+    pub fn drawn_ns(&self) -> Option<f64> {
+        self.mean_ns.filter(|_| self.is_complete)
+    }
+}
+
+impl Blocks {
+    /// Reads the request log. The schedule tells a block that did not come to its end.
+    pub fn read(run: &RunDirectory, schedule: &Schedule, reading: Reading) -> runlog::Result<Self> {
+        let is_duet = Order::of(schedule).is_duet();
+        let mut reader = Reader {
+            reading,
+            is_duet,
+            least: LEAST_SHARE
+                * (schedule.requests_per_cell / u64::from(schedule.blocks_per_cell.max(1))) as f64,
+            blocks: Vec::new(),
+        };
+        let mut groups = Groups::open(run.requests(), |request: &Request| request.block)?;
+        let mut next = groups.next_group()?;
+        while let Some((block, requests)) = next {
+            next = groups.next_group()?;
+            let mut turn = vec![(block, requests)];
+            // An even block runs beside the one that follows it.
+            if is_duet
+                && block.is_multiple_of(2)
+                && let Some(other) = next.take_if(|other| other.0 == block + 1)
+            {
+                turn.push(other);
+                next = groups.next_group()?;
+            }
+            reader.add_turn(&mut turn);
+        }
+        let mut blocks = reader.blocks;
+        leave_out_short(&mut blocks);
+        Ok(Self {
+            blocks,
+            cut_short: groups.was_cut_short(),
+        })
+    }
+}
+
+/// Blocks that have too little of what the longest of their cell has are not complete.
+fn leave_out_short(blocks: &mut [Block]) {
+    let mut longest = BTreeMap::<Cell, usize>::new();
+    for block in blocks.iter() {
+        let longest = longest.entry(block.cell).or_default();
+        *longest = block.outside_warmup().max(*longest);
+    }
+    for block in blocks.iter_mut().filter(|block| !block.is_warmup()) {
+        let least = LEAST_OF_LONGEST * longest[&block.cell] as f64;
+        block.is_complete &= block.outside_warmup() as f64 >= least;
+    }
+}
+
+struct Reader {
+    reading: Reading,
+    is_duet: bool,
+    /// The fewest requests that a complete block has answered.
+    least: f64,
+    blocks: Vec<Block>,
+}
+
+impl Reader {
+    /// Adds a block, or two that ran at once.
+    fn add_turn(&mut self, turn: &mut [(u32, Vec<Request>)]) {
+        for (_, requests) in turn.iter_mut() {
+            requests.sort_by_key(|request| request.sent_ns);
+        }
+        let spans: Vec<[u64; 2]> = turn.iter().map(|(_, requests)| span(requests)).collect();
+        let from_ns = spans.iter().map(|span| span[0]).max().unwrap_or(0);
+        let until_ns = spans.iter().map(|span| span[1]).min().unwrap_or(0);
+        let in_common = |request: &Request| {
+            !self.is_duet || request.sent_ns >= from_ns && request.done_ns <= until_ns
+        };
+        // A run may be cut short between two that ran at once.
+        let is_whole = turn.len() == if self.is_duet { 2 } else { 1 };
+        let is_answered = turn.iter().all(|(_, requests)| {
+            let successes = requests.iter().filter(|request| request.is_ok()).count();
+            successes as f64 >= self.least
+        });
+        let arms: Vec<Option<u16>> = turn
+            .iter()
+            .map(|(_, requests)| Some(requests.first()?.arm))
+            .collect();
+        for (index, (number, requests)) in turn.iter().enumerate() {
+            let Some(first) = requests.first() else {
+                continue;
+            };
+            let mut times_ns = Vec::with_capacity(requests.len());
+            let mut of_warmup = Vec::new();
+            let mut apart = 0;
+            for request in requests.iter().filter(|request| request.is_ok()) {
+                let time_ns = request.response_time_ns();
+                if request.is_warmup() && !self.reading.with_warmup {
+                    of_warmup.push(time_ns);
+                } else if in_common(request) {
+                    times_ns.push(time_ns);
+                } else {
+                    apart += 1;
+                }
+            }
+            let counted = times_ns.len();
+            let is_warmup = counted == 0 && apart == 0;
+            let mut block = Block {
+                number: *number,
+                cell: Cell {
+                    arm: first.arm,
+                    observed: first.is_observed(),
+                },
+                beside: arms.get(1 - index).copied().flatten(),
+                requests: Requests::default(),
+                from_ns: spans[index][0],
+                until_ns: spans[index][1],
+                warmup: of_warmup.len(),
+                apart,
+                counted,
+                mean_ns: None,
+                is_complete: is_whole
+                    && is_answered
+                    && (!self.is_duet || is_warmup || counted >= LEAST_IN_COMMON),
+                times_ns: Vec::new(),
+            };
+            count(&mut block.requests, requests);
+            let drawn = if is_warmup { &of_warmup } else { &times_ns };
+            let mut drawn: Vec<f64> = drawn.iter().map(|ns| *ns as f64).collect();
+            block.mean_ns = self.reading.trim.mean(&mut drawn);
+            if self.reading.with_times {
+                block.times_ns = times_ns;
+            }
+            self.blocks.push(block);
+        }
+    }
+}
+
+/// From the first request sent to the last response.
+fn span(requests: &[Request]) -> [u64; 2] {
+    let from_ns = requests.iter().map(|request| request.sent_ns).min();
+    let until_ns = requests.iter().map(|request| request.done_ns).max();
+    [from_ns.unwrap_or(0), until_ns.unwrap_or(u64::MAX)]
+}
+
+/// A cell, and the arm that runs beside it in a duet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Seat {
+    cell: Cell,
+    beside: Option<u16>,
+}
+
+/// The values of the blocks of every cell, by round. A round is one block of each cell, in a duet one of each pair; a
+/// block without a value is `None`.
+#[derive(Debug, Default)]
+pub struct BlockMeans {
+    means: BTreeMap<Seat, Vec<Option<f64>>>,
+    round_of_block: BTreeMap<u32, (usize, Option<u16>)>,
+    /// What was sent to each arm, and what failed.
+    pub requests: BTreeMap<u16, Requests>,
+    /// How long the blocks of each cell took, from the first request sent to the last response, in ns.
+    pub load_ns: BTreeMap<Cell, u64>,
+    /// Whether the request log was cut short.
+    pub cut_short: bool,
+}
+
+impl BlockMeans {
+    /// Reads the request log.
+    pub fn read(run: &RunDirectory, trim: Trim, schedule: &Schedule) -> runlog::Result<Self> {
+        let reading = Reading {
+            trim,
+            with_warmup: false,
+            with_times: false,
+        };
+        let blocks = Blocks::read(run, schedule, reading)?;
+        Ok(Self::by_rounds(&blocks, Order::of(schedule).is_duet()))
+    }
+
+    /// Brings blocks into rounds.
+    fn by_rounds(blocks: &Blocks, is_duet: bool) -> Self {
+        let mut result = Self {
+            cut_short: blocks.cut_short,
+            ..Self::default()
+        };
+        for block in &blocks.blocks {
+            let requests = result.requests.entry(block.cell.arm).or_default();
+            requests.sent += block.requests.sent;
+            for (kind, count) in &block.requests.failed {
+                *requests.failed.entry(kind.clone()).or_default() += count;
+            }
+            // One that lost its neighbour belongs to no round.
+            if is_duet && block.beside.is_none() {
+                continue;
+            }
+            *result.load_ns.entry(block.cell).or_default() +=
+                block.until_ns.saturating_sub(block.from_ns);
+            let seat = Seat {
+                cell: block.cell,
+                beside: block.beside,
+            };
+            let rounds = result.means.entry(seat).or_default();
+            if block.is_complete() {
+                let round = (rounds.len(), block.beside);
+                result.round_of_block.insert(block.number, round);
+            }
+            rounds.push(block.value_ns());
+        }
+        result
+    }
+
+    /// The means of a cell, in the order of its blocks.
+    pub fn of(&self, cell: Cell) -> Vec<Option<f64>> {
+        let seats = self.means.iter().filter(|(seat, _)| seat.cell == cell);
+        seats.flat_map(|(_, means)| means.iter().copied()).collect()
+    }
+
+    /// The means of a cell by round, for a comparison with an arm. In a duet, those of the blocks that
+    /// ran beside that arm.
+    pub fn against(&self, cell: Cell, other: u16) -> &[Option<f64>] {
+        let seat = |beside| self.means.get(&Seat { cell, beside });
+        seat(None)
+            .or_else(|| seat(Some(other)))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// The round that a complete block belongs to, and the arm that ran beside it. What is seen in another block is in
+    /// no estimate, of any layer.
+    pub fn round_of(&self, block: u32) -> Option<(usize, Option<u16>)> {
+        self.round_of_block.get(&block).copied()
+    }
+}
+
+fn count(counts: &mut Requests, requests: &[Request]) {
+    counts.sent += requests.len() as u64;
+    for request in requests.iter().filter(|request| !request.is_ok()) {
+        let kind = request.outcome_name().to_owned();
+        *counts.failed.entry(kind).or_default() += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use runlog::table::TableWriter;
+
+    use super::*;
+
+    #[test]
+    fn blocks_become_means_by_cell_and_round() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDirectory::create(folder.path().join("run")).unwrap();
+        let mut writer = TableWriter::create(run.requests()).unwrap();
+        // Block 0 and 2 are of arm 0, block 1 of arm 1 observed; block 3 was cut off.
+        for (block, arm, flags, times) in [
+            (0_u32, 0_u16, 0_u16, &[10_u64, 20, 30][..]),
+            (1, 1, Request::OBSERVED, &[7, 7, 7]),
+            (2, 0, 0, &[1, 2, 3]),
+            (3, 1, Request::OBSERVED, &[9]),
+        ] {
+            for (index, time) in times.iter().enumerate() {
+                let warmup = if index == 0 { Request::WARMUP } else { 0 };
+                writer
+                    .push(&Request {
+                        block,
+                        arm,
+                        flags: flags | warmup,
+                        sent_ns: 1_000,
+                        done_ns: 1_000 + time,
+                        ..Request::default()
+                    })
+                    .unwrap();
+            }
+        }
+        writer.finish().unwrap();
+        let means = BlockMeans::read(&run, Trim::NONE, &schedule("rmit", 3)).unwrap();
+        let cell = |arm, observed| means.of(Cell { arm, observed });
+        assert_eq!(cell(0, false), [Some(25.0), Some(2.5)]);
+        assert_eq!(cell(1, true), [Some(7.0), None]);
+        assert!(cell(1, false).is_empty());
+        let rounds = (means.round_of(2), means.round_of(3));
+        assert_eq!(rounds, (Some((1, None)), None));
+    }
+
+    /// A run that time ends, so that the schedule has no number of requests: the first block is warm-up, the second is
+    /// so in part, the last was cut off.
+    #[test]
+    fn blocks_count_that_are_half_as_long_as_the_longest() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDirectory::create(folder.path().join("run")).unwrap();
+        let mut writer = TableWriter::create(run.requests()).unwrap();
+        for (block, warmup, length) in [(0, 8, 8), (1, 5, 8), (2, 0, 8), (3, 0, 4), (4, 0, 3)] {
+            for number in 0..length {
+                let request = Request {
+                    block,
+                    flags: if number < warmup { Request::WARMUP } else { 0 },
+                    sent_ns: 100 * number,
+                    done_ns: 100 * number + 10 * u64::from(block) + number,
+                    ..Request::default()
+                };
+                writer.push(&request).unwrap();
+            }
+        }
+        writer.finish().unwrap();
+        let reading = Reading {
+            trim: Trim::NONE,
+            with_warmup: false,
+            with_times: true,
+        };
+        let read = |reading| Blocks::read(&run, &schedule("rmit", 0), reading).unwrap();
+        let blocks = read(reading).blocks;
+        let values: Vec<_> = blocks.iter().map(Block::value_ns).collect();
+        assert_eq!(values, [None, None, Some(23.5), Some(31.5), None]);
+        let drawn: Vec<_> = blocks.iter().map(Block::drawn_ns).collect();
+        assert_eq!(drawn, [Some(3.5), None, Some(23.5), Some(31.5), None]);
+        assert_eq!(blocks[1].times_ns, [15, 16, 17]);
+        let with_warmup = read(Reading {
+            with_warmup: true,
+            ..reading
+        });
+        let values = with_warmup.blocks.iter().map(Block::value_ns);
+        let expected = [Some(3.5), Some(13.5), Some(23.5), Some(31.5), None];
+        assert_eq!(values.collect::<Vec<_>>(), expected);
+    }
+
+    /// Twenty requests each of arm 0 and arm 1 at once, 10 ns apart; those of arm 1 take 4 ns, and it goes
+    /// on for another twenty, which take 1 ns. Then a block that lost its neighbour.
+    #[test]
+    fn of_two_blocks_at_once_what_they_have_in_common_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDirectory::create(folder.path().join("run")).unwrap();
+        let mut writer = TableWriter::create(run.requests()).unwrap();
+        let mut push = |block, arm, number: u64, took_ns| {
+            let request = Request {
+                block,
+                arm,
+                sent_ns: 1_000 + 10 * number,
+                done_ns: 1_000 + 10 * number + took_ns,
+                ..Request::default()
+            };
+            writer.push(&request).unwrap();
+        };
+        for number in 0..20 {
+            push(0, 0, number, 6);
+        }
+        for number in 0..40 {
+            push(1, 1, number, if number < 20 { 4 } else { 1 });
+        }
+        for number in 100..120 {
+            push(2, 1, number, 4);
+        }
+        writer.finish().unwrap();
+        let means = BlockMeans::read(&run, Trim::NONE, &schedule("duet", 20)).unwrap();
+        let against = |arm, other| {
+            let observed = false;
+            means.against(Cell { arm, observed }, other)
+        };
+        assert_eq!(against(0, 1), [Some(6.0)]);
+        assert_eq!(against(1, 0), [Some(4.0)]);
+        assert!(against(0, 2).is_empty());
+        assert_eq!(means.round_of(1), Some((0, Some(0))));
+        let all = means.of(Cell {
+            arm: 1,
+            observed: false,
+        });
+        assert_eq!(
+            all,
+            [Some(4.0)],
+            "the one that lost its neighbour is left out"
+        );
+        assert_eq!((means.round_of(2), means.requests[&1].sent), (None, 60));
+    }
+
+    fn schedule(order: &str, requests_per_block: u64) -> Schedule {
+        Schedule {
+            order: order.to_owned(),
+            seed: 1,
+            connections: 1,
+            requests_per_cell: requests_per_block,
+            blocks_per_cell: 1,
+            servers_per_arm: 1,
+            warmup_requests: 0,
+            block_warmup_requests: 0,
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The in-situ layer: block means of what the hook's calls cost inside the running server.
+
+use std::collections::BTreeMap;
+
+use runlog::record::{JoinedRequest, Request};
+use stats::Trim;
+
+use crate::blocks::BlockMeans;
+
+/// Block means of one arm, by round.
+#[derive(Clone, Debug, Default)]
+pub struct CallMeans {
+    /// Hook overhead of one call, ns.
+    pub hook_overhead_ns: Vec<Option<f64>>,
+    /// `read(2)` of one call in the kernel, ns.
+    pub read_syscall_ns: Vec<Option<f64>>,
+    /// Calls per request.
+    pub calls_per_request: Vec<Option<f64>>,
+    /// Bytes of requests that one call returned.
+    pub bytes_per_call: Vec<Option<f64>>,
+    /// Hook overhead of all calls of one request, without the clock reads that only a watched hook
+    /// makes, ns.
+    pub overhead_per_request_ns: Vec<Option<f64>>,
+}
+
+/// Collects joined requests, block by block.
+#[derive(Debug)]
+pub struct InSituCollector {
+    trim: Trim,
+    bias_ns: f64,
+    arms: BTreeMap<(u16, Option<u16>), CallMeans>,
+}
+
+impl InSituCollector {
+    /// An empty collector; every block mean is trimmed by `trim`. Between the hook's last two
+    /// timestamps lies one clock read, which adds `bias_ns` to what it sees of a call.
+    pub fn new(trim: Trim, bias_ns: f64) -> Self {
+        Self {
+            trim,
+            bias_ns,
+            arms: BTreeMap::new(),
+        }
+    }
+
+    /// Adds a block. Only requests outside the warm-up count.
+    pub fn add(&mut self, joined: &[JoinedRequest], blocks: &BlockMeans) {
+        let Some(first) = joined.first() else {
+            return;
+        };
+        let Some((round, beside)) = blocks.round_of(first.block) else {
+            return;
+        };
+        let counted = || {
+            joined
+                .iter()
+                .filter(|request| request.flags & Request::WARMUP == 0)
+        };
+        let calls: u64 = counted().map(|request| u64::from(request.calls)).sum();
+        let bytes: u64 = counted().map(|request| request.request_bytes).sum();
+        // Per call: a request with several calls contributes the mean of its calls.
+        let per_call = |part: fn(&JoinedRequest) -> u64| {
+            let mut values: Vec<f64> = counted()
+                .filter(|request| request.calls > 0)
+                .map(|request| part(request) as f64 / f64::from(request.calls))
+                .collect();
+            self.trim.mean(&mut values)
+        };
+        let requests = counted().count();
+        let mut per_request_ns: Vec<f64> = counted()
+            .map(|request| {
+                request.hook_overhead_ns as f64 - self.bias_ns * f64::from(request.calls)
+            })
+            .collect();
+        let overhead_per_request_ns = self.trim.mean(&mut per_request_ns);
+        let means = self.arms.entry((first.arm, beside)).or_default();
+        set(
+            &mut means.hook_overhead_ns,
+            round,
+            per_call(|request| request.hook_overhead_ns),
+        );
+        let syscall_ns = per_call(|request| request.read_syscall_ns);
+        set(
+            &mut means.read_syscall_ns,
+            round,
+            syscall_ns.filter(|ns| *ns > 0.0),
+        );
+        set(
+            &mut means.overhead_per_request_ns,
+            round,
+            overhead_per_request_ns,
+        );
+        let per_request = (requests > 0).then(|| calls as f64 / requests as f64);
+        set(&mut means.calls_per_request, round, per_request);
+        let per_call = (calls > 0).then(|| bytes as f64 / calls as f64);
+        set(&mut means.bytes_per_call, round, per_call);
+    }
+
+    /// The means of an arm, for a comparison with another. In a duet, those of the blocks that ran beside
+    /// it.
+    pub fn against(&self, arm: u16, other: u16) -> CallMeans {
+        let seat = |beside| self.arms.get(&(arm, beside));
+        let means = seat(None).or_else(|| seat(Some(other)));
+        means.cloned().unwrap_or_default()
+    }
+}
+
+/// Puts a mean at its round.
+pub fn set(rounds: &mut Vec<Option<f64>>, round: usize, mean: Option<f64>) {
+    if rounds.len() <= round {
+        rounds.resize(round + 1, None);
+    }
+    rounds[round] = mean;
+}

@@ -1,0 +1,252 @@
+//! The three layers, their agreement, and the probe effect, for `probe-user bench`.
+
+use std::collections::BTreeMap;
+
+use runlog::analysis::{self, Analysis, InSitu, Macro, Requests};
+use runlog::calibration::{Calibration, HOOK_OVERHEAD, HOOKED_READ_SYSCALL};
+use runlog::estimate::{Estimate, Unit};
+use runlog::manifest::Manifest;
+use stats::{Trim, mean_interval};
+
+use crate::agreement::{Rounds, agreement};
+use crate::blocks::{BlockMeans, Cell};
+use crate::correct::corrected;
+use crate::doubt::{Doubt, Severity, find, words};
+use crate::in_situ::CallMeans;
+use crate::logs::Logged;
+use crate::micro_blocks::Measured;
+use crate::order::Order;
+use crate::outcome::Outcome;
+use crate::{UNPAIRED, estimate, micro};
+
+/// Which arm plays which part, by index.
+#[derive(Clone, Copy, Debug)]
+pub struct Roles {
+    /// Without the hook.
+    pub baseline: u16,
+    /// Without the hook, again.
+    pub baseline_2: u16,
+    /// With the hook.
+    pub hooked: u16,
+}
+
+/// Draws the analysis up.
+pub fn analyze(
+    mut logged: Logged,
+    roles: Roles,
+    outcome: Outcome,
+    micro_blocks: Result<Measured, String>,
+    trim: Trim,
+) -> Analysis {
+    let Outcome {
+        manifest,
+        cut_short,
+        ledger,
+        no_probes,
+    } = outcome;
+    let calls = logged.calls.against(roles.hooked, roles.baseline);
+    let layers = Layers {
+        blocks: &logged.blocks,
+        calls: &calls,
+        roles,
+        order: Order::of(&manifest.schedule),
+    };
+    let macro_ = layers.macro_(&manifest, no_probes.is_none());
+    let in_situ = layers.in_situ(no_probes, manifest.calibration.as_ref());
+    let probe_effect = layers.probe_effect();
+    let requests: BTreeMap<String, Requests> = (0..)
+        .zip(&manifest.arms)
+        .filter_map(|(arm, described)| {
+            let requests = logged.blocks.requests.get(&arm)?;
+            Some((described.name.clone(), requests.clone()))
+        })
+        .collect();
+
+    let mut doubts: Vec<Doubt> = cut_short.iter().cloned().map(Doubt::CutShort).collect();
+    doubts.extend(logged.cut_short.then_some(Doubt::LogCutShort));
+    doubts.extend(
+        requests.iter().filter_map(|(arm, requests)| {
+            find::of_requests(requests).map(|doubt| doubt.of_arm(arm))
+        }),
+    );
+    doubts.extend(ledger.iter().flat_map(find::of_ledger));
+    doubts.extend(logged.join.iter().flat_map(find::of_join));
+    // Before A/A: a limit that was hit may be why equal servers differ.
+    doubts.extend(manifest.resources.iter().flat_map(find::of_resources));
+    doubts.extend(macro_.a_a_difference.as_ref().and_then(find::of_a_a));
+    doubts.extend(
+        layers
+            .order
+            .is_sequential()
+            .then_some(Doubt::OneAfterTheOther),
+    );
+    doubts.extend(manifest.doctor.iter().flat_map(find::of_checkups));
+
+    let Roles {
+        baseline, hooked, ..
+    } = roles;
+    let rounds = Rounds {
+        baseline: layers.against(baseline, hooked, false),
+        hooked: layers.against(hooked, baseline, false),
+        in_situ: &calls.overhead_per_request_ns,
+        reads: [
+            logged.reads_against(baseline, hooked),
+            logged.reads_against(hooked, baseline),
+        ],
+        order: layers.order,
+    };
+    let agreement = agreement(&rounds, &doubts);
+    let hooked_name = manifest
+        .arms
+        .get(usize::from(roles.hooked))
+        .map_or("hooked", |arm| arm.name.as_str());
+    Analysis {
+        schema: analysis::SCHEMA.to_owned(),
+        cut_short,
+        not_usable: words(&doubts, |severity| severity == Severity::NotUsable),
+        warnings: words(&doubts, |severity| severity == Severity::Warning),
+        trim_each_end: trim.fraction_each_end(),
+        micro: micro::layer(micro_blocks),
+        in_situ,
+        macro_,
+        probe_effect,
+        agreement,
+        budget: logged
+            .budgets
+            .remove(&roles.hooked)
+            .and_then(|budget| budget.finish(hooked_name)),
+        probes: manifest.probes,
+        ledger,
+        join: logged.join,
+        requests,
+        environment: manifest.environment,
+        placement: manifest.placement,
+        recommendations: Vec::new(),
+    }
+}
+
+struct Layers<'l> {
+    blocks: &'l BlockMeans,
+    calls: &'l CallMeans,
+    roles: Roles,
+    /// The order of the blocks, by which arms are compared.
+    order: Order,
+}
+
+impl Layers<'_> {
+    /// The block means of an arm, for a comparison with another.
+    fn against(&self, arm: u16, other: u16, observed: bool) -> &[Option<f64>] {
+        self.blocks.against(Cell { arm, observed }, other)
+    }
+
+    fn macro_(&self, manifest: &Manifest, probed: bool) -> Macro {
+        let Roles {
+            baseline,
+            baseline_2,
+            hooked,
+        } = self.roles;
+        let state = if probed { ", probes detached" } else { "" };
+        let difference = |from, to, what: &str| {
+            let [control, treatment] =
+                [(from, to), (to, from)].map(|(arm, other)| self.against(arm, other, false));
+            let interval = self.order.difference(control, treatment)?;
+            let estimand = format!("{what}{state}");
+            Some(estimate(
+                interval,
+                Unit::Ns,
+                &estimand,
+                &self.order.method(),
+            ))
+        };
+        let response_time = (0..)
+            .zip(&manifest.arms)
+            .filter_map(|(index, arm)| {
+                let cell = Cell {
+                    arm: index,
+                    observed: false,
+                };
+                let means: Vec<f64> = self.blocks.of(cell).into_iter().flatten().collect();
+                let estimand = format!("mean response time{state}");
+                let interval = mean_interval(&means)?;
+                Some((
+                    arm.name.clone(),
+                    estimate(interval, Unit::Ns, &estimand, UNPAIRED),
+                ))
+            })
+            .collect();
+        let difference_of_hook = difference(
+            baseline,
+            hooked,
+            "difference of mean response times, hooked minus baseline",
+        );
+        Macro {
+            missing: difference_of_hook
+                .is_none()
+                .then(|| "fewer than two complete rounds".to_owned()),
+            difference: difference_of_hook,
+            a_a_difference: difference(
+                baseline,
+                baseline_2,
+                "difference of mean response times, second baseline minus first",
+            ),
+            response_time,
+        }
+    }
+
+    fn in_situ(&self, no_probes: Option<String>, calibration: Option<&Calibration>) -> InSitu {
+        let mean = |rounds: &[Option<f64>], unit, estimand: &str| {
+            let means: Vec<f64> = rounds.iter().flatten().copied().collect();
+            mean_interval(&means).map(|interval| estimate(interval, unit, estimand, UNPAIRED))
+        };
+        let hook_overhead = mean(
+            &self.calls.hook_overhead_ns,
+            Unit::Ns,
+            "mean of hook span minus inner span per call",
+        );
+        let read_syscall = mean(
+            &self.calls.read_syscall_ns,
+            Unit::Ns,
+            "mean of read(2) in the kernel per hooked call",
+        );
+        let less_bias = |seen: &Option<Estimate>, span: &str| {
+            let calibrated = calibration?.of(span)?;
+            Some(corrected(seen.as_ref()?, &calibrated.bias_mean))
+        };
+        InSitu {
+            missing: match (no_probes, &hook_overhead) {
+                (Some(reason), _) => Some(reason),
+                (None, None) => Some("fewer than two blocks with joined requests".to_owned()),
+                (None, Some(_)) => None,
+            },
+            hook_overhead_corrected: less_bias(&hook_overhead, HOOK_OVERHEAD),
+            read_syscall_corrected: less_bias(&read_syscall, HOOKED_READ_SYSCALL),
+            hook_overhead,
+            read_syscall,
+            calls_per_request: mean(
+                &self.calls.calls_per_request,
+                Unit::Calls,
+                "mean of hooked reads per request",
+            ),
+            bytes_per_call: mean(
+                &self.calls.bytes_per_call,
+                Unit::Bytes,
+                "mean of bytes of requests per hooked read",
+            ),
+        }
+    }
+
+    fn probe_effect(&self) -> Option<Estimate> {
+        let Roles {
+            baseline, hooked, ..
+        } = self.roles;
+        let [detached, attached] =
+            [false, true].map(|observed| self.against(hooked, baseline, observed));
+        let interval = self.order.difference(detached, attached)?;
+        Some(estimate(
+            interval,
+            Unit::Ns,
+            "difference of mean response times of the hooked arm, probes attached minus detached",
+            &self.order.method(),
+        ))
+    }
+}
