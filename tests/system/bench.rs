@@ -363,10 +363,9 @@ fn kernel_probes(kit: &Kit) -> anyhow::Result<()> {
         let out = folder.path().join("run");
         let mut command = short_bench(kit, &out);
         command.args(["--requests=300", "--blocks=3", "--warmup=10"]);
-        command.args(["--micro-calls=50", "--kernel-probe", name]);
-        if kit.is_emulated() {
-            command.arg("--calibration-rounds=0");
-        }
+        // calibration:: has what each of them costs.
+        command.args(["--micro-calls=50", "--calibration-rounds=0"]);
+        command.args(["--kernel-probe", name]);
         let output = output(&mut command)?;
         let analysis = json(&output).context(name)?;
         // Where the kernel passes hits over it says how many, and the result is not usable.
@@ -645,7 +644,6 @@ fn under_sudo(kit: &Kit) -> anyhow::Result<()> {
     let running = Running::start_piped(&mut command)?;
     let mut owners = Vec::new();
     wait_for("the servers to run", || {
-        thread::sleep(Duration::from_millis(20));
         let pids = servers(&out).unwrap_or_default().concat();
         owners = pids
             .iter()
