@@ -5,7 +5,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::clock::TICK;
 use crate::options::{RunArguments, servers_per_arm};
-use crate::plan::Order;
+use runlog::Order;
 
 /// The most seconds that an option takes: longer than any run.
 const MAX_SECONDS: f64 = 1e6;

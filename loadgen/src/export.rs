@@ -1,5 +1,5 @@
 //! What people and tools want, made from the request log: the summary, one HDR log and one CSV an
-//! arm. Reads the log in a stream, a few times an arm.
+//! arm. Reads the log once, in a stream.
 //!
 //! In an open loop all times count from the planned instant. Where it was not kept, each of the files says so.
 //!
@@ -11,7 +11,8 @@ use std::fs;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use runlog::interval_log::{self, Interval};
+use runlog::interval_log::{self, Interval, NewLog};
+use runlog::load_api::NamedUrl;
 use runlog::record::{Outcome, Request};
 use runlog::summary::{ArmLoad, Latency, Pacer};
 use runlog::table::Rows;
@@ -65,67 +66,135 @@ impl ArmKept {
     }
 
     /// The pacers as intervals of an HDR log.
-    fn intervals(&self, start: Start) -> impl Iterator<Item = Result<Interval>> {
-        self.pacers.iter().map(move |pacer| {
-            Ok(Interval {
-                start: start.to_unix(pacer.start_ns),
-                duration: Duration::from_nanos(pacer.end_ns - pacer.start_ns),
-                tag: Some(interval_log::PACER_TAG.to_owned()),
-                histogram: pacer.lateness.histogram.clone(),
-            })
+    fn intervals(&self, start: Start) -> impl Iterator<Item = Interval> {
+        self.pacers.iter().map(move |pacer| Interval {
+            start: start.to_unix(pacer.start_ns),
+            duration: Duration::from_nanos(pacer.end_ns - pacer.start_ns),
+            tag: Some(interval_log::PACER_TAG.to_owned()),
+            histogram: pacer.lateness.histogram.clone(),
         })
     }
 }
 
-/// Writes the CSV and the HDR log of an arm, and sums it up: requests with the probes detached.
-pub fn export_arm(
+/// Writes the CSV and the HDR log of each arm, and sums it up: requests with the probes detached. `kept` is in the order
+/// of the arms.
+pub fn export(
     run: &RunDirectory,
-    index: u16,
-    name: &str,
-    url: &str,
-    kept: &ArmKept,
+    arms: &[NamedUrl],
+    kept: &[ArmKept],
     start: Start,
-) -> Result<ArmLoad> {
-    let pacer = kept.lateness().as_ref().map(pacer_of);
-    let requests = || -> Result<_> {
-        let rows = Rows::<Request>::open(run.requests())?;
-        Ok(rows.filter(move |row| row.as_ref().map_or(true, |request| request.arm == index)))
-    };
-    let detached = || -> Result<_> {
-        let rows = requests()?;
-        Ok(rows.filter(|row| row.as_ref().map_or(true, |request| !request.is_observed())))
-    };
-    write_csv(run, name, start, detached()?)?;
-    let blocks = Blocks {
-        requests: detached()?,
-        next: None,
-        start,
-    };
-    let mut comment = format!(
-        "hookprobe: response times of arm {name} in ns, one interval a block, no warm-up; blocks with \
-         probes attached are left out"
-    );
-    if pacer.is_some() {
-        comment
-            .push_str("; times count from the planned instants; tag pacer: lateness of the pacer");
+) -> Result<Vec<ArmLoad>> {
+    let mut logs = arms
+        .iter()
+        .map(|arm| NewLog::create(run.interval_log(&arm.name)))
+        .collect::<Result<Vec<NewLog>>>()?;
+    let mut exports = arms
+        .iter()
+        .zip(kept)
+        .zip(&mut logs)
+        .map(|((arm, kept), log)| Export::begin(run, arm, kept, log, start))
+        .collect::<Result<Vec<Export<'_>>>>()?;
+    for request in Rows::<Request>::open(run.requests())? {
+        let request = request?;
+        if let Some(export) = exports.get_mut(usize::from(request.arm)) {
+            export.add(&request)?;
+        }
     }
-    if let Some(mark) = pacer.as_ref().and_then(Pacer::mark) {
-        comment.push_str("; ");
-        comment.push_str(&mark);
-        // The paper's CSV has no room for remarks.
-        let path = run.not_open_loop(name);
-        fs::write(&path, format!("{mark}\n")).map_err(|source| Error::Io { path, source })?;
+    let sums = exports.into_iter().map(Export::finish);
+    let sums = sums.collect::<Result<Vec<ArmLoad>>>()?;
+    logs.into_iter().try_for_each(NewLog::finish)?;
+    Ok(sums)
+}
+
+/// The files of an arm, as they are written.
+struct Export<'e> {
+    arm: &'e NamedUrl,
+    kept: &'e ArmKept,
+    start: Start,
+    pacer: Option<Pacer>,
+    csv: paper_csv::Writer,
+    log: interval_log::Writer<'e>,
+    block: Option<OpenBlock>,
+    sums: Sums,
+}
+
+impl<'e> Export<'e> {
+    fn begin(
+        run: &RunDirectory,
+        arm: &'e NamedUrl,
+        kept: &'e ArmKept,
+        log: &'e mut NewLog,
+        start: Start,
+    ) -> Result<Self> {
+        let name = &arm.name;
+        let pacer = kept.lateness().as_ref().map(pacer_of);
+        let mut comment = format!(
+            "hookprobe: response times of arm {name} in ns, one interval a block, no warm-up; blocks with \
+             probes attached are left out"
+        );
+        if pacer.is_some() {
+            comment.push_str(
+                "; times count from the planned instants; tag pacer: lateness of the pacer",
+            );
+        }
+        if let Some(mark) = pacer.as_ref().and_then(Pacer::mark) {
+            comment.push_str("; ");
+            comment.push_str(&mark);
+            // The paper's CSV has no room for remarks.
+            let path = run.not_open_loop(name);
+            fs::write(&path, format!("{mark}\n")).map_err(|source| Error::Io { path, source })?;
+        }
+        Ok(Self {
+            arm,
+            kept,
+            start,
+            pacer,
+            csv: paper_csv::Writer::create(run.paper_csv(name))?,
+            log: log.begin(&comment, Duration::from_nanos(start.unix_ns))?,
+            block: None,
+            sums: Sums::default(),
+        })
     }
-    interval_log::write(
-        &run.interval_log(name),
-        &comment,
-        Duration::from_nanos(start.unix_ns),
-        blocks.chain(kept.intervals(start)),
-    )?;
-    Ok(ArmLoad {
-        failed_connects: kept.failed_connects.clone(),
-        ..summarize(name, url, pacer, requests()?)?
-    })
+
+    fn add(&mut self, request: &Request) -> Result<()> {
+        self.sums.add(request);
+        if request.is_observed() {
+            return Ok(());
+        }
+        if request.is_ok() {
+            self.csv.push(paper_csv::Row {
+                start_time_s: self.start.to_unix(request.planned_ns).as_secs_f64(),
+                response_time_ms: request.latency_ns() as f64 / 1e6,
+            })?;
+        }
+        if self
+            .block
+            .as_ref()
+            .is_some_and(|block| block.number != request.block)
+        {
+            self.close_block()?;
+        }
+        self.block
+            .get_or_insert_with(|| OpenBlock::new(request))
+            .add(request);
+        Ok(())
+    }
+
+    fn close_block(&mut self) -> Result<()> {
+        match self.block.take() {
+            Some(block) => self.log.push(&block.interval(self.start)),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(mut self) -> Result<ArmLoad> {
+        self.close_block()?;
+        for interval in self.kept.intervals(self.start) {
+            self.log.push(&interval)?;
+        }
+        self.csv.finish()?;
+        Ok(self.sums.finish(self.arm, self.pacer, self.kept))
+    }
 }
 
 fn pacer_of(lateness: &Lateness) -> Pacer {
@@ -153,70 +222,39 @@ fn latency_of(histogram: &Histogram<u64>, total_ns: u64) -> Option<Latency> {
     })
 }
 
-fn write_csv(
-    run: &RunDirectory,
-    name: &str,
-    start: Start,
-    requests: impl Iterator<Item = Result<Request>>,
-) -> Result<()> {
-    let mut csv = paper_csv::Writer::create(run.paper_csv(name))?;
-    for request in requests {
-        let request = request?;
-        if request.is_ok() {
-            csv.push(paper_csv::Row {
-                start_time_s: start.to_unix(request.planned_ns).as_secs_f64(),
-                response_time_ms: request.latency_ns() as f64 / 1e6,
-            })?;
-        }
-    }
-    csv.finish()
+/// A block of an arm, of which more requests may come.
+struct OpenBlock {
+    number: u32,
+    start_ns: u64,
+    end_ns: u64,
+    histogram: Histogram<u64>,
 }
 
-/// Groups an arm's requests into one interval a block.
-struct Blocks<I> {
-    requests: I,
-    next: Option<Request>,
-    start: Start,
-}
-
-impl<I: Iterator<Item = Result<Request>>> Iterator for Blocks<I> {
-    type Item = Result<Interval>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let first = match self.next.take().map(Ok).or_else(|| self.requests.next())? {
-            Ok(request) => request,
-            Err(error) => return Some(Err(error)),
-        };
-        let mut interval = Interval {
-            start: Duration::ZERO,
-            duration: Duration::ZERO,
-            tag: None,
+impl OpenBlock {
+    fn new(first: &Request) -> Self {
+        Self {
+            number: first.block,
+            start_ns: first.planned_ns,
+            end_ns: first.done_ns,
             histogram: interval_log::new_histogram(),
-        };
-        let (mut start_ns, mut end_ns) = (first.planned_ns, first.done_ns);
-        add(&mut interval.histogram, &first);
-        for request in self.requests.by_ref() {
-            let request = match request {
-                Ok(request) => request,
-                Err(error) => return Some(Err(error)),
-            };
-            if request.block != first.block {
-                self.next = Some(request);
-                break;
-            }
-            start_ns = start_ns.min(request.planned_ns);
-            end_ns = end_ns.max(request.done_ns);
-            add(&mut interval.histogram, &request);
         }
-        interval.start = self.start.to_unix(start_ns);
-        interval.duration = Duration::from_nanos(end_ns - start_ns);
-        Some(Ok(interval))
     }
-}
 
-fn add(histogram: &mut Histogram<u64>, request: &Request) {
-    if request.is_ok() && !request.is_warmup() {
-        histogram.saturating_record(request.latency_ns());
+    fn add(&mut self, request: &Request) {
+        self.start_ns = self.start_ns.min(request.planned_ns);
+        self.end_ns = self.end_ns.max(request.done_ns);
+        if request.is_ok() && !request.is_warmup() {
+            self.histogram.saturating_record(request.latency_ns());
+        }
+    }
+
+    fn interval(self, start: Start) -> Interval {
+        Interval {
+            start: start.to_unix(self.start_ns),
+            duration: Duration::from_nanos(self.end_ns - self.start_ns),
+            tag: None,
+            histogram: self.histogram,
+        }
     }
 }
 
@@ -226,14 +264,16 @@ struct Times {
     total_ns: u64,
 }
 
-impl Times {
-    fn new() -> Self {
+impl Default for Times {
+    fn default() -> Self {
         Self {
             histogram: interval_log::new_histogram(),
             total_ns: 0,
         }
     }
+}
 
+impl Times {
     fn add(&mut self, time_ns: u64) {
         self.histogram.saturating_record(time_ns);
         self.total_ns += time_ns;
@@ -244,56 +284,61 @@ impl Times {
     }
 }
 
-fn summarize(
-    name: &str,
-    url: &str,
-    pacer: Option<Pacer>,
-    requests: impl Iterator<Item = Result<Request>>,
-) -> Result<ArmLoad> {
-    let (mut latency, mut from_sent) = (Times::new(), Times::new());
-    let mut errors_by_kind = BTreeMap::new();
-    let (mut all, mut warmup, mut observed) = (0, 0, 0);
-    let mut spent = BlockTime::default();
-    for request in requests {
-        let request = request?;
+/// What the summary says of an arm, added up.
+#[derive(Default)]
+struct Sums {
+    latency: Times,
+    from_sent: Times,
+    errors_by_kind: BTreeMap<String, u64>,
+    requests: u64,
+    warmup: u64,
+    observed: u64,
+    spent: BlockTime,
+}
+
+impl Sums {
+    fn add(&mut self, request: &Request) {
         if request.is_observed() {
-            observed += 1;
-            continue;
+            self.observed += 1;
+            return;
         }
-        spent.add(&request);
+        self.spent.add(request);
         if request.is_warmup() {
-            warmup += 1;
-            continue;
+            self.warmup += 1;
+            return;
         }
-        all += 1;
+        self.requests += 1;
         if request.is_ok() {
-            latency.add(request.latency_ns());
-            from_sent.add(request.response_time_ns());
+            self.latency.add(request.latency_ns());
+            self.from_sent.add(request.response_time_ns());
         } else {
             let kind = request.outcome_name().to_owned();
-            *errors_by_kind.entry(kind).or_insert(0) += 1;
+            *self.errors_by_kind.entry(kind).or_insert(0) += 1;
         }
     }
-    let successes = latency.histogram.len();
-    let seconds = spent.finish().as_secs_f64();
-    Ok(ArmLoad {
-        name: name.to_owned(),
-        url: url.to_owned(),
-        requests: all,
-        warmup_requests: warmup,
-        observed_requests: observed,
-        errors: all - successes,
-        errors_by_kind,
-        requests_per_second: if seconds > 0.0 {
-            successes as f64 / seconds
-        } else {
-            0.0
-        },
-        latency_ns: latency.latency(),
-        latency_from_sent_ns: pacer.as_ref().and_then(|_| from_sent.latency()),
-        pacer,
-        failed_connects: BTreeMap::new(),
-    })
+
+    fn finish(self, arm: &NamedUrl, pacer: Option<Pacer>, kept: &ArmKept) -> ArmLoad {
+        let successes = self.latency.histogram.len();
+        let seconds = self.spent.finish().as_secs_f64();
+        ArmLoad {
+            name: arm.name.clone(),
+            url: arm.url.clone(),
+            requests: self.requests,
+            warmup_requests: self.warmup,
+            observed_requests: self.observed,
+            errors: self.requests - successes,
+            errors_by_kind: self.errors_by_kind,
+            requests_per_second: if seconds > 0.0 {
+                successes as f64 / seconds
+            } else {
+                0.0
+            },
+            latency_ns: self.latency.latency(),
+            latency_from_sent_ns: pacer.as_ref().and_then(|_| self.from_sent.latency()),
+            pacer,
+            failed_connects: kept.failed_connects.clone(),
+        }
+    }
 }
 
 /// The time that an arm's blocks took outside of their warm-up, from the first request sent to the
@@ -338,7 +383,7 @@ impl BlockTime {
 
 #[cfg(test)]
 mod tests {
-    use runlog::table::TableWriter;
+    use runlog::table::{TableWriter, opened_by_this_thread};
 
     use super::*;
 
@@ -377,10 +422,32 @@ mod tests {
         monotonic_ns: 1_000_000,
     };
 
+    fn named(name: &str) -> NamedUrl {
+        NamedUrl {
+            name: name.to_owned(),
+            url: "http://a".to_owned(),
+        }
+    }
+
+    /// Exports the first arm alone.
+    fn export_first(run: &RunDirectory) -> ArmLoad {
+        let arms = export(run, &[named("a")], &[ArmKept::default()], START);
+        arms.unwrap().remove(0)
+    }
+
+    #[test]
+    fn the_log_is_read_once_for_all_arms() {
+        let (_folder, run) = log();
+        let before = opened_by_this_thread();
+        let arms = ["a", "b"].map(named);
+        export(&run, &arms, &vec![ArmKept::default(); 2], START).unwrap();
+        assert_eq!(opened_by_this_thread() - before, 1);
+    }
+
     #[test]
     fn the_summary_counts_by_kind_and_leaves_the_warmup_out() {
         let (_folder, run) = log();
-        let arm = export_arm(&run, 0, "a", "http://a", &ArmKept::default(), START).unwrap();
+        let arm = export_first(&run);
         assert_eq!((arm.requests, arm.warmup_requests, arm.errors), (7, 1, 1));
         assert_eq!(
             arm.errors_by_kind,
@@ -398,7 +465,7 @@ mod tests {
     #[test]
     fn the_csv_and_the_hdr_log_hold_the_arms_successes() {
         let (_folder, run) = log();
-        export_arm(&run, 0, "a", "http://a", &ArmKept::default(), START).unwrap();
+        export_first(&run);
         let csv = paper_csv::read(run.paper_csv("a")).unwrap();
         assert_eq!(csv.len(), 7, "warm-up included, as in the paper's files");
         assert!((csv[1].response_time_ms - 0.002).abs() < 1e-12);
@@ -443,7 +510,7 @@ mod tests {
             (1, OBSERVED, Outcome::ClosedUnanswered, 9_000),
             (2, 0, Outcome::Ok, 3_000),
         ]);
-        let arm = export_arm(&run, 0, "a", "http://a", &ArmKept::default(), START).unwrap();
+        let arm = export_first(&run);
         let counts = (arm.requests, arm.warmup_requests, arm.observed_requests);
         assert_eq!((counts, arm.errors), ((2, 1, 3), 0));
         assert!((arm.latency_ns.unwrap().mean - 2_000.0).abs() < 1e-9);
@@ -465,7 +532,7 @@ mod tests {
             (0, 0, Outcome::Ok, 2_000),
             (0, 0, Outcome::Unfinished, 2_000_000_000),
         ]);
-        let arm = export_arm(&run, 0, "a", "http://a", &ArmKept::default(), START).unwrap();
+        let arm = export_first(&run);
         assert_eq!((arm.requests, arm.errors), (2, 1));
         assert_eq!(arm.errors_by_kind, [("unfinished".to_owned(), 1)].into());
         assert!((arm.requests_per_second - 1.0 / 2e-6).abs() < 1e-3);
@@ -474,7 +541,14 @@ mod tests {
     #[test]
     fn an_arm_without_a_success_has_no_latency() {
         let (_folder, run) = log();
-        let arm = export_arm(&run, 7, "none", "http://a", &ArmKept::default(), START).unwrap();
-        assert_eq!((arm.requests, arm.latency_ns), (0, None));
+        let arms = ["a", "b", "none"].map(named);
+        let found = export(&run, &arms, &vec![ArmKept::default(); 3], START).unwrap();
+        assert_eq!((found[1].requests, found[1].errors), (4, 0));
+        assert_eq!((found[2].requests, &found[2].latency_ns), (0, &None));
+        assert!(
+            interval_log::read(run.interval_log("none"))
+                .unwrap()
+                .is_empty()
+        );
     }
 }

@@ -76,7 +76,7 @@ fn cell(turn: &[Block], side: usize) -> Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Order;
+    use runlog::Order;
 
     fn design(order: Order, requests: Option<u64>) -> Design {
         Design {

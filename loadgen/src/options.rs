@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use runlog::Order;
 use runlog::manifest::Schedule;
 use runlog::summary::{Load, Model, Spacing};
 
@@ -11,7 +12,7 @@ use crate::agent::AgentOptions;
 use crate::client::Settings;
 use crate::clock::as_ns;
 use crate::pace::Pacing;
-use crate::plan::{Design, Order};
+use crate::plan::Design;
 use crate::request::RequestOptions;
 use crate::target::Arm;
 
@@ -311,7 +312,7 @@ impl RunArguments {
     /// What the summary says about the layout of the blocks.
     pub fn schedule(&self, seed: u64) -> Schedule {
         Schedule {
-            order: self.order.name().to_owned(),
+            order: self.order,
             seed,
             connections: self.connections,
             requests_per_cell: self.requests().unwrap_or(0),

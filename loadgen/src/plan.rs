@@ -3,44 +3,7 @@
 use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use runlog::manifest::schedule;
-
-/// Order of the blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Order {
-    /// Randomized multiple interleaved trials: each round gives every arm one block, in an order
-    /// drawn anew.
-    ///
-    /// With probes, a round has two halves, attached and detached, drawn anew too (a split-plot
-    /// design): attaching and detaching takes the kernel a grace period, and arms that are compared
-    /// stay close in time.
-    Rmit,
-    /// The first arm runs beside each of the others, two blocks at once, so that what disturbs one
-    /// disturbs both. Of the two sides each arm has each equally often: rounds come in twos, and in the
-    /// second the arms of each pair have changed sides.
-    Duet,
-    /// All blocks of the first arm, then all of the next, as in the paper.
-    Sequential,
-}
-
-impl Order {
-    /// Its name on the command line and in manifests.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Rmit => schedule::RMIT,
-            Self::Duet => schedule::DUET,
-            Self::Sequential => schedule::SEQUENTIAL,
-        }
-    }
-
-    /// How many blocks run at once. The first of them is on the first side.
-    pub fn at_once(self) -> usize {
-        match self {
-            Self::Duet => 2,
-            Self::Rmit | Self::Sequential => 1,
-        }
-    }
-}
+use runlog::Order;
 
 /// One run of consecutive requests to one arm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use crate::agent;
 use crate::check::{allow_connections, check};
 use crate::client::{ArmTarget, CutShort, Logs};
 use crate::clock::{monotonic_ns, unix_ns};
-use crate::export::{ArmKept, Start, export_arm};
+use crate::export::{ArmKept, Start, export};
 use crate::gate::Gate;
 use crate::live::{self, Audience, Live};
 use crate::numbering::Numbering;
@@ -100,14 +100,9 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<End> {
         started_monotonic_ns: start.monotonic_ns,
         clock: Clock::of_this_process(),
         load: Some(arguments.load()),
-        arms: Vec::new(),
+        arms: export(&run, &named(arguments), &load.kept, start)?,
         agent: None,
     };
-    for ((index, arm), kept) in (0..).zip(&arguments.arms).zip(&load.kept) {
-        summary
-            .arms
-            .push(export_arm(&run, index, &arm.name, &arm.url, kept, start)?);
-    }
     json::write(&run.load_summary(), &summary)?;
     if let Some(agent) = agent {
         summary.agent = Some(Box::new(agent.finish(&summary)));
@@ -170,18 +165,23 @@ fn end_of(summary: &LoadSummary) -> End {
     }
 }
 
+/// The arms, as they were given.
+fn named(arguments: &RunArguments) -> Vec<NamedUrl> {
+    let arms = arguments.arms.iter().map(|arm| NamedUrl {
+        name: arm.name.clone(),
+        url: arm.url.clone(),
+    });
+    arms.collect()
+}
+
 /// What an agent is told of a run.
 fn announcement(
     arguments: &RunArguments,
     schedule: &Schedule,
     requests: Option<u64>,
 ) -> Announcement {
-    let arms = arguments.arms.iter().map(|arm| NamedUrl {
-        name: arm.name.clone(),
-        url: arm.url.clone(),
-    });
     Announcement {
-        arms: arms.collect(),
+        arms: named(arguments),
         schedule: schedule.clone(),
         load: Some(arguments.load()),
         requests,

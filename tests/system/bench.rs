@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -16,6 +18,7 @@ use runlog::RunDirectory;
 use runlog::manifest::Manifest;
 use runlog::record::{JoinedRequest, ReadSpan, Request};
 use runlog::table::read_all;
+use rustix::fs::inotify;
 use rustix::process::{Signal, kill_process};
 
 use crate::Test;
@@ -31,6 +34,11 @@ pub const TESTS: &[Test] = &[
         name: "bench::three_layers",
         needs: &[Need::Root],
         run: three_layers,
+    },
+    Test {
+        name: "bench::the_request_log_is_read_at_most_four_times",
+        needs: &[Need::Root],
+        run: passes,
     },
     Test {
         name: "bench::join_against_the_servers_own_log",
@@ -104,6 +112,58 @@ fn short_bench(kit: &Kit, out: &Path) -> Command {
         .args(["--block-warmup=20", "--micro-calls=300", "--out"])
         .arg(out);
     command
+}
+
+/// Passes over the request log: for the load generator's files, the block means, the join, and the report.
+const MOST_PASSES: u64 = 4;
+
+/// A request log may be larger than memory, so that each pass reads the disk.
+fn passes(kit: &Kit) -> anyhow::Result<()> {
+    const END: &str = "end";
+    let folder = kit.scratch()?;
+    let out = folder.path().join("run");
+    fs::create_dir(&out)?;
+    let watch = inotify::init(inotify::CreateFlags::CLOEXEC)?;
+    // With the opens between them, no two closes are merged into one event.
+    let flags = inotify::WatchFlags::OPEN | inotify::WatchFlags::CLOSE_NOWRITE;
+    inotify::add_watch(&watch, &out, flags)?;
+    let counter = thread::spawn(move || readers_until(&watch, END));
+    let bench = succeed(&mut short_bench(kit, &out));
+    fs::write(out.join(END), "")?;
+    fs::read(out.join(END))?;
+    let readers = counter
+        .join()
+        .map_err(|_| anyhow::anyhow!("the counter panicked"))??;
+    bench?;
+    let of = |file: &str| readers.get(file).copied().unwrap_or(0);
+    let requests = of("requests.npy");
+    ensure!(
+        (1..=MOST_PASSES).contains(&requests),
+        "{requests} passes over the request log, not {MOST_PASSES}; {readers:?}"
+    );
+    let analysis = of("analysis.json");
+    ensure!(analysis == 0, "the analysis was read {analysis} times");
+    Ok(())
+}
+
+/// How often each file of a watched folder was open to be read, until that happens to `end`.
+fn readers_until(watch: &OwnedFd, end: &str) -> anyhow::Result<BTreeMap<String, u64>> {
+    let mut readers = BTreeMap::new();
+    let mut buffer = [MaybeUninit::uninit(); 4096];
+    let mut events = inotify::Reader::new(watch, &mut buffer);
+    loop {
+        let event = events.next()?;
+        let name = event
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
+        let is_close = event.events().contains(inotify::ReadFlags::CLOSE_NOWRITE);
+        if let Some(name) = name.filter(|_| is_close) {
+            if name == end {
+                return Ok(readers);
+            }
+            *readers.entry(name).or_default() += 1;
+        }
+    }
 }
 
 /// A bench that would take a quarter of an hour, and far longer in an emulated machine. Its blocks are

@@ -39,6 +39,7 @@ mod loadgen;
 mod manual;
 mod merge;
 mod micro;
+mod old_runs;
 mod orders;
 mod pacing;
 mod page;
@@ -136,6 +137,7 @@ const TESTS: &[&[Test]] = &[
     doctor::TESTS,
     bench::TESTS,
     report::TESTS,
+    old_runs::TESTS,
     join::TESTS,
     orders::TESTS,
     micro::TESTS,

@@ -168,7 +168,7 @@ impl Script {
             schema: summary::SCHEMA.to_owned(),
             cut_short: None,
             schedule: Schedule {
-                order: "sequential".to_owned(),
+                order: runlog::Order::Sequential,
                 seed: 0,
                 connections: 1,
                 requests_per_cell: self.requests.len() as u64,

@@ -4,11 +4,11 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use runlog::analysis::{self, Analysis};
+use runlog::analysis::Analysis;
 use runlog::comparison::Comparisons;
-use runlog::manifest::{self, Manifest};
-use runlog::micro::{self, MicroReport};
-use runlog::summary::{self, LoadSummary};
+use runlog::manifest::Manifest;
+use runlog::micro::MicroReport;
+use runlog::summary::LoadSummary;
 use runlog::{Error, Result, RunDirectory, json};
 
 use stats::Trim;
@@ -50,11 +50,19 @@ impl Run {
     /// Without a manifest that can be read it is no folder of a run.
     pub fn read(folder: &Path, trim: Trim) -> Result<Self> {
         let directory = RunDirectory::existing(folder);
-        let manifest: Manifest = json::read_version(&directory.manifest(), manifest::SCHEMA)?;
-        let analysis: Part<Analysis> = part(
-            json::read_version(&directory.analysis(), analysis::SCHEMA),
-            not_analysed(&manifest),
-        );
+        let manifest: Manifest = json::read(&directory.manifest())?;
+        let analysis = part(json::read(&directory.analysis()), not_analysed(&manifest));
+        Ok(Self::with(directory, manifest, analysis, trim))
+    }
+
+    /// Reads what a folder has beside manifest and analysis, which are known.
+    #[must_use]
+    pub fn with(
+        directory: RunDirectory,
+        manifest: Manifest,
+        analysis: Part<Analysis>,
+        trim: Trim,
+    ) -> Self {
         let reading = Reading {
             trim: analysis
                 .as_ref()
@@ -69,19 +77,18 @@ impl Run {
             "there is no request log",
         );
         let compared = |log: &Blocks| {
-            arms_of(folder, &manifest, log)
+            arms_of(directory.root(), &manifest, log)
                 .and_then(|arms| compare(arms, Choices::by_blocks(trim)))
                 .map_err(|error| format!("{error:#}"))
         };
-        let ladder = json::read_version(&directory.micro(), micro::SCHEMA);
-        Ok(Self {
+        Self {
             analysis,
             load: part(
-                json::read_version(&directory.load_summary(), summary::SCHEMA),
+                json::read(&directory.load_summary()),
                 "the load generator did not come to its end",
             ),
             ladder: part(
-                ladder,
+                json::read(&directory.micro()),
                 "the rungs of the hook were not measured with this run",
             ),
             comparisons: log.as_ref().map_err(Clone::clone).and_then(compared),
@@ -92,7 +99,7 @@ impl Run {
             ),
             manifest,
             directory,
-        })
+        }
     }
 
     /// The analysis, if there is one.
@@ -151,7 +158,7 @@ pub(crate) fn said(error: &Error) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use runlog::manifest::{Arm, Environment, Placement, Schedule};
+    use runlog::manifest::{self, Arm, Environment, Placement, Schedule};
     use runlog::record::Request;
     use runlog::table::TableWriter;
 
@@ -161,6 +168,7 @@ pub(crate) mod tests {
     pub(crate) fn manifest() -> Manifest {
         let arm = |name: &str| Arm {
             name: name.to_owned(),
+            role: None,
             url: String::new(),
             pids: Vec::new(),
             hook: None,
@@ -178,7 +186,7 @@ pub(crate) mod tests {
             placement: Placement::default(),
             arms: ["baseline", "baseline-2", "hooked"].map(arm).to_vec(),
             schedule: Schedule {
-                order: "rmit".to_owned(),
+                order: runlog::Order::Rmit,
                 seed: 7,
                 connections: 1,
                 requests_per_cell: 100,

@@ -200,7 +200,7 @@ fn main() -> Result<()> {
 /// The manifest and the load generator's summary.
 fn describe(run: &RunDirectory, shape: &Shape) -> Result<()> {
     let schedule = Schedule {
-        order: "rmit".to_owned(),
+        order: runlog::Order::Rmit,
         seed: 1,
         connections: shape.connections as usize,
         requests_per_cell: shape.requests / 2,
@@ -211,6 +211,7 @@ fn describe(run: &RunDirectory, shape: &Shape) -> Result<()> {
     };
     let arms = ARMS.map(|name| Arm {
         name: name.to_owned(),
+        role: None,
         url: "http://127.0.0.1:1/".to_owned(),
         pids: vec![],
         hook: (name == "hooked").then(|| "readhook.so".to_owned()),

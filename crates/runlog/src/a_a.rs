@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::estimate::Estimate;
 use crate::manifest::{Environment, Placement};
+use crate::order::Order;
 
 /// Version of this shape.
 pub const SCHEMA: &str = "hookprobe/a-a/1";
@@ -17,8 +18,8 @@ pub struct AaReport {
     pub schema: String,
     /// Why it ended early, or null.
     pub cut_short: Option<String>,
-    /// `rmit`, `duet` or `sequential`.
-    pub order: String,
+    /// Order of the blocks.
+    pub order: Order,
     /// The runs.
     pub runs: Vec<AaRun>,
     /// In how many runs our 95 % interval does not hold zero.

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::estimate::{Estimate, Unit};
+use crate::order::Order;
 
 /// Version of this shape.
 pub const SCHEMA: &str = "hookprobe/comparison/1";
@@ -196,7 +197,7 @@ pub struct Setting {
     /// Which CPUs did what, in words.
     pub placement: String,
     /// Order of the blocks.
-    pub order: String,
+    pub order: Order,
     /// Connections at a time.
     pub connections: usize,
     /// Its arms against its first.

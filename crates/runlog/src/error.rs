@@ -23,7 +23,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// Where and why.
-        source: serde_json::Error,
+        source: Source,
     },
     /// A file is not in the format that its name promises.
     #[error("{}: {reason}", path.display())]
@@ -34,6 +34,9 @@ pub enum Error {
         reason: String,
     },
 }
+
+/// What another library had to say.
+pub type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// Result with [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;

@@ -10,7 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::interval_log::{
-    IntervalLogIterator, IntervalLogWriterBuilder, LogEntry, LogIteratorError, Tag,
+    IntervalLogIterator, IntervalLogWriter, IntervalLogWriterBuilder, LogEntry, LogIteratorError,
+    Tag,
 };
 use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer};
 
@@ -57,30 +58,69 @@ pub fn new_histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, MAX_VALUE_NS, SIGNIFICANT_DIGITS).expect("valid bounds")
 }
 
-/// Writes `intervals` to a new file. Values are divided by 1,000,000 where the format wants a
-/// maximum for people: milliseconds, as its tools expect.
-pub fn write(
-    path: &Path,
-    comment: &str,
-    log_start: Duration,
-    intervals: impl IntoIterator<Item = Result<Interval>>,
-) -> Result<()> {
-    let file = File::create_new(path).map_err(Error::io(path))?;
-    let mut out = BufWriter::new(file);
-    let mut serializer = V2DeflateSerializer::new();
-    let mut log = IntervalLogWriterBuilder::new()
-        .add_comment(comment)
-        .with_start_time(UNIX_EPOCH + log_start)
-        .with_max_value_divisor(1_000_000.0)
-        .begin_log_with(&mut out, &mut serializer)
-        .map_err(Error::io(path))?;
-    for interval in intervals {
-        let interval = interval?;
-        let tag = interval.tag.as_deref().and_then(Tag::new);
-        log.write_histogram(&interval.histogram, interval.start, interval.duration, tag)
-            .map_err(|error| Error::format(path, format!("cannot write an interval: {error:?}")))?;
+/// A new file for an interval log. What [`NewLog::begin`] returns borrows it.
+#[allow(missing_debug_implementations, reason = "its serializer is not Debug")]
+pub struct NewLog {
+    path: PathBuf,
+    out: BufWriter<File>,
+    serializer: V2DeflateSerializer,
+}
+
+/// Writes an interval log.
+#[allow(missing_debug_implementations, reason = "its writer is not Debug")]
+pub struct Writer<'l> {
+    path: &'l Path,
+    log: IntervalLogWriter<'l, 'l, BufWriter<File>, V2DeflateSerializer>,
+}
+
+impl NewLog {
+    /// Creates the file.
+    pub fn create(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        let file = File::create_new(&path).map_err(Error::io(&path))?;
+        Ok(Self {
+            path,
+            out: BufWriter::new(file),
+            serializer: V2DeflateSerializer::new(),
+        })
     }
-    out.flush().map_err(Error::io(path))
+
+    /// Writes the head. Values are divided by 1,000,000 where the format wants a maximum for people:
+    /// milliseconds, as its tools expect.
+    pub fn begin(&mut self, comment: &str, log_start: Duration) -> Result<Writer<'_>> {
+        let log = IntervalLogWriterBuilder::new()
+            .add_comment(comment)
+            .with_start_time(UNIX_EPOCH + log_start)
+            .with_max_value_divisor(1_000_000.0)
+            .begin_log_with(&mut self.out, &mut self.serializer)
+            .map_err(Error::io(&self.path))?;
+        Ok(Writer {
+            path: &self.path,
+            log,
+        })
+    }
+
+    /// Flushes.
+    pub fn finish(mut self) -> Result<()> {
+        self.out.flush().map_err(Error::io(&self.path))
+    }
+}
+
+impl Writer<'_> {
+    /// Appends an interval.
+    pub fn push(&mut self, interval: &Interval) -> Result<()> {
+        let Interval {
+            start,
+            duration,
+            tag,
+            histogram,
+        } = interval;
+        let tag = tag.as_deref().and_then(Tag::new);
+        let written = self.log.write_histogram(histogram, *start, *duration, tag);
+        written.map_err(|error| {
+            Error::format(self.path, format!("cannot write an interval: {error:?}"))
+        })
+    }
 }
 
 /// Whether a log's first line says that hookprobe wrote it. Others do not say what unit their values
@@ -151,8 +191,12 @@ mod tests {
             tag: tag.map(str::to_owned),
             histogram: histogram.clone(),
         });
-        let all = || intervals.iter().cloned().map(Ok);
-        write(&path, "arm baseline", intervals[0].start, all()).unwrap();
+        let mut file = NewLog::create(&path).unwrap();
+        let mut log = file.begin("arm baseline", intervals[0].start).unwrap();
+        for interval in &intervals {
+            log.push(interval).unwrap();
+        }
+        file.finish().unwrap();
         let back = read(&path).unwrap();
         assert_eq!(back.len(), 2);
         for (back, written) in back.iter().zip(&intervals) {
@@ -161,10 +205,7 @@ mod tests {
             assert_eq!(back.start, written.start);
             assert_eq!(back.duration, written.duration);
         }
-        assert!(
-            write(&path, "", Duration::ZERO, all()).is_err(),
-            "never replaces a file"
-        );
+        assert!(NewLog::create(&path).is_err(), "never replaces a file");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Source};
 use crate::file;
 
 /// Writes `value` to `path`, replacing what was there. The file is complete or not there: the text
@@ -15,26 +15,56 @@ use crate::file;
 pub fn write(path: &Path, value: &impl Serialize) -> Result<()> {
     let mut text = serde_json::to_vec_pretty(value).map_err(|source| Error::Json {
         path: path.to_owned(),
-        source,
+        source: source.into(),
     })?;
     text.push(b'\n');
     file::replace(path, &text).map_err(Error::io(path))
 }
 
-/// Reads a value of type `T` from `path`.
-pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let file = File::open(path).map_err(Error::io(path))?;
-    serde_json::from_reader(BufReader::new(file)).map_err(|source| Error::Json {
-        path: path.to_owned(),
-        source,
-    })
+/// What is read from a JSON file. The rule for all of them: a file says in `schema` which version of its shape it has,
+/// and each version of hookprobe reads one. Another is an error that names the file and both.
+pub trait Versioned: DeserializeOwned {
+    /// The version that is read; `None` where any is.
+    const SCHEMA: Option<&'static str>;
 }
 
-/// Reads a value of type `T` that says in `schema` which version of its shape it has.
-pub fn read_version<T: DeserializeOwned>(path: &Path, schema: &str) -> Result<T> {
-    let value: serde_json::Value = read(path)?;
+/// As it stands in the file.
+impl Versioned for serde_json::Value {
+    const SCHEMA: Option<&'static str> = None;
+}
+
+/// The files of a run that are read again.
+macro_rules! versioned {
+    ($($module:ident::$shape:ident: $schema:ident,)*) => {
+        $(impl Versioned for crate::$module::$shape {
+            const SCHEMA: Option<&'static str> = Some(crate::$module::$schema);
+        })*
+    };
+}
+
+versioned! {
+    agent_run::AgentRun: SCHEMA,
+    analysis::Analysis: SCHEMA,
+    manifest::Manifest: SCHEMA,
+    micro::MicroReport: SCHEMA,
+    summary::LoadSummary: SCHEMA,
+    trace::Trace: SCHEMA,
+    truth::Blind: BLIND_SCHEMA,
+}
+
+/// Reads a value of type `T` from `path`. An error names the field that it is about.
+pub fn read<T: Versioned>(path: &Path) -> Result<T> {
+    let json = |source: Source| Error::Json {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(path).map_err(Error::io(path))?;
+    let value: serde_json::Value =
+        serde_json::from_reader(BufReader::new(file)).map_err(|error| json(error.into()))?;
     let found = value.get("schema").and_then(serde_json::Value::as_str);
-    if found != Some(schema) {
+    if let Some(schema) = T::SCHEMA
+        && found != Some(schema)
+    {
         let found = found.unwrap_or("none");
         return Err(Error::format(
             path,
@@ -44,55 +74,98 @@ pub fn read_version<T: DeserializeOwned>(path: &Path, schema: &str) -> Result<T>
             ),
         ));
     }
-    serde_json::from_value(value).map_err(|source| Error::Json {
-        path: path.to_owned(),
-        source,
-    })
+    serde_path_to_error::deserialize(value).map_err(|error| json(error.into()))
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::PathBuf;
+
+    use serde_json::Value;
 
     use super::*;
 
-    #[test]
-    fn values_replace_each_other_whole() {
+    fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.json");
+        fs::write(&path, text).unwrap();
+        (folder, path)
+    }
+
+    /// An error with its source.
+    fn said(error: &Error) -> String {
+        let source = std::error::Error::source(error).map(ToString::to_string);
+        format!("{error}: {}", source.unwrap_or_default())
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    struct Shape {
+        value: Vec<i32>,
+    }
+
+    impl Versioned for Shape {
+        const SCHEMA: Option<&'static str> = Some("shape/1");
+    }
+
+    #[test]
+    fn values_replace_each_other_whole() {
+        let (folder, path) = file("[1, 2");
+        let broken = said(&read::<Value>(&path).unwrap_err());
+        assert!(
+            broken.contains("a.json") && broken.contains("line 1"),
+            "{broken}"
+        );
         for value in [vec![1, 2], vec![3]] {
             write(&path, &value).unwrap();
-            assert_eq!(read::<Vec<i32>>(&path).unwrap(), value);
+            assert_eq!(read::<Value>(&path).unwrap(), Value::from(value));
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-        let error = read::<String>(&path).unwrap_err();
-        let source = std::error::Error::source(&error).unwrap().to_string();
-        assert!(error.to_string().ends_with("a.json"), "{error}");
-        assert!(source.contains("line 1"), "{source}");
     }
 
     #[test]
     fn another_version_is_refused_by_name() {
-        #[derive(Debug, serde::Deserialize)]
-        struct Shape {
-            value: i32,
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.json");
         let error = |text: &str| {
-            fs::write(&path, text).unwrap();
-            read_version::<Shape>(&path, "shape/1")
-                .unwrap_err()
-                .to_string()
+            let (_folder, path) = file(text);
+            read::<Shape>(&path).unwrap_err().to_string()
         };
         let other = error(r#"{"schema": "shape/2", "worth": 3}"#);
-        assert!(
-            other.contains("\"shape/2\"") && other.contains("\"shape/1\""),
-            "{other}"
-        );
+        for part in ["a.json", "\"shape/2\"", "\"shape/1\""] {
+            assert!(other.contains(part), "{other}");
+        }
         assert!(error("[1]").contains("none"));
-        fs::write(&path, r#"{"schema": "shape/1", "value": 3}"#).unwrap();
-        assert_eq!(read_version::<Shape>(&path, "shape/1").unwrap().value, 3);
+        let (_folder, path) = file(r#"{"schema": "shape/1", "value": [3]}"#);
+        assert_eq!(read::<Shape>(&path).unwrap().value, [3]);
+    }
+
+    #[test]
+    fn a_value_that_is_not_known_is_named_with_its_field() {
+        let (_folder, path) = file(r#"{"schema": "shape/1", "value": [3, "four"]}"#);
+        let error = said(&read::<Shape>(&path).unwrap_err());
+        for part in ["a.json", "value[1]", "\"four\""] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn every_shape_is_refused_in_another_version() {
+        fn refused<T: Versioned>() {
+            let (_folder, path) = file(r#"{"schema": "hookprobe/of-tomorrow/9"}"#);
+            let Err(error) = read::<T>(&path) else {
+                panic!("{:?} was read", T::SCHEMA);
+            };
+            let error = error.to_string();
+            for part in ["a.json", "hookprobe/of-tomorrow/9", T::SCHEMA.unwrap()] {
+                assert!(error.contains(part), "{error}");
+            }
+        }
+        refused::<crate::agent_run::AgentRun>();
+        refused::<crate::analysis::Analysis>();
+        refused::<crate::manifest::Manifest>();
+        refused::<crate::micro::MicroReport>();
+        refused::<crate::summary::LoadSummary>();
+        refused::<crate::trace::Trace>();
+        refused::<crate::truth::Blind>();
     }
 
     #[test]

@@ -32,8 +32,10 @@ pub mod load_openapi;
 pub mod manifest;
 pub mod merged;
 pub mod micro;
+pub mod order;
 pub mod paper_csv;
 pub mod record;
+pub mod role;
 pub mod summary;
 pub mod table;
 pub mod trace;
@@ -41,3 +43,5 @@ pub mod truth;
 
 pub use directory::RunDirectory;
 pub use error::{Error, Result};
+pub use order::Order;
+pub use role::Role;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::live::Progress;
 use crate::manifest::Schedule;
+use crate::order::Order;
 use crate::summary::LoadSummary;
 
 /// Version of these shapes.
@@ -78,9 +79,9 @@ pub struct StartRequest {
     /// Blocks of each arm.
     #[serde(default)]
     pub blocks: Option<u64>,
-    /// `rmit`, `duet` or `sequential`.
+    /// Order of the blocks.
     #[serde(default)]
-    pub order: Option<String>,
+    pub order: Option<Order>,
     /// First requests of each arm that are left out of the summary.
     #[serde(default)]
     pub warmup: Option<u64>,

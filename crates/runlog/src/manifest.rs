@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::calibration::Calibration;
 use crate::clock::Clock;
 use crate::doctor::Checkups;
+use crate::order::Order;
+use crate::role::Role;
 
 /// Version of this shape.
 pub const SCHEMA: &str = "hookprobe/manifest/1";
@@ -133,6 +135,9 @@ pub enum Scheduling {
 pub struct Arm {
     /// Its name.
     pub name: String,
+    /// Its part in the run; null in runs of versions that did not write it down. [`Arm::role`] knows better.
+    #[serde(default)]
+    pub role: Option<Role>,
     /// Where its requests go; where there are several servers, to the first of them.
     pub url: String,
     /// The processes that serve it.
@@ -143,24 +148,20 @@ pub struct Arm {
     pub hook_environment: Vec<String>,
 }
 
-/// The names of the orders.
-pub mod schedule {
-    /// In each round every arm has one block, in an order drawn anew.
-    pub const RMIT: &str = "rmit";
-    /// Blocks 2n and 2n + 1 run at once, the even one on the first of the placement's CPUs: the first
-    /// arm and one of the others. In every second round the arms of a pair have changed sides.
-    pub const DUET: &str = "duet";
-    /// All blocks of an arm, then all of the next.
-    pub const SEQUENTIAL: &str = "sequential";
+impl Arm {
+    /// Its part in the run: by its name, where nothing else is known.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.role.unwrap_or_else(|| Role::of_arm(&self.name))
+    }
 }
 
 /// How requests were laid out over arms and time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
-    /// `rmit` (random order of the arms within each round), `duet` (the first arm beside each of the
-    /// others, two blocks at once, on changing sides) or `sequential`.
-    pub order: String,
+    /// Order of the blocks.
+    pub order: Order,
     /// Seed of the random order.
     pub seed: u64,
     /// Connections at a time.

@@ -3,7 +3,7 @@
 //! The number of rows is part of the header and is filled in at the end. A run that was killed left
 //! it empty; [`Rows`] then reads on to the last complete row, and [`Rows::was_cut_short`] says so.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::marker::PhantomData;
@@ -151,6 +151,16 @@ pub fn read_all<T: Row>(path: impl Into<PathBuf>) -> Result<Vec<T>> {
     Rows::open(path)?.collect()
 }
 
+thread_local! {
+    static OPENED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How many logs this thread has opened to read their rows. For tests: a log may be large, and each pass costs time.
+#[must_use]
+pub fn opened_by_this_thread() -> u64 {
+    OPENED.get()
+}
+
 /// Reads rows from a file, in a stream.
 pub struct Rows<T: Deserialize> {
     path: PathBuf,
@@ -177,6 +187,7 @@ impl<T: Deserialize> Rows<T> {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let file = File::open(&path).map_err(Error::io(&path))?;
+        OPENED.set(OPENED.get() + 1);
         let mut reader = BufReader::with_capacity(1 << 18, file);
         let header = read_header(&mut reader)
             .and_then(|bytes| NpyHeader::from_reader(bytes.as_slice()))

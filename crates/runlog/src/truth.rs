@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::analysis::Ledger;
 use crate::estimate::Estimate;
 use crate::manifest::{Environment, Placement};
+use crate::order::Order;
 
 /// Version of [`Blind`].
 pub const BLIND_SCHEMA: &str = "hookprobe/truth-blind/1";
@@ -108,8 +109,8 @@ pub struct Coverage {
     pub schema: String,
     /// Why it ended early, or null.
     pub cut_short: Option<String>,
-    /// `rmit`, `duet` or `sequential`.
-    pub order: String,
+    /// Order of the blocks.
+    pub order: Order,
     /// The runs.
     pub runs: Vec<CoverageRun>,
     /// How many intervals miss the delay that was injected.

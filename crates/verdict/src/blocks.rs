@@ -372,7 +372,7 @@ mod tests {
             }
         }
         writer.finish().unwrap();
-        let means = BlockMeans::read(&run, Trim::NONE, &schedule("rmit", 3)).unwrap();
+        let means = BlockMeans::read(&run, Trim::NONE, &schedule(runlog::Order::Rmit, 3)).unwrap();
         let cell = |arm, observed| means.of(Cell { arm, observed });
         assert_eq!(cell(0, false), [Some(25.0), Some(2.5)]);
         assert_eq!(cell(1, true), [Some(7.0), None]);
@@ -449,7 +449,7 @@ mod tests {
             push(2, 1, number, 4);
         }
         writer.finish().unwrap();
-        let means = BlockMeans::read(&run, Trim::NONE, &schedule("duet", 20)).unwrap();
+        let means = BlockMeans::read(&run, Trim::NONE, &schedule(runlog::Order::Duet, 20)).unwrap();
         let against = |arm, other| {
             let observed = false;
             means.against(Cell { arm, observed }, other)
@@ -470,9 +470,9 @@ mod tests {
         assert_eq!((means.round_of(2), means.requests[&1].sent), (None, 60));
     }
 
-    fn schedule(order: &str, requests_per_block: u64) -> Schedule {
+    fn schedule(order: runlog::Order, requests_per_block: u64) -> Schedule {
         Schedule {
-            order: order.to_owned(),
+            order,
             seed: 1,
             connections: 1,
             requests_per_cell: requests_per_block,

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Context as _;
+use runlog::Role;
 use runlog::analysis::{self, Analysis, InSitu, Macro, Requests};
 use runlog::calibration::{Calibration, HOOK_OVERHEAD, HOOKED_READ_SYSCALL};
 use runlog::estimate::{Estimate, Unit};
-use runlog::manifest::Manifest;
+use runlog::manifest::{Arm, Manifest};
 use stats::{Trim, mean_interval};
 
 use crate::agreement::{Rounds, agreement};
@@ -28,6 +30,22 @@ pub struct Roles {
     pub baseline_2: u16,
     /// With the hook.
     pub hooked: u16,
+}
+
+impl Roles {
+    /// The arms of a bench.
+    pub fn of(arms: &[Arm]) -> anyhow::Result<Self> {
+        let index = |role: Role| {
+            let mut roles = (0..).zip(arms.iter().map(Arm::role));
+            let found = roles.find_map(|(index, other)| (other == role).then_some(index));
+            found.with_context(|| format!("no arm has the role {role}"))
+        };
+        Ok(Self {
+            baseline: index(Role::Baseline)?,
+            baseline_2: index(Role::Baseline2)?,
+            hooked: index(Role::Hooked)?,
+        })
+    }
 }
 
 /// Draws the analysis up.
@@ -99,7 +117,7 @@ pub fn analyze(
     let hooked_name = manifest
         .arms
         .get(usize::from(roles.hooked))
-        .map_or("hooked", |arm| arm.name.as_str());
+        .map_or(Role::Hooked.name(), |arm| arm.name.as_str());
     Analysis {
         schema: analysis::SCHEMA.to_owned(),
         cut_short,
@@ -248,5 +266,39 @@ impl Layers<'_> {
             "difference of mean response times of the hooked arm, probes attached minus detached",
             &self.order.method(),
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arm(name: &str, role: Option<Role>) -> Arm {
+        Arm {
+            name: name.to_owned(),
+            role,
+            url: String::new(),
+            pids: Vec::new(),
+            hook: None,
+            hook_environment: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn arms_have_the_roles_that_the_manifest_says_and_else_those_of_their_names() {
+        // As versions wrote it that did not write roles down.
+        let mut arms = ["hooked", "baseline", "baseline-2"].map(|name| arm(name, None));
+        let by_name = Roles::of(&arms).unwrap();
+        let Roles {
+            baseline,
+            baseline_2,
+            hooked,
+        } = by_name;
+        assert_eq!([baseline, baseline_2, hooked], [1, 2, 0]);
+        arms[0] = arm("mine", Some(Role::Hooked));
+        assert_eq!(Roles::of(&arms).unwrap().hooked, 0);
+        arms[0] = arm("mine", None);
+        let error = Roles::of(&arms).unwrap_err().to_string();
+        assert!(error.contains("hooked"), "{error}");
     }
 }

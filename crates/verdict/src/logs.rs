@@ -72,7 +72,7 @@ pub fn read_logs(
             grouping: Grouping::Block,
             wants: &|arm, observed| observed && is_hooked(arm),
             window: Window::ALWAYS,
-            one_clock: one_clock(manifest.clock.as_ref(), run),
+            one_clock: one_clock(manifest.clock.as_ref(), run)?,
         };
         let JoinOutput { join, cut_short } = join_blocks(&source, table.as_mut(), |block| {
             logged.calls.add(block, &logged.blocks);
@@ -149,7 +149,12 @@ pub fn add_to_budgets(
 }
 
 /// Whether the load generator of the run in this folder had that clock too; `None` if nobody knows.
-pub fn one_clock(servers: Option<&Clock>, load: &RunDirectory) -> Option<bool> {
-    let summary: LoadSummary = json::read(&load.load_summary()).ok()?;
-    Some(*servers? == summary.clock?)
+pub fn one_clock(servers: Option<&Clock>, load: &RunDirectory) -> runlog::Result<Option<bool>> {
+    // A run that was cut off has none.
+    if !load.load_summary().exists() {
+        return Ok(None);
+    }
+    let summary: LoadSummary = json::read(&load.load_summary())?;
+    let clocks = servers.zip(summary.clock.as_ref());
+    Ok(clocks.map(|(servers, load)| servers == load))
 }

@@ -1,18 +1,8 @@
 //! How arms are compared, by the order in which their blocks ran.
 
-use runlog::manifest::{Schedule, schedule};
+use runlog::Order as Kind;
+use runlog::manifest::Schedule;
 use stats::{Interval, mean, mean_interval, unpaired_difference};
-
-/// The order of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// Every arm has one block in each round.
-    Rounds,
-    /// Two arms at once, on sides that are swapped in every second round.
-    Duet,
-    /// One arm wholly after the other.
-    Sequential,
-}
 
 /// The order of a run, and over how many servers the blocks of each arm went.
 ///
@@ -29,18 +19,14 @@ impl Order {
     /// Rounds, with one server an arm.
     #[cfg(test)]
     pub const ROUNDS: Self = Self {
-        kind: Kind::Rounds,
+        kind: Kind::Rmit,
         servers: 1,
     };
 
     /// The order that a schedule names.
     pub fn of(schedule: &Schedule) -> Self {
         Self {
-            kind: match schedule.order.as_str() {
-                schedule::DUET => Kind::Duet,
-                schedule::SEQUENTIAL => Kind::Sequential,
-                _ => Kind::Rounds,
-            },
+            kind: schedule.order,
             servers: usize::try_from(schedule.servers_per_arm).unwrap_or(1),
         }
     }
@@ -65,7 +51,7 @@ impl Order {
         treatment: &[Option<f64>],
     ) -> Option<Interval> {
         match self.kind {
-            Kind::Rounds => self.paired(control, treatment),
+            Kind::Rmit => self.paired(control, treatment),
             Kind::Duet => self.paired(&by_twos(control), &by_twos(treatment)),
             Kind::Sequential => {
                 let [control, treatment] =
@@ -105,7 +91,7 @@ impl Order {
         less: &[Option<f64>],
     ) -> Option<Interval> {
         match self.kind {
-            Kind::Rounds | Kind::Duet => {
+            Kind::Rmit | Kind::Duet => {
                 let differences: Vec<Option<f64>> = control
                     .iter()
                     .zip(treatment)
@@ -124,7 +110,7 @@ impl Order {
     /// where what is compared did not run together.
     pub fn units(self, rounds: &[Option<f64>]) -> Vec<Option<f64>> {
         match self.kind {
-            Kind::Rounds => rounds.to_vec(),
+            Kind::Rmit => rounds.to_vec(),
             Kind::Duet => by_twos(rounds),
             Kind::Sequential => Vec::new(),
         }
@@ -138,9 +124,7 @@ impl Order {
     /// How the interval of a difference between arms is made.
     pub fn method(self) -> String {
         let method = match self.kind {
-            Kind::Rounds => {
-                "Student's t on differences of block means, paired by round (order rmit)"
-            }
+            Kind::Rmit => "Student's t on differences of block means, paired by round (order rmit)",
             Kind::Duet => {
                 "Student's t on differences of means of blocks that ran at once, of two rounds with the \
                  sides swapped (order duet)"
@@ -157,7 +141,7 @@ impl Order {
                     "{method}; one value is the mean of the blocks of one of an arm's {servers} servers"
                 )
             }
-            (servers, Kind::Rounds | Kind::Duet) => {
+            (servers, Kind::Rmit | Kind::Duet) => {
                 format!(
                     "{method}; one value is the mean of the blocks of one of {servers} pairs of servers"
                 )
@@ -198,15 +182,13 @@ mod tests {
             .map(|round| Some(100.0 + f64::from(round) + own(round)))
             .collect();
         let rounds_of_three = Order {
-            kind: Kind::Rounds,
+            kind: Kind::Rmit,
             servers: 3,
         };
         let found = rounds_of_three.difference(&control, &treatment).unwrap();
         assert_eq!((found.estimate, found.blocks), (3.0, 3));
         assert!(found.contains(0.0));
-        let blocks = order(Kind::Rounds)
-            .difference(&control, &treatment)
-            .unwrap();
+        let blocks = order(Kind::Rmit).difference(&control, &treatment).unwrap();
         assert!(!blocks.contains(0.0));
         assert!(rounds_of_three.method().contains("3 pairs of servers"));
         let sequential = Order {
@@ -242,9 +224,7 @@ mod tests {
         assert!((found.estimate - 3.0).abs() < 1e-9 && found.half_width() < 1e-9);
         assert_eq!(found.blocks, 3);
         // Taken round by round the side would drown it.
-        let naive = order(Kind::Rounds)
-            .difference(&control, &treatment)
-            .unwrap();
+        let naive = order(Kind::Rmit).difference(&control, &treatment).unwrap();
         assert!(naive.half_width() > 50.0);
         let rest = order(Kind::Duet)
             .difference_less(&control, &treatment, &rounds(&[2.0; 6]))
@@ -278,7 +258,7 @@ mod tests {
         let duet = order(Kind::Duet).difference(&control, &treatment).unwrap();
         assert_eq!((duet.estimate, duet.blocks), (1.0, 2));
         assert_eq!(
-            order(Kind::Rounds)
+            order(Kind::Rmit)
                 .difference(&control, &treatment)
                 .unwrap()
                 .blocks,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use runlog::live::Progress;
 use runlog::load_api::{FileKind, NamedUrl, Run, RunFile, RunState};
-use runlog::summary::{self, LoadSummary};
+use runlog::summary::LoadSummary;
 use runlog::{RunDirectory, json};
 
 /// The runs in a folder that have a summary. A folder that is not there has none.
@@ -27,7 +27,7 @@ pub fn read(folder: &Path) -> anyhow::Result<Vec<Run>> {
         if !file.is_file() {
             continue;
         }
-        match json::read_version::<LoadSummary>(&file, summary::SCHEMA) {
+        match json::read::<LoadSummary>(&file) {
             Ok(summary) => runs.push(of_before(id, &path, summary)),
             Err(error) => eprintln!("loadgen serve: not shown: {:#}", anyhow::Error::from(error)),
         }

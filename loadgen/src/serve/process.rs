@@ -129,7 +129,8 @@ fn arguments(wanted: &StartRequest, out: &Path) -> Vec<OsString> {
     let fractions = fractions
         .into_iter()
         .filter_map(|(name, value)| Some(format!("--{name}={}", (*value)?)));
-    let words = [("order", order), ("arrivals", arrivals)];
+    let order = order.map(|order| order.name().to_owned());
+    let words = [("order", &order), ("arrivals", arrivals)];
     let words = words
         .into_iter()
         .filter_map(|(name, value)| Some(format!("--{name}={}", value.as_ref()?)));
@@ -186,6 +187,8 @@ fn describe(status: ExitStatus) -> String {
 
 #[cfg(test)]
 mod tests {
+    use runlog::Order;
+
     use super::*;
 
     #[test]
@@ -196,7 +199,8 @@ mod tests {
                 url: "http://a/".to_owned(),
             }],
             requests: Some(10),
-            order: Some("--gate".to_owned()),
+            order: Some(Order::Duet),
+            arrivals: Some("--gate".to_owned()),
             timeout_seconds: Some(0.5),
             ..StartRequest::default()
         };
@@ -207,7 +211,8 @@ mod tests {
             "--arm=a=http://a/",
             "--requests=10",
             "--timeout=0.5",
-            "--order=--gate",
+            "--order=duet",
+            "--arrivals=--gate",
             "--out=--x",
         ];
         assert_eq!(words, expected);

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use runlog::RunDirectory;
 use runlog::live::{LiveEvent, Progress, Started};
 use runlog::load_api::{Limits, Run, RunProgress, RunState, StartRequest};
+use runlog::{Order, RunDirectory};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use web::refusal::Refused;
@@ -189,7 +189,7 @@ impl Runs {
             }
         }
         // In a duet the first arm runs beside each of the others.
-        let blocks_at_once = if wanted.order.as_deref() == Some("duet") {
+        let blocks_at_once = if wanted.order == Some(Order::Duet) {
             2 * arms.saturating_sub(1)
         } else {
             arms

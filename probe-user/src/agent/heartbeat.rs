@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 use runlog::agent::Predecessor;
 use runlog::clock::Clock;
-use runlog::json;
+use runlog::json::{self, Versioned};
 use serde::{Deserialize, Serialize};
 
 use probes::discover::generation::{Generation, since_boot_s};
@@ -32,6 +32,10 @@ struct State {
     until_s: f64,
     /// Processes that were observed then.
     observed: Vec<Generation>,
+}
+
+impl Versioned for State {
+    const SCHEMA: Option<&'static str> = Some(SCHEMA);
 }
 
 /// The file of `--state-file`, and what another agent has left in it.
@@ -134,7 +138,7 @@ impl Heartbeat {
 
 /// What another agent has left; an error if it is of no use.
 fn left_at(path: &Path, clock: &Clock, now_s: f64) -> anyhow::Result<Option<State>> {
-    let state: State = match json::read_version(path, SCHEMA) {
+    let state: State = match json::read(path) {
         Err(runlog::Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             return Ok(None);
         }

@@ -4,12 +4,12 @@ use clap::Args;
 use indicatif::ProgressBar;
 use runlog::analysis::Analysis;
 use runlog::table::TableWriter;
-use runlog::{RunDirectory, json};
+use runlog::{Role, RunDirectory, json};
 
 use crate::command::End;
 use crate::command::ladder::{Ladder, Recorded, Rungs};
 use crate::command::options::{ExperimentOptions, NewRun, Probing, progress_bar};
-use crate::command::report::write_page;
+use crate::command::report::write_page_of;
 use crate::doctor;
 use crate::run::arms::{ArmSpec, HookSpec};
 use crate::run::experiment::Experiment;
@@ -55,24 +55,13 @@ pub struct BenchArguments {
     ladder: bool,
 }
 
-const ROLES: Roles = Roles {
-    baseline: 0,
-    baseline_2: 1,
-    hooked: 2,
-};
-
 /// Runs it.
 pub async fn bench(arguments: BenchArguments) -> anyhow::Result<End> {
     let hook = arguments.options.hook()?;
-    let arm = |name: &str, hook| ArmSpec {
-        name: name.to_owned(),
-        hook,
-        sealed: Vec::new(),
-    };
     let arms = vec![
-        arm("baseline", None),
-        arm("baseline-2", None),
-        arm("hooked", Some(hook.clone())),
+        ArmSpec::of(Role::Baseline, None),
+        ArmSpec::of(Role::Baseline2, None),
+        ArmSpec::of(Role::Hooked, Some(hook.clone())),
     ];
     let probing = if arguments.no_probes {
         Probing::No
@@ -113,8 +102,9 @@ async fn run_in(
     let table = TableWriter::create(directory.joined())?;
     let logged = read_logs(directory, &outcome.manifest, trim, Some(table))?;
     let manifest = outcome.manifest.clone();
+    let roles = Roles::of(&manifest.arms)?;
     let mut seen = doctor::Run {
-        analysis: analyze(logged, ROLES, outcome, micro, trim),
+        analysis: analyze(logged, roles, outcome, micro, trim),
         manifest,
     };
     seen.analysis.recommendations = doctor::recommendations(std::slice::from_ref(&seen), &[]);
@@ -134,7 +124,7 @@ async fn run_in(
         }
     }
     bar.set_message("drawing the report");
-    let reported = write_page(directory);
+    let reported = write_page_of(directory, &manifest, &analysis);
     bar.finish_and_clear();
     // The result stands without its report.
     if let Err(error) = reported {
@@ -192,7 +182,7 @@ async fn measure_micro(
     }
     let plan = Plan {
         rungs: vec![Rung {
-            name: "hooked".to_owned(),
+            name: Role::Hooked.name().to_owned(),
             hook: hook.clone(),
         }],
         temperatures,

@@ -120,7 +120,7 @@ fn correlate_trace(
     })?;
     let arm = arm_number(&summary, arguments.arm.as_deref())?;
     let source = Source {
-        one_clock: one_clock(trace.clock.as_ref(), &load),
+        one_clock: one_clock(trace.clock.as_ref(), &load)?,
         load,
         spans,
         grouping: Grouping::All,

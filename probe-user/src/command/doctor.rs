@@ -8,7 +8,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use runlog::calibration::Calibration;
 use runlog::doctor::State;
-use runlog::{RunDirectory, analysis, json, manifest};
+use runlog::{RunDirectory, json};
 use stats::Trim;
 
 use crate::command::End;
@@ -90,8 +90,8 @@ async fn try_probes() -> anyhow::Result<Calibration> {
 fn read_run(folder: &Path) -> anyhow::Result<Run> {
     let run = RunDirectory::existing(folder);
     Ok(Run {
-        manifest: json::read_version(&run.manifest(), manifest::SCHEMA)?,
-        analysis: json::read_version(&run.analysis(), analysis::SCHEMA).context(
+        manifest: json::read(&run.manifest())?,
+        analysis: json::read(&run.analysis()).context(
             "has no analysis, which only runs of bench have, and only when they came to their end",
         )?,
     })

@@ -10,10 +10,10 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use cli::outln;
 use indicatif::{ProgressBar, ProgressStyle};
-use runlog::RunDirectory;
-use runlog::manifest::{Placement, Schedule, Scheduling, schedule};
+use runlog::manifest::{Placement, Schedule, Scheduling};
 use runlog::record::Request;
 use runlog::table::Rows;
+use runlog::{Order, RunDirectory};
 use serde::Serialize;
 use stats::Trim;
 
@@ -26,28 +26,6 @@ use crate::run::programs;
 use crate::run::scheduling;
 use probes::ring::check_ring_bytes;
 use probes::{KernelProbe, SiteChoice};
-
-/// Order of the blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Order {
-    /// In each round every arm has one block, in an order drawn anew
-    Rmit,
-    /// Two arms at once, on a core each: the first beside each of the others, sides swapped in every second
-    /// round
-    Duet,
-    /// All blocks of an arm, then all of the next, as in the paper: what drifts falls on one arm
-    Sequential,
-}
-
-impl Order {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Rmit => schedule::RMIT,
-            Self::Duet => schedule::DUET,
-            Self::Sequential => schedule::SEQUENTIAL,
-        }
-    }
-}
 
 /// How the kernel schedules what is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -377,7 +355,7 @@ impl ExperimentOptions {
 
     fn schedule(&self) -> Schedule {
         Schedule {
-            order: self.order.name().to_owned(),
+            order: self.order,
             seed: self.seed.unwrap_or_else(machine::unix_ns),
             connections: self.connections,
             requests_per_cell: self.requests,

@@ -10,6 +10,8 @@ use cli::{out, outln};
 use report::export::{plots, table, trace};
 use report::page;
 use report::run::Run;
+use runlog::analysis::Analysis;
+use runlog::manifest::Manifest;
 use runlog::{RunDirectory, file};
 use stats::Trim;
 
@@ -188,9 +190,14 @@ fn write_trace(run: &Run, path: &Path, slowest: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes the page of a run into its folder.
-pub fn write_page(directory: &RunDirectory) -> anyhow::Result<()> {
-    let run = read(directory.root(), Trim::USUAL)?;
+/// Writes the page of a run into its folder. Manifest and analysis are not read again.
+pub fn write_page_of(
+    directory: &RunDirectory,
+    manifest: &Manifest,
+    analysis: &Analysis,
+) -> anyhow::Result<()> {
+    let (manifest, analysis) = (manifest.clone(), Ok(analysis.clone()));
+    let run = Run::with(directory.clone(), manifest, analysis, Trim::USUAL);
     write(&directory.report(), page::one(&run).as_bytes())
 }
 

@@ -9,8 +9,8 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use runlog::RunDirectory;
 use runlog::manifest::{self, Placement};
+use runlog::{Role, RunDirectory};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
@@ -37,11 +37,25 @@ pub struct HookSpec {
 pub struct ArmSpec {
     /// Its name.
     pub name: String,
+    /// Its part in the run.
+    pub role: Role,
     /// Its hook, or none.
     pub hook: Option<HookSpec>,
     /// Further settings of the hook, which no file of the run says: who reads the run is not to know
     /// them.
     pub sealed: Vec<(String, String)>,
+}
+
+impl ArmSpec {
+    /// The arm of a role that is played once.
+    pub fn of(role: Role, hook: Option<HookSpec>) -> Self {
+        Self {
+            name: role.name().to_owned(),
+            role,
+            hook,
+            sealed: Vec::new(),
+        }
+    }
 }
 
 /// How servers are started.
@@ -94,6 +108,7 @@ impl Arm {
         let hook = self.spec.hook.as_ref();
         manifest::Arm {
             name: self.spec.name.clone(),
+            role: Some(self.spec.role),
             url: self.urls.first().cloned().unwrap_or_default(),
             pids: self.servers.iter().map(|server| server.pid).collect(),
             hook: hook.map(|hook| hook.path.display().to_string()),

@@ -8,13 +8,13 @@ use indicatif::ProgressBar;
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
-use runlog::RunDirectory;
 use runlog::analysis::Ledger;
 use runlog::calibration::Calibration;
 use runlog::clock::Clock;
 use runlog::doctor::{Checkups, Finding};
 use runlog::gate::Event;
 use runlog::manifest::{self, Manifest, Placement};
+use runlog::{Order, RunDirectory};
 use stats::Trim;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
@@ -185,7 +185,7 @@ impl Experiment {
 
     /// In a duet, the CPU of each side.
     fn side_cpus(&self) -> Option<[usize; 2]> {
-        let is_duet = self.load.schedule.order == manifest::schedule::DUET;
+        let is_duet = self.load.schedule.order == Order::Duet;
         let cpus = self.placement.sut_cpus.as_slice().try_into().ok();
         cpus.filter(|_| is_duet)
     }

@@ -71,7 +71,7 @@ impl LoadGenerator {
             }
         }
         for (option, value) in [
-            ("--order", order),
+            ("--order", order.name()),
             ("--seed", &seed.to_string()),
             ("--connections", &connections.to_string()),
             ("--requests", &requests_per_cell.to_string()),

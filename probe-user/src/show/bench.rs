@@ -1,10 +1,10 @@
 //! The table of `probe-user bench`.
 
 use cli::outln;
-use runlog::RunDirectory;
 use runlog::analysis::Analysis;
 use runlog::estimate::Estimate;
-use runlog::manifest::{Manifest, Scheduling, schedule};
+use runlog::manifest::{Manifest, Scheduling};
+use runlog::{Order, Role, RunDirectory};
 use verdict::judgement::{Judgement, Part, Tone, judge};
 
 use crate::show::budget;
@@ -43,7 +43,7 @@ pub fn print(analysis: &Analysis, manifest: &Manifest, run: &RunDirectory) {
 
 fn set_up(manifest: &Manifest) {
     machine(&manifest.environment);
-    if manifest.schedule.order != schedule::RMIT {
+    if manifest.schedule.order != Order::Rmit {
         outln!("order: {}", manifest.schedule.order);
     }
     let placement = &manifest.placement;
@@ -116,12 +116,12 @@ fn layers(analysis: &Analysis) {
     row("", "bytes per hooked read", in_situ.bytes_per_call.as_ref());
     row(
         "macro",
-        "hooked minus baseline, end to end",
+        &format!("{} minus {}, end to end", Role::Hooked, Role::Baseline),
         macro_.difference.as_ref(),
     );
     row(
         "",
-        "A/A: baseline-2 minus baseline",
+        &format!("A/A: {} minus {}", Role::Baseline2, Role::Baseline),
         macro_.a_a_difference.as_ref(),
     );
     row(

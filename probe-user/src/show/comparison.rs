@@ -148,7 +148,7 @@ pub fn settings(settings: &Settings) {
             setting.run.clone(),
             setting.kernel.clone(),
             setting.cpu_model.clone(),
-            setting.order.clone(),
+            setting.order.to_string(),
             setting.connections.to_string(),
             setting.placement.clone(),
         ]);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use runlog::manifest::{Manifest, SCHEMA, schedule};
-use runlog::{RunDirectory, interval_log, json, paper_csv};
+use runlog::manifest::Manifest;
+use runlog::{Order, RunDirectory, interval_log, json, paper_csv};
 use stats::Trim;
 
 use super::{Block, Origin, RecordedArm};
@@ -86,7 +86,7 @@ pub fn read(source: &ArmSource, wanted: Wanted) -> anyhow::Result<RecordedArm> {
 
 /// The manifest of a run.
 pub fn manifest(folder: &Path) -> anyhow::Result<Manifest> {
-    json::read_version(&RunDirectory::existing(folder).manifest(), SCHEMA)
+    json::read(&RunDirectory::existing(folder).manifest())
         .with_context(|| format!("{} is not the folder of a run to be read", folder.display()))
 }
 
@@ -149,7 +149,7 @@ fn read_run_arm(
 
 /// An arm by its number in the request log.
 fn arm_of(name: &str, folder: &Path, manifest: &Manifest, index: u16, log: &Blocks) -> RecordedArm {
-    let duet = manifest.schedule.order == schedule::DUET;
+    let duet = manifest.schedule.order == Order::Duet;
     let mut left_out = BTreeMap::<String, u64>::new();
     let mut leave_out = |reason: &str, count: u64| {
         if count > 0 {
@@ -199,7 +199,7 @@ fn arm_of(name: &str, folder: &Path, manifest: &Manifest, index: u16, log: &Bloc
         blocks,
         origin: Origin::Run {
             folder: PathBuf::from(folder),
-            rounds: manifest.schedule.order != schedule::SEQUENTIAL,
+            rounds: manifest.schedule.order != Order::Sequential,
             servers: if duet {
                 1
             } else {

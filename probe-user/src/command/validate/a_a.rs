@@ -4,9 +4,9 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use runlog::a_a::{AaReport, AaRun, PaperTest, SCHEMA};
 use runlog::estimate::Unit;
-use runlog::json;
 use runlog::record::Request;
 use runlog::table::Rows;
+use runlog::{Role, json};
 use stats::{Moments, binomial, t_test};
 
 use super::repeat::{Repetition, ShortRun, repeat};
@@ -64,12 +64,8 @@ pub async fn a_a(arguments: AaArguments) -> anyhow::Result<End> {
     }
     let folder = options.open_folder("a-a")?;
     let arms = |_| {
-        ["baseline", "baseline-2"]
-            .map(|name| ArmSpec {
-                name: name.to_owned(),
-                hook: None,
-                sealed: Vec::new(),
-            })
+        [Role::Baseline, Role::Baseline2]
+            .map(|role| ArmSpec::of(role, None))
             .to_vec()
     };
     let bar = progress_bar();
@@ -112,7 +108,7 @@ pub async fn a_a(arguments: AaArguments) -> anyhow::Result<End> {
     let promises = !Order::of(&manifest.schedule).is_sequential();
     let report = AaReport {
         schema: SCHEMA.to_owned(),
-        order: manifest.schedule.order.clone(),
+        order: manifest.schedule.order,
         false_alarms,
         paper_false_alarms: count(|run| run.paper.false_alarm),
         allowed,

@@ -10,12 +10,12 @@ use rand::SeedableRng as _;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
 use runlog::estimate::{Estimate, Unit};
-use runlog::json;
 use runlog::table::TableWriter;
 use runlog::truth::{
     BLIND_SCHEMA, Blind, BlindArm, COVERAGE_SCHEMA, Coverage, CoverageRun, DelayFound, Detectable,
     SCHEMA, Truth,
 };
+use runlog::{Role, json};
 use stats::distribution::t_quantile;
 use stats::{binomial, power};
 
@@ -129,6 +129,7 @@ fn seal(hook: &HookSpec, delays: &[u64], seed: u64) -> (Key, Vec<ArmSpec>) {
 fn delayed(name: String, hook: &HookSpec, delay_ns: u64) -> ArmSpec {
     ArmSpec {
         name,
+        role: Role::Other,
         hook: Some(hook.clone()),
         sealed: vec![(DELAY.to_owned(), (BASE_NS + delay_ns).to_string())],
     }
