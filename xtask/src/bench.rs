@@ -5,14 +5,15 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use crate::command::{Stages, cargo, is_installed, release, run};
+use crate::build::bins;
+use crate::command::{Stages, cargo, is_installed, release};
 use crate::privilege::as_root;
 use crate::{interrupt, setup};
 
 /// Builds a bench, optimised.
 pub fn build(package: &str, stages: &mut Stages) -> anyhow::Result<()> {
     stages.run("build of the bench", || {
-        run(cargo().args(["build", "--release", "--package", package]))
+        bins(cargo().arg("build"), &[package])
     })
 }
 

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, ensure};
 use clap::Args;
 
+use crate::build::HOOK;
 use crate::command::{Stages, cargo, command, is_installed, root, run, target};
 use crate::{bench, build};
 
@@ -95,8 +96,9 @@ fn build_peer() -> anyhow::Result<PathBuf> {
 fn build_without_sites() -> anyhow::Result<PathBuf> {
     let folder: PathBuf = target().join("hook-without-sites");
     run(cargo()
-        .args(["build", "--release", "--package", "readhook"])
+        .arg("build")
+        .args(HOOK)
         .args(["--features", "without-sites"])
         .env("CARGO_TARGET_DIR", &folder))?;
-    Ok(Path::new(&folder).join("release/libreadhook.so"))
+    Ok(Path::new(&folder).join("hook/libreadhook.so"))
 }

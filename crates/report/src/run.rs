@@ -12,12 +12,12 @@ use runlog::summary::LoadSummary;
 use runlog::{Error, Result, RunDirectory, json};
 
 use stats::Trim;
+use verdict::blocks::{Blocks, Reading};
+use verdict::recorded::compare::{Choices, compare};
+use verdict::recorded::read::arms_of;
 
 use crate::data::distribution::{Distribution, distributions};
 use crate::data::requests::{Requests, requests};
-
-/// The share that block means leave out at each end where the analysis does not say.
-const TRIM: f64 = 0.05;
 
 /// A part of a run, or why it is missing.
 pub type Part<T> = std::result::Result<T, String>;
@@ -44,28 +44,43 @@ pub struct Run {
 }
 
 impl Run {
-    /// Reads a folder. `compare` compares the arms of a run.
+    /// Reads a folder, each file once. `trim` is what block means of the comparison leave out at each end.
     ///
     /// # Errors
     /// Without a manifest that can be read it is no folder of a run.
-    pub fn read(folder: &Path, compare: impl FnOnce(&Path) -> Part<Comparisons>) -> Result<Self> {
+    pub fn read(folder: &Path, trim: Trim) -> Result<Self> {
         let directory = RunDirectory::existing(folder);
         let manifest: Manifest = json::read(&directory.manifest())?;
         let analysis = part(json::read(&directory.analysis()), not_analysed(&manifest));
-        Ok(Self::with(directory, manifest, analysis, compare))
+        Ok(Self::with(directory, manifest, analysis, trim))
     }
 
     /// Reads what a folder has beside manifest and analysis, which are known.
+    #[must_use]
     pub fn with(
         directory: RunDirectory,
         manifest: Manifest,
         analysis: Part<Analysis>,
-        compare: impl FnOnce(&Path) -> Part<Comparisons>,
+        trim: Trim,
     ) -> Self {
-        let trim_each_end = analysis
-            .as_ref()
-            .map_or(TRIM, |analysis| analysis.trim_each_end);
-        let trim = Trim::each_end(trim_each_end).unwrap_or(Trim::NONE);
+        let reading = Reading {
+            trim: analysis
+                .as_ref()
+                .ok()
+                .and_then(|analysis| Trim::each_end(analysis.trim_each_end))
+                .unwrap_or(Trim::USUAL),
+            with_warmup: false,
+            with_times: true,
+        };
+        let log = part(
+            Blocks::read(&directory, &manifest.schedule, reading),
+            "there is no request log",
+        );
+        let compared = |log: &Blocks| {
+            arms_of(directory.root(), &manifest, log)
+                .and_then(|arms| compare(arms, Choices::by_blocks(trim)))
+                .map_err(|error| format!("{error:#}"))
+        };
         Self {
             analysis,
             load: part(
@@ -76,12 +91,12 @@ impl Run {
                 json::read(&directory.micro()),
                 "the rungs of the hook were not measured with this run",
             ),
-            comparisons: compare(directory.root()),
-            requests: part(
-                requests(&directory, &manifest, trim),
-                "there is no request log",
+            comparisons: log.as_ref().map_err(Clone::clone).and_then(compared),
+            requests: log.map(|log| requests(&log, &manifest)),
+            distributions: distributions(
+                &directory,
+                manifest.arms.iter().map(|arm| arm.name.as_str()),
             ),
-            distributions: distributions(&directory, &manifest),
             manifest,
             directory,
         }
@@ -210,7 +225,7 @@ pub(crate) mod tests {
             }
         }
         log.finish().unwrap();
-        let run = Run::read(folder.path(), |_| Err("not compared".to_owned())).unwrap();
+        let run = Run::read(folder.path(), Trim::USUAL).unwrap();
         (folder, run)
     }
 
@@ -237,7 +252,7 @@ pub(crate) mod tests {
     #[test]
     fn a_folder_without_a_manifest_is_no_run() {
         let folder = tempfile::tempdir().unwrap();
-        let error = Run::read(folder.path(), |_| Err(String::new())).unwrap_err();
+        let error = Run::read(folder.path(), Trim::USUAL).unwrap_err();
         assert!(error.to_string().contains("manifest.json"), "{error}");
     }
 
@@ -246,7 +261,7 @@ pub(crate) mod tests {
         let (folder, _) = half_a_run(4);
         std::fs::write(folder.path().join("analysis.json"), "{\"schema\": 3").unwrap();
         std::fs::write(folder.path().join("hooked.hlog"), "no log\n").unwrap();
-        let run = Run::read(folder.path(), |_| Err(String::new())).unwrap();
+        let run = Run::read(folder.path(), Trim::USUAL).unwrap();
         assert!(
             run.analysis
                 .as_ref()
