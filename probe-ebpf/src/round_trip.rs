@@ -40,7 +40,7 @@ static ROUND_TRIP_COUNTS: PerCpuArray<RoundTripCounts> = PerCpuArray::with_max_e
 
 #[inline(always)]
 fn is_ours() -> bool {
-    current().tgid() == setting(&raw const ROUND_TRIP_TGID)
+    current().tgid() == setting(&ROUND_TRIP_TGID)
 }
 
 #[inline(always)]
@@ -111,7 +111,7 @@ fn connect(fd: i32, address: u64) {
         count(|counts| &mut counts.unreadable_addresses);
         return;
     };
-    if port != setting(&raw const ROUND_TRIP_PORT) {
+    if port != setting(&ROUND_TRIP_PORT) {
         return;
     }
     match ROUND_TRIPS.insert(fd, RoundTrip::default(), 0) {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
 use crate::Test;
 use crate::bench::nothing_left;
@@ -87,9 +87,9 @@ fn three_layers(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
     let hook = example(folder.path())?;
     let out = folder.path().join("run");
-    let mut bench = kit.command("probe-user");
+    let mut bench = kit.bench();
     bench
-        .args(["bench", "--json", "--requests=2000", "--blocks=4"])
+        .args(["--json", "--requests=2000", "--blocks=4"])
         .args(["--warmup=200", "--block-warmup=20", "--micro-calls=300"])
         .arg("--calibration-rounds=2")
         .args(exact_kernel_probe())
@@ -139,7 +139,14 @@ fn delays_are_found(kit: &Kit) -> anyhow::Result<()> {
     let hook = example(folder.path())?;
     let mut truth = kit.command("probe-user");
     truth
-        .args(["truth", "--json", "--requests=600", "--blocks=6"])
+        .args([
+            "validate",
+            "truth",
+            "--json",
+            "--seed=1",
+            "--requests=600",
+            "--blocks=6",
+        ])
         .args(["--warmup=50", "--block-warmup=20", "--calibration-rounds=2"])
         .arg("--delays=20000,200000")
         .args(exact_kernel_probe())
@@ -201,10 +208,9 @@ fn nonsense(kit: &Kit) -> anyhow::Result<()> {
             "{nonsense}: {said}"
         );
     }
-    let mut bench = kit.command("probe-user");
+    let mut bench = kit.bench();
     bench
         .args([
-            "bench",
             "--requests=100",
             "--blocks=2",
             "--warmup=10",

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use serde_json::Value;
 
 use crate::Test;
@@ -110,6 +110,7 @@ fn bench(kit: &Kit) -> anyhow::Result<()> {
         "--warmup=10",
         "--block-warmup=5",
         "--micro-calls=50",
+        "--micro-cold-calls=2",
         "--out",
     ]);
     let analysis = json(&succeed(bench.arg(&run))?)?;

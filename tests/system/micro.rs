@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
 use crate::Test;
 use crate::kit::{Kit, check_schema, compile_c, fail, json, succeed};
@@ -12,17 +12,17 @@ use crate::skips::Need;
 pub const TESTS: &[Test] = &[
     Test {
         name: "micro::every_rung_hot_and_cold",
-        needs: &[],
+        needs: &[Need::Alone],
         run: ladder,
     },
     Test {
         name: "micro::a_known_delay_is_on_every_rung",
-        needs: &[],
+        needs: &[Need::Alone],
         run: known_delay,
     },
     Test {
         name: "micro::a_hook_without_rungs_is_measured_as_it_is",
-        needs: &[Need::Program("cc")],
+        needs: &[Need::Alone, Need::Program("cc")],
         run: foreign_hook,
     },
     Test {
@@ -42,6 +42,7 @@ fn micro(kit: &Kit, options: &[&str]) -> Command {
     command.args([
         "micro",
         "--json",
+        "--seed=1",
         "--blocks=4",
         "--calls=100",
         "--cold-calls=5",
@@ -142,14 +143,8 @@ fn foreign_hook(kit: &Kit) -> anyhow::Result<()> {
 fn against_run(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
     let out = folder.path().join("run");
-    let mut bench = kit.command("probe-user");
-    bench.args([
-        "bench",
-        "--json",
-        "--requests=1200",
-        "--blocks=6",
-        "--warmup=100",
-    ]);
+    let mut bench = kit.bench();
+    bench.args(["--json", "--requests=1200", "--blocks=6", "--warmup=100"]);
     bench.args([
         "--block-warmup=20",
         "--micro-calls=50",
@@ -206,7 +201,7 @@ fn refusals(kit: &Kit) -> anyhow::Result<()> {
         &["--rungs", "passthrough"],
     )?;
     fail(&mut micro(kit, &["--blocks=1"]), 2, &["--blocks"])?;
-    fail(&mut micro(kit, &["--trim=0.5"]), 1, &["--trim 0.5"])?;
+    fail(&mut micro(kit, &["--trim=0.5"]), 2, &["'0.5' for '--trim"])?;
     fail(
         &mut micro(kit, &["--hook=/etc/passwd"]),
         1,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use runlog::RunDirectory;
 use runlog::record::{JoinedRequest, Request};
 use runlog::table::read_all;
@@ -71,17 +71,16 @@ fn run(kit: &Kit) -> anyhow::Result<PathBuf> {
     }
     // It goes away with the kit.
     let folder = kit.scratch()?.keep().join("a-run");
-    let mut bench = kit.command("probe-user");
+    let mut bench = kit.bench();
     bench
         .args([
-            "bench",
             "--requests=2000",
             "--blocks=8",
             "--servers=1",
             "--warmup=250",
             "--block-warmup=20",
         ])
-        .args(["--micro-calls=200", "--micro-cold-calls=2", "--ladder"])
+        .args(["--micro-calls=200", "--ladder"])
         .args(["--calibration-rounds=2", "--out"])
         .arg(&folder)
         .args(exact_kernel_probe());
@@ -440,7 +439,7 @@ fn bad_input(kit: &Kit) -> anyhow::Result<()> {
     let run = copy(kit, folder.path())?;
     fail(
         at(run.root()).arg(run.root()).args(["--trace", "t.json"]),
-        1,
+        2,
         &["--trace", "one run"],
     )?;
 

@@ -8,16 +8,18 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use rustix::process::Signal;
 
 use crate::Test;
 use crate::bench::nothing_left;
 use crate::kit::{
-    Kit, Running, Server, check_schema, compile_c, exact_kernel_probe, fail, free_port, json,
-    succeed, wait_for,
+    Kit, Running, Server, check_schema, compile_c, exact_kernel_probe, fail, json, succeed,
+    wait_for,
 };
+use crate::ports::free_port;
 use crate::skips::Need;
+use crate::sockets::wait_until_closed;
 
 pub const TESTS: &[Test] = &[
     Test {
@@ -239,7 +241,7 @@ fn java(kit: &Kit) -> anyhow::Result<()> {
     let server = Server::start(java)?;
     // The first requests load classes; strace is not to see the last of that before we look.
     load(kit, &server, 50, folder.path())?;
-    thread::sleep(Duration::from_millis(500));
+    wait_until_quiet(server.pid())?;
     let work = || load(kit, &server, REQUESTS, folder.path());
     let trace = compare_with_strace(kit, server.pid(), work)?;
     ensure!(
@@ -257,6 +259,18 @@ fn java(kit: &Kit) -> anyhow::Result<()> {
     );
     ensure!(sites["unpaired"] == 0, "{sites}");
     Ok(())
+}
+
+/// Waits until a process reads nothing for a while.
+fn wait_until_quiet(pid: u32) -> anyhow::Result<()> {
+    let mut before = String::new();
+    wait_for("the process to be quiet", || {
+        let counts = fs::read_to_string(format!("/proc/{pid}/io"))?;
+        let is_quiet = counts == before;
+        before = counts;
+        thread::sleep(Duration::from_millis(200));
+        Ok(is_quiet)
+    })
 }
 
 /// Sends requests with the load generator.
@@ -352,7 +366,9 @@ fn shared_hook(kit: &Kit) -> anyhow::Result<()> {
     for server in servers.iter().chain([&bystander]) {
         load(kit, server, 100, folder.path())?;
     }
-    thread::sleep(Duration::from_millis(100));
+    for server in servers.iter().chain([&bystander]) {
+        wait_until_closed(server.port)?;
+    }
     let trace = trace.end()?;
     ensure!(
         trace["targets"]

@@ -4,6 +4,8 @@
 //! `cargo xtask test` the tests.
 
 mod apt;
+#[cfg(test)]
+mod architecture;
 mod bench;
 mod bench_agent;
 mod bench_hook;
@@ -15,6 +17,8 @@ mod check_hook;
 mod command;
 mod containers;
 mod deploy_tools;
+#[cfg(test)]
+mod environment_tests;
 mod fuzz;
 mod interrupt;
 mod libcs;
@@ -70,9 +74,9 @@ Once built, `target/release/probe-user bench --help` lists the options.")]
     Test(TestArguments),
     /// Hold injected delays against what is measured (2 minutes)
     ///
-    /// Further words go to probe-user truth.
+    /// Further words go to probe-user validate truth.
     #[command(
-        after_help = "Once built, `target/release/probe-user truth --help` lists the options."
+        after_help = "Once built, `target/release/probe-user validate truth --help` lists the options."
     )]
     Truth(Words),
     /// Run the tests that attach probes on other kernels, in QEMU

@@ -11,7 +11,7 @@ use clap::builder::FalseyValueParser;
 use crate::build;
 use crate::command::{self, Stages, cargo, release};
 use crate::fuzz::{Fuzzer, RESPONSES, SCANNER};
-use crate::privilege::probe_user;
+use crate::privilege::{NOT_USABLE, probe_user};
 use crate::{containers, interrupt, mutations, setup, test, vm};
 
 /// What a proof may be told.
@@ -168,9 +168,6 @@ const PROOFS: &[Proof] = &[
     },
 ];
 
-/// How `probe-user` ends when what it has measured is not usable (docs/run-directory.md).
-const NOT_USABLE: u8 = 4;
-
 /// Runs a proof, or all that CI leaves out; without a name, lists them.
 pub fn run(
     name: Option<&str>,
@@ -296,32 +293,39 @@ pub fn truth(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
     if arguments.iter().any(is_series) {
         return coverage(arguments);
     }
-    let defaults = ["--requests=20000", "--blocks=96", "--block-warmup=30"];
-    probe_user("truth", &defaults, arguments)
+    let check = [
+        "truth",
+        "--requests=20000",
+        "--blocks=96",
+        "--block-warmup=30",
+    ];
+    probe_user("validate", &check, arguments)
 }
 
 /// Short runs of one delay each.
 fn coverage(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
-    let defaults = [
+    let check = [
+        "truth",
         "--runs=60",
         "--requests=20000",
         "--blocks=96",
         "--block-warmup=30",
     ];
-    probe_user("truth", &defaults, arguments)
+    probe_user("validate", &check, arguments)
 }
 
 /// Short runs of two equal servers.
 fn a_a(order: &str) -> anyhow::Result<ExitCode> {
     let order = format!("--order={order}");
-    let defaults = [
+    let check = [
+        "a-a",
         "--runs=40",
         "--requests=20000",
         "--blocks=96",
         "--block-warmup=30",
         &order,
     ];
-    probe_user("a-a", &defaults, &[])
+    probe_user("validate", &check, &[])
 }
 
 #[cfg(test)]

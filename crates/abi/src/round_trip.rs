@@ -1,7 +1,9 @@
 //! Round trips of a process at its own sockets: what the programs keep of a connection, and what they count.
 
+use zerocopy::{FromBytes, IntoBytes};
+
 /// A round trip under way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes)]
 #[repr(C)]
 pub struct RoundTrip {
     /// Entry of the call that began to send the request; 0 before the first.
@@ -11,7 +13,7 @@ pub struct RoundTrip {
 }
 
 /// What happened beside round trips.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes)]
 #[repr(C)]
 pub struct RoundTripCounts {
     /// Connections that were followed.

@@ -12,12 +12,12 @@ use runlog::summary::{self, LoadSummary};
 use runlog::{Error, Result, RunDirectory, json};
 
 use stats::Trim;
+use verdict::blocks::{Blocks, Reading};
+use verdict::recorded::compare::{Choices, compare};
+use verdict::recorded::read::arms_of;
 
 use crate::data::distribution::{Distribution, distributions};
 use crate::data::requests::{Requests, requests};
-
-/// The share that block means leave out at each end where the analysis does not say.
-const TRIM: f64 = 0.05;
 
 /// A part of a run, or why it is missing.
 pub type Part<T> = std::result::Result<T, String>;
@@ -44,21 +44,35 @@ pub struct Run {
 }
 
 impl Run {
-    /// Reads a folder. `compare` compares the arms of a run.
+    /// Reads a folder, each file once. `trim` is what block means of the comparison leave out at each end.
     ///
     /// # Errors
     /// Without a manifest that can be read it is no folder of a run.
-    pub fn read(folder: &Path, compare: impl FnOnce(&Path) -> Part<Comparisons>) -> Result<Self> {
+    pub fn read(folder: &Path, trim: Trim) -> Result<Self> {
         let directory = RunDirectory::existing(folder);
         let manifest: Manifest = json::read_version(&directory.manifest(), manifest::SCHEMA)?;
         let analysis: Part<Analysis> = part(
             json::read_version(&directory.analysis(), analysis::SCHEMA),
             not_analysed(&manifest),
         );
-        let trim_each_end = analysis
-            .as_ref()
-            .map_or(TRIM, |analysis| analysis.trim_each_end);
-        let trim = Trim::each_end(trim_each_end).unwrap_or(Trim::NONE);
+        let reading = Reading {
+            trim: analysis
+                .as_ref()
+                .ok()
+                .and_then(|analysis| Trim::each_end(analysis.trim_each_end))
+                .unwrap_or(Trim::USUAL),
+            with_warmup: false,
+            with_times: true,
+        };
+        let log = part(
+            Blocks::read(&directory, &manifest.schedule, reading),
+            "there is no request log",
+        );
+        let compared = |log: &Blocks| {
+            arms_of(folder, &manifest, log)
+                .and_then(|arms| compare(arms, Choices::by_blocks(trim)))
+                .map_err(|error| format!("{error:#}"))
+        };
         let ladder = json::read_version(&directory.micro(), micro::SCHEMA);
         Ok(Self {
             analysis,
@@ -70,12 +84,12 @@ impl Run {
                 ladder,
                 "the rungs of the hook were not measured with this run",
             ),
-            comparisons: compare(folder),
-            requests: part(
-                requests(&directory, &manifest, trim),
-                "there is no request log",
+            comparisons: log.as_ref().map_err(Clone::clone).and_then(compared),
+            requests: log.map(|log| requests(&log, &manifest)),
+            distributions: distributions(
+                &directory,
+                manifest.arms.iter().map(|arm| arm.name.as_str()),
             ),
-            distributions: distributions(&directory, &manifest),
             manifest,
             directory,
         })
@@ -203,7 +217,7 @@ pub(crate) mod tests {
             }
         }
         log.finish().unwrap();
-        let run = Run::read(folder.path(), |_| Err("not compared".to_owned())).unwrap();
+        let run = Run::read(folder.path(), Trim::USUAL).unwrap();
         (folder, run)
     }
 
@@ -230,7 +244,7 @@ pub(crate) mod tests {
     #[test]
     fn a_folder_without_a_manifest_is_no_run() {
         let folder = tempfile::tempdir().unwrap();
-        let error = Run::read(folder.path(), |_| Err(String::new())).unwrap_err();
+        let error = Run::read(folder.path(), Trim::USUAL).unwrap_err();
         assert!(error.to_string().contains("manifest.json"), "{error}");
     }
 
@@ -239,7 +253,7 @@ pub(crate) mod tests {
         let (folder, _) = half_a_run(4);
         std::fs::write(folder.path().join("analysis.json"), "{\"schema\": 3").unwrap();
         std::fs::write(folder.path().join("hooked.hlog"), "no log\n").unwrap();
-        let run = Run::read(folder.path(), |_| Err(String::new())).unwrap();
+        let run = Run::read(folder.path(), Trim::USUAL).unwrap();
         assert!(
             run.analysis
                 .as_ref()

@@ -1,4 +1,4 @@
-//! The options that `bench` and `truth` share, and what they turn into.
+//! The options that `bench` and `validate` share, and what they turn into.
 
 use std::env;
 use std::ffi::OsString;
@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
+use cli::outln;
 use indicatif::{ProgressBar, ProgressStyle};
 use runlog::RunDirectory;
 use runlog::manifest::{Placement, Schedule, Scheduling, schedule};
 use runlog::record::Request;
 use runlog::table::Rows;
+use serde::Serialize;
 use stats::Trim;
 
 use crate::machine::{self, Policy};
@@ -68,12 +70,6 @@ impl From<SchedulingChoice> for Scheduling {
 /// Servers of each arm, where they are ours and so start at once.
 const SERVERS: u32 = 8;
 
-/// Share of values left out at each end.
-const TRIM: f64 = 0.05;
-
-/// The same, for the middle half of the values: their interquartile mean.
-const MIDDLE_HALF: f64 = 0.25;
-
 /// Whether to probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Probing {
@@ -83,6 +79,26 @@ pub enum Probing {
     IfPossible,
     /// Without it the experiment is pointless.
     Must,
+}
+
+/// How a result is printed.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Output {
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Output {
+    /// Prints a result as JSON, or for people by `table`.
+    pub fn print<T: Serialize>(self, result: &T, table: impl FnOnce(&T)) -> anyhow::Result<()> {
+        if self.json {
+            outln!("{}", serde_json::to_string_pretty(result)?);
+        } else {
+            table(result);
+        }
+        Ok(())
+    }
 }
 
 /// Options of commands that calibrate before they measure.
@@ -136,9 +152,9 @@ pub struct ExperimentOptions {
     pub block_warmup: u64,
 
     /// Share of a block's sorted values left out at each end, in every layer
-    /// [default: 0.05; of truth 0.25]
+    /// [default: 0.05; of validate truth 0.25]
     #[arg(long, hide_short_help = true, value_name = "SHARE")]
-    pub trim: Option<f64>,
+    pub trim: Option<Trim>,
 
     /// Seed of the random order; drawn and recorded when not given
     #[arg(long, hide_short_help = true, value_name = "S")]
@@ -166,7 +182,7 @@ pub struct ExperimentOptions {
     #[arg(long, value_enum, default_value_t = Policy::Auto)]
     pub placement: Policy,
 
-    /// How the kernel schedules servers and load generator [default: fair; of truth fifo, where that can be]
+    /// How the kernel schedules servers and load generator [default: fair; of validate truth fifo, where that can be]
     #[arg(long, hide_short_help = true, value_enum)]
     pub scheduling: Option<SchedulingChoice>,
 
@@ -193,9 +209,8 @@ pub struct ExperimentOptions {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
-    /// Print the result as JSON
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub output: Output,
 
     /// Test mode: number each request in a header X-Sequence
     #[arg(long, hide = true)]
@@ -213,23 +228,16 @@ impl ExperimentOptions {
     /// the values, which what disturbs every tenth request does not reach, and apart from the accounts of the fair
     /// scheduler.
     pub fn prefer_the_undisturbed(&mut self) -> anyhow::Result<()> {
-        self.trim.get_or_insert(MIDDLE_HALF);
+        self.trim.get_or_insert(Trim::MIDDLE_HALF);
         if self.scheduling.is_none() && scheduling::can_be_fifo(&self.place()?) {
             self.scheduling = Some(SchedulingChoice::Fifo);
         }
         Ok(())
     }
 
-    /// The share of values left out at each end.
-    pub fn trim_share(&self) -> f64 {
-        self.trim.unwrap_or(TRIM)
-    }
-
-    /// The trim.
-    pub fn trim(&self) -> anyhow::Result<Trim> {
-        let share = self.trim_share();
-        Trim::each_end(share)
-            .with_context(|| format!("--trim {share}: must be at least 0 and below 0.5"))
+    /// What means leave out.
+    pub fn trim(&self) -> Trim {
+        self.trim.unwrap_or(Trim::USUAL)
     }
 
     /// The hook and its settings: those of our own environment, then those of `--hook-env`.
@@ -268,7 +276,7 @@ impl ExperimentOptions {
                 ring_bytes: self.ring_bytes,
             }),
             calibration_rounds: self.calibration.calibration_rounds,
-            trim: self.trim()?,
+            trim: self.trim(),
             placement: self.place()?,
             command: env::args_os()
                 .map(|argument| argument.to_string_lossy().into_owned())
@@ -315,7 +323,7 @@ impl ExperimentOptions {
         if !path.starts_with('/') {
             bail!("--path {path}: must start with /");
         }
-        self.trim().map(|_| ())
+        Ok(())
     }
 
     /// How many units of comparison there are: blocks, or two rounds of a duet.
@@ -339,7 +347,8 @@ impl ExperimentOptions {
         }
         if placement.scheduling == Scheduling::Fifo && !scheduling::leaves_us_a_cpu(&placement) {
             bail!(
-                "--scheduling fifo: the agent would share a CPU with programs that run ahead of it; give it one                  of its own (--placement, taskset)"
+                "--scheduling fifo: the agent would share a CPU with programs that run ahead of it; give it one \
+                 of its own (--placement, taskset)"
             );
         }
         Ok(placement)

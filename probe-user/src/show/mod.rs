@@ -75,14 +75,7 @@ pub fn list<T: Display>(values: &[T]) -> String {
 fn ns(value: f64) -> String {
     let text = format!("{:.0}", value.abs());
     let sign = if value < 0.0 && text != "0" { "-" } else { "" };
-    let mut grouped = String::new();
-    for (index, digit) in text.chars().enumerate() {
-        if index > 0 && (text.len() - index) % 3 == 0 {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    format!("{sign}{grouped} ns")
+    format!("{sign}{} ns", report::format::grouped(&text))
 }
 
 fn value(value: f64, unit: Unit) -> String {
@@ -103,6 +96,16 @@ fn cells(estimate: &Estimate) -> [String; 3] {
         format!("[{}, {}]", value(low, unit), value(high, unit)),
         estimate.blocks.to_string(),
     ]
+}
+
+/// The same, of what may not have been estimated.
+fn cells_or_dash(estimate: Option<&Estimate>) -> [String; 3] {
+    estimate.map_or_else(|| ["-".to_owned(), String::new(), String::new()], cells)
+}
+
+/// What there may be, in words; a dash for nothing.
+fn or_dash<T>(found: Option<T>, words: impl FnOnce(T) -> String) -> String {
+    found.map_or_else(|| "-".to_owned(), words)
 }
 
 /// Prints the ledger.
@@ -164,15 +167,12 @@ fn programs(programs: &BTreeMap<String, ProgramRuns>) {
     }
     let mut table = table(&["program", "runs", "mean run", "recursion misses"], 1);
     for (name, program) in programs {
-        let mean = program.runs.zip(program.run_time_ns).map_or_else(
-            || "-".to_owned(),
-            |(runs, time_ns)| ns(time_ns as f64 / runs as f64),
-        );
+        let mean = or_dash(program.runs.zip(program.run_time_ns), |(runs, time_ns)| {
+            ns(time_ns as f64 / runs as f64)
+        });
         table.add_row([
             name.clone(),
-            program
-                .runs
-                .map_or_else(|| "-".to_owned(), |runs| runs.to_string()),
+            or_dash(program.runs, |runs| runs.to_string()),
             mean,
             program.recursion_misses.to_string(),
         ]);

@@ -3,14 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 
 use super::repository::Repository;
 use crate::deploy;
 use crate::kit::{Kit, succeed};
 
-/// Tasks of xtask that hand words on, and the program that reads these.
-const HANDS_ON: [(&str, &str); 3] = [("bench", "bench"), ("results", "bench"), ("truth", "truth")];
+/// Tasks of xtask that hand words on, and the command of probe-user that reads these.
+const HANDS_ON: [(&str, &[&str]); 3] = [
+    ("bench", &["bench"]),
+    ("results", &["bench"]),
+    ("truth", &["validate", "truth"]),
+];
 
 /// Where calls are checked.
 #[derive(Debug)]
@@ -57,7 +61,7 @@ impl StandIns<'_> {
                 let help = succeed(Command::new(xtask()?).args([*task, "--help"]))?.stdout;
                 let help = String::from_utf8_lossy(&help);
                 if let Some((_, command)) = HANDS_ON.iter().find(|(name, _)| name == task) {
-                    return reads(&self.kit.path("probe-user"), &[&[*command], words].concat());
+                    return reads(&self.kit.path("probe-user"), &[command, words].concat());
                 }
                 ensure!(
                     words.is_empty() || !help.contains("[WORD]"),

@@ -1,15 +1,15 @@
-//! `probe-user calibrate`: what each kind of probe adds on this machine.
+//! `probe-user validate probes`: what each kind of probe adds on this machine.
 
+use std::iter;
 use std::path::Path;
 
 use anyhow::bail;
 use clap::Args;
-use cli::outln;
 use runlog::calibration::{CalibrationReport, SCHEMA};
 use stats::Trim;
 
 use crate::command::End;
-use crate::command::options::progress_bar;
+use crate::command::options::{Output, progress_bar};
 use crate::machine::{self, Policy};
 use crate::run::arms::HookSpec;
 use crate::run::calibration::{Functions, Plan, calibrate};
@@ -27,14 +27,9 @@ pub fn every_kind(
     folder: &Path,
 ) -> anyhow::Result<Plan> {
     Ok(Plan {
-        kernel_probes: vec![
-            KernelProbe::None,
-            KernelProbe::TpBtf,
-            KernelProbe::RawTracepoint,
-            KernelProbe::Fentry,
-            KernelProbe::Tracepoint,
-            KernelProbe::Kprobe,
-        ],
+        kernel_probes: iter::once(KernelProbe::None)
+            .chain(KernelProbe::PAIRS)
+            .collect(),
         functions: Functions::All,
         hook: Some(HookSpec {
             path: programs::hook()?,
@@ -49,43 +44,41 @@ pub fn every_kind(
     })
 }
 
-/// Options of `calibrate`.
+/// Options of `validate probes`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Bias is what a probe adds to the duration that it sees: results are corrected by it. Cost is what it adds to
 the call that it watches.
 
 Examples:
-  sudo probe-user calibrate
-  sudo probe-user calibrate --rounds 40 --json")]
-pub struct CalibrateArguments {
+  sudo probe-user validate probes
+  sudo probe-user validate probes --rounds 40 --json")]
+pub struct ProbesArguments {
     /// Rounds; in each, every kind of probe is attached and detached once
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
     rounds: u32,
 
     /// Share of the values left out at each end
-    #[arg(long, default_value_t = 0.05, value_name = "SHARE")]
-    trim: f64,
+    #[arg(long, default_value_t = Trim::USUAL, value_name = "SHARE")]
+    trim: Trim,
 
     /// Where in the hook's probe sites to attach
     #[arg(long, value_enum, default_value_t = SiteChoice::Auto)]
     site: SiteChoice,
 
-    /// Print the result as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Calibrates every kind of probe that this kernel has.
-pub async fn calibrate_all(arguments: CalibrateArguments) -> anyhow::Result<End> {
-    let Some(trim) = Trim::each_end(arguments.trim) else {
-        bail!(
-            "--trim {}: must be at least 0 and below 0.5",
-            arguments.trim
-        );
-    };
+pub async fn probes(arguments: ProbesArguments) -> anyhow::Result<End> {
     let folder = tempfile::tempdir()?;
-    let plan = every_kind(arguments.site, arguments.rounds, trim, folder.path())?;
+    let plan = every_kind(
+        arguments.site,
+        arguments.rounds,
+        arguments.trim,
+        folder.path(),
+    )?;
     machine::bind_to(&plan.placement.agent_cpus)?;
     let mut stop = Stop::listen()?;
     let bar = progress_bar();
@@ -100,10 +93,6 @@ pub async fn calibrate_all(arguments: CalibrateArguments) -> anyhow::Result<End>
         environment: machine::environment(),
         calibration,
     };
-    if arguments.json {
-        outln!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        show::calibration::print(&report);
-    }
+    arguments.output.print(&report, show::calibration::print)?;
     Ok(End::Complete)
 }

@@ -1,4 +1,4 @@
-//! `probe-user truth`: does the measuring chain find delays that it did not make?
+//! `probe-user validate truth`: does the measuring chain find delays that it did not make?
 //!
 //! Each arm's hook is told to wait a time after each read; the reference arm's is zero. The others have names
 //! that say nothing, and which waits how long is in no file of the run. The estimates are written down
@@ -6,7 +6,6 @@
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use cli::outln;
 use rand::SeedableRng as _;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
@@ -20,9 +19,9 @@ use runlog::truth::{
 use stats::distribution::t_quantile;
 use stats::{binomial, power};
 
+use super::repeat::{Repetition, ShortRun, repeat, seed_of};
 use crate::command::End;
 use crate::command::options::{ExperimentOptions, NewRun, Probing, progress_bar};
-use crate::command::repeat::{Repetition, ShortRun, repeat, seed_of};
 use crate::machine;
 use crate::run::arms::{ArmSpec, HookSpec};
 use crate::run::experiment::Experiment;
@@ -48,15 +47,15 @@ const DELAY: &str = "READHOOK_DELAY_NS";
 /// were told to be beside a reference that did not wait, and 0.25 µs beside one that waits as long.
 const BASE_NS: u64 = 100_000;
 
-/// Options of `truth`.
+/// Options of `validate truth`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  sudo probe-user truth                      both layers, all delays in one run
-  probe-user truth --runs 60 --requests 60000
+  sudo probe-user validate truth             both layers, all delays in one run
+  probe-user validate truth --runs 60 --requests 60000
                                              60 short runs of one delay each:
                                              is it in the macro interval?
-  probe-user truth --runs 20 --first-run 20 --seed 1
+  probe-user validate truth --runs 20 --first-run 20 --seed 1
                                              the second third of such a series")]
 pub struct TruthArguments {
     /// Delays to inject, in nanoseconds; 0 is always among the arms
@@ -82,7 +81,7 @@ pub struct TruthArguments {
 /// Which arm waits how long: for nobody to see before the estimates are written down.
 struct Key(Vec<(String, u64)>);
 
-/// Runs it.
+/// Makes the run or the runs, writes what came out into a folder, and prints it.
 pub async fn truth(mut arguments: TruthArguments) -> anyhow::Result<End> {
     arguments.delays.sort_unstable();
     arguments.delays.dedup();
@@ -149,7 +148,7 @@ async fn run_in(
     let logged = read_logs(
         directory,
         &outcome.manifest,
-        arguments.options.trim()?,
+        arguments.options.trim(),
         joined,
     )
     .context("cannot read the run back")?;
@@ -158,18 +157,11 @@ async fn run_in(
     let truth = reveal(&json::read(&directory.truth_blind())?, &key, outcome);
     json::write(&directory.truth(), &truth)?;
     bar.finish_and_clear();
-    if arguments.options.json {
-        outln!("{}", serde_json::to_string_pretty(&truth)?);
-    } else {
-        show::truth::print(&truth, directory);
-    }
-    Ok(if truth.cut_short.is_some() {
-        End::CutShort
-    } else if truth.holds {
-        End::Complete
-    } else {
-        End::NotUsable
-    })
+    arguments
+        .options
+        .output
+        .print(&truth, |it| show::truth::print(it, directory))?;
+    Ok(End::of(truth.cut_short.is_some(), truth.holds))
 }
 
 /// What is found between the reference and each arm, by who does not know the delays.
@@ -338,7 +330,7 @@ async fn coverage(
             delayed("arm-1".to_owned(), hook, delay_of(number)),
         ]
     };
-    let trim = options.trim()?;
+    let trim = options.trim();
     let bar = progress_bar();
     let mut done = Vec::new();
     let take = |run: ShortRun<'_>| {
@@ -356,14 +348,9 @@ async fn coverage(
         });
         Ok(())
     };
-    let result = repeat(options, *repetition, runs, seed, &bar, arms, take).await;
-    let (manifest, cut_short) = match result {
-        Ok(result) => result,
-        Err(error) => {
-            folder.discard();
-            return Err(error);
-        }
-    };
+    let (manifest, cut_short) = repeat(options, *repetition, runs, seed, &bar, arms, take)
+        .await
+        .inspect_err(|_| folder.discard())?;
     bar.finish_and_clear();
     let made = u32::try_from(done.len()).unwrap_or(u32::MAX);
     let missed = done.iter().filter(|run| !run.covers).count();
@@ -381,18 +368,10 @@ async fn coverage(
         placement: manifest.placement,
     };
     json::write(&folder.directory.coverage(), &report)?;
-    if options.json {
-        outln!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        show::truth::print_coverage(&report, &folder.directory);
-    }
-    Ok(if report.cut_short.is_some() {
-        End::CutShort
-    } else if report.holds {
-        End::Complete
-    } else {
-        End::NotUsable
-    })
+    options.output.print(&report, |it| {
+        show::truth::print_coverage(it, &folder.directory);
+    })?;
+    Ok(End::of(report.cut_short.is_some(), report.holds))
 }
 
 #[cfg(test)]
