@@ -27,9 +27,11 @@ pub struct TestArguments {
     repeat: Option<NonZeroU32>,
 }
 
-/// How the system tests are run, one group after the other. Tests measure and count; two at a time would disturb each
-/// other.
-const GROUPS: [&[&str]; 1] = [&["--test-threads=1"]];
+/// How the system tests are run, one group after the other. Those that measure and count would disturb each other.
+const GROUPS: [[&str; 2]; 2] = [
+    ["--group=parallel", "--test-threads=2"],
+    ["--group=serial", "--test-threads=1"],
+];
 
 /// The tests inside the crates; stats' against `SciPy`'s results, and short simulations.
 const UNIT_TESTS: [&str; 6] = [
@@ -138,7 +140,7 @@ fn system_tests(program: &Path, times: u32, stages: &mut Stages) -> anyhow::Resu
             _ => format!("system tests, {round} of {times}"),
         };
         let failed = stages.run(&name, || {
-            let groups = GROUPS.map(|options| run_group(program, options));
+            let groups = GROUPS.map(|options| run_group(program, &options));
             groups.into_iter().collect::<anyhow::Result<Vec<_>>>()
         })?;
         for test in failed.into_iter().flatten() {
