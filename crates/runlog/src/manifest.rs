@@ -135,7 +135,7 @@ pub enum Scheduling {
 pub struct Arm {
     /// Its name.
     pub name: String,
-    /// Its part in the run; null in runs of versions that did not write it down. [`Arm::role`] knows better.
+    /// Its part in the run; null in runs of versions that did not write it down: there its name tells.
     #[serde(default)]
     pub role: Option<Role>,
     /// Where its requests go; where there are several servers, to the first of them.

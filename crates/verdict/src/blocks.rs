@@ -406,7 +406,7 @@ mod tests {
             with_warmup: false,
             with_times: true,
         };
-        let read = |reading| Blocks::read(&run, &schedule("rmit", 0), reading).unwrap();
+        let read = |reading| Blocks::read(&run, &schedule(runlog::Order::Rmit, 0), reading).unwrap();
         let blocks = read(reading).blocks;
         let values: Vec<_> = blocks.iter().map(Block::value_ns).collect();
         assert_eq!(values, [None, None, Some(23.5), Some(31.5), None]);

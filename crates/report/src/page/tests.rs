@@ -174,8 +174,10 @@ fn the_percentiles_of_a_load_are_drawn_from_its_logs() {
         tag: None,
         histogram,
     };
-    let log = directory.interval_log("b");
-    interval_log::write(&log, "", Duration::ZERO, [Ok(interval)]).unwrap();
+    let mut file = interval_log::NewLog::create(directory.interval_log("b")).unwrap();
+    let mut log = file.begin("", Duration::ZERO).unwrap();
+    log.push(&interval).unwrap();
+    file.finish().unwrap();
     let page = load(&half_failed(), &directory);
     // The second arm of a load is not the grey one.
     let legend = "<span class=\"swatch arm-2\"></span>b<";
