@@ -9,10 +9,21 @@ use anyhow::Context as _;
 use crate::command::{Stages, cargo, release, run};
 use crate::setup;
 
-/// Sets up and builds everything, optimised.
+/// The packages of the programs and the hook.
+const PROGRAMS: [&str; 4] = ["readhook", "sut", "loadgen", "probe-user"];
+
+/// Sets up and builds the programs and the hook, optimised.
 pub fn prepare(stages: &mut Stages) -> anyhow::Result<()> {
     stages.run("setup", setup::all)?;
     stages.run("build", build)
+}
+
+/// As above, with the benches: for measuring with them, and for tests, as some of their programs stand in the kernel.
+pub fn prepare_with_bench(stages: &mut Stages) -> anyhow::Result<()> {
+    stages.run("setup", setup::all)?;
+    stages.run("build", || {
+        programs_and_bench(cargo().arg("build"), &release())
+    })
 }
 
 fn build() -> anyhow::Result<()> {
@@ -21,11 +32,12 @@ fn build() -> anyhow::Result<()> {
 
 /// Builds the programs and the hook, optimised, with a `cargo build` that puts them into a folder.
 pub fn programs(cargo_build: &mut Command, folder: &Path) -> anyhow::Result<()> {
-    packages(
-        cargo_build,
-        folder,
-        &["readhook", "sut", "loadgen", "probe-user"],
-    )
+    packages(cargo_build, folder, &PROGRAMS)
+}
+
+/// As above, and the benches.
+pub fn programs_and_bench(cargo_build: &mut Command, folder: &Path) -> anyhow::Result<()> {
+    programs(cargo_build.args(["--package", "bench"]), folder)
 }
 
 /// Builds the hook alone, optimised; returns its path.

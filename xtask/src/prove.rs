@@ -101,13 +101,13 @@ pub fn run(
         Some("fuzz") => fuzz(&SCANNER, minutes, stages),
         Some("fuzz-responses") => fuzz(&RESPONSES, minutes, stages),
         Some("hook-stress") => {
-            build::prepare(stages)?;
+            build::prepare_with_bench(stages)?;
             stages.run("hook-stress", hook_stress)?;
             Ok(ExitCode::SUCCESS)
         }
         Some("containers") => containers::prove(must_run, stages),
         Some("mutations") => {
-            build::prepare(stages)?;
+            build::prepare_with_bench(stages)?;
             mutations::prove(stages).map(|()| ExitCode::SUCCESS)
         }
         Some(other) => bail!("there is no proof \"{other}\"; `cargo xtask prove` lists them"),

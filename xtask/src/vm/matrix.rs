@@ -100,7 +100,7 @@ fn build_for(architecture: Architecture) -> anyhow::Result<()> {
     guest::build_init(architecture)?;
     let folder = architecture.programs_folder();
     let target = architecture.programs_target();
-    build::programs(&mut architecture.cargo("build", target), &folder)?;
+    build::programs_and_bench(&mut architecture.cargo("build", target), &folder)?;
     let built = test::build_system_tests(&mut architecture.cargo("build", target))?;
     let stripped = system_tests(architecture);
     fs::create_dir_all(stripped.parent().unwrap_or(Path::new(".")))?;
@@ -162,7 +162,10 @@ fn test_on(kernel: Kernel, filter: Option<&str>) -> Tested {
     let guest = Guest {
         name: kernel.name,
         kernel,
-        programs: &[system_tests(kernel.architecture)],
+        programs: &[
+            system_tests(kernel.architecture),
+            kernel.architecture.programs_folder().join("bench"),
+        ],
         command: &command,
         counts_instructions: false,
     };
