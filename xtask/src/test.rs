@@ -12,7 +12,13 @@ use crate::{deploy_tools, fuzz, libcs, setup};
 
 /// What is built for tests, of whatever part is needed: which features libraries are built with depends on what is
 /// selected, and for other features they would be built once more.
-const SELECTION: [&str; 3] = ["--workspace", "--exclude", "probe-ebpf"];
+const SELECTION: [&str; 5] = [
+    "--workspace",
+    "--exclude",
+    "probe-ebpf",
+    "--exclude",
+    "bench-ebpf",
+];
 
 /// The tests inside the crates; stats' against `SciPy`'s results, and short simulations.
 fn unit_tests() -> anyhow::Result<()> {
@@ -41,6 +47,8 @@ pub fn lint(stages: &mut Stages) -> anyhow::Result<()> {
                 "--quiet",
                 "--package",
                 "probe-ebpf",
+                "--package",
+                "bench-ebpf",
                 "-Z",
                 "build-std=core",
             ])

@@ -11,7 +11,6 @@ pub mod layout;
 pub mod numbers;
 pub mod open_calls;
 pub mod records;
-pub mod round_trip;
 pub mod threads;
 
 pub use counters::{Counter, Counters};
@@ -22,7 +21,6 @@ pub use records::{
     EVENT_HOOKED_READ_AND_SYSCALL, EVENT_READ_SYSCALL, EVENT_WRITE, FunctionCall, HookedRead,
     ReadSyscall, UNKNOWN_OFFSET, Write,
 };
-pub use round_trip::{RoundTrip, RoundTripCounts};
 pub use threads::{Connection, ConnectionKey, ConnectionSlot, MAX_THREADS, Target, Thread};
 
 /// What a histogram holds.
@@ -78,10 +76,6 @@ impl SpanKind {
     }
 }
 
-/// Values that one run of the program behind `probe-user kernel-histogram` takes: the arguments that a
-/// raw tracepoint can have.
-pub const SELF_TEST_VALUES: usize = 12;
-
 /// The most arms that are traced at once. Memory is taken for those that are asked for.
 pub const MAX_ARMS: u32 = 256;
 
@@ -99,10 +93,6 @@ mod user {
     unsafe impl aya::Pod for super::Connection {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::ConnectionSlot {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for super::RoundTrip {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for super::RoundTripCounts {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::Target {}
     // SAFETY: as above.

@@ -3,7 +3,6 @@
 pub mod a_a;
 pub mod agent;
 pub mod analyze;
-pub mod bare;
 pub mod bench;
 pub mod calibrate;
 pub mod compare;
@@ -11,7 +10,6 @@ pub mod correlate;
 pub mod doctor;
 pub mod events;
 mod function;
-pub mod kernel_histogram;
 mod ladder;
 pub mod live;
 pub mod merge;
@@ -19,7 +17,6 @@ pub mod micro;
 pub mod options;
 pub mod repeat;
 pub mod report;
-pub mod round_trips;
 pub mod trace;
 pub mod truth;
 

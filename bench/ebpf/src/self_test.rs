@@ -1,13 +1,13 @@
-//! A program that is never attached: `probe-user kernel-histogram` runs it by `BPF_PROG_TEST_RUN`, so
-//! that a test can see where the function of all the other programs puts a value.
+//! A program that is never attached: `bench kernel-histogram` runs it by `BPF_PROG_TEST_RUN`, so that a test can see
+//! where the programs of the product put a value.
 
-use abi::{SELF_TEST_VALUES, SpanKind};
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 
-use crate::maps::add_span;
+use crate::histogram::add_span;
+use crate::shared::SELF_TEST_VALUES;
 
-/// Adds its arguments, as many as a tracepoint can have, to the histogram of the first arm's function.
+/// Adds its arguments, as many as a tracepoint can have, to the histogram.
 #[raw_tracepoint(tracepoint = "sys_enter")]
 pub fn self_test_spans(ctx: RawTracePointContext) -> i32 {
     // The verifier allows no argument of a number that is not constant.
@@ -26,7 +26,7 @@ pub fn self_test_spans(ctx: RawTracePointContext) -> i32 {
         ctx.arg(11),
     ];
     for value in values {
-        add_span(0, SpanKind::Function, value);
+        add_span(value);
     }
     0
 }

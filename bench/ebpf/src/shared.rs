@@ -1,4 +1,8 @@
-//! Round trips of a process at its own sockets: what the programs keep of a connection, and what they count.
+//! What the programs and the bench agree on. The bench uses this file too.
+
+/// Values that one run of the program behind `bench kernel-histogram` takes: the arguments that a raw tracepoint can
+/// have.
+pub const SELF_TEST_VALUES: usize = 12;
 
 /// A round trip under way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -10,17 +10,41 @@
     reason = "map values and registers are reached through raw pointers that the kernel's verifier checks"
 )]
 
-use abi::{RoundTrip, RoundTripCounts, SpanKind};
 use aya_ebpf::bindings::pt_regs;
-use aya_ebpf::helpers::bpf_probe_read_user;
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_probe_read_user};
 use aya_ebpf::macros::{btf_tracepoint, map};
 use aya_ebpf::maps::{HashMap, PerCpuArray};
 use aya_ebpf::programs::BtfTracePointContext;
 
+use crate::cells::{add, setting};
 use crate::clock::now_ns;
-use crate::maps::{add, add_span, setting};
-use crate::syscalls::{kernel_abi, typed_number, typed_word};
-use crate::targets::current;
+use crate::histogram::add_span;
+use crate::kernel_abi::{self, typed_number, typed_word};
+use crate::shared::{RoundTrip, RoundTripCounts};
+
+/// Of connections, beside what the product looks at.
+#[cfg(bpf_target_arch = "x86_64")]
+mod client_abi {
+    pub const READV: i64 = 19;
+    pub const RECVFROM: i64 = 45;
+    pub const RECVMSG: i64 = 47;
+    pub const CLOSE: i64 = 3;
+    pub const CONNECT: i64 = 42;
+    /// `si`, in words.
+    pub const SECOND_ARGUMENT_WORD: usize = 13;
+}
+
+/// As above.
+#[cfg(bpf_target_arch = "aarch64")]
+mod client_abi {
+    pub const READV: i64 = 65;
+    pub const RECVFROM: i64 = 207;
+    pub const RECVMSG: i64 = 212;
+    pub const CLOSE: i64 = 57;
+    pub const CONNECT: i64 = 203;
+    /// `regs[1]`, in words.
+    pub const SECOND_ARGUMENT_WORD: usize = 1;
+}
 
 /// The process. Set by the loader, as is the next.
 #[unsafe(no_mangle)]
@@ -40,7 +64,7 @@ static ROUND_TRIP_COUNTS: PerCpuArray<RoundTripCounts> = PerCpuArray::with_max_e
 
 #[inline(always)]
 fn is_ours() -> bool {
-    current().tgid() == setting(&raw const ROUND_TRIP_TGID)
+    (bpf_get_current_pid_tgid() >> 32) as u32 == setting(&raw const ROUND_TRIP_TGID)
 }
 
 #[inline(always)]
@@ -72,8 +96,8 @@ pub fn round_trip_enter(ctx: BtfTracePointContext) -> i32 {
         kernel_abi::WRITE | kernel_abi::WRITEV | kernel_abi::SENDTO | kernel_abi::SENDMSG => {
             send(fd, now_ns)
         }
-        kernel_abi::CONNECT => connect(fd, typed_word(regs, kernel_abi::SECOND_ARGUMENT_WORD)),
-        kernel_abi::CLOSE => close(fd),
+        client_abi::CONNECT => connect(fd, typed_word(regs, client_abi::SECOND_ARGUMENT_WORD)),
+        client_abi::CLOSE => close(fd),
         _ => {}
     }
     0
@@ -89,7 +113,7 @@ pub fn round_trip_exit(ctx: BtfTracePointContext) -> i32 {
     let returned: i64 = ctx.arg(1);
     let is_read = matches!(
         typed_number(regs),
-        kernel_abi::READ | kernel_abi::READV | kernel_abi::RECVFROM | kernel_abi::RECVMSG
+        kernel_abi::READ | client_abi::READV | client_abi::RECVFROM | client_abi::RECVMSG
     );
     if is_read
         && returned > 0
@@ -151,9 +175,7 @@ fn close(fd: i32) {
     }
 }
 
-/// The histogram is that of functions: nothing else is timed by this copy of the object.
 #[inline(always)]
 fn end(round_trip: &RoundTrip) {
-    let span_ns = round_trip.received_ns - round_trip.sent_ns;
-    add_span(0, SpanKind::Function, span_ns);
+    add_span(round_trip.received_ns - round_trip.sent_ns);
 }
