@@ -1,9 +1,11 @@
-//! A process that does what a line on its stdin says, and answers with a line.
+//! A process that does what a line of JSON on its stdin says, and answers with another.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, bail};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// A running worker. It ends with the value, as its stdin does.
 #[derive(Debug)]
@@ -38,10 +40,11 @@ impl Worker {
     }
 
     /// Gives an order, and returns the answer.
-    pub fn order(&mut self, order: &str) -> anyhow::Result<String> {
+    pub fn order<A: DeserializeOwned>(&mut self, order: &impl Serialize) -> anyhow::Result<A> {
         let orders = self.orders.as_mut().context("the worker's stdin")?;
-        writeln!(orders, "{order}").context("the worker has ended")?;
-        self.answer()
+        writeln!(orders, "{}", serde_json::to_string(order)?).context("the worker has ended")?;
+        let answer = self.answer()?;
+        serde_json::from_str(&answer).with_context(|| format!("the worker's answer \"{answer}\""))
     }
 
     fn answer(&mut self) -> anyhow::Result<String> {
@@ -58,6 +61,19 @@ impl Drop for Worker {
         self.orders = None;
         let _ = self.child.wait();
     }
+}
+
+/// The worker's side: does what it is told until stdin ends. Its first line tells that all is set up.
+pub fn serve<O: DeserializeOwned, A: Serialize>(
+    mut obey: impl FnMut(O) -> anyhow::Result<A>,
+) -> anyhow::Result<()> {
+    // Standard output is flushed at the end of each line.
+    println!("ready");
+    for line in io::stdin().lock().lines() {
+        let answer = obey(serde_json::from_str(&line?)?)?;
+        println!("{}", serde_json::to_string(&answer)?);
+    }
+    Ok(())
 }
 
 /// Has variables that set a hook up, which begin with one of these words, not reach a child.
@@ -78,10 +94,13 @@ mod tests {
 
     #[test]
     fn a_worker_answers_until_it_is_dropped() {
-        let script = "echo ready; while read line; do echo \"$line, done\"; done";
+        let script = "echo ready; while read line; do echo \"[$line, 5]\"; done";
         let mut worker = Worker::start(Command::new("sh").args(["-c", script])).unwrap();
-        assert_eq!(worker.order("one").unwrap(), "one, done");
-        assert_eq!(worker.order("two").unwrap(), "two, done");
+        for order in [1, 2] {
+            assert_eq!(worker.order::<[u32; 2]>(&order).unwrap(), [order, 5]);
+        }
+        let error = worker.order::<bool>(&3).unwrap_err().to_string();
+        assert!(error.contains("[3, 5]"), "{error}");
     }
 
     #[test]

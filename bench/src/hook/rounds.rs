@@ -3,9 +3,11 @@
 
 use std::path::Path;
 
-use crate::estimate::{Target, Verdict};
+use stats::ratio::ratio_of_means;
+
+use crate::estimate::{Estimate, Target, Verdict};
 use crate::hook::cases::{Case, Watcher};
-use crate::hook::result::{Found, Report, ratio};
+use crate::hook::result::{Found, Report};
 use crate::hook::subject::{Files, Subject};
 use crate::hook::watch;
 use crate::result::Missing;
@@ -66,14 +68,15 @@ pub fn run(plan: Plan, cases: &[Case], files: &Files, probe_user: &Path) -> anyh
     for (_, found) in &mut columns {
         found.estimate();
     }
-    let added: Vec<(&str, Vec<f64>)> = columns
+    let added: Vec<(Case, Vec<f64>)> = columns
         .iter()
-        .map(|(case, found)| (case.name, found.added_by_round()))
+        .map(|(case, found)| (**case, found.added_by_round()))
         .collect();
     for (case, found) in &mut columns {
-        let theirs = added.iter().find(|(name, _)| Some(*name) == case.peer);
-        found.paper_adds_times =
-            theirs.and_then(|(_, theirs)| ratio(theirs, &found.added_by_round()));
+        let peer = added.iter().find(|(other, _)| case.is_peer(other));
+        found.paper_adds_times = peer
+            .and_then(|(_, theirs)| ratio_of_means(theirs, &found.added_by_round()))
+            .map(Estimate::from);
         found.targets = targets(case, found);
     }
     report.cases = columns.into_iter().map(|(_, found)| found).collect();

@@ -5,7 +5,7 @@
 //! nothing differs but the hook. A batch reads what was written before it began: no read waits.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, Write as _};
+use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Barrier;
@@ -16,10 +16,12 @@ use clap::{Args, ValueEnum};
 use rand::Rng as _;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
+use stats::moments::quantile;
 
 use crate::children::pin_to;
 use crate::hook::calls::{Read, accept};
 use crate::hook::corpus::messages;
+use crate::worker::serve;
 
 /// Bytes that a batch reads at most. They must be in the socket before it begins.
 const BATCH_BYTES: usize = 96 * 1024;
@@ -88,8 +90,7 @@ pub struct Took {
     pub bare_ns: f64,
 }
 
-/// Measures once for each line on stdin, and answers each by a line of JSON. One more line goes before:
-/// all is set up.
+/// Measures once for each order.
 pub fn work(arguments: &WorkerArguments) -> anyhow::Result<()> {
     let is_hooked = Read::is_hook_loaded()?;
     ensure!(
@@ -105,16 +106,7 @@ pub fn work(arguments: &WorkerArguments) -> anyhow::Result<()> {
     let mut sources: Vec<Source> = (0..arguments.threads)
         .map(|_| Source::open(arguments))
         .collect::<Result<_, _>>()?;
-    let mut answers = io::stdout().lock();
-    writeln!(answers, "ready")?;
-    answers.flush()?;
-    for line in io::stdin().lock().lines() {
-        line?;
-        let took = measure(&mut sources, arguments.batches)?;
-        writeln!(answers, "{}", serde_json::to_string(&took)?)?;
-        answers.flush()?;
-    }
-    Ok(())
+    serve(|()| measure(&mut sources, arguments.batches))
 }
 
 fn make_calls(arguments: &WorkerArguments, count: usize, through: Through) -> anyhow::Result<()> {
@@ -180,22 +172,11 @@ fn measure(sources: &mut [Source], batches: usize) -> anyhow::Result<Took> {
             all.extend(of_thread);
         }
     }
-    let [hooked, bare] = &mut all;
+    let [hooked, bare] = all.map(|took| quantile(&took, 0.5).context("no batch"));
     Ok(Took {
-        hooked_ns: median(hooked).context("no batch")?,
-        bare_ns: median(bare).context("no batch")?,
+        hooked_ns: hooked?,
+        bare_ns: bare?,
     })
-}
-
-/// The median. Sorts `values`.
-fn median(values: &mut [f64]) -> Option<f64> {
-    values.sort_unstable_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => None,
-        count if count % 2 == 1 => Some(values[middle]),
-        _ => Some(f64::midpoint(values[middle - 1], values[middle])),
-    }
 }
 
 /// How many reads there are in a batch.
@@ -308,13 +289,6 @@ fn now_ns(clock: ClockId) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_median_of_an_even_number_lies_between() {
-        assert_eq!(median(&mut []), None);
-        assert_eq!(median(&mut [3.0, 1.0, 2.0]), Some(2.0));
-        assert_eq!(median(&mut [4.0, 1.0, 2.0, 3.0]), Some(2.5));
-    }
 
     #[test]
     fn a_batch_reads_each_message_whole_and_in_turn() {

@@ -13,8 +13,7 @@ use runlog::table::Rows;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-
-use crate::load::bins::{Bin, quantile};
+use stats::grouped::{Group, quantile};
 
 /// wrk prints no JSON of its own.
 const WRK_REPORT: &str = include_str!("../../peers/report.lua");
@@ -266,7 +265,7 @@ struct WrkReport {
     errors: u64,
     p50_us: f64,
     p99_us: f64,
-    bins: Vec<(f64, f64)>,
+    bins: Vec<(f64, u64)>,
 }
 
 /// wrk takes the difference of two clocks in whole microseconds: a latency of 8.3 µs counts as 8 or, three
@@ -274,12 +273,12 @@ struct WrkReport {
 fn said_by_wrk(text: &str) -> anyhow::Result<Said> {
     let line = text.lines().find(|line| line.starts_with('{'));
     let report: WrkReport = parse(line.context("printed no JSON")?)?;
-    let bins: Vec<Bin> = report
+    let bins: Vec<Group> = report
         .bins
         .iter()
-        .map(|&(value_us, count)| Bin {
-            low: (value_us - 0.5) * 1e3,
-            high: (value_us + 0.5) * 1e3,
+        .map(|&(value_us, count)| Group {
+            lowest: (value_us - 0.5) * 1e3,
+            highest: (value_us + 0.5) * 1e3,
             count,
         })
         .collect();

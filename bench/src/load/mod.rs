@@ -4,7 +4,6 @@
 //! generator is asked for a load and what it says then, [`child`] runs it, [`observed`] has our probes look at its
 //! sockets, [`server`] is what it loads. [`table`] prints the [`result`].
 
-mod bins;
 mod child;
 mod generator;
 mod observed;

@@ -3,8 +3,7 @@
 use crate::running::Running;
 use anyhow::Context as _;
 use serde::Deserialize;
-
-use crate::load::bins::{Bin, quantile};
+use stats::grouped::{Group, quantile};
 
 /// Our probes, attached to a generator.
 #[derive(Debug)]
@@ -27,7 +26,7 @@ struct Printed {
     round_trips: u64,
     connections_not_followed: u64,
     /// Smallest value, the smallest of the next bucket, count.
-    buckets: Vec<(f64, f64, f64)>,
+    buckets: Vec<(f64, f64, u64)>,
 }
 
 impl Observer {
@@ -54,10 +53,14 @@ fn observed(text: &str) -> anyhow::Result<Observed> {
         "the probes could not follow {} connections",
         printed.connections_not_followed
     );
-    let bins: Vec<Bin> = printed
+    let bins: Vec<Group> = printed
         .buckets
         .iter()
-        .map(|&(low, high, count)| Bin { low, high, count })
+        .map(|&(lowest, highest, count)| Group {
+            lowest,
+            highest,
+            count,
+        })
         .collect();
     let at = |share| quantile(&bins, share).context("the probes have seen no round trip");
     Ok(Observed {

@@ -3,17 +3,19 @@
 
 use std::fs;
 
+use procfs::process::{Process, all_processes};
+
 /// Whether a process has tracing programs of BPF attached now, apart from `ours` and what it has started.
 /// Processes that may not be looked at count as having none.
-pub fn are_tracing(ours: u32) -> bool {
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    numbers
+pub fn are_tracing(ours: i32) -> bool {
+    let processes = all_processes().into_iter().flatten().flatten();
+    processes
+        .map(|process| process.pid)
         .filter(|pid| has_tracing_links(*pid))
         .any(|pid| !descends(pid, ours))
 }
 
-fn has_tracing_links(pid: u32) -> bool {
+fn has_tracing_links(pid: i32) -> bool {
     let descriptors = fs::read_dir(format!("/proc/{pid}/fdinfo"));
     descriptors
         .into_iter()
@@ -31,21 +33,14 @@ fn is_tracing_link(fdinfo: &str) -> bool {
     })
 }
 
-fn descends(pid: u32, from: u32) -> bool {
-    let mut next = Some(pid);
-    while let Some(pid) = next {
-        if pid == from {
-            return true;
-        }
-        next = parent(pid).filter(|parent| *parent != 0);
-    }
-    false
+fn descends(pid: i32, from: i32) -> bool {
+    let mut ancestors = std::iter::successors(Some(pid), |pid| parent(*pid));
+    ancestors.any(|ancestor| ancestor == from)
 }
 
-fn parent(pid: u32) -> Option<u32> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
-    line.trim().parse().ok()
+fn parent(pid: i32) -> Option<i32> {
+    let stat = Process::new(pid).and_then(|process| process.stat()).ok()?;
+    Some(stat.ppid).filter(|parent| *parent != 0)
 }
 
 #[cfg(test)]
@@ -62,7 +57,7 @@ mod tests {
 
     #[test]
     fn we_descend_from_our_parent_and_not_the_other_way() {
-        let us = std::process::id();
+        let us = std::process::id().cast_signed();
         let parent = parent(us).unwrap();
         assert!(descends(us, us) && descends(us, parent));
         assert!(!descends(parent, us));

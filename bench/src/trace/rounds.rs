@@ -110,7 +110,7 @@ impl Column {
                 }
             },
         };
-        let us = std::process::id();
+        let us = std::process::id().cast_signed();
         let mut is_disturbed = others::are_tracing(us);
         let Subjects { traced, bystander } = subjects;
         let took = [

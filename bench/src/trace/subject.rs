@@ -34,7 +34,7 @@ impl Subject {
     pub fn ns_per_call(&mut self, call: Call, batches: u32, calls: u32) -> anyhow::Result<f64> {
         /// Share of the batches left out at each end: those that were interrupted.
         const TRIM: f64 = 0.2;
-        let mut durations_ns = self.order(Order::Batches {
+        let mut durations_ns: Vec<f64> = self.0.order(&Order::Batches {
             call,
             batches,
             calls,
@@ -51,19 +51,11 @@ impl Subject {
         duration_ms: u64,
         pause_ns: u64,
     ) -> anyhow::Result<f64> {
-        let answer = self.order(Order::Flood {
+        let [reads] = self.0.order(&Order::Flood {
             threads,
             duration_ms,
             pause_ns,
         })?;
-        answer.first().copied().context("no answer")
-    }
-
-    fn order(&mut self, order: Order) -> anyhow::Result<Vec<f64>> {
-        let answer = self.0.order(&order.to_string())?;
-        let numbers = answer.split_whitespace().map(str::parse);
-        numbers
-            .collect::<Result<_, _>>()
-            .with_context(|| format!("the workload's answer \"{answer}\""))
+        Ok(reads)
     }
 }

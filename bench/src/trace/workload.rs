@@ -2,20 +2,21 @@
 //! what it took. What is timed is a loop of one call and nothing else.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, Write as _};
+use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
-use std::str::FromStr;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::children::pin_to;
 use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
 
 use crate::trace::calls::{pushed, read_byte};
+use crate::worker::serve;
 
 /// What one order has the workload do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub enum Order {
     /// Batches of calls.
     Batches {
@@ -38,7 +39,7 @@ pub enum Order {
 }
 
 /// A call that is timed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub enum Call {
     /// `read` of one byte of an accepted connection: the hook's sites fire.
     ConnectionRead,
@@ -48,110 +49,47 @@ pub enum Call {
     Function,
 }
 
-impl Call {
-    const NAMES: [(Self, &str); 3] = [
-        (Self::ConnectionRead, "connection-read"),
-        (Self::ZeroRead, "zero-read"),
-        (Self::Function, "function"),
-    ];
-
-    fn name(self) -> &'static str {
-        Self::NAMES[self as usize].1
-    }
-}
-
-impl std::fmt::Display for Order {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Batches {
-                call,
-                batches,
-                calls,
-            } => write!(f, "{} {batches} {calls}", call.name()),
-            Self::Flood {
-                threads,
-                duration_ms,
-                pause_ns,
-            } => write!(f, "flood {threads} {duration_ms} {pause_ns}"),
-        }
-    }
-}
-
-impl FromStr for Order {
-    type Err = anyhow::Error;
-
-    fn from_str(line: &str) -> anyhow::Result<Self> {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let unknown = || format!("no order: \"{line}\"");
-        match words[..] {
-            ["flood", threads, duration_ms, pause_ns] => Ok(Self::Flood {
-                threads: threads.parse().with_context(unknown)?,
-                duration_ms: duration_ms.parse().with_context(unknown)?,
-                pause_ns: pause_ns.parse().with_context(unknown)?,
-            }),
-            [name, batches, calls] => {
-                let known = Call::NAMES.iter().find(|(_, known)| *known == name);
-                Ok(Self::Batches {
-                    call: known.with_context(unknown)?.0,
-                    batches: batches.parse().with_context(unknown)?,
-                    calls: calls.parse().with_context(unknown)?,
-                })
-            }
-            _ => bail!(unknown()),
-        }
-    }
-}
-
-/// Works until stdin ends. Each answer is a line of numbers; the first tells that all is set up.
+/// Does what it is told. Each answer is a list of numbers.
 pub fn work(cpu: Option<usize>) -> anyhow::Result<()> {
     cpu.map_or(Ok(()), pin_to)?;
     let mut connection = Connection::open()?;
     let zero = File::open("/dev/zero").context("/dev/zero")?;
-    let mut answers = io::stdout().lock();
-    writeln!(answers, "0")?;
-    answers.flush()?;
-    for line in io::stdin().lock().lines() {
-        let answer = match line?.parse()? {
-            Order::Batches {
-                call,
-                batches,
-                calls,
-            } => {
-                let mut batch = || match call {
-                    Call::ConnectionRead => connection.timed_reads(calls),
-                    Call::ZeroRead => timed(calls, || read_byte(zero.as_fd())),
-                    Call::Function => timed(calls, || {
-                        pushed();
-                        Ok(())
-                    }),
-                };
-                let durations: Result<Vec<_>, _> =
-                    (0..batches).map(|_| Ok(batch()?.to_string())).collect();
-                durations.map_err(|error: io::Error| error)?.join(" ")
-            }
-            Order::Flood {
-                threads,
-                duration_ms,
-                pause_ns,
-            } => {
-                let duration = Duration::from_millis(duration_ms);
-                let pause = Duration::from_nanos(pause_ns);
-                flood(threads, duration, pause)?.to_string()
-            }
-        };
-        writeln!(answers, "{answer}")?;
-        answers.flush()?;
-    }
-    Ok(())
+    serve(|order| match order {
+        Order::Batches {
+            call,
+            batches,
+            calls,
+        } => {
+            let mut batch = || match call {
+                Call::ConnectionRead => connection.timed_reads(calls),
+                Call::ZeroRead => timed(calls, || read_byte(zero.as_fd())),
+                Call::Function => timed(calls, || {
+                    pushed();
+                    Ok(())
+                }),
+            };
+            let durations: io::Result<Vec<u64>> = (0..batches).map(|_| batch()).collect();
+            Ok(durations?)
+        }
+        Order::Flood {
+            threads,
+            duration_ms,
+            pause_ns,
+        } => {
+            let duration = Duration::from_millis(duration_ms);
+            let pause = Duration::from_nanos(pause_ns);
+            Ok(vec![flood(threads, duration, pause)?])
+        }
+    })
 }
 
 /// How long so many calls take, in ns.
-fn timed(calls: u32, mut call: impl FnMut() -> io::Result<()>) -> io::Result<u128> {
+fn timed(calls: u32, mut call: impl FnMut() -> io::Result<()>) -> io::Result<u64> {
     let start = Instant::now();
     for _ in 0..calls {
         call()?;
     }
-    Ok(start.elapsed().as_nanos())
+    u64::try_from(start.elapsed().as_nanos()).map_err(io::Error::other)
 }
 
 /// An accepted connection to ourselves: accepted through the hook, where there is one.
@@ -170,7 +108,7 @@ impl Connection {
 
     /// Sends itself so many bytes, and reads them one by one. Over loopback they have arrived when the
     /// write returns, so that no read waits.
-    fn timed_reads(&mut self, reads: u32) -> io::Result<u128> {
+    fn timed_reads(&mut self, reads: u32) -> io::Result<u64> {
         let bytes = usize::try_from(reads).map_err(io::Error::other)?;
         self.client.write_all(&vec![b'x'; bytes])?;
         timed(reads, || read_byte(self.server.as_fd()))
@@ -218,32 +156,6 @@ fn flood(threads: usize, duration: Duration, pause: Duration) -> anyhow::Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn orders_survive_the_pipe() {
-        let batches = Call::NAMES.map(|(call, _)| Order::Batches {
-            call,
-            batches: 20,
-            calls: 1_000,
-        });
-        let flood = Order::Flood {
-            threads: 2,
-            duration_ms: 3,
-            pause_ns: 4,
-        };
-        for order in batches.into_iter().chain([flood]) {
-            assert_eq!(order.to_string().parse::<Order>().unwrap(), order);
-        }
-        for bad in [
-            "",
-            "flood 1 2",
-            "sleep 1 2",
-            "function 1 -2",
-            "function x 1",
-        ] {
-            assert!(bad.parse::<Order>().is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn each_read_takes_one_byte() {
