@@ -3,7 +3,7 @@
  *
  *     cc -O2 -shared -fPIC -I hook/include hook/examples/interposer.c -o interposer.so -ldl
  *     sudo probe-user bench --hook ./interposer.so
- *     sudo probe-user truth --hook ./interposer.so
+ *     sudo probe-user validate truth --hook ./interposer.so
  *
  * Its C library functions are looked up when it is loaded; what may call read before that goes by dlsym. */
 #define _GNU_SOURCE

@@ -42,6 +42,11 @@
     )
 )]
 
+#[cfg(all(panic = "unwind", not(test)))]
+compile_error!(
+    "the hook must not unwind: `cargo xtask build` builds it, or cargo with `--profile hook`"
+);
+
 mod call;
 mod clock;
 mod connection;

@@ -32,6 +32,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use cli::End;
 
 /// HTTP load generator that compares arms in interleaved blocks and logs every request.
 #[derive(Debug, Parser)]
@@ -54,17 +55,6 @@ kept), 4 not usable: the agent has no result"
 struct Arguments {
     #[command(subcommand)]
     command: Command,
-}
-
-/// How a command ended that did not fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// All was done.
-    Complete,
-    /// It ended early. What was measured is kept, and says so.
-    CutShort,
-    /// The load ran to its end, and the agent has no result that may be used.
-    NotUsable,
 }
 
 #[derive(Debug, Subcommand)]
@@ -97,15 +87,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::serve(&arguments),
         Command::Request { arm, options } => print_requests(&arm, &options).map(|()| End::Complete),
     };
-    match result {
-        Ok(End::Complete) => cli::exit_code(ExitCode::SUCCESS),
-        Ok(End::CutShort) => ExitCode::from(3),
-        Ok(End::NotUsable) => ExitCode::from(4),
-        Err(error) => {
-            eprintln!("loadgen: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    cli::end("loadgen", result)
 }
 
 fn print_requests(arm: &target::Arm, options: &request::RequestOptions) -> anyhow::Result<()> {

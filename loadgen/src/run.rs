@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
-use cli::outln;
+use cli::{End, outln};
 use runlog::agent_run::Announcement;
 use runlog::clock::Clock;
 use runlog::gate::Event;
@@ -15,7 +15,6 @@ use runlog::summary::{self, LoadSummary, Pacer};
 use runlog::table::TableWriter;
 use runlog::{RunDirectory, json};
 
-use crate::End;
 use crate::agent;
 use crate::check::{allow_connections, check};
 use crate::client::{ArmTarget, CutShort, Logs};

@@ -17,22 +17,18 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use log::LevelFilter;
 
-use crate::command::a_a::AaArguments;
 use crate::command::agent::AgentArguments;
 use crate::command::analyze::AnalyzeArguments;
 use crate::command::bench::BenchArguments;
-use crate::command::calibrate::CalibrateArguments;
-use crate::command::compare::CompareArguments;
 use crate::command::correlate::CorrelateArguments;
 use crate::command::doctor::DoctorArguments;
 use crate::command::merge::MergeArguments;
 use crate::command::micro::MicroArguments;
+use crate::command::moved::refuse_moved;
 use crate::command::report::ReportArguments;
 use crate::command::trace::TraceArguments;
-use crate::command::truth::TruthArguments;
-use crate::command::{
-    End, a_a, analyze, bench, calibrate, compare, correlate, micro, report, trace, truth,
-};
+use crate::command::validate::ValidateArguments;
+use crate::command::{End, analyze, bench, correlate, micro, report, trace, validate};
 use crate::run::calibration::worker as calibrate_worker;
 use crate::run::micro::worker as micro_worker;
 
@@ -52,6 +48,7 @@ Examples:
   probe-user micro                             rung by rung, hot and cold
   probe-user analyze --arm without=a.csv --arm with=b.csv
   probe-user report runs/bench-TIME            page, plots, tables, a trace
+  probe-user report runs/docker runs/kind      runs side by side
 
 Exit codes: 0 complete, 1 error, 2 usage, 3 cut short (what was measured is
 kept), 4 not usable"
@@ -69,26 +66,19 @@ enum Command {
     Trace(TraceArguments),
     /// Watch the arms of a machine, and serve what they take
     Agent(AgentArguments),
-    /// Hold delays injected by the hook against what is measured
-    Truth(TruthArguments),
+    /// Check the instrument: its probes, equal servers, known delays
+    Validate(ValidateArguments),
     /// Measure what a hook adds to one read, alone, rung by rung
     Micro(MicroArguments),
-    /// Compare equal servers: how often is a difference found?
-    #[command(name = "a-a")]
-    Aa(AaArguments),
     /// Say what speaks against measuring here, and what to do about it
     Doctor(DoctorArguments),
-    /// Measure what each kind of probe adds on this machine
-    Calibrate(CalibrateArguments),
     /// Join the records of a finished run to its requests
     Correlate(CorrelateArguments),
     /// Compare recorded arms: a run's, or those of files
     Analyze(AnalyzeArguments),
     /// Add up what agents and traces of several nodes have seen
     Merge(MergeArguments),
-    /// Show the comparisons of several runs side by side
-    Compare(CompareArguments),
-    /// Draw a run up as a page, as plots, as tables or as a trace
+    /// Draw a run up as a page, plots, tables or a trace; compare several
     Report(ReportArguments),
     /// The measured process of the micro layer
     #[command(hide = true)]
@@ -104,19 +94,19 @@ async fn main() -> ExitCode {
         .filter_level(LevelFilter::Warn)
         .parse_default_env()
         .init();
+    if let Some(code) = refuse_moved() {
+        return code;
+    }
     let Arguments { command } = cli::parse();
     let result = match command {
         Command::Bench(arguments) => bench::bench(arguments).await,
         Command::Trace(arguments) => trace::trace(arguments).await,
         Command::Agent(arguments) => command::agent::agent(arguments).await,
-        Command::Aa(arguments) => a_a::a_a(arguments).await,
-        Command::Truth(arguments) => truth::truth(arguments).await,
+        Command::Validate(arguments) => validate::validate(arguments).await,
         Command::Doctor(arguments) => command::doctor::doctor(arguments).await,
-        Command::Calibrate(arguments) => calibrate::calibrate_all(arguments).await,
         Command::Correlate(arguments) => correlate::correlate(&arguments),
         Command::Analyze(arguments) => analyze::analyze(&arguments),
         Command::Merge(arguments) => command::merge::merge(arguments).await,
-        Command::Compare(arguments) => compare::compare(&arguments),
         Command::Report(arguments) => report::report(&arguments),
         Command::Micro(arguments) => micro::micro(arguments).await,
         Command::MicroWorker => micro_worker::work().map(|()| End::Complete),
@@ -124,11 +114,5 @@ async fn main() -> ExitCode {
             calibrate_worker::work(arguments).map(|()| End::Complete)
         }
     };
-    match result {
-        Ok(end) => cli::exit_code(end.into()),
-        Err(error) => {
-            eprintln!("probe-user: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    cli::end("probe-user", result)
 }

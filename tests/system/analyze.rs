@@ -1,11 +1,11 @@
-//! `probe-user analyze` and `compare` on recorded arms.
+//! `probe-user analyze`, and `report` of several runs, on recorded arms.
 
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use serde_json::Value;
 
 use crate::Test;
@@ -319,7 +319,7 @@ fn bad_csv(kit: &Kit) -> anyhow::Result<()> {
         1,
         &["too few for 20 blocks", "--blocks"],
     )?;
-    analyze(&[&without, &arm, "--trim=0.5"], 1, &["--trim 0.5"])
+    analyze(&[&without, &arm, "--trim=0.5"], 2, &["'0.5' for '--trim"])
 }
 
 fn different_lengths(kit: &Kit) -> anyhow::Result<()> {
@@ -403,17 +403,70 @@ fn runs(kit: &Kit) -> anyhow::Result<()> {
         &["baseline.hlog", "order of its values"],
     )?;
 
-    let mut compare = kit.command("probe-user");
-    let settings = json(&succeed(
-        compare.args(["compare", "--json", &place, &place]),
-    )?)?;
-    check_schema(&settings, "settings")?;
-    ensure!(settings["settings"][1]["comparisons"]["comparisons"] == found["comparisons"]);
-    let table = succeed(kit.command("probe-user").args(["compare", &place, &place]))?;
-    ensure!(String::from_utf8(table.stdout)?.contains("hooked"));
+    side_by_side(kit, &place, &found)?;
 
     foreign_logs(kit, &run, mean)?;
     damaged(kit, &run, n)
+}
+
+/// `report` of several runs compares the arms of each as `analyze` does.
+fn side_by_side(kit: &Kit, place: &str, found: &Value) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let report = |runs: &[&str], options: &[&str]| {
+        let mut command = kit.command("probe-user");
+        // Where a page of several runs is written.
+        command.arg("report").args(runs).args(options);
+        command.current_dir(folder.path());
+        command
+    };
+    for runs in [&[place][..], &[place, place]] {
+        let settings = json(&succeed(&mut report(runs, &["--json"]))?)?;
+        check_schema(&settings, "settings")?;
+        let settings = settings["settings"].as_array().context("no settings")?;
+        ensure!(settings.len() == runs.len());
+        for setting in settings {
+            ensure!(setting["run"] == place && setting["comparisons"] == *found);
+        }
+    }
+    ensure!(
+        fs::read_dir(folder.path())?.count() == 0,
+        "a file with --json"
+    );
+    let trimmed = json(&succeed(&mut report(&[place], &["--json", "--trim=0.25"]))?)?;
+    let trim = &trimmed["settings"][0]["comparisons"]["trim_each_end"];
+    ensure!(*trim == 0.25, "{trim}");
+
+    let table = String::from_utf8(succeed(&mut report(&[place, place], &[]))?.stdout)?;
+    let rows = table.lines().filter(|line| line.contains(" hooked "));
+    ensure!(rows.count() == 2, "{table}");
+    ensure!(table.starts_with("report.html\n") && folder.path().join("report.html").is_file());
+    let csv = succeed(&mut report(&[place, place], &["--csv"]))?.stdout;
+    ensure!(
+        !String::from_utf8(csv)?.contains("settings"),
+        "a table in the CSV"
+    );
+
+    for (runs, options, texts) in [
+        (
+            &[place, place][..],
+            &["--trace=t.json"][..],
+            ["--trace", "one run"],
+        ),
+        (&[place], &["--trim=0.1"], ["--trim", "several runs"]),
+        (&[place], &["--json", "--csv"], ["--json", "--csv"]),
+        (
+            &[place, place],
+            &["--json", "--out=p.html"],
+            ["--json", "--out"],
+        ),
+    ] {
+        fail(&mut report(runs, options), 2, &texts)?;
+    }
+    fail(
+        &mut report(&[place, place], &["--trim=0.5"]),
+        2,
+        &["'0.5' for '--trim"],
+    )
 }
 
 fn foreign_logs(kit: &Kit, run: &Path, mean: f64) -> anyhow::Result<()> {
@@ -479,7 +532,11 @@ fn damaged(kit: &Kit, run: &Path, n: u64) -> anyhow::Result<()> {
     fs::write(&requests, "start_time,response_time\n")?;
     refuse("analyze", &[&place], &["requests.npy", "not a .npy file"])?;
     fs::remove_file(&requests)?;
-    refuse("compare", &[&place], &["requests.npy", "No such file"])?;
+    refuse(
+        "report",
+        &["--json", &place],
+        &["requests.npy", "No such file"],
+    )?;
     fs::write(&requests, whole)?;
 
     let manifest = run.join("manifest.json");
@@ -488,20 +545,20 @@ fn damaged(kit: &Kit, run: &Path, n: u64) -> anyhow::Result<()> {
         &manifest,
         text.replace("hookprobe/manifest/", "hookprobe/manifest/9"),
     )?;
-    for command in ["analyze", "compare"] {
+    for command in ["analyze", "report"] {
         let texts = [
             "manifest.json",
             "hookprobe/manifest/9",
             "the version of hookprobe that wrote it",
         ];
-        refuse(command, &[&place], &texts)?;
+        refuse(command, &["--json", &place], &texts)?;
     }
     fs::write(&manifest, &text[..text.len() / 2])?;
     refuse("analyze", &[&place], &["manifest.json", "line"])?;
     fs::remove_file(&manifest)?;
     refuse(
-        "compare",
-        &[&place],
+        "report",
+        &["--json", &place],
         &["is not the folder of a run", "manifest.json"],
     )
 }

@@ -7,7 +7,7 @@ use std::env::consts::ARCH;
 use std::fs;
 use std::io::{Read as _, Write as _};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 

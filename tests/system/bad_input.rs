@@ -7,8 +7,6 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use anyhow::ensure;
-
 use crate::Test;
 use crate::kit::{Kit, compile_c, fail, succeed};
 use crate::skips::Need;
@@ -96,7 +94,7 @@ fn bench_refuses(kit: &Kit) -> anyhow::Result<()> {
     )?;
     refuse(&["--requests=10", "--blocks=20"], 1, &["--blocks 20"])?;
     refuse(&["--blocks=1"], 1, &["--blocks 1"])?;
-    refuse(&["--trim=0.5"], 1, &["--trim 0.5"])?;
+    refuse(&["--trim=0.5"], 2, &["'0.5' for '--trim"])?;
     refuse(&["--path=work"], 1, &["--path work", "start with /"])?;
     refuse(
         &["--ring-bytes=5000"],

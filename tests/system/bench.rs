@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use runlog::RunDirectory;
 use runlog::manifest::Manifest;
 use runlog::record::{JoinedRequest, ReadSpan, Request};

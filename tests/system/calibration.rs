@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -143,7 +143,7 @@ fn all_kinds(kit: &Kit) -> anyhow::Result<()> {
 /// machine that others disturb, one may.
 fn costs_of_all_kinds(kit: &Kit) -> anyhow::Result<Option<String>> {
     let mut command = kit.command("probe-user");
-    command.args(["calibrate", "--json", "--rounds=2"]);
+    command.args(["validate", "probes", "--json", "--rounds=2"]);
     let report = json(&succeed(&mut command)?)?;
     check_schema(&report, "calibration")?;
     let listed = |place: &str| -> anyhow::Result<Vec<Value>> {
@@ -195,7 +195,7 @@ fn interrupted(kit: &Kit) -> anyhow::Result<()> {
     fail(&mut command, 2, &["calibration-rounds", "expected 0"])?;
 
     let mut command = kit.command("probe-user");
-    command.args(["calibrate", "--rounds=100000"]);
+    command.args(["validate", "probes", "--rounds=100000"]);
     let running = Running::start_piped(&mut command)?;
     let worker = kit.path("probe-user");
     wait_for("the calibrated process", || {

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-use anyhow::ensure;
 use runlog::record::{ReadSpan, ReadSyscallSpan};
 use runlog::table::read_all;
 use rustix::process::Signal;

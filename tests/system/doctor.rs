@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use serde_json::{Value, json as value};
 
 use crate::Test;
@@ -85,7 +85,8 @@ fn here(kit: &Kit) -> anyhow::Result<()> {
     }
     let mut calibrate = kit.command("probe-user");
     let calibrated = json(&succeed(calibrate.args([
-        "calibrate",
+        "validate",
+        "probes",
         "--json",
         "--rounds=2",
     ]))?)?;

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use runlog::RunDirectory;
 use runlog::analysis::LedgerRow;
 use runlog::record::{
@@ -20,7 +20,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::Test;
-use crate::kit::{Kit, Running, check_schema, fail, json, wait_for};
+use crate::kit::{Kit, Running, check_schema, fail, json, wait_for_rows};
 use crate::reader::{Done, Reader, Until};
 use crate::skips::Need;
 
@@ -255,11 +255,6 @@ fn million_spans(kit: &Kit) -> anyhow::Result<()> {
 }
 
 /// Rows of the reads in a folder of records.
-/// Whether more than a thousand records are there. No further ones are counted: they may come faster than that.
-fn are_there_records(run: &RunDirectory) -> bool {
-    Rows::<ReadSpan>::open(run.reads()).is_ok_and(|rows| rows.flatten().take(1_001).count() > 1_000)
-}
-
 fn ctrl_c(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
     let out = folder.path().join("events");
@@ -269,7 +264,7 @@ fn ctrl_c(kit: &Kit) -> anyhow::Result<()> {
     let mut trace = Running::start_piped(&mut command)?;
     trace.wait_for_stderr("attached to")?;
     reader.go()?;
-    wait_for("records", || Ok(are_there_records(&run)))?;
+    wait_for_rows::<ReadSpan>(&run.reads(), 1_000)?;
     trace.signal(Signal::INT)?;
     let output = trace.output()?;
     ensure!(output.status.code() == Some(3), "{}", output.status);
@@ -299,7 +294,7 @@ fn sigkill(kit: &Kit) -> anyhow::Result<()> {
     let mut trace = Running::start_piped(&mut command)?;
     trace.wait_for_stderr("attached to")?;
     reader.go()?;
-    wait_for("records", || Ok(are_there_records(&run)))?;
+    wait_for_rows::<ReadSpan>(&run.reads(), 1_000)?;
     trace.signal(Signal::KILL)?;
     trace.wait()?;
     let trace: Value = runlog::json::read(&run.trace())?;
@@ -358,12 +353,20 @@ fn intervals(kit: &Kit) -> anyhow::Result<()> {
     trace.wait_for_stderr("attached to")?;
     reader.go()?;
     let done = reader.done()?;
-    // Until one more interval is over, which has the last of the reads.
-    thread::sleep(Duration::from_millis(600));
+    // Until the interval is over that has the last of the reads.
+    let mut seen = 0;
+    let mut stdout = trace.read_until(|line| {
+        let part: Value = serde_json::from_str(line).unwrap_or_default();
+        seen += part["spans"]["hook_overhead"]["count"]
+            .as_u64()
+            .unwrap_or(0);
+        seen >= done.reads
+    })?;
     trace.signal(Signal::INT)?;
     let output = trace.output()?;
     ensure!(output.status.success(), "{}", output.status);
-    let text = String::from_utf8(output.stdout)?;
+    stdout.extend(output.stdout);
+    let text = String::from_utf8(stdout)?;
     let lines: Vec<Value> = text
         .lines()
         .map(serde_json::from_str)

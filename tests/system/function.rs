@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use abi::OpenCalls;
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use aya::maps::{HashMap, Map, MapData, MapInfo};
 
 use crate::Test;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
 use crate::Test;
 use crate::bench::nothing_left;
@@ -139,7 +139,13 @@ fn delays_are_found(kit: &Kit) -> anyhow::Result<()> {
     let hook = example(folder.path())?;
     let mut truth = kit.command("probe-user");
     truth
-        .args(["truth", "--json", "--requests=600", "--blocks=6"])
+        .args([
+            "validate",
+            "truth",
+            "--json",
+            "--requests=600",
+            "--blocks=6",
+        ])
         .args(["--warmup=50", "--block-warmup=20", "--calibration-rounds=2"])
         .arg("--delays=20000,200000")
         .args(exact_kernel_probe())

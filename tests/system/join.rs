@@ -8,9 +8,8 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use runlog::RunDirectory;
 use runlog::correlation::Correlation;
 use runlog::record::{
@@ -27,6 +26,7 @@ use crate::kit::{
 use crate::scripted::Script;
 use crate::sequence_log::{Delivery, read_truth};
 use crate::skips::Need;
+use crate::sockets::wait_until_closed;
 
 pub const TESTS: &[Test] = &[
     Test {
@@ -97,8 +97,7 @@ impl Scene {
 
     /// Ends trace and server; returns what the server logged.
     fn close(&mut self) -> anyhow::Result<BTreeMap<u64, Delivery>> {
-        // The server reads the ends of its streams.
-        thread::sleep(Duration::from_millis(50));
+        wait_until_closed(self.server.port)?;
         let trace = self.trace.take().context("no trace")?;
         trace.signal(Signal::INT)?;
         let output = trace.output()?;
@@ -561,5 +560,9 @@ fn refuses(kit: &Kit) -> anyhow::Result<()> {
         1,
         &texts,
     )?;
-    fail(correlate(&[empty]).arg("--trim=0.7"), 1, &["--trim 0.7"])
+    fail(
+        correlate(&[empty]).arg("--trim=0.7"),
+        2,
+        &["'0.7' for '--trim"],
+    )
 }

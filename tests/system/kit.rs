@@ -2,15 +2,20 @@
 
 use std::fs;
 use std::io::Read;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
+
+use runlog::table::{Row, Rows};
+
+use crate::failures;
+use crate::ports::free_port;
 
 /// The programs, installed side by side in a folder that every user can read.
 #[derive(Debug)]
@@ -73,6 +78,7 @@ impl Kit {
         let mut command = Command::new(self.path(name));
         command
             .stdin(Stdio::null())
+            .env_remove(failures::BACKTRACES)
             .env_remove("SERVER_PORT")
             .env_remove("SUDO_UID")
             .env_remove("SUDO_GID");
@@ -221,6 +227,23 @@ impl Running {
         })
     }
 
+    /// Reads its stdout up to and with a line that is the last one wanted.
+    pub fn read_until(&mut self, mut is_last: impl FnMut(&str) -> bool) -> anyhow::Result<Vec<u8>> {
+        let pipe = self.child.stdout.as_mut().context("stdout is not piped")?;
+        let (mut seen, mut start) = (Vec::new(), 0);
+        let mut byte = [0];
+        while pipe.read(&mut byte)? > 0 {
+            seen.push(byte[0]);
+            if byte == *b"\n" {
+                if is_last(std::str::from_utf8(&seen[start..])?) {
+                    return Ok(seen);
+                }
+                start = seen.len();
+            }
+        }
+        bail!("ended too soon: {}", String::from_utf8_lossy(&seen))
+    }
+
     /// Waits for a line on its stderr that contains `text`.
     pub fn wait_for_stderr(&mut self, text: &str) -> anyhow::Result<()> {
         let pipe = self.child.stderr.as_mut().context("stderr is not piped")?;
@@ -281,6 +304,7 @@ pub fn output(command: &mut Command) -> anyhow::Result<Output> {
 }
 
 /// Runs a command; an error with its output if it fails.
+#[track_caller]
 pub fn succeed(command: &mut Command) -> anyhow::Result<Output> {
     let output = output(command)?;
     ensure!(
@@ -294,6 +318,7 @@ pub fn succeed(command: &mut Command) -> anyhow::Result<Output> {
 }
 
 /// Runs a command that must fail with this exit code and say all of these texts on stderr.
+#[track_caller]
 pub fn fail(command: &mut Command, code: i32, texts: &[&str]) -> anyhow::Result<()> {
     let output = output(command)?;
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -318,13 +343,24 @@ pub fn fail(command: &mut Command, code: i32, texts: &[&str]) -> anyhow::Result<
 /// Waits until something is so.
 pub fn wait_for(what: &str, mut is_so: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
     let give_up = Instant::now() + SOON;
+    let mut pause = Duration::from_micros(100);
     while !is_so()? {
         if Instant::now() > give_up {
             bail!("waited {} s for {what}", SOON.as_secs());
         }
-        thread::sleep(Duration::from_millis(5));
+        thread::sleep(pause);
+        pause = (2 * pause).min(Duration::from_millis(20));
     }
     Ok(())
+}
+
+/// Waits until a log that is being written has more than so many rows. No further ones are counted: they may come faster
+/// than that.
+pub fn wait_for_rows<T: Row>(log: &Path, more_than: usize) -> anyhow::Result<()> {
+    wait_for("rows", || {
+        let rows = Rows::<T>::open(log);
+        Ok(rows.is_ok_and(|rows| rows.flatten().take(more_than + 1).count() > more_than))
+    })
 }
 
 /// Options of `probe-user` by which it sees every call on this kernel.
@@ -359,13 +395,6 @@ pub fn recursion_misses(ledger: &serde_json::Value) -> u64 {
 pub fn monotonic_ns() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
-}
-
-/// A port that nobody uses now.
-pub fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
 }
 
 /// The JSON on a command's stdout.
@@ -426,6 +455,7 @@ const SCHEMAS: &[(&str, &str)] = &[
 ];
 
 /// Checks a value against a published schema.
+#[track_caller]
 pub fn check_schema(value: &serde_json::Value, name: &str) -> anyhow::Result<()> {
     let (_, schema) = SCHEMAS
         .iter()

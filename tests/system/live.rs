@@ -2,10 +2,8 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use runlog::live::{LiveEvent, Progress, Started};
 use runlog::record::Request;
 use runlog::summary::LoadSummary;
@@ -161,12 +159,17 @@ fn silent_server(kit: &Kit) -> anyhow::Result<()> {
     let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
     let folder = kit.scratch()?;
     let url = format!("http://{}/", silent.local_addr()?);
-    let running = Running::start_piped(&mut endless(kit, &url, folder.path()))?;
-    thread::sleep(Duration::from_millis(2500));
+    let mut running = Running::start_piped(&mut endless(kit, &url, folder.path()))?;
+    let mut intervals = 0;
+    let mut stdout = running.read_until(|line| {
+        intervals += usize::from(line.contains("progress"));
+        intervals == 2
+    })?;
     running.signal(Signal::INT)?;
     let output = running.output()?;
     ensure!(output.status.code() == Some(3), "{}", output.status);
-    let events = events(&output.stdout)?;
+    stdout.extend(output.stdout);
+    let events = events(&stdout)?;
     let (_, progress, summary) = parts(&events)?;
     ensure!(progress.len() >= 3, "{progress:?}");
     let arms: Vec<_> = progress.iter().map(|progress| &progress.arms[0]).collect();

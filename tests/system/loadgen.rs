@@ -7,7 +7,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use runlog::record::{ClientConnection, Outcome, Request};
 use runlog::summary::LoadSummary;
 use runlog::table::read_all;
@@ -15,7 +15,8 @@ use runlog::{RunDirectory, interval_log, paper_csv};
 use rustix::process::Signal;
 
 use crate::Test;
-use crate::kit::{Kit, Running, check_schema, fail, free_port, json, output, succeed};
+use crate::kit::{Kit, Running, check_schema, fail, json, output, succeed, wait_for_rows};
+use crate::ports::free_port;
 
 pub const TESTS: &[Test] = &[
     Test {
@@ -194,7 +195,7 @@ fn arm_dies(kit: &Kit) -> anyhow::Result<()> {
         .arg("--out")
         .arg(&out);
     let running = Running::start_piped(&mut command)?;
-    thread::sleep(Duration::from_millis(300));
+    wait_for_rows::<Request>(&RunDirectory::existing(&out).requests(), 100)?;
     server.process.signal(Signal::KILL)?;
     let output = running.output()?;
     ensure!(output.status.code() == Some(3), "{}", output.status);
@@ -226,7 +227,7 @@ fn ctrl_c(kit: &Kit) -> anyhow::Result<()> {
         .arg("--out")
         .arg(&out);
     let running = Running::start_piped(&mut command)?;
-    thread::sleep(Duration::from_millis(300));
+    wait_for_rows::<Request>(&RunDirectory::existing(&out).requests(), 100)?;
     running.signal(Signal::INT)?;
     let output = running.output()?;
     ensure!(output.status.code() == Some(3), "{}", output.status);

@@ -5,6 +5,9 @@
 //! peer (a Java compiler, redis) is not installed; `--deny-skips` makes a skip a failure. `--probing` takes
 //! those alone that probe and need no peer, which is what `cargo xtask vm` runs on other kernels.
 
+#[macro_use]
+mod ensure;
+
 mod agent;
 mod analyze;
 mod attach_types;
@@ -18,6 +21,7 @@ mod docs;
 mod doctor;
 mod durations;
 mod events;
+mod failures;
 mod family;
 mod figures;
 mod function;
@@ -39,6 +43,7 @@ mod orders;
 mod pacing;
 mod page;
 mod portable;
+mod ports;
 mod programs;
 mod reader;
 mod repeated;
@@ -49,6 +54,7 @@ mod scripted;
 mod sequence_log;
 mod serve;
 mod skips;
+mod sockets;
 mod sut;
 mod trace;
 mod trace_event;
@@ -64,7 +70,7 @@ use libtest_mimic::Trial;
 
 use crate::durations::Durations;
 use crate::kit::Kit;
-use crate::skips::{Need, Skips};
+use crate::skips::{Group, Need, Skips};
 
 /// A test.
 #[derive(Debug)]
@@ -95,54 +101,71 @@ struct Options {
     #[arg(long)]
     emulated: bool,
 
+    /// Run the tests that may run at the same time, or those that must not
+    #[arg(long)]
+    group: Option<Group>,
+
+    /// Run the tests that fail, for the test of what is then said
+    #[arg(long, hide = true)]
+    failing: bool,
+
     #[command(flatten)]
     harness: libtest_mimic::Arguments,
 }
 
+/// All tests, module by module.
+const TESTS: &[&[Test]] = &[
+    failures::TESTS,
+    help::TESTS,
+    manual::TESTS,
+    hook::TESTS,
+    family::TESTS,
+    portable::TESTS,
+    safety::TESTS,
+    programs::TESTS,
+    sut::TESTS,
+    loadgen::TESTS,
+    pacing::TESTS,
+    live::TESTS,
+    serve::TESTS,
+    page::TESTS,
+    wire::TESTS,
+    bad_input::TESTS,
+    analyze::TESTS,
+    unprivileged::TESTS,
+    doctor::TESTS,
+    bench::TESTS,
+    report::TESTS,
+    join::TESTS,
+    orders::TESTS,
+    micro::TESTS,
+    repeated::TESTS,
+    calibration::TESTS,
+    trace::TESTS,
+    coverage::TESTS,
+    function::TESTS,
+    events::TESTS,
+    header::TESTS,
+    tutorial::TESTS,
+    histograms::TESTS,
+    leaks::TESTS,
+    limits::TESTS,
+    round_trips::TESTS,
+    attach_types::TESTS,
+    deploy::TESTS,
+    agent::TESTS,
+    merge::TESTS,
+    docs::TESTS,
+];
+
 fn main() -> ExitCode {
+    failures::note_places();
     let arguments = Options::parse();
-    let tests = [
-        help::TESTS,
-        manual::TESTS,
-        hook::TESTS,
-        family::TESTS,
-        portable::TESTS,
-        safety::TESTS,
-        programs::TESTS,
-        sut::TESTS,
-        loadgen::TESTS,
-        pacing::TESTS,
-        live::TESTS,
-        serve::TESTS,
-        page::TESTS,
-        wire::TESTS,
-        bad_input::TESTS,
-        analyze::TESTS,
-        unprivileged::TESTS,
-        doctor::TESTS,
-        bench::TESTS,
-        report::TESTS,
-        join::TESTS,
-        orders::TESTS,
-        micro::TESTS,
-        repeated::TESTS,
-        calibration::TESTS,
-        trace::TESTS,
-        coverage::TESTS,
-        function::TESTS,
-        events::TESTS,
-        header::TESTS,
-        tutorial::TESTS,
-        histograms::TESTS,
-        leaks::TESTS,
-        limits::TESTS,
-        round_trips::TESTS,
-        attach_types::TESTS,
-        deploy::TESTS,
-        agent::TESTS,
-        merge::TESTS,
-        docs::TESTS,
-    ];
+    let tests = if arguments.failing {
+        &[failures::FAILING]
+    } else {
+        TESTS
+    };
     let kit: &'static Kit = match Kit::install(&arguments.programs, arguments.emulated) {
         Ok(kit) => Box::leak(Box::new(kit)),
         Err(error) => {
@@ -153,15 +176,17 @@ fn main() -> ExitCode {
     let durations: &'static Durations = Box::leak(Box::default());
     let mut skips = Skips::default();
     let trials = tests
-        .into_iter()
+        .iter()
+        .copied()
         .flatten()
         .filter(|test| !arguments.probing || skips::probes_alone(test))
+        .filter(|test| arguments.group.is_none_or(|group| group == Group::of(test)))
         .map(|test| {
             let skipped = skips.check(test);
             let run = test.run;
             Trial::test(test.name, move || {
                 let result = durations.time(test.name, || run(kit));
-                result.map_err(|error| format!("{error:#}").into())
+                result.map_err(|error| failures::describe(&error).into())
             })
             .with_ignored_flag(skipped)
         })

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
 use crate::Test;
-use crate::help::{PROGRAMS, commands, help, options};
+use crate::help::{PROGRAMS, all_commands, commands, help, options};
 use crate::kit::{Kit, fail, succeed};
 use crate::skips::Need;
 
@@ -56,14 +56,10 @@ fn pages(kit: &Kit) -> anyhow::Result<()> {
     write(kit, folder.path())?;
     let mut expected = 0;
     for program in PROGRAMS {
-        let whole = help(kit, program, &["--help"])?;
-        let mut of_commands = vec![(program.to_owned(), whole.clone())];
-        for command in commands(&whole) {
-            let help = help(kit, program, &[command, "--help"])?;
-            of_commands.push((format!("{program}-{command}"), help));
-        }
-        expected += of_commands.len();
-        for (name, help) in of_commands {
+        let all = all_commands(kit, program)?;
+        expected += all.len();
+        for (words, help) in all {
+            let name = [&[program.to_owned()], words.as_slice()].concat().join("-");
             let page = folder.path().join(format!("share/man/man1/{name}.1"));
             let page = fs::read_to_string(page).with_context(|| name.clone())?;
             // In a page a hyphen that is to stay one has a backslash.
@@ -141,6 +137,10 @@ fn bash_completes(kit: &Kit) -> anyhow::Result<()> {
         ("probe-user bench --no-p", &["--no-probes"][..]),
         ("probe-user bench --order d", &["duet"]),
         ("probe-user ana", &["analyze"]),
+        ("probe-user val", &["validate"]),
+        ("probe-user validate truth --del", &["--delays"]),
+        // Moved, and not to be called any more.
+        ("probe-user com", &[]),
         ("loadgen re", &["request"]),
         ("loadgen run --think-", &["--think-time"]),
         ("sut --thr", &["--threads"]),

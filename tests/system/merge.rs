@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use hdrhistogram::Histogram;
 use runlog::RunDirectory;
 use runlog::interval_log::new_histogram;
@@ -191,7 +191,7 @@ fn refuses(kit: &Kit) -> anyhow::Result<()> {
     let missing = folder.path().join("missing").display().to_string();
     let no_trace = folder.path().display().to_string();
     // Nobody listens where somebody did.
-    let port = crate::kit::free_port()?;
+    let port = crate::ports::free_port()?;
     let nobody = format!("http://127.0.0.1:{port}");
     for (source, text) in [
         (other_version.as_str(), "agent-arms/9"),

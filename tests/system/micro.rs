@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
 use crate::Test;
 use crate::kit::{Kit, check_schema, compile_c, fail, json, succeed};
@@ -12,17 +12,17 @@ use crate::skips::Need;
 pub const TESTS: &[Test] = &[
     Test {
         name: "micro::every_rung_hot_and_cold",
-        needs: &[],
+        needs: &[Need::Alone],
         run: ladder,
     },
     Test {
         name: "micro::a_known_delay_is_on_every_rung",
-        needs: &[],
+        needs: &[Need::Alone],
         run: known_delay,
     },
     Test {
         name: "micro::a_hook_without_rungs_is_measured_as_it_is",
-        needs: &[Need::Program("cc")],
+        needs: &[Need::Alone, Need::Program("cc")],
         run: foreign_hook,
     },
     Test {
@@ -206,7 +206,7 @@ fn refusals(kit: &Kit) -> anyhow::Result<()> {
         &["--rungs", "passthrough"],
     )?;
     fail(&mut micro(kit, &["--blocks=1"]), 2, &["--blocks"])?;
-    fail(&mut micro(kit, &["--trim=0.5"]), 1, &["--trim 0.5"])?;
+    fail(&mut micro(kit, &["--trim=0.5"]), 2, &["'0.5' for '--trim"])?;
     fail(
         &mut micro(kit, &["--hook=/etc/passwd"]),
         1,

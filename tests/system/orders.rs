@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use runlog::RunDirectory;
 use runlog::record::{ClientConnection, ReadSpan, Request};
 use runlog::table::read_all;
@@ -15,7 +15,7 @@ use crate::skips::Need;
 pub const TESTS: &[Test] = &[
     Test {
         name: "orders::a_duet_runs_two_arms_at_once",
-        needs: &[],
+        needs: &[Need::Alone],
         run: duet_load,
     },
     Test {
@@ -25,7 +25,7 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "orders::sequential_is_compared_unpaired_and_warned_of",
-        needs: &[],
+        needs: &[Need::Alone],
         run: sequential_bench,
     },
     Test {

@@ -4,11 +4,12 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use runlog::record::{Outcome, Request};
 use runlog::summary::{ArmLoad, LoadSummary};
 use runlog::table::read_all;
@@ -16,11 +17,12 @@ use runlog::{RunDirectory, interval_log};
 
 use crate::Test;
 use crate::kit::{Kit, check_schema, fail, json, monotonic_ns, succeed};
+use crate::skips::Need;
 
 pub const TESTS: &[Test] = &[
     Test {
         name: "pacing::open_loop_latency_is_that_of_the_plan",
-        needs: &[],
+        needs: &[Need::Alone],
         run: stalls,
     },
     Test {
@@ -35,7 +37,7 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "pacing::time_ends_blocks",
-        needs: &[],
+        needs: &[Need::Alone],
         run: time_ends_blocks,
     },
     Test {
@@ -56,6 +58,8 @@ const MARK: &str = "NOT OPEN LOOP: ";
 /// How long the server stalls, and from one stall to the next.
 const STALL: Duration = Duration::from_millis(500);
 const STALL_PERIOD: Duration = Duration::from_millis(1_500);
+/// How often an open loop may be late for other work of the machine.
+const TRIES: u32 = 3;
 
 /// Serves each connection in a thread of its own.
 fn serve(handle: impl Fn(TcpStream) + Send + Clone + 'static) -> anyhow::Result<String> {
@@ -106,7 +110,19 @@ fn quantile(values: &mut [u64], share: f64) -> u64 {
 /// A server that stalls makes requests wait that were due meanwhile. An open loop must find for each the
 /// time from its planned instant to the end of the stall, to within 5 % where it matters. A closed loop
 /// beside it sends hardly anything during stalls, and so hardly sees them.
+///
+/// Other work of the machine can only make the load generator late, so what is too long once is tried again.
 fn stalls(kit: &Kit) -> anyhow::Result<()> {
+    for tries in 1.. {
+        match stalls_once(kit) {
+            Err(error) if tries < TRIES => println!("{error:#}"),
+            last => return last,
+        }
+    }
+    Ok(())
+}
+
+fn stalls_once(kit: &Kit) -> anyhow::Result<()> {
     let stalls: Arc<Mutex<Vec<(u64, u64)>>> = Arc::default();
     let log = Arc::clone(&stalls);
     let url = serve(move |mut stream| {
@@ -248,8 +264,9 @@ fn ends(kit: &Kit) -> anyhow::Result<()> {
     let garbage = serve(|mut stream| {
         while next_request(&mut stream) && stream.write_all(b"\0garbage\r\n\r\n").is_ok() {}
     })?;
-    let fickle = serve(|mut stream| {
-        let mut left = monotonic_ns() % 7;
+    let connections = Arc::new(AtomicU64::new(0));
+    let fickle = serve(move |mut stream| {
+        let mut left = connections.fetch_add(1, Ordering::Relaxed) % 7;
         while next_request(&mut stream) && left > 0 && stream.write_all(ANSWER).is_ok() {
             left -= 1;
         }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use runlog::summary::LoadSummary;
 use runlog::{RunDirectory, interval_log, json, paper_csv};
 use serde_json::Value;

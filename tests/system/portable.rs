@@ -8,8 +8,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::ensure;
-
 use crate::Test;
 use crate::kit::{Kit, output, succeed};
 use crate::skips::Need;

@@ -7,10 +7,11 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
 use crate::Test;
-use crate::kit::{Kit, free_port, output};
+use crate::kit::{Kit, output};
+use crate::ports::free_port;
 use crate::skips::Need;
 
 /// Which of a program's reads the hook must have seen, so that a hook that did nothing would not pass.

@@ -1,8 +1,8 @@
-//! `probe-user truth` and `a-a`: delays that the analysis does not know, and short runs in series.
+//! `probe-user validate`: delays that the analysis does not know, and short runs in series.
 
 use std::fs;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use runlog::RunDirectory;
 
 use crate::Test;
@@ -17,12 +17,12 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "repeated::a_series_goes_on_where_it_was_left",
-        needs: &[],
+        needs: &[Need::Alone],
         run: series,
     },
     Test {
         name: "repeated::equal_servers_are_compared_by_both_procedures",
-        needs: &[],
+        needs: &[Need::Alone],
         run: equal_servers,
     },
     Test {
@@ -46,7 +46,7 @@ fn blind(kit: &Kit) -> anyhow::Result<()> {
     let out = folder.path().join("run");
     let mut command = kit.command("probe-user");
     command
-        .arg("truth")
+        .args(["validate", "truth"])
         .args(SHORT)
         .arg("--calibration-rounds=0");
     command.args(["--delays=3777,9888", "--out"]).arg(&out);
@@ -91,7 +91,10 @@ fn series(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
     let run = |runs: u32, first: u32| {
         let mut command = kit.command("probe-user");
-        command.arg("truth").args(SHORT).args(["--seed=5", "--out"]);
+        command
+            .args(["validate", "truth"])
+            .args(SHORT)
+            .args(["--seed=5", "--out"]);
         command.arg(folder.path().join(format!("{runs}-{first}")));
         command
             .arg(format!("--runs={runs}"))
@@ -136,7 +139,7 @@ fn equal_servers(kit: &Kit) -> anyhow::Result<()> {
         let folder = kit.scratch()?;
         let mut command = kit.command("probe-user");
         command
-            .arg("a-a")
+            .args(["validate", "a-a"])
             .args(SHORT)
             .args(["--runs=2", "--paper-warmup=100"]);
         command
@@ -166,17 +169,22 @@ fn equal_servers(kit: &Kit) -> anyhow::Result<()> {
 }
 
 fn refusals(kit: &Kit) -> anyhow::Result<()> {
-    let refuse = |command: &str, options: &[&str], texts: &[&str]| {
+    let refuse = |command: &[&str], options: &[&str], texts: &[&str]| {
         let mut program = kit.command("probe-user");
-        fail(program.arg(command).args(options), 1, texts)
+        fail(program.args(command).args(options), 1, texts)
     };
-    refuse("truth", &["--first-run=3"], &["--first-run", "--runs"])?;
-    refuse("truth", &["--runs=0"], &["--runs 0"])?;
-    refuse("truth", &["--delays=0"], &["--delays"])?;
+    let truth = ["validate", "truth"];
+    refuse(&truth, &["--first-run=3"], &["--first-run", "--runs"])?;
+    refuse(&truth, &["--runs=0"], &["--runs 0"])?;
+    refuse(&truth, &["--delays=0"], &["--delays"])?;
     refuse(
-        "a-a",
+        &["validate", "a-a"],
         &["--requests=1000", "--blocks=10", "--warmup=0"],
         &["--paper-warmup 4000"],
     )?;
-    refuse("bench", &["--blocks=10", "--servers=11"], &["--servers 11"])
+    refuse(
+        &["bench"],
+        &["--blocks=10", "--servers=11"],
+        &["--servers 11"],
+    )
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use runlog::RunDirectory;
 use runlog::record::{JoinedRequest, Request};
 use runlog::table::read_all;
@@ -440,7 +440,7 @@ fn bad_input(kit: &Kit) -> anyhow::Result<()> {
     let run = copy(kit, folder.path())?;
     fail(
         at(run.root()).arg(run.root()).args(["--trace", "t.json"]),
-        1,
+        2,
         &["--trace", "one run"],
     )?;
 

@@ -4,8 +4,6 @@ use std::collections::VecDeque;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use runlog::clock::Clock;
@@ -16,11 +14,10 @@ use runlog::table::TableWriter;
 use runlog::{RunDirectory, json};
 
 use crate::kit::{SOON, monotonic_ns};
+use crate::sockets::wait_until_read;
 
 /// The body of every answer of sut's.
 const ANSWER: &[u8] = b"Hello World";
-/// What makes a server read twice rather than once.
-const PAUSE: Duration = Duration::from_millis(1);
 
 /// What all clients of a test have sent.
 #[derive(Debug, Default)]
@@ -71,7 +68,7 @@ impl Script {
         let size = text.len().div_ceil(parts);
         for (index, part) in text.chunks(size).enumerate() {
             if index > 0 {
-                thread::sleep(PAUSE);
+                wait_until_read(&client.stream)?;
             }
             client.write(part)?;
         }
@@ -84,7 +81,7 @@ impl Script {
         let text = texts.concat();
         let (all_but_the_end, end) = text.split_at(text.len() - 7);
         client.write(all_but_the_end)?;
-        thread::sleep(PAUSE);
+        wait_until_read(&client.stream)?;
         client.write(end)
     }
 

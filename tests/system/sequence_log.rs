@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use anyhow::ensure;
-
 /// The read that completed a request, as the server logged it.
 pub struct Delivery {
     /// The client's port.

@@ -4,9 +4,8 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use runlog::record::Request;
 use runlog::summary::LoadSummary;
 use runlog::table::read_all;
@@ -16,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::Test;
 use crate::http::{Answer, Service, parts};
-use crate::kit::{Kit, fail, pid, wait_for};
+use crate::kit::{Kit, fail, pid, wait_for, wait_for_rows};
 
 pub const TESTS: &[Test] = &[
     Test {
@@ -453,7 +452,8 @@ fn ends_cleanly(kit: &Kit) -> anyhow::Result<()> {
     let options = [format!("--arm=a={}", target.url())];
     let mut server = LoadServer::start(kit, &options, &runs, None)?;
     let id = server.run(&endless(&target.url()))?;
-    std::thread::sleep(Duration::from_millis(300));
+    let run = RunDirectory::existing(runs.join(&id));
+    wait_for_rows::<Request>(&run.requests(), 100)?;
     kill_process(pid(server.child.id())?, Signal::INT)?;
     let mut status = None;
     wait_for("the server to end", || {
@@ -461,7 +461,6 @@ fn ends_cleanly(kit: &Kit) -> anyhow::Result<()> {
         Ok(status.is_some())
     })?;
     ensure!(status.is_some_and(|status| status.success()), "{status:?}");
-    let run = RunDirectory::existing(runs.join(&id));
     let summary: LoadSummary = json::read(&run.load_summary())?;
     let logged = read_all::<Request>(run.requests())?.len() as u64;
     ensure!(logged > 100 && summary.arms[0].requests == logged);

@@ -18,6 +18,8 @@ pub enum Need {
     Clock,
     /// Nothing more; but it is not about the kernel, and so need not be run under others too.
     NoOtherKernel,
+    /// No other test meanwhile: it measures time, or says how soon something is to be done.
+    Alone,
     /// Two CPUs that we may use.
     TwoCpus,
     /// Machine code of this architecture.
@@ -41,7 +43,7 @@ impl Need {
                 (!found).then(|| format!("needs {name}"))
             }
             // Every machine that the tests are built on has it.
-            Self::Speed | Self::Clock | Self::NoOtherKernel => None,
+            Self::Speed | Self::Clock | Self::Alone | Self::NoOtherKernel => None,
             Self::TwoCpus => {
                 let cpus = std::thread::available_parallelism().map_or(1, usize::from);
                 (cpus < 2).then(|| "needs two CPUs".to_owned())
@@ -68,6 +70,32 @@ pub fn probes_alone(test: &Test) -> bool {
     let is_met_there =
         |need: &Need| matches!(need, Need::Root) || *need == Need::Architecture(ARCH);
     test.needs.contains(&Need::Root) && test.needs.iter().all(is_met_there)
+}
+
+/// Tests that may run at the same time, or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Group {
+    /// Those that attach no probes and measure no time: as many at once as there are CPUs.
+    Parallel,
+    /// Those that do: one after the other.
+    Serial,
+}
+
+impl Group {
+    /// The one that a test is of.
+    pub fn of(test: &Test) -> Self {
+        let is_serial = |need: &Need| {
+            matches!(
+                need,
+                Need::Root | Need::Speed | Need::Clock | Need::Alone | Need::TwoCpus
+            )
+        };
+        if test.needs.iter().any(is_serial) {
+            Self::Serial
+        } else {
+            Self::Parallel
+        }
+    }
 }
 
 /// The tests that are skipped, with the reason.

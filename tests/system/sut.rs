@@ -2,13 +2,12 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::thread;
 
-use anyhow::ensure;
 use rustix::process::Signal;
 
 use crate::Test;
 use crate::kit::Kit;
+use crate::sockets::wait_until_read;
 
 pub const TESTS: &[Test] = &[
     Test {
@@ -80,7 +79,7 @@ fn answers_pipelined_and_split_requests(kit: &Kit) -> anyhow::Result<()> {
     let server = kit.sut(None, &["--quiet", "--threads", "2"])?;
     let mut stream = server.connect()?;
     stream.write_all(b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\nGET / HT")?;
-    thread::sleep(std::time::Duration::from_millis(50));
+    wait_until_read(&stream)?;
     let answer = exchange(&mut stream, "TP/1.1\r\nConnection: close\r\n\r\n")?;
     ensure!(answer.matches("Hello World").count() == 3, "{answer:?}");
     Ok(())
@@ -88,7 +87,7 @@ fn answers_pipelined_and_split_requests(kit: &Kit) -> anyhow::Result<()> {
 
 fn logs_the_peer_unless_quiet(kit: &Kit) -> anyhow::Result<()> {
     for (arguments, lines) in [(&[][..], 1), (&["--quiet"][..], 0)] {
-        let port = crate::kit::free_port()?;
+        let port = crate::ports::free_port()?;
         let mut command = kit.command("sut");
         command.args(arguments).arg("--port").arg(port.to_string());
         let running = crate::kit::Running::start_piped(&mut command)?;

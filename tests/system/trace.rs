@@ -8,16 +8,18 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use rustix::process::Signal;
 
 use crate::Test;
 use crate::bench::nothing_left;
 use crate::kit::{
-    Kit, Running, Server, check_schema, compile_c, exact_kernel_probe, fail, free_port, json,
-    succeed, wait_for,
+    Kit, Running, Server, check_schema, compile_c, exact_kernel_probe, fail, json, succeed,
+    wait_for,
 };
+use crate::ports::free_port;
 use crate::skips::Need;
+use crate::sockets::wait_until_closed;
 
 pub const TESTS: &[Test] = &[
     Test {
@@ -352,7 +354,9 @@ fn shared_hook(kit: &Kit) -> anyhow::Result<()> {
     for server in servers.iter().chain([&bystander]) {
         load(kit, server, 100, folder.path())?;
     }
-    thread::sleep(Duration::from_millis(100));
+    for server in servers.iter().chain([&bystander]) {
+        wait_until_closed(server.port)?;
+    }
     let trace = trace.end()?;
     ensure!(
         trace["targets"]

@@ -3,21 +3,30 @@
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-use anyhow::ensure;
-
 use crate::Test;
-use crate::kit::{Kit, check_schema, fail, json, succeed};
+use crate::kit::{Kit, check_schema, fail, json, output, succeed};
+use crate::skips::Need;
 
 pub const TESTS: &[Test] = &[
     Test {
         name: "unprivileged::bench_reports_two_layers_and_why_the_third_is_missing",
-        needs: &[],
+        needs: &[Need::Alone],
         run: bench,
     },
     Test {
         name: "unprivileged::trace_says_what_it_needs",
         needs: &[],
         run: trace,
+    },
+    Test {
+        name: "unprivileged::trace_says_the_same_where_proc_hides_processes",
+        needs: &[
+            Need::Root,
+            Need::NoOtherKernel,
+            Need::Program("unshare"),
+            Need::Program("mount"),
+        ],
+        run: hidden,
     },
 ];
 
@@ -80,12 +89,20 @@ fn trace(kit: &Kit) -> anyhow::Result<()> {
         &server.pid().to_string(),
     ]);
     if rustix::process::geteuid().is_root() {
-        // Of a process of another user not even the executable can be seen.
-        let text = format!("cannot trace process {}", server.pid());
-        fail(unprivileged(&mut command), 1, &[&text, "Permission denied"])?;
+        let mut look = Command::new("test");
+        look.args(["-e", &format!("/proc/{}", server.pid())]);
+        if output(unprivileged(&mut look))?.status.success() {
+            // Of a process of another user not even the executable can be seen.
+            let text = format!("cannot trace process {}", server.pid());
+            fail(unprivileged(&mut command), 1, &[&text, "Permission denied"])?;
+        } else {
+            // And nothing at all where /proc is mounted with hidepid.
+            let text = format!("there is no process {}", server.pid());
+            fail(unprivileged(&mut command), 1, &[&text])?;
+        }
     }
     let mut own = kit.command("sut");
-    let port = crate::kit::free_port()?;
+    let port = crate::ports::free_port()?;
     own.args(["--quiet", "--port", &port.to_string()]);
     unprivileged(&mut own);
     let own = crate::kit::Running::start(own)?;
@@ -95,4 +112,21 @@ fn trace(kit: &Kit) -> anyhow::Result<()> {
     let mut command = kit.command("probe-user");
     command.args(["trace", "--duration", "1", "--pid", &own.pid().to_string()]);
     fail(unprivileged(&mut command), 1, &["run as root (sudo)"])
+}
+
+/// The test before again, with a `/proc` that shows users their own processes only.
+fn hidden(kit: &Kit) -> anyhow::Result<()> {
+    let mut again = Command::new("unshare");
+    again.args(["--mount", "sh", "-c"]);
+    again
+        .arg("mount -t proc -o hidepid=2 proc /proc && exec \"$@\"")
+        .arg("sh");
+    again
+        .arg(std::env::current_exe()?)
+        .arg("--programs")
+        .arg(kit.path(""));
+    again.args(["--exact", "unprivileged::trace_says_what_it_needs"]);
+    let said = String::from_utf8(succeed(&mut again)?.stdout)?;
+    ensure!(said.contains("1 passed, 0 failed"), "{said}");
+    Ok(())
 }

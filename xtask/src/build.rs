@@ -6,38 +6,72 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-use crate::command::{Stages, cargo, release, run};
+use crate::command::{Stages, cargo, release, run, together};
 use crate::setup;
 
-/// The packages of the programs and the hook.
-const PROGRAMS: [&str; 4] = ["readhook", "sut", "loadgen", "probe-user"];
+/// What is selected for every build of something, which then names its target. The selection decides which features
+/// libraries have: with one selection, and one profile, each is compiled once for programs, tests and benches. The
+/// eBPF programs and the hook are for targets and a profile of their own.
+pub const SELECTION: [&str; 8] = [
+    "--release",
+    "--workspace",
+    "--exclude",
+    "probe-ebpf",
+    "--exclude",
+    "bench-ebpf",
+    "--exclude",
+    "readhook",
+];
+
+/// What is selected to build, lint or test the hook.
+pub const HOOK: [&str; 4] = ["--profile", "hook", "--package", "readhook"];
+
+/// What takes no eBPF linker, and meanwhile compiles most of the libraries.
+const WITHOUT_EBPF: [&str; 2] = ["sut", "loadgen"];
+const WITH_EBPF: [&str; 1] = ["probe-user"];
+/// What the main job does without.
+const BENCH: [&str; 1] = ["bench"];
 
 /// Sets up and builds the programs and the hook, optimised.
 pub fn prepare(stages: &mut Stages) -> anyhow::Result<()> {
-    stages.run("setup", setup::all)?;
-    stages.run("build", build)
+    setup::mounts(); // sudo may ask for a password
+    stages.run("setup, and build of what needs none", || {
+        together(setup::ebpf, || {
+            hook_with(cargo().arg("build"), &release())?;
+            bins(cargo().arg("build"), &WITHOUT_EBPF)
+        })
+    })?;
+    stages.run("build", || bins(cargo().arg("build"), &WITH_EBPF))
 }
 
-/// As above, with the benches: for measuring with them, and for tests, as some of their programs stand in the kernel.
+/// As above, with the benches: for measuring with them, and for tests, some of which use their programs.
 pub fn prepare_with_bench(stages: &mut Stages) -> anyhow::Result<()> {
-    stages.run("setup", setup::all)?;
-    stages.run("build", || {
-        programs_and_bench(cargo().arg("build"), &release())
+    prepare(stages)?;
+    stages.run("build of the benches", || {
+        bins(cargo().arg("build"), &BENCH)
     })
 }
 
-fn build() -> anyhow::Result<()> {
-    programs(cargo().arg("build"), &release())
+/// Builds the programs and the hook, optimised, with a `cargo build` for each that puts them into a folder.
+pub fn programs(cargo_build: impl Fn() -> Command, folder: &Path) -> anyhow::Result<()> {
+    hook_with(&mut cargo_build(), folder)?;
+    bins(
+        &mut cargo_build(),
+        &[WITHOUT_EBPF.as_slice(), &WITH_EBPF].concat(),
+    )
 }
 
-/// Builds the programs and the hook, optimised, with a `cargo build` that puts them into a folder.
-pub fn programs(cargo_build: &mut Command, folder: &Path) -> anyhow::Result<()> {
-    packages(cargo_build, folder, &PROGRAMS)
+/// As above, with the benches.
+pub fn programs_and_bench(cargo_build: impl Fn() -> Command, folder: &Path) -> anyhow::Result<()> {
+    programs(&cargo_build, folder)?;
+    bins(&mut cargo_build(), &BENCH)
 }
 
-/// As above, and the benches.
-pub fn programs_and_bench(cargo_build: &mut Command, folder: &Path) -> anyhow::Result<()> {
-    programs(cargo_build.args(["--package", "bench"]), folder)
+/// Builds programs of the workspace by name, optimised.
+pub fn bins(cargo_build: &mut Command, names: &[&str]) -> anyhow::Result<()> {
+    run(cargo_build
+        .args(SELECTION)
+        .args(names.iter().flat_map(|name| ["--bin", name])))
 }
 
 /// Builds the hook alone, optimised; returns its path.
@@ -48,18 +82,13 @@ pub fn hook(stages: &mut Stages) -> anyhow::Result<PathBuf> {
     Ok(release().join("readhook.so"))
 }
 
-/// Builds the hook alone, optimised, with a `cargo build` that puts it into a folder.
+/// Builds the hook alone, optimised, with a `cargo build`, and puts it into the folder of the programs.
 pub fn hook_with(cargo_build: &mut Command, folder: &Path) -> anyhow::Result<()> {
-    packages(cargo_build, folder, &["readhook"])
-}
-
-fn packages(cargo_build: &mut Command, folder: &Path, packages: &[&str]) -> anyhow::Result<()> {
-    run(cargo_build
-        .arg("--release")
-        .args(packages.iter().flat_map(|package| ["--package", package])))?;
-    // Cargo names libraries lib*.so; the hook is known as readhook.so.
-    let built = folder.join("libreadhook.so");
+    run(cargo_build.args(HOOK))?;
+    // Cargo names libraries lib*.so; the hook is known as readhook.so. Its folder is the one of its profile.
+    let built = folder.with_file_name("hook").join("libreadhook.so");
     let named = folder.join("readhook.so");
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let _ = fs::remove_file(&named);
     fs::hard_link(&built, &named)
         .or_else(|_| fs::copy(&built, &named).map(|_| ()))
@@ -68,12 +97,7 @@ fn packages(cargo_build: &mut Command, folder: &Path, packages: &[&str]) -> anyh
 
 /// Writes the JSON schemas of the run directory's files.
 pub fn schemas() -> anyhow::Result<()> {
-    run(cargo().args([
-        "run",
-        "--quiet",
-        "--package",
-        "runlog",
-        "--example",
-        "schemas",
-    ]))
+    run(cargo()
+        .args(["run", "--quiet", "--release", "--package", "runlog"])
+        .args(["--example", "schemas"]))
 }

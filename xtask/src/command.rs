@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -65,6 +66,21 @@ pub fn output(command: &mut Command) -> anyhow::Result<Output> {
     Ok(output)
 }
 
+/// Does two things at a time; an error of either is one once both have ended.
+pub fn together<A, B: Send>(
+    here: impl FnOnce() -> anyhow::Result<A>,
+    aside: impl FnOnce() -> anyhow::Result<B> + Send,
+) -> anyhow::Result<(A, B)> {
+    thread::scope(|scope| {
+        let aside = scope.spawn(aside);
+        let here = here();
+        let aside = aside
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok((here?, aside?))
+    })
+}
+
 /// Whether a program is on the PATH.
 pub fn is_installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -78,7 +94,7 @@ pub struct Stages {
 }
 
 impl Stages {
-    /// Runs a stage, and says so.
+    /// Runs a stage, and says so, and how long it took.
     pub fn run<T>(
         &mut self,
         name: &str,
@@ -87,7 +103,9 @@ impl Stages {
         eprintln!("== {name}");
         let start = Instant::now();
         let result = stage().with_context(|| format!("stage \"{name}\""));
-        self.done.push((name.to_owned(), start.elapsed()));
+        let took = start.elapsed();
+        eprintln!("== {name}: {:.1} s", took.as_secs_f64());
+        self.done.push((name.to_owned(), took));
         result
     }
 

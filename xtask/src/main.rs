@@ -4,12 +4,16 @@
 //! `cargo xtask test` the tests.
 
 mod apt;
+#[cfg(test)]
+mod architecture;
 mod bench;
 mod build;
 mod check_hook;
 mod command;
 mod containers;
 mod deploy_tools;
+#[cfg(test)]
+mod environment_tests;
 mod fuzz;
 mod interrupt;
 mod libcs;
@@ -34,6 +38,8 @@ use crate::bench::{BenchJoinArguments, BenchTraceArguments, BenchWords};
 use crate::command::Stages;
 use crate::man::ManArguments;
 use crate::package::PackageArguments;
+use crate::prove::ProofOptions;
+use crate::test::TestArguments;
 
 /// The commands of the hookprobe workspace. Without a command, lists them.
 #[derive(Debug, Parser)]
@@ -55,20 +61,20 @@ Examples:
 
 Once built, `target/release/probe-user bench --help` lists the options.")]
     Bench(Words),
-    /// Set up, build, and run all everyday tests (at most 30 minutes)
-    Test,
+    /// Set up, build, and run all everyday tests (at most 12 minutes)
+    Test(TestArguments),
     /// Hold injected delays against what is measured (2 minutes)
     ///
-    /// Further words go to probe-user truth.
+    /// Further words go to probe-user validate truth.
     #[command(
-        after_help = "Once built, `target/release/probe-user truth --help` lists the options."
+        after_help = "Once built, `target/release/probe-user validate truth --help` lists the options."
     )]
     Truth(Words),
     /// Run the tests that attach probes on other kernels, in QEMU
     ///
     /// Shows which attach type works on which kernel.
     Vm {
-        /// Kernels by name, as 6.1; without any, all of them
+        /// Kernels by name, as 6.1, `oldest` or `newest`; without any, all of them
         #[arg(value_name = "KERNEL")]
         kernels: Vec<String>,
 
@@ -108,17 +114,14 @@ Once built, `target/release/probe-user bench --help` lists the options.")]
         hook: Option<PathBuf>,
     },
     /// Run a long proof by name; without a name, list them
+    ///
+    /// `all` are those that CI leaves out.
     Prove {
-        /// Its name
+        /// Its name, or `all`
         name: Option<String>,
 
-        /// How long to fuzz
-        #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
-        minutes: u64,
-
-        /// Fail where what a proof takes cannot be had, rather than skip it [default in CI]
-        #[arg(long, env = "CI", value_parser = FalseyValueParser::new())]
-        must_run: bool,
+        #[command(flatten)]
+        options: ProofOptions,
     },
     /// Build what the container images hold, into a folder
     ///
@@ -186,10 +189,7 @@ fn run(task: Task, stages: &mut Stages) -> anyhow::Result<ExitCode> {
                 privilege::probe_user("bench", &["--ladder"], &words)
             })
         }
-        Task::Test => {
-            build::prepare_with_bench(stages)?;
-            test::everyday(stages)
-        }
+        Task::Test(arguments) => test::everyday(&arguments, stages),
         Task::Truth(_) => {
             build::prepare(stages)?;
             stages.run("truth", || prove::truth(&words))
@@ -204,11 +204,7 @@ fn run(task: Task, stages: &mut Stages) -> anyhow::Result<ExitCode> {
         Task::BenchJoin(arguments) => bench::bench_join(&arguments, stages),
         Task::BenchLoad(_) => bench::bench_load(&words, stages),
         Task::BenchHook(_) => bench::bench_hook(&words, stages),
-        Task::Prove {
-            name,
-            minutes,
-            must_run,
-        } => prove::run(name.as_deref(), minutes, must_run, stages),
+        Task::Prove { name, options } => prove::run(name.as_deref(), options, stages),
         Task::Package(arguments) => {
             package::package(&arguments, stages).map(|()| ExitCode::SUCCESS)
         }

@@ -1,13 +1,13 @@
 //! Mutations: each breaks one thing in a copy of the sources, and a test that is named beforehand must
 //! fail. So those tests do look at what they say they look at.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context as _, bail, ensure};
 
+use crate::build::bins;
 use crate::command::{Stages, cargo, command, output, release, root, run, target};
 use crate::privilege::as_root;
 use crate::test::build_system_tests;
@@ -198,15 +198,6 @@ fn copy_of_the_sources() -> anyhow::Result<PathBuf> {
             .open(&to)?
             .set_modified(fs::metadata(&from)?.modified()?)?;
     }
-    let manifest = tree.join("Cargo.toml");
-    let mut profile = fs::read_to_string(&manifest)?;
-    for package in UNOPTIMISED {
-        write!(
-            profile,
-            "\n[profile.release.package.{package}]\nopt-level = 0\n"
-        )?;
-    }
-    fs::write(manifest, profile)?;
     Ok(tree)
 }
 
@@ -229,11 +220,19 @@ fn build(tree: &Path) -> anyhow::Result<PathBuf> {
     let tools = target().join("tools/bin");
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths([tools].into_iter().chain(std::env::split_paths(&path)))?;
-    run(cargo()
-        .current_dir(tree)
-        .args(["build", "--quiet", "--release", "--package", "probe-user"])
-        .env("CARGO_TARGET_DIR", &built)
-        .env("PATH", path))?;
+    let mut build = cargo();
+    for package in UNOPTIMISED {
+        let unoptimised = format!("profile.release.package.{package}.opt-level=0");
+        build.args(["--config", &unoptimised]);
+    }
+    bins(
+        build
+            .current_dir(tree)
+            .args(["build", "--quiet"])
+            .env("CARGO_TARGET_DIR", &built)
+            .env("PATH", path),
+        &["probe-user"],
+    )?;
     let programs = folder().join("programs");
     fs::create_dir_all(&programs)?;
     fs::copy(

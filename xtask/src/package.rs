@@ -54,12 +54,12 @@ pub fn package(arguments: &PackageArguments, stages: &mut Stages) -> anyhow::Res
     })?;
     stages.run("build of what the images hold", || {
         let target = architecture.programs_target();
-        let mut cargo = architecture.cargo("build", target);
+        let build = || architecture.cargo("build", target);
         let folder = architecture.programs_folder();
         if arguments.hook_only {
-            build::hook_with(&mut cargo, &folder)?;
+            build::hook_with(&mut build(), &folder)?;
         } else {
-            build::programs(&mut cargo, &folder)?;
+            build::programs(build, &folder)?;
         }
         build_installer(architecture)?;
         // Programs are started in the root of the workspace, wherever we were.

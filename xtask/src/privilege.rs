@@ -11,6 +11,12 @@ use anyhow::Context as _;
 use crate::command::{command, is_installed, release};
 use crate::interrupt;
 
+/// What the names of our variables begin with (docs/environment.md).
+const OUR_VARIABLES: [&str; 2] = ["READHOOK_", "HOOKPROBE_"];
+
+/// How `probe-user` ends when what it has measured is not usable, or a finding of its doctor fails.
+pub const NOT_USABLE: u8 = 4;
+
 /// How commands become root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Privilege {
@@ -69,14 +75,21 @@ pub fn as_root(program: impl AsRef<OsStr>) -> Command {
     match privilege() {
         Privilege::Root | Privilege::None => command(program),
         Privilege::Sudo => {
+            let variables = std::env::vars_os().map(|(name, _)| name);
             let mut sudo = command("sudo");
-            sudo.arg(
-                "--preserve-env=READHOOK_MODE,READHOOK_KEYWORDS,READHOOK_LOG,READHOOK_DELAY_NS",
-            );
-            sudo.arg(program.as_ref());
+            sudo.args(preserve_env(variables)).arg(program.as_ref());
             sudo
         }
     }
+}
+
+/// The option with which sudo keeps those of `variables` that set up the hook or our programs; it drops all others.
+fn preserve_env(variables: impl Iterator<Item = OsString>) -> Option<String> {
+    let ours: Vec<String> = variables
+        .filter_map(|name| name.into_string().ok())
+        .filter(|name| OUR_VARIABLES.iter().any(|ours| name.starts_with(ours)))
+        .collect();
+    (!ours.is_empty()).then(|| format!("--preserve-env={}", ours.join(",")))
 }
 
 /// Runs `probe-user`, the probing process; passes its exit code on. Ctrl-C is for `probe-user`, which
@@ -133,7 +146,24 @@ mod tests {
     }
 
     #[test]
+    fn sudo_keeps_every_variable_of_ours_that_is_set() {
+        let option = |names: &[&str]| preserve_env(names.iter().map(Into::into));
+        assert_eq!(
+            option(&[
+                "PATH",
+                "READHOOK_FUNCTIONS",
+                "HOOKPROBE_PAPER_DATA",
+                "MY_READHOOK_MODE"
+            ])
+            .as_deref(),
+            Some("--preserve-env=READHOOK_FUNCTIONS,HOOKPROBE_PAPER_DATA")
+        );
+        assert_eq!(option(&["PATH", "LD_PRELOAD"]), None);
+    }
+
+    #[test]
     fn exit_codes_are_passed_on() {
+        assert_eq!(NOT_USABLE, cli::End::NotUsable.code());
         let code =
             |script: &str| code_of(Command::new("sh").args(["-c", script]).status().unwrap());
         assert_eq!(code("exit 3"), 3);

@@ -4,114 +4,230 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, ensure};
+use clap::Args;
+use clap::builder::FalseyValueParser;
 
 use crate::build;
 use crate::command::{self, Stages, cargo, release};
 use crate::fuzz::{Fuzzer, RESPONSES, SCANNER};
-use crate::mutations;
-use crate::privilege::probe_user;
-use crate::{containers, test, vm};
+use crate::privilege::{NOT_USABLE, probe_user};
+use crate::{containers, interrupt, mutations, setup, test, vm};
 
-/// Name and purpose of each proof.
-const PROOFS: [(&str, &str); 10] = [
-    (
-        "hook-stress",
-        "threads that accept, read, duplicate, fork and close under signals for 60 s, through the hook",
-    ),
-    (
-        "truth",
-        "delays of 0.5 to 100 µs that the hook injects, unknown to the analysis, are found in situ and end to end",
-    ),
-    (
-        "coverage",
-        "60 short runs of one such delay each: how many macro intervals miss it",
-    ),
-    (
-        "a-a",
-        "two equal servers, 40 short runs: at most 5 false alarms, the paper's t-test beside it; then 40 runs \
-         in the paper's order",
-    ),
-    (
-        "kprobe-guest",
-        "the bench with kprobe and kretprobe, from end to end, in a guest with a Debian 6.1 kernel",
-    ),
-    (
-        "statistics",
-        "how often intervals hold and alarms are false on simulated runs; the table of the bootstrap's coverage",
-    ),
-    (
-        "fuzz",
-        "the hook's scanner finds what a naive search finds, and reads no byte too far, for 10 minutes (--minutes)",
-    ),
-    (
-        "fuzz-responses",
-        "the load generator's reader of responses says the same however they arrive, and what a plain decoder \
-         says, for 10 minutes (--minutes)",
-    ),
-    (
-        "containers",
-        "the images and the compose file in a Docker engine of Debian's packages: every read of the hooked \
-         server is seen once, and none of the other",
-    ),
-    (
-        "mutations",
-        "what the tests rest on is broken, one thing at a time; a test named beforehand fails",
-    ),
-];
-
-/// How `probe-user` ends when what it has measured is not usable (docs/run-directory.md).
-const NOT_USABLE: u8 = 4;
-
-/// Runs a proof; without a name, lists them.
-pub fn run(
-    name: Option<&str>,
+/// What a proof may be told.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct ProofOptions {
+    /// How long to fuzz
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     minutes: u64,
+
+    /// Fail where what a proof takes cannot be had, rather than skip it [default in CI]
+    #[arg(long, env = "CI", value_parser = FalseyValueParser::new())]
     must_run: bool,
-    stages: &mut Stages,
-) -> anyhow::Result<ExitCode> {
-    match name {
-        None => {
-            for (name, purpose) in PROOFS {
-                println!("{name:<16} {purpose}");
-            }
-            Ok(ExitCode::SUCCESS)
-        }
-        Some("truth") => {
+}
+
+/// A long proof.
+struct Proof {
+    name: &'static str,
+    purpose: &'static str,
+    /// How long it takes on two cores, about.
+    minutes: u32,
+    /// Whether `.ci/run` runs it. `prove all` runs the others.
+    is_in_ci: bool,
+    run: fn(ProofOptions, &mut Stages) -> anyhow::Result<ExitCode>,
+}
+
+/// The name that stands for all that CI leaves out.
+const ALL: &str = "all";
+
+const PROOFS: &[Proof] = &[
+    Proof {
+        name: "truth",
+        purpose: "delays of 0.5 to 100 µs that the hook injects, unknown to the analysis, are found in situ and end to end",
+        minutes: 2,
+        is_in_ci: true,
+        run: |_, stages| {
             build::prepare(stages)?;
             truth_twice(stages)
-        }
-        Some("coverage") => {
+        },
+    },
+    Proof {
+        name: "containers",
+        purpose: "the images and the compose file in a Docker engine of Debian's packages: every read of the hooked \
+                  server is seen once, and none of the other",
+        minutes: 5,
+        is_in_ci: true,
+        run: |options, stages| containers::prove(options.must_run, stages),
+    },
+    Proof {
+        name: "kernels",
+        purpose: "the tests that attach probes, on the kernels between the oldest and the newest, and on arm64",
+        minutes: 25,
+        is_in_ci: false,
+        run: |options, stages| {
+            let kernels: Vec<String> = vm::kernels::between().map(str::to_owned).collect();
+            vm::run_tests(&kernels, None, options.must_run, stages)
+        },
+    },
+    Proof {
+        name: "instructions",
+        purpose: "tracing takes no more instructions than the kept figures allow, on every kernel of x86-64",
+        minutes: 8,
+        is_in_ci: false,
+        run: |_, stages| xtask(&["bench-trace", "--instructions", "--check"], stages),
+    },
+    Proof {
+        name: "assertions",
+        purpose: "the unit tests in a build in which arithmetic that overflows fails, and debug_assert",
+        minutes: 4,
+        is_in_ci: false,
+        run: |_, stages| {
+            stages.run("setup", setup::all)?;
+            stages.run("unit tests", test::unit_tests_with_assertions)?;
+            Ok(ExitCode::SUCCESS)
+        },
+    },
+    Proof {
+        name: "hook-stress",
+        purpose: "threads that accept, read, duplicate, fork and close under signals for 60 s, through the hook",
+        minutes: 2,
+        is_in_ci: false,
+        run: |_, stages| {
+            build::prepare_with_bench(stages)?;
+            stages.run("hook-stress", hook_stress)?;
+            Ok(ExitCode::SUCCESS)
+        },
+    },
+    Proof {
+        name: "coverage",
+        purpose: "60 short runs of one injected delay each: how many macro intervals miss it",
+        minutes: 12,
+        is_in_ci: false,
+        run: |_, stages| {
             build::prepare(stages)?;
             stages.run("60 short runs", || coverage(&[]))
-        }
-        Some("a-a") => {
+        },
+    },
+    Proof {
+        name: "a-a",
+        purpose: "two equal servers, 40 short runs: at most 5 false alarms, the paper's t-test beside it; then 40 runs \
+                  in the paper's order",
+        minutes: 15,
+        is_in_ci: false,
+        run: |_, stages| {
             build::prepare(stages)?;
             let ours = stages.run("40 runs, rmit", || a_a("rmit"))?;
             let papers = stages.run("40 runs, sequential", || a_a("sequential"))?;
             Ok(worse(ours, papers))
-        }
-        Some("kprobe-guest") => {
+        },
+    },
+    Proof {
+        name: "kprobe-guest",
+        purpose: "the bench with kprobe and kretprobe, from end to end, in a guest with a Debian 6.1 kernel",
+        minutes: 4,
+        is_in_ci: false,
+        run: |_, stages| {
             build::prepare(stages)?;
             vm::kprobe_bench(stages).map(|()| ExitCode::SUCCESS)
-        }
-        Some("statistics") => stages
-            .run("statistics", statistics)
-            .map(|()| ExitCode::SUCCESS),
-        Some("fuzz") => fuzz(&SCANNER, minutes, stages),
-        Some("fuzz-responses") => fuzz(&RESPONSES, minutes, stages),
-        Some("hook-stress") => {
-            build::prepare_with_bench(stages)?;
-            stages.run("hook-stress", hook_stress)?;
+        },
+    },
+    Proof {
+        name: "statistics",
+        purpose: "how often intervals hold and alarms are false on simulated runs; the table of the bootstrap's coverage",
+        minutes: 10,
+        is_in_ci: false,
+        run: |_, stages| {
+            stages.run("statistics", statistics)?;
             Ok(ExitCode::SUCCESS)
-        }
-        Some("containers") => containers::prove(must_run, stages),
-        Some("mutations") => {
+        },
+    },
+    Proof {
+        name: "fuzz",
+        purpose: "the hook's scanner finds what a naive search finds, and reads no byte too far, for 10 minutes (--minutes)",
+        minutes: 12,
+        is_in_ci: false,
+        run: |options, stages| fuzz(&SCANNER, options.minutes, stages),
+    },
+    Proof {
+        name: "fuzz-responses",
+        purpose: "the load generator's reader of responses says the same however they arrive, and what a plain decoder \
+                  says, for 10 minutes (--minutes)",
+        minutes: 12,
+        is_in_ci: false,
+        run: |options, stages| fuzz(&RESPONSES, options.minutes, stages),
+    },
+    Proof {
+        name: "mutations",
+        purpose: "what the tests rest on is broken, one thing at a time; a test named beforehand fails",
+        minutes: 8,
+        is_in_ci: false,
+        run: |_, stages| {
             build::prepare_with_bench(stages)?;
             mutations::prove(stages).map(|()| ExitCode::SUCCESS)
-        }
-        Some(other) => bail!("there is no proof \"{other}\"; `cargo xtask prove` lists them"),
+        },
+    },
+];
+
+/// Runs a proof, or all that CI leaves out; without a name, lists them.
+pub fn run(
+    name: Option<&str>,
+    options: ProofOptions,
+    stages: &mut Stages,
+) -> anyhow::Result<ExitCode> {
+    let Some(name) = name else {
+        print_list();
+        return Ok(ExitCode::SUCCESS);
+    };
+    if name == ALL {
+        return all(options, stages);
     }
+    let proof = PROOFS.iter().find(|proof| proof.name == name);
+    let proof = proof
+        .with_context(|| format!("there is no proof \"{name}\"; `cargo xtask prove` lists them"))?;
+    (proof.run)(options, stages)
+}
+
+fn print_list() {
+    for proof in PROOFS {
+        let in_ci = if proof.is_in_ci { ", in CI" } else { "" };
+        println!(
+            "{:<16} {} ({} min{in_ci})",
+            proof.name, proof.purpose, proof.minutes
+        );
+    }
+    let minutes: u32 = left_out().map(|proof| proof.minutes).sum();
+    println!("{ALL:<16} all that CI leaves out, one after the other ({minutes} min)");
+}
+
+fn left_out() -> impl Iterator<Item = &'static Proof> {
+    PROOFS.iter().filter(|proof| !proof.is_in_ci)
+}
+
+/// Runs what CI leaves out to its end, whatever fails, and says what failed.
+fn all(options: ProofOptions, stages: &mut Stages) -> anyhow::Result<ExitCode> {
+    let mut failed = Vec::new();
+    for proof in left_out() {
+        interrupt::check()?;
+        println!("=== prove {}", proof.name);
+        match (proof.run)(options, stages) {
+            Ok(code) if code == ExitCode::SUCCESS => {}
+            Ok(_) => failed.push(proof.name),
+            Err(error) => {
+                eprintln!("xtask: {error:#}");
+                failed.push(proof.name);
+            }
+        }
+    }
+    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Another of our tasks.
+fn xtask(words: &[&str], stages: &mut Stages) -> anyhow::Result<ExitCode> {
+    stages.run(&words.join(" "), || {
+        command::run(command::command(std::env::current_exe()?).args(words))
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn fuzz(fuzzer: &Fuzzer, minutes: u64, stages: &mut Stages) -> anyhow::Result<ExitCode> {
@@ -177,30 +293,66 @@ pub fn truth(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
     if arguments.iter().any(is_series) {
         return coverage(arguments);
     }
-    let defaults = ["--requests=20000", "--blocks=96", "--block-warmup=30"];
-    probe_user("truth", &defaults, arguments)
+    let check = [
+        "truth",
+        "--requests=20000",
+        "--blocks=96",
+        "--block-warmup=30",
+    ];
+    probe_user("validate", &check, arguments)
 }
 
 /// Short runs of one delay each.
 fn coverage(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
-    let defaults = [
+    let check = [
+        "truth",
         "--runs=60",
         "--requests=20000",
         "--blocks=96",
         "--block-warmup=30",
     ];
-    probe_user("truth", &defaults, arguments)
+    probe_user("validate", &check, arguments)
 }
 
 /// Short runs of two equal servers.
 fn a_a(order: &str) -> anyhow::Result<ExitCode> {
     let order = format!("--order={order}");
-    let defaults = [
+    let check = [
+        "a-a",
         "--runs=40",
         "--requests=20000",
         "--blocks=96",
         "--block-warmup=30",
         &order,
     ];
-    probe_user("a-a", &defaults, &[])
+    probe_user("validate", &check, &[])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+
+    use super::*;
+    use crate::command::root;
+
+    /// What CI leaves out is nowhere else to be seen.
+    #[test]
+    fn contributing_lists_each_proof_with_its_minutes() {
+        let text = fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
+        let rows = text.lines().filter(|line| line.starts_with("| `"));
+        let listed: BTreeSet<_> = rows
+            .filter_map(|row| {
+                let mut cells = row.split('|').map(str::trim).skip(1);
+                let name = cells.next()?.trim_matches('`');
+                let proof = PROOFS.iter().find(|proof| proof.name == name)?;
+                let minutes = cells.nth(1)?;
+                Some((proof.name, minutes.to_owned()))
+            })
+            .collect();
+        let ours = PROOFS
+            .iter()
+            .map(|proof| (proof.name, proof.minutes.to_string()));
+        assert_eq!(listed, ours.collect());
+    }
 }

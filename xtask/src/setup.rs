@@ -17,12 +17,16 @@ const CARGO_FUZZ_VERSION: &str = "0.13.2";
 const OHA_VERSION: &str = "1.16.0";
 const LOCUST_VERSION: &str = "2.47.0";
 
-/// Everything that a build needs.
+/// Everything that a build needs, and what tracing tools expect.
 pub fn all() -> anyhow::Result<()> {
-    rust_src()?;
-    bpf_linker()?;
     mounts();
-    Ok(())
+    ebpf()
+}
+
+/// What building eBPF programs takes.
+pub fn ebpf() -> anyhow::Result<()> {
+    rust_src()?;
+    tool("bpf-linker", BPF_LINKER_VERSION, &SOON_BUILT)
 }
 
 /// The sources of `core`, which the eBPF target is built from.
@@ -78,18 +82,14 @@ pub fn tolerate(fetched: anyhow::Result<()>, must_run: bool) -> anyhow::Result<(
     }
 }
 
-fn bpf_linker() -> anyhow::Result<()> {
-    tool("bpf-linker", BPF_LINKER_VERSION)
-}
-
 /// The driver of the fuzzers.
 pub fn cargo_fuzz() -> anyhow::Result<()> {
-    tool("cargo-fuzz", CARGO_FUZZ_VERSION)
+    tool("cargo-fuzz", CARGO_FUZZ_VERSION, &SOON_BUILT)
 }
 
 /// A load generator that ours is measured beside; returns its program.
 pub fn oha() -> anyhow::Result<PathBuf> {
-    tool("oha", OHA_VERSION)?;
+    tool("oha", OHA_VERSION, &[])?;
     Ok(target().join("tools/bin/oha"))
 }
 
@@ -130,8 +130,14 @@ pub fn path_with_tools() -> OsString {
     std::env::join_paths(ours.chain(std::env::split_paths(&path))).unwrap_or(path)
 }
 
+/// Tools that are run a few times only: it is their build that takes time.
+const SOON_BUILT: [(&str, &str); 2] = [
+    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0"),
+    ("CARGO_PROFILE_RELEASE_DEBUG", "false"),
+];
+
 /// A program from crates.io, into the target folder: nothing of the user's is changed.
-fn tool(name: &str, version: &str) -> anyhow::Result<()> {
+fn tool(name: &str, version: &str, profile: &[(&str, &str)]) -> anyhow::Result<()> {
     let tools = target().join("tools");
     let program = tools.join("bin").join(name);
     if program.is_file() {
@@ -152,6 +158,7 @@ fn tool(name: &str, version: &str) -> anyhow::Result<()> {
         .args(["install", name, "--locked", "--force", "--version", version])
         .arg("--root")
         .arg(&tools)
+        .envs(profile.iter().copied())
         .env("CARGO_TARGET_DIR", tools.join("build")))?;
     fs::remove_dir_all(tools.join("build"))
         .with_context(|| format!("cannot remove {name}'s build folder"))
@@ -159,7 +166,7 @@ fn tool(name: &str, version: &str) -> anyhow::Result<()> {
 
 /// File systems of the kernel that tracing tools expect. hookprobe's own probes do without, so a
 /// machine that refuses is only told about.
-fn mounts() {
+pub fn mounts() {
     for (kind, place) in [("tracefs", "/sys/kernel/tracing"), ("bpf", "/sys/fs/bpf")] {
         let mounted = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         let is_mounted = mounted.lines().any(|line| {

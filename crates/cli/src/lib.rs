@@ -1,7 +1,10 @@
-//! What the command lines of our programs share: their manual, and how they print results.
+//! What the command lines of our programs share: their manual, how they print results, and how they end.
 
+mod end;
 mod manual;
 mod output;
+mod panic;
 
+pub use end::{End, end};
 pub use manual::parse;
-pub use output::{exit_code, print};
+pub use output::print;

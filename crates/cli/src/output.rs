@@ -4,7 +4,6 @@
 
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write as _};
-use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static HAS_FAILED: AtomicBool = AtomicBool::new(false);
@@ -20,14 +19,9 @@ pub fn print(text: Arguments<'_>) {
     }
 }
 
-/// The exit code of a program that would end with `code`: failure if it could not print its results.
-#[must_use]
-pub fn exit_code(code: ExitCode) -> ExitCode {
-    if HAS_FAILED.load(Ordering::Relaxed) {
-        ExitCode::FAILURE
-    } else {
-        code
-    }
+/// Whether results could not be printed.
+pub(crate) fn has_failed() -> bool {
+    HAS_FAILED.load(Ordering::Relaxed)
 }
 
 /// `print!` for results: see [`print`](crate::print).

@@ -92,15 +92,21 @@ pub fn decimal(value: f64, decimals: usize) -> String {
     let (whole, rest) = text
         .split_once('.')
         .map_or((text.as_str(), ""), |parts| parts);
+    let point = if rest.is_empty() { "" } else { "." };
+    format!("{sign}{}{point}{rest}", grouped(whole))
+}
+
+/// Digits with thousands apart.
+#[must_use]
+pub fn grouped(digits: &str) -> String {
     let mut grouped = String::new();
-    for (index, digit) in whole.chars().enumerate() {
-        if index > 0 && (whole.len() - index).is_multiple_of(3) {
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);
     }
-    let point = if rest.is_empty() { "" } else { "." };
-    format!("{sign}{grouped}{point}{rest}")
+    grouped
 }
 
 /// A count.

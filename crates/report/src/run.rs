@@ -16,9 +16,6 @@ use stats::Trim;
 use crate::data::distribution::{Distribution, distributions};
 use crate::data::requests::{Requests, requests};
 
-/// The share that block means leave out at each end where the analysis does not say.
-const TRIM: f64 = 0.05;
-
 /// A part of a run, or why it is missing.
 pub type Part<T> = std::result::Result<T, String>;
 
@@ -55,10 +52,11 @@ impl Run {
             json::read_version(&directory.analysis(), analysis::SCHEMA),
             not_analysed(&manifest),
         );
-        let trim_each_end = analysis
+        let trim = analysis
             .as_ref()
-            .map_or(TRIM, |analysis| analysis.trim_each_end);
-        let trim = Trim::each_end(trim_each_end).unwrap_or(Trim::NONE);
+            .ok()
+            .and_then(|analysis| Trim::each_end(analysis.trim_each_end))
+            .unwrap_or(Trim::USUAL);
         let ladder = json::read_version(&directory.micro(), micro::SCHEMA);
         Ok(Self {
             analysis,
@@ -75,7 +73,10 @@ impl Run {
                 requests(&directory, &manifest, trim),
                 "there is no request log",
             ),
-            distributions: distributions(&directory, &manifest),
+            distributions: distributions(
+                &directory,
+                manifest.arms.iter().map(|arm| arm.name.as_str()),
+            ),
             manifest,
             directory,
         })

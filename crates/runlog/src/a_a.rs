@@ -1,4 +1,4 @@
-//! What `probe-user a-a` finds: how often a procedure sees a difference between two equal servers.
+//! What `probe-user validate a-a` finds: how often a procedure sees a difference between two equal servers.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

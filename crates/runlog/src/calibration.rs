@@ -1,4 +1,4 @@
-//! What probes add on this machine: `probe-user calibrate --json`, and part of the manifest and of a
+//! What probes add on this machine: `probe-user validate probes --json`, and part of the manifest and of a
 //! trace.
 
 use schemars::JsonSchema;
@@ -10,7 +10,7 @@ use crate::manifest::Environment;
 /// Version of this shape.
 pub const SCHEMA: &str = "hookprobe/calibration/1";
 
-/// What `probe-user calibrate --json` prints.
+/// What `probe-user validate probes --json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CalibrationReport {

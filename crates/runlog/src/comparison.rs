@@ -1,4 +1,4 @@
-//! Comparisons of recorded arms: what `probe-user analyze --json` and `probe-user compare --json` print.
+//! Comparisons of recorded arms: what `probe-user analyze --json` and `probe-user report --json` print.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What `probe-user truth` finds: delays that the hook was told to inject against what the layers
+//! What `probe-user validate truth` finds: delays that the hook was told to inject against what the layers
 //! measure. `truth-blind.json` is written before the key is looked at, `truth.json` after.
 
 use schemars::JsonSchema;

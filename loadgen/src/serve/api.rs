@@ -13,6 +13,7 @@ use axum::http::{HeaderName, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use report::page::{SERVED_POLICY, load};
 use runlog::load_api::{
     FileKind, NamedUrl, Run, RunList, RunProgress, SCHEMA, Service, SessionRequest, StartRequest,
 };
@@ -22,19 +23,15 @@ use tokio_util::io::ReaderStream;
 use web::refusal::Refused;
 
 use super::access::{Access, guard};
-use super::report;
 use super::runs::{Runs, is_over};
 
 /// The longest body of a request.
 const MAX_BODY: usize = 64 * 1024;
 
-/// A report is a page of its own: no script, no frame, nothing from elsewhere.
-const REPORT_POLICY: &str =
-    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'";
-
 /// The page, built in.
-const PAGE: [(&str, &str, &str); 10] = [
+const PAGE: [(&str, &str, &str); 11] = [
     ("/", "text/html", include_str!("page/index.html")),
+    ("/tokens.css", "text/css", report::page::TOKENS),
     ("/page.css", "text/css", include_str!("page/page.css")),
     ("/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
     ("/page.js", JAVASCRIPT, include_str!("page/page.js")),
@@ -215,10 +212,14 @@ async fn show_report(
         return Err(Refused::new(StatusCode::NOT_FOUND, text));
     }
     let directory = server.runs.directory(&run);
-    let page = tokio::task::spawn_blocking(move || report::of(&run, &directory)).await;
+    let page = tokio::task::spawn_blocking(move || {
+        // A run that was analysed has a page of its own.
+        std::fs::read_to_string(directory.report()).unwrap_or_else(|_| load(&run, &directory))
+    });
+    let page = page.await;
     let page = page.map_err(|_| {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
         Refused::new(status, "the report could not be made")
     })?;
-    Ok(([(CONTENT_SECURITY_POLICY, REPORT_POLICY)], Html(page)))
+    Ok(([(CONTENT_SECURITY_POLICY, SERVED_POLICY)], Html(page)))
 }

@@ -7,7 +7,6 @@ mod api;
 mod history;
 mod listen;
 mod process;
-mod report;
 mod runs;
 mod targets;
 
@@ -17,7 +16,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
-use cli::outln;
+use cli::{End, outln};
 use runlog::load_api::{Limits, NamedUrl};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -27,7 +26,6 @@ use self::access::Access;
 use self::api::{Server, router};
 use self::runs::Runs;
 use self::targets::Allowed;
-use crate::End;
 use crate::agent::AgentOptions;
 use crate::target::Arm;
 

@@ -56,8 +56,8 @@ pub struct AnalyzeArguments {
     blocks: Option<usize>,
 
     /// Share of a block's values that its mean leaves out at each end
-    #[arg(long, default_value_t = 0.05, value_name = "SHARE")]
-    trim: f64,
+    #[arg(long, default_value_t = Trim::USUAL, value_name = "SHARE")]
+    trim: Trim,
 
     /// Unit of the values of HDR logs that hookprobe did not write
     #[arg(long, value_enum, value_name = "UNIT")]
@@ -115,12 +115,6 @@ fn block_count(text: &str) -> Result<usize, String> {
     }
 }
 
-/// The trim that an option gave.
-pub fn trim(share: f64) -> anyhow::Result<Trim> {
-    Trim::each_end(share)
-        .with_context(|| format!("--trim {share}: must be at least 0 and below 0.5"))
-}
-
 /// Compares.
 pub fn analyze(arguments: &AnalyzeArguments) -> anyhow::Result<End> {
     let sources = match &arguments.run {
@@ -161,7 +155,7 @@ pub fn analyze(arguments: &AnalyzeArguments) -> anyhow::Result<End> {
         method,
         warmup: arguments.warmup,
         blocks: arguments.blocks,
-        trim: trim(arguments.trim)?,
+        trim: arguments.trim,
     };
     let comparisons = compare(arms.collect::<anyhow::Result<_>>()?, choices)?;
     if arguments.json {

@@ -98,7 +98,7 @@ async fn run_in(
     run: &NewRun,
 ) -> anyhow::Result<End> {
     let directory = &run.directory;
-    let trim = arguments.options.trim()?;
+    let trim = arguments.options.trim();
     let mut stop = Stop::listen()?;
     let bar = progress_bar();
     bar.set_message("micro layer");
@@ -185,7 +185,7 @@ fn ladder(arguments: &BenchArguments, hook: &HookSpec, experiment: &Experiment) 
         hot_calls: arguments.micro_calls,
         cold_calls: arguments.micro_cold_calls,
         path: arguments.options.path.clone(),
-        trim: arguments.options.trim_share(),
+        trim: arguments.options.trim(),
         seed: experiment.load.schedule.seed,
         placement: experiment.placement_of_one(),
     }
@@ -227,7 +227,7 @@ async fn measure_micro(
         temperatures,
         blocks: arguments.options.blocks.min(MAX_MICRO_BLOCKS),
         message: micro::request_bytes(&experiment.load.program, &arguments.options.path).await?,
-        trim: arguments.options.trim_share(),
+        trim: arguments.options.trim(),
         seed: experiment.load.schedule.seed,
         placement: experiment.placement_of_one(),
         log: run.directory.root().join("micro"),

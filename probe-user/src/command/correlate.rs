@@ -46,8 +46,8 @@ pub struct CorrelateArguments {
     out: Option<PathBuf>,
 
     /// Share of a block's requests, sorted by response time, left out at each end of the budget
-    #[arg(long, default_value_t = 0.05, value_name = "SHARE")]
-    trim: f64,
+    #[arg(long, default_value_t = Trim::USUAL, value_name = "SHARE")]
+    trim: Trim,
 
     /// Print the result as JSON
     #[arg(long)]
@@ -56,7 +56,6 @@ pub struct CorrelateArguments {
 
 /// Joins.
 pub fn correlate(arguments: &CorrelateArguments) -> anyhow::Result<End> {
-    arguments.trim()?;
     let spans = RunDirectory::existing(&arguments.run);
     match &arguments.requests {
         Some(folder) => {
@@ -81,7 +80,7 @@ fn correlate_run(arguments: &CorrelateArguments, run: &RunDirectory) -> anyhow::
             arguments.run.display()
         );
     }
-    let trim = arguments.trim()?;
+    let trim = arguments.trim;
     let table = arguments.table()?;
     let logged = read_logs(run, &manifest, trim, table).inspect_err(|_| arguments.discard())?;
     let name = |arm: u16| {
@@ -132,7 +131,7 @@ fn correlate_trace(
             until_ns: trace.detached_ns.unwrap_or(u64::MAX),
         },
     };
-    let trim = arguments.trim()?;
+    let trim = arguments.trim;
     let mut table = arguments.table()?;
     let mut budgets = BTreeMap::new();
     let joined = join_blocks(&source, table.as_mut(), |block| {
@@ -177,11 +176,6 @@ fn arm_number(summary: &LoadSummary, name: Option<&str>) -> anyhow::Result<u16> 
 }
 
 impl CorrelateArguments {
-    fn trim(&self) -> anyhow::Result<Trim> {
-        Trim::each_end(self.trim)
-            .with_context(|| format!("--trim {}: must be at least 0 and below 0.5", self.trim))
-    }
-
     /// The file of `--out`.
     fn table(&self) -> anyhow::Result<Option<TableWriter<JoinedRequest>>> {
         let table = self.out.as_ref().map(TableWriter::create);

@@ -13,7 +13,7 @@ use runlog::{RunDirectory, analysis, json, manifest};
 use stats::Trim;
 
 use crate::command::End;
-use crate::command::calibrate::every_kind;
+use crate::command::validate::probes::every_kind;
 use crate::doctor::{Run, diagnose};
 use crate::run::calibration::calibrate;
 use crate::run::stop::Stop;

@@ -8,6 +8,7 @@ use indicatif::ProgressBar;
 use runlog::analysis::InSitu;
 use runlog::manifest::Placement;
 use runlog::micro::{AgainstRun, MicroReport, Rung as RungCost, SCHEMA};
+use stats::Trim;
 
 use crate::machine;
 use crate::run::arms::{self, HookSpec};
@@ -51,7 +52,7 @@ pub struct Ladder {
     /// What the request that is read asks for.
     pub path: String,
     /// The share of a block's sorted calls that is left out at each end.
-    pub trim: f64,
+    pub trim: Trim,
     pub seed: u64,
     pub placement: Placement,
 }
@@ -184,7 +185,7 @@ impl Ladder {
             blocks: plan.blocks,
             hot_calls: self.hot_calls,
             cold_calls: self.cold_calls,
-            trim_each_end: plan.trim,
+            trim_each_end: plan.trim.fraction_each_end(),
             eviction: eviction(&measured.eviction),
             against_run: recorded
                 .map(|recorded| self.against(recorded, &rungs))

@@ -64,8 +64,8 @@ pub struct MicroArguments {
     path: String,
 
     /// Share of a block's sorted calls left out at each end
-    #[arg(long, default_value_t = 0.05, value_name = "SHARE")]
-    trim: f64,
+    #[arg(long, default_value_t = Trim::USUAL, value_name = "SHARE")]
+    trim: Trim,
 
     /// Seed of the random order; drawn when not given
     #[arg(long, value_name = "S")]
@@ -78,12 +78,6 @@ pub struct MicroArguments {
 
 /// Runs it.
 pub async fn micro(arguments: MicroArguments) -> anyhow::Result<End> {
-    Trim::each_end(arguments.trim).with_context(|| {
-        format!(
-            "--trim {}: must be at least 0 and below 0.5",
-            arguments.trim
-        )
-    })?;
     if !arguments.path.starts_with('/') {
         bail!("--path {}: must start with /", arguments.path);
     }

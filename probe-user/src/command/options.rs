@@ -1,4 +1,4 @@
-//! The options that `bench` and `truth` share, and what they turn into.
+//! The options that `bench` and `validate` share, and what they turn into.
 
 use std::env;
 use std::ffi::OsString;
@@ -68,12 +68,6 @@ impl From<SchedulingChoice> for Scheduling {
 /// Servers of each arm, where they are ours and so start at once.
 const SERVERS: u32 = 8;
 
-/// Share of values left out at each end.
-const TRIM: f64 = 0.05;
-
-/// The same, for the middle half of the values: their interquartile mean.
-const MIDDLE_HALF: f64 = 0.25;
-
 /// Whether to probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Probing {
@@ -136,9 +130,9 @@ pub struct ExperimentOptions {
     pub block_warmup: u64,
 
     /// Share of a block's sorted values left out at each end, in every layer
-    /// [default: 0.05; of truth 0.25]
+    /// [default: 0.05; of validate truth 0.25]
     #[arg(long, hide_short_help = true, value_name = "SHARE")]
-    pub trim: Option<f64>,
+    pub trim: Option<Trim>,
 
     /// Seed of the random order; drawn and recorded when not given
     #[arg(long, hide_short_help = true, value_name = "S")]
@@ -166,7 +160,7 @@ pub struct ExperimentOptions {
     #[arg(long, value_enum, default_value_t = Policy::Auto)]
     pub placement: Policy,
 
-    /// How the kernel schedules servers and load generator [default: fair; of truth fifo, where that can be]
+    /// How the kernel schedules servers and load generator [default: fair; of validate truth fifo, where that can be]
     #[arg(long, hide_short_help = true, value_enum)]
     pub scheduling: Option<SchedulingChoice>,
 
@@ -213,23 +207,16 @@ impl ExperimentOptions {
     /// the values, which what disturbs every tenth request does not reach, and apart from the accounts of the fair
     /// scheduler.
     pub fn prefer_the_undisturbed(&mut self) -> anyhow::Result<()> {
-        self.trim.get_or_insert(MIDDLE_HALF);
+        self.trim.get_or_insert(Trim::MIDDLE_HALF);
         if self.scheduling.is_none() && scheduling::can_be_fifo(&self.place()?) {
             self.scheduling = Some(SchedulingChoice::Fifo);
         }
         Ok(())
     }
 
-    /// The share of values left out at each end.
-    pub fn trim_share(&self) -> f64 {
-        self.trim.unwrap_or(TRIM)
-    }
-
-    /// The trim.
-    pub fn trim(&self) -> anyhow::Result<Trim> {
-        let share = self.trim_share();
-        Trim::each_end(share)
-            .with_context(|| format!("--trim {share}: must be at least 0 and below 0.5"))
+    /// What means leave out.
+    pub fn trim(&self) -> Trim {
+        self.trim.unwrap_or(Trim::USUAL)
     }
 
     /// The hook and its settings: those of our own environment, then those of `--hook-env`.
@@ -268,7 +255,7 @@ impl ExperimentOptions {
                 ring_bytes: self.ring_bytes,
             }),
             calibration_rounds: self.calibration.calibration_rounds,
-            trim: self.trim()?,
+            trim: self.trim(),
             placement: self.place()?,
             command: env::args_os()
                 .map(|argument| argument.to_string_lossy().into_owned())
@@ -315,7 +302,7 @@ impl ExperimentOptions {
         if !path.starts_with('/') {
             bail!("--path {path}: must start with /");
         }
-        self.trim().map(|_| ())
+        Ok(())
     }
 
     /// How many units of comparison there are: blocks, or two rounds of a duet.
@@ -339,7 +326,8 @@ impl ExperimentOptions {
         }
         if placement.scheduling == Scheduling::Fifo && !scheduling::leaves_us_a_cpu(&placement) {
             bail!(
-                "--scheduling fifo: the agent would share a CPU with programs that run ahead of it; give it one                  of its own (--placement, taskset)"
+                "--scheduling fifo: the agent would share a CPU with programs that run ahead of it; give it one \
+                 of its own (--placement, taskset)"
             );
         }
         Ok(placement)

@@ -3,32 +3,32 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
-use clap::Args;
+use anyhow::{Context as _, anyhow, bail};
+use clap::error::ErrorKind;
+use clap::{Args, Command};
 use cli::{out, outln};
 use report::export::{plots, table, trace};
 use report::page;
 use report::run::Run;
-use runlog::comparison::Method;
 use runlog::{RunDirectory, file};
 use stats::Trim;
 
 use crate::command::End;
-use crate::command::compare::comparisons;
-use verdict::recorded::compare::Choices;
-
-/// The trim of a comparison where the run does not say.
-const TRIM: f64 = 0.05;
+use crate::command::settings::{comparisons, setting, side_by_side};
+use crate::show;
+use verdict::recorded::read::manifest;
 
 /// Options of `report`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Without an option, report.html is written into the folder of the run; bench has done that. Of several runs, their
-settings side by side, it is written here.
+Without an option, report.html is written into the folder of the run; bench has done that. Of several runs it is
+written here, and they are printed side by side: within each, every arm is compared with the first, by block means.
+Runs are not tested against each other: they differ in more than the setting.
 
 Examples:
   probe-user report runs/bench-20261125T101500Z
   probe-user report runs/docker runs/kind runs/eks-pod --out settings.html
+  probe-user report runs/* --json
   probe-user report runs/bench-20261125T101500Z --svg plots/ --trace slowest.json
   probe-user report runs/docker runs/kind --markdown")]
 pub struct ReportArguments {
@@ -60,6 +60,14 @@ pub struct ReportArguments {
     #[arg(long, default_value_t = 1_000, value_name = "N", requires = "trace",
         value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     slowest: u32,
+
+    /// Print the comparison of each run's arms as JSON, and write nothing
+    #[arg(long, conflicts_with_all = ["out", "svg", "csv", "markdown", "trace"])]
+    json: bool,
+
+    /// Share of a block's values that its mean leaves out at each end, in this comparison [default: 0.05]
+    #[arg(long, value_name = "SHARE")]
+    trim: Option<Trim>,
 }
 
 impl ReportArguments {
@@ -69,9 +77,28 @@ impl ReportArguments {
     }
 }
 
-/// Draws it up.
+/// Ends the process if the options do not go with the number of runs, which clap cannot know.
+fn check(arguments: &ReportArguments) {
+    let fault = match arguments.runs.len() {
+        1 if arguments.trim.is_some() && !arguments.json => {
+            "--trim goes with several runs, or with --json"
+        }
+        2.. if arguments.trace.is_some() => "--trace goes with one run",
+        _ => return,
+    };
+    let mut command = ReportArguments::augment_args(Command::new("probe-user report"));
+    command.error(ErrorKind::ArgumentConflict, fault).exit()
+}
+
+/// Writes the page and what else is asked for; of several runs, prints the comparison.
 pub fn report(arguments: &ReportArguments) -> anyhow::Result<End> {
-    let runs = arguments.runs.iter().map(|folder| read(folder));
+    check(arguments);
+    let trim = arguments.trim.unwrap_or(Trim::USUAL);
+    if arguments.json {
+        print_json(&arguments.runs, trim)?;
+        return Ok(End::Complete);
+    }
+    let runs = arguments.runs.iter().map(|folder| read(folder, trim));
     let runs: Vec<Run> = runs.collect::<anyhow::Result<_>>()?;
     if arguments.out.is_some() || !arguments.exports() {
         let path = page_of(arguments.out.as_deref(), &runs)?;
@@ -82,8 +109,8 @@ pub fn report(arguments: &ReportArguments) -> anyhow::Result<End> {
             write(&folder.join(name), plot.as_bytes())?;
         }
     }
-    if let Some(path) = &arguments.trace {
-        write_trace(&runs, path, arguments.slowest)?;
+    if let (Some(path), [run]) = (&arguments.trace, &*runs) {
+        write_trace(run, path, arguments.slowest)?;
     }
     if arguments.csv {
         out!("{}", table::csv(&runs)?);
@@ -98,7 +125,34 @@ pub fn report(arguments: &ReportArguments) -> anyhow::Result<End> {
             end = End::CutShort;
         }
     }
+    if runs.len() > 1 && !arguments.exports() {
+        print_comparison(runs)?;
+    }
     Ok(end)
+}
+
+/// Prints the comparison of the runs' arms, for which nothing else of the runs is read.
+fn print_json(folders: &[PathBuf], trim: Trim) -> anyhow::Result<()> {
+    let settings = folders.iter().map(|folder| {
+        let compared = comparisons(folder, trim)
+            .and_then(|comparisons| Ok(setting(folder, manifest(folder)?, comparisons)));
+        compared.with_context(|| format!("run {}", folder.display()))
+    });
+    let settings = side_by_side(settings)?;
+    outln!("{}", serde_json::to_string_pretty(&settings)?);
+    Ok(())
+}
+
+/// The same, of runs that have been read, as a table.
+fn print_comparison(runs: Vec<Run>) -> anyhow::Result<()> {
+    let settings = runs.into_iter().map(|run| {
+        let folder = run.directory.root();
+        let compared = run.comparisons.map_err(|why| anyhow!(why));
+        let compared = compared.with_context(|| format!("run {}", folder.display()))?;
+        Ok(setting(folder, run.manifest, compared))
+    });
+    show::comparison::settings(&side_by_side(settings)?);
+    Ok(())
 }
 
 /// Writes the page; says where.
@@ -112,10 +166,7 @@ fn page_of(out: Option<&Path>, runs: &[Run]) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-fn write_trace(runs: &[Run], path: &Path, slowest: u32) -> anyhow::Result<()> {
-    let [run] = runs else {
-        bail!("--trace: give one run");
-    };
+fn write_trace(run: &Run, path: &Path, slowest: u32) -> anyhow::Result<()> {
     let folder = run.directory.root().display();
     let most = usize::try_from(slowest)?;
     let trace = trace::trace(run, most)
@@ -139,22 +190,16 @@ fn write_trace(runs: &[Run], path: &Path, slowest: u32) -> anyhow::Result<()> {
 
 /// Writes the page of a run into its folder.
 pub fn write_page(directory: &RunDirectory) -> anyhow::Result<()> {
-    let run = read(directory.root())?;
+    let run = read(directory.root(), Trim::USUAL)?;
     write(&directory.report(), page::one(&run).as_bytes())
 }
 
-fn read(folder: &Path) -> anyhow::Result<Run> {
+fn read(folder: &Path, trim: Trim) -> anyhow::Result<Run> {
     if !folder.is_dir() {
         bail!("{}: there is no such folder", folder.display());
     }
     Run::read(folder, |folder| {
-        let choices = Choices {
-            method: Method::Blocks,
-            warmup: None,
-            blocks: None,
-            trim: Trim::each_end(TRIM).unwrap_or(Trim::NONE),
-        };
-        comparisons(folder, choices).map_err(|error| format!("{error:#}"))
+        comparisons(folder, trim).map_err(|error| format!("{error:#}"))
     })
     .with_context(|| format!("{} is not the folder of a run to be read", folder.display()))
 }

@@ -41,9 +41,6 @@ use verdict::correct::corrected_span;
 /// the eBPF side's messages are passed on.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Share of the calibration's values left out at each end: what interrupts add is no bias.
-const CALIBRATION_TRIM: f64 = 0.05;
-
 /// Options of `trace`.
 #[derive(Args, Debug)]
 #[command(
@@ -246,7 +243,7 @@ async fn calibrate(
         hook,
         site: arguments.site,
         rounds: arguments.calibration.calibration_rounds,
-        trim: Trim::each_end(CALIBRATION_TRIM).unwrap_or(Trim::NONE),
+        trim: Trim::USUAL,
         seed: machine::unix_ns(),
         placement,
         log: folder.path().join("calibration.log"),

@@ -66,7 +66,7 @@ fn one_pod(run: Option<&Run>) -> Finding {
         Some(_) => Finding::warn(
             NAME,
             "the servers ran elsewhere",
-            "put load generator and servers into one pod: deploy/overlays/eks-pod",
+            "put load generator and servers into one pod: deploy/kubernetes/overlays/eks-pod",
         ),
         None => Finding::unknown(NAME, "no run to look at", GIVE_A_RUN),
     }

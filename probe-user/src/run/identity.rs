@@ -22,10 +22,9 @@ pub fn caller() -> Option<Caller> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }
-    let number = |name| env::var(name).ok()?.parse::<u32>().ok();
     let caller = Caller {
-        uid: number("SUDO_UID")?,
-        gid: number("SUDO_GID")?,
+        uid: env::var("SUDO_UID").ok()?.parse().ok()?,
+        gid: env::var("SUDO_GID").ok()?.parse().ok()?,
     };
     (caller.uid != 0).then_some(caller)
 }

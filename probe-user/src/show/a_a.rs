@@ -1,4 +1,4 @@
-//! The table of `probe-user a-a`.
+//! The table of `probe-user validate a-a`.
 
 use cli::outln;
 use runlog::RunDirectory;

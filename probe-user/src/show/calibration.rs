@@ -1,4 +1,4 @@
-//! The table of `probe-user calibrate`.
+//! The table of `probe-user validate probes`.
 
 use cli::outln;
 use runlog::calibration::{Calibration, CalibrationReport};

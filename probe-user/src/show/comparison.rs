@@ -1,4 +1,4 @@
-//! The tables of `probe-user analyze` and `probe-user compare`.
+//! The tables of `probe-user analyze`, and of `probe-user report` for several runs.
 
 use cli::outln;
 use runlog::comparison::{ArmFigures, Comparison, Comparisons, Method, Settings};

@@ -75,14 +75,7 @@ pub fn list<T: Display>(values: &[T]) -> String {
 fn ns(value: f64) -> String {
     let text = format!("{:.0}", value.abs());
     let sign = if value < 0.0 && text != "0" { "-" } else { "" };
-    let mut grouped = String::new();
-    for (index, digit) in text.chars().enumerate() {
-        if index > 0 && (text.len() - index) % 3 == 0 {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    format!("{sign}{grouped} ns")
+    format!("{sign}{} ns", report::format::grouped(&text))
 }
 
 fn value(value: f64, unit: Unit) -> String {

@@ -1,11 +1,11 @@
-//! The table of `probe-user truth`.
+//! The table of `probe-user validate truth`.
 
 use cli::outln;
 use runlog::RunDirectory;
 use runlog::estimate::Estimate;
 use runlog::truth::{Coverage, Truth};
 
-use crate::command::truth::is_within_reach;
+use crate::command::validate::truth::is_within_reach;
 use crate::show::{BAD, GOOD, cells, heading, ledger, ns, table};
 
 const MACRO: &str = "macro";

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, ExitStatus, Stdio};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 
@@ -72,6 +72,18 @@ impl Agent {
         self.service.connect()
     }
 
+    /// Sends these bytes until it does not say that it is asked too often.
+    fn patiently(&self, request: &[u8]) -> anyhow::Result<(u16, String, String)> {
+        let mut answer = self.raw(request)?;
+        wait_for("an answer", || {
+            if answer.0 == 429 {
+                answer = self.raw(request)?;
+            }
+            Ok(answer.0 != 429)
+        })?;
+        Ok(answer)
+    }
+
     /// Sends these bytes; returns status, head and body of the answer.
     pub fn raw(&self, request: &[u8]) -> anyhow::Result<(u16, String, String)> {
         let mut stream = self.connect()?;
@@ -93,7 +105,7 @@ impl Agent {
         let bearer = self.token.as_ref().map(|token| format!("Bearer {token}"));
         let bearer = bearer.as_deref().map(|bearer| ("Authorization", bearer));
         let all: Vec<(&str, &str)> = bearer.into_iter().chain(headers.iter().copied()).collect();
-        self.raw(self.service.head("GET", path, &all).as_bytes())
+        self.patiently(self.service.head("GET", path, &all).as_bytes())
     }
 
     /// Sends a request with a body; returns status and body of the answer.
@@ -113,7 +125,7 @@ impl Agent {
             .chain(headers.iter().copied())
             .collect();
         let head = self.service.head(method, path, &all);
-        let (status, _, body) = self.raw(&[head.as_bytes(), body].concat())?;
+        let (status, _, body) = self.patiently(&[head.as_bytes(), body].concat())?;
         Ok((status, body))
     }
 
@@ -122,22 +134,17 @@ impl Agent {
         self.ask_json("/v1/arms")
     }
 
-    /// What it answers, when it is not asked too often.
+    /// What it answers.
     pub fn ask_json(&self, path: &str) -> anyhow::Result<Value> {
-        let mut answer = (429, String::new(), String::new());
-        wait_for("an answer", || {
-            answer = self.get(path, &[])?;
-            Ok(answer.0 != 429)
-        })?;
-        ensure!(answer.0 == 200, "{path}: {answer:?}");
-        Ok(serde_json::from_str(&answer.2)?)
+        let (status, _, body) = self.get(path, &[])?;
+        ensure!(status == 200, "{path}: {body}");
+        Ok(serde_json::from_str(&body)?)
     }
 
     /// Waits until what it says of all arms is so.
     pub fn wait_for(&self, is_so: impl Fn(&Value) -> bool) -> anyhow::Result<()> {
         let mut last = Value::Null;
         wait_for("the agent to see it", || {
-            std::thread::sleep(std::time::Duration::from_millis(60));
             last = self.arms()?;
             Ok(is_so(&last))
         })

@@ -9,7 +9,6 @@ mod runs;
 mod runs_http;
 mod two_nodes;
 
-use anyhow::ensure;
 use rustix::process::Signal;
 
 use self::client::{Agent, arm, is_attached, request, spans, unique};

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
 use super::client::{Agent, arm, is_attached, request, spans, unique};
-use crate::kit::{Kit, Running, Server, exact_kernel_probe, free_port, json, succeed, wait_for};
+use crate::kit::{Kit, Running, Server, exact_kernel_probe, json, succeed, wait_for};
+use crate::ports::free_port;
 
 /// A mounted overlay, as a container has one.
 struct Overlay {

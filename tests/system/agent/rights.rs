@@ -3,7 +3,6 @@
 use std::fs;
 use std::process::Stdio;
 
-use anyhow::ensure;
 use rustix::process::Signal;
 
 use super::client::{Agent, arm, unique};

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use runlog::RunDirectory;
 use runlog::agent_run::{AgentRun, ArmResult, RunState};
 use rustix::process::Signal;
@@ -84,7 +84,6 @@ impl Scene {
     pub fn over(&self) -> anyhow::Result<AgentRun> {
         let mut last = None;
         wait_for("the run to end", || {
-            std::thread::sleep(std::time::Duration::from_millis(60));
             let run = self.only_run()?;
             let is_over = run.state.is_over();
             last = Some(run);
@@ -207,11 +206,14 @@ fn report(scene: &Scene, run: &AgentRun) -> anyhow::Result<()> {
         "{head}"
     );
     let [_, hooked] = arms(run)?;
-    let p50 = format!("{:.2}", hooked.spans["hook_overhead"].p50_ns as f64 / 1e3);
-    for text in [&run.id, &unique("hooked"), "4000", &p50, "balance"] {
+    let p50 = format!(
+        "<data value=\"{}\" data-figure=\"agent-run.json#/result/arms/1/spans/hook_overhead/p50_ns\">",
+        hooked.spans["hook_overhead"].p50_ns
+    );
+    for text in [&run.id, &unique("hooked"), "4,000", &p50, "balance"] {
         ensure!(page.contains(text), "no {text}: {page}");
     }
-    for text in ["<script", "http-equiv", "src="] {
+    for text in ["<script", "http-equiv=\"refresh", "src="] {
         ensure!(!page.contains(text), "{text}");
     }
     Ok(())
@@ -260,7 +262,6 @@ pub fn agent_ends(kit: &Kit) -> anyhow::Result<()> {
         let mut load = scene.load(kit, &["--rate=500", "--requests=1000"]);
         let load = Running::start_piped(&mut load)?;
         wait_for("some of the log", || {
-            std::thread::sleep(std::time::Duration::from_millis(60));
             let runs = scene.agent.ask_json("/v1/runs")?;
             let has_begun = runs["runs"].as_array().is_some_and(|runs| !runs.is_empty());
             Ok(has_begun && scene.only_run()?.received.requests > BYTES_OF_BOTH_ARMS)
@@ -365,7 +366,6 @@ pub fn load_gone(kit: &Kit) -> anyhow::Result<()> {
     let mut load = scene.load(kit, &["--rate=500", "--requests=100000"]);
     let load = Running::start_piped(&mut load)?;
     wait_for("some of the log", || {
-        std::thread::sleep(std::time::Duration::from_millis(60));
         let runs = scene.agent.ask_json("/v1/runs")?;
         let has_begun = runs["runs"].as_array().is_some_and(|runs| !runs.is_empty());
         Ok(has_begun && scene.only_run()?.received.requests > 0)

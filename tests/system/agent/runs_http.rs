@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use runlog::agent_run::{AgentRun, Finish, LogBytes, RunState};
 use runlog::summary::LoadSummary;
 use serde_json::{Value, json};
@@ -178,7 +178,6 @@ fn bad_announcements(agent: &Agent) -> anyhow::Result<()> {
             status == expected && body.contains(text),
             "{status}: {body}"
         );
-        std::thread::sleep(std::time::Duration::from_millis(60));
     }
     let send =
         |headers: &[(&str, &str)], body: &[u8]| agent.send("POST", "/v1/runs", headers, body);
@@ -194,7 +193,6 @@ fn bad_announcements(agent: &Agent) -> anyhow::Result<()> {
         "/v1/runs/..%2f..%2fetc",
         "/v1/runs/none/report",
     ] {
-        std::thread::sleep(std::time::Duration::from_millis(60));
         ensure!(agent.get(path, &[])?.0 == 404, "{path}");
     }
     Ok(())
@@ -304,7 +302,6 @@ fn finish_as_it_is(scene: &Scene, id: &str) -> anyhow::Result<AgentRun> {
     ensure!(finish(received)?.0 == 202, "said twice");
     let mut run = Value::Null;
     wait_for("the result", || {
-        std::thread::sleep(std::time::Duration::from_millis(60));
         run = agent.ask_json(&path)?;
         Ok(run["state"] != "recording" && run["state"] != "joining")
     })?;
@@ -341,7 +338,6 @@ pub fn resumes(kit: &Kit) -> anyhow::Result<()> {
         let (status, body) = put(agent, &run.id, &query, piece)?;
         ensure!(status == 200, "{status} {body}");
         sent += piece.len();
-        std::thread::sleep(std::time::Duration::from_millis(60));
     }
     let run = finish_as_it_is(&scene, &run.id)?;
     ensure!(run.state == RunState::Complete, "{run:?}");

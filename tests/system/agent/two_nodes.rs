@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use runlog::agent_run::{AgentRun, ArmResult};
 use runlog::record::{ClientConnection, JoinedRequest, Request};
 use runlog::summary::LoadSummary;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use abi::lane::lanes_per_arm;
 use abi::layout::Spans;
 use abi::{Lane, SpanKind};
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::objects::{Objects, list, named};

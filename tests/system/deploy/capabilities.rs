@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Output};
 
-use anyhow::{bail, ensure};
+use anyhow::bail;
 
 use super::agent::asked_for;
 use crate::kit::{Kit, Server, json, output};

@@ -1,6 +1,6 @@
 //! How the hook gets into one server and not into the other.
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::objects::{Pod, list, named};

@@ -13,7 +13,7 @@ mod rules;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
 use crate::Test;
 use crate::kit::Kit;

@@ -1,6 +1,6 @@
 //! The objects of a rendered manifest, and what must be true of each pod.
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use serde_json::{Value, json};
 
 /// All objects of a manifest.

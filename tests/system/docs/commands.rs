@@ -103,7 +103,7 @@ impl<'here> Workshop<'here> {
             let reason = Reason::of_program(call.program())?;
             let block = script.shell.iter().find(|(it, _)| it.line == call.block);
             let (_, fence) = block.context("called outside of blocks")?;
-            anyhow::ensure!(
+            ensure!(
                 fence.checked_as.contains(&reason),
                 "not run here, and the fence does not say checked-as={}",
                 reason.name()

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{bail, ensure};
+use anyhow::bail;
 
 use super::commands::Workshop;
 use super::links;
@@ -96,7 +96,7 @@ const WRONG_BLOCKS: [(&str, &str); 23] = [
         "line 4: no-such-program: command not found",
     ),
     ("sh\nprobe-user report --no-such-option", "--no-such-option"),
-    ("sh\nprobe-user calibrate --rounds many", "many"),
+    ("sh\nprobe-user validate probes --rounds many", "many"),
     ("sh\n# nothing", "page.md:3: has no command"),
     ("sh needs=no-such\ntrue", "need_no-such: command not found"),
     ("sh wants=redis\ntrue", "neither needs=… nor checked-as=…"),

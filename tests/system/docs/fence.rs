@@ -1,6 +1,6 @@
 //! What the opening fence of a block says to this test: `sh needs=redis,runs checked-as=cluster`.
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 
 use super::markdown::Block;
 

@@ -13,7 +13,7 @@
 //!   checked instead. A block that calls such a program without a reason fails, and so does a reason without such a call.
 //!
 //! `probe-user agent`, `loadgen serve` and servers go on in the background until the file's end or until another takes
-//! their place. `probe-user bench`, `truth`, `a-a`, `micro`, `calibrate` and `trace` first read their options as they are
+//! their place. `probe-user bench`, `validate`, `micro` and `trace` first read their options as they are
 //! written, and then measure with fewer requests and for less time. Exit code 4, figures not usable, counts as done. The
 //! table says of each file how many lines of commands ran, and how often one of these came in.
 //!
@@ -29,8 +29,6 @@ mod sandbox;
 mod script;
 mod stand_ins;
 mod table;
-
-use anyhow::ensure;
 
 use self::commands::Workshop;
 use self::repository::Repository;

@@ -3,20 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 
 use super::repository::Repository;
 use crate::deploy;
 use crate::kit::{Kit, succeed};
 
 /// Tasks of xtask that hand words on, and the program and command that reads these.
-const HANDS_ON: [(&str, &str, &str); 6] = [
-    ("bench", "probe-user", "bench"),
-    ("results", "probe-user", "bench"),
-    ("truth", "probe-user", "truth"),
-    ("bench-hook", "bench", "hook"),
-    ("bench-load", "bench", "load"),
-    ("bench-agent", "bench", "agent"),
+const HANDS_ON: [(&str, &str, &[&str]); 6] = [
+    ("bench", "probe-user", &["bench"]),
+    ("results", "probe-user", &["bench"]),
+    ("truth", "probe-user", &["validate", "truth"]),
+    ("bench-hook", "bench", &["hook"]),
+    ("bench-load", "bench", &["load"]),
+    ("bench-agent", "bench", &["agent"]),
 ];
 
 /// Where calls are checked.
@@ -65,7 +65,7 @@ impl StandIns<'_> {
                 let help = String::from_utf8_lossy(&help);
                 if let Some((_, program, command)) = HANDS_ON.iter().find(|(name, ..)| name == task)
                 {
-                    return reads(&self.kit.path(program), &[&[*command], words].concat());
+                    return reads(&self.kit.path(program), &[command, words].concat());
                 }
                 ensure!(
                     words.is_empty() || !help.contains("[WORD]"),

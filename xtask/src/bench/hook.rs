@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 
 use crate::bench::{has, install};
+use crate::build::HOOK;
 use crate::command::{Stages, cargo, command, is_installed, root, run, target};
 
 /// What it takes beside ours, and the Debian packages that have it.
@@ -59,8 +60,9 @@ fn build_peer() -> anyhow::Result<PathBuf> {
 fn build_without_sites() -> anyhow::Result<PathBuf> {
     let folder: PathBuf = target().join("hook-without-sites");
     run(cargo()
-        .args(["build", "--release", "--package", "readhook"])
+        .arg("build")
+        .args(HOOK)
         .args(["--features", "without-sites"])
         .env("CARGO_TARGET_DIR", &folder))?;
-    Ok(Path::new(&folder).join("release/libreadhook.so"))
+    Ok(Path::new(&folder).join("hook/libreadhook.so"))
 }

@@ -7,11 +7,10 @@ use serde_json::Value;
 
 use crate::command::run;
 use crate::containers::engine::{Engine, printed};
+use crate::privilege::NOT_USABLE;
 
 /// The container's, for `docker run`.
 const CPUS: &str = "0.2";
-/// What `probe-user doctor` exits with when a finding fails.
-const FAILS: i32 = 4;
 
 /// Starts a container that computes all the time, and asks the doctor within it.
 pub fn prove(engine: &Engine) -> anyhow::Result<()> {
@@ -23,8 +22,8 @@ pub fn prove(engine: &Engine) -> anyhow::Result<()> {
         .output()?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(
-        output.status.code() == Some(FAILS),
-        "the doctor ended with {}, and not with {FAILS}: {said}",
+        output.status.code() == Some(NOT_USABLE.into()),
+        "the doctor ended with {}, and not with {NOT_USABLE}: {said}",
         output.status
     );
     let diagnosis: Value =

@@ -16,9 +16,6 @@ use crate::setup;
 pub use responses::RESPONSES;
 pub use scanner::SCANNER;
 
-/// What everyday tests spend on each fuzzer.
-pub const SHORT: Duration = Duration::from_secs(20);
-
 /// A fuzzer.
 #[derive(Debug)]
 pub struct Fuzzer {

@@ -75,9 +75,27 @@ pub fn select(names: &[String]) -> anyhow::Result<Vec<Kernel>> {
     names.iter().map(|name| by_name(name)).collect()
 }
 
-/// The kernel of a name.
+/// The oldest and the newest kernel, which CI boots.
+fn ends() -> Option<(&'static Kernel, &'static Kernel)> {
+    let is_native = |kernel: &&Kernel| kernel.architecture == Architecture::X86_64;
+    let mut native = KERNELS.iter().filter(is_native);
+    native.next().zip(native.next_back())
+}
+
+/// The names of the other ones.
+pub fn between() -> impl Iterator<Item = &'static str> {
+    let in_ci = ends().map(|(oldest, newest)| [oldest.name, newest.name]);
+    let names = KERNELS.iter().map(|kernel| kernel.name);
+    names.filter(move |name| !in_ci.into_iter().flatten().any(|end| end == *name))
+}
+
+/// The kernel of a name; `oldest` and `newest` are names, too.
 pub fn by_name(name: &str) -> anyhow::Result<Kernel> {
-    let found = KERNELS.iter().find(|kernel| kernel.name == name);
+    let found = match (name, ends()) {
+        ("oldest", Some((oldest, _))) => Some(oldest),
+        ("newest", Some((_, newest))) => Some(newest),
+        _ => KERNELS.iter().find(|kernel| kernel.name == name),
+    };
     found.copied().with_context(|| {
         let known = KERNELS.map(|kernel| kernel.name).join(", ");
         format!("there is no kernel \"{name}\"; there are {known}")
@@ -169,6 +187,14 @@ mod tests {
             refused.contains("\"6.2\"") && refused.contains("6.12"),
             "{refused}"
         );
+    }
+
+    #[test]
+    fn the_oldest_and_the_newest_are_not_between() {
+        let ends = ["oldest", "newest"].map(|name| by_name(name).unwrap().name);
+        assert_eq!(ends, ["5.10", "7"]);
+        let between: Vec<_> = between().collect();
+        assert_eq!(between, ["6.1", "6.12", "6.1-arm64"]);
     }
 
     #[test]

@@ -100,8 +100,9 @@ fn build_for(architecture: Architecture) -> anyhow::Result<()> {
     guest::build_init(architecture)?;
     let folder = architecture.programs_folder();
     let target = architecture.programs_target();
-    build::programs_and_bench(&mut architecture.cargo("build", target), &folder)?;
-    let built = test::build_system_tests(&mut architecture.cargo("build", target))?;
+    let build = || architecture.cargo("build", target);
+    build::programs_and_bench(build, &folder)?;
+    let built = test::build_system_tests(&mut build())?;
     let stripped = system_tests(architecture);
     fs::create_dir_all(stripped.parent().unwrap_or(Path::new(".")))?;
     architecture.strip(&built, &stripped)
@@ -112,7 +113,8 @@ fn test_hook(architecture: Architecture, target: &str) -> anyhow::Result<()> {
     check_hook::check(&architecture.programs_folder().join("readhook.so"))?;
     run(architecture
         .cargo("test", Some(target))
-        .args(["--quiet", "--package", "readhook"]))
+        .arg("--quiet")
+        .args(build::HOOK))
 }
 
 /// Where the tests are, without what debuggers want to know: that is nine tenths of them.

@@ -12,6 +12,8 @@ use std::process;
 use anyhow::Context as _;
 use clap::{Command, Parser};
 
+use crate::panic;
+
 /// The command line that asks for the manual, and for nothing else.
 #[derive(Parser)]
 struct WriteManual {
@@ -19,9 +21,11 @@ struct WriteManual {
     write_manual: PathBuf,
 }
 
-/// Parses the command line of a program. If it asks for the program's manual, writes that and ends the process.
+/// Parses the command line of a program. If it asks for the program's manual, writes that and ends the process. From
+/// here on a panic ends the process, too.
 #[must_use]
 pub fn parse<Arguments: Parser>() -> Arguments {
+    panic::ends_the_process();
     // Anything else, nonsense too, is for the program's own parser to explain.
     let Ok(WriteManual { write_manual }) = WriteManual::try_parse() else {
         return Arguments::parse();

@@ -3,7 +3,6 @@
 use std::io::ErrorKind;
 
 use hdrhistogram::Histogram;
-use runlog::manifest::Manifest;
 use runlog::{Error, RunDirectory, interval_log};
 
 use crate::run::{Part, said};
@@ -38,11 +37,14 @@ impl Distribution {
     }
 }
 
-/// The distributions of all arms that have a log.
-pub fn distributions(directory: &RunDirectory, manifest: &Manifest) -> Part<Vec<Distribution>> {
+/// The distributions of those of the arms that have a log.
+pub fn distributions<'a>(
+    directory: &RunDirectory,
+    arms: impl Iterator<Item = &'a str>,
+) -> Part<Vec<Distribution>> {
     let mut found = Vec::new();
-    for arm in &manifest.arms {
-        let intervals = match interval_log::read(directory.interval_log(&arm.name)) {
+    for arm in arms {
+        let intervals = match interval_log::read(directory.interval_log(arm)) {
             Ok(intervals) => intervals,
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => continue,
             Err(error) => return Err(said(&error)),
@@ -54,17 +56,21 @@ pub fn distributions(directory: &RunDirectory, manifest: &Manifest) -> Part<Vec<
         {
             histogram
                 .add(&interval.histogram)
-                .map_err(|error| format!("{}.hlog: {error}", arm.name))?;
+                .map_err(|error| format!("{arm}.hlog: {error}"))?;
         }
         if !histogram.is_empty() {
             found.push(Distribution {
-                arm: arm.name.clone(),
+                arm: arm.to_owned(),
                 histogram,
             });
         }
     }
     if found.is_empty() {
-        return Err("no arm has an HDR log with response times: the run was stopped before they were written".into());
+        return Err(
+            "no arm has an HDR log with response times: no request succeeded, or the run was stopped before they were \
+             written"
+                .into(),
+        );
     }
     Ok(found)
 }

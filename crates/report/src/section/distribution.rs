@@ -2,12 +2,13 @@
 
 use maud::{Markup, html};
 
+use super::response_times::of_load;
 use super::{figure, missing, table};
 use crate::chart::boxes::{Boxes, Named};
 use crate::chart::lag::Lags;
 use crate::chart::percentiles::Percentiles;
 use crate::data::requests::{ArmSample, Requests};
-use crate::format::{Print, count, count_figure, decimal, figure as shown};
+use crate::format::{Print, count, decimal, figure as shown};
 use crate::run::Run;
 
 /// The plot of percentiles.
@@ -59,47 +60,10 @@ pub fn percentiles(run: &Run) -> Markup {
 
 /// The load generator's summary.
 fn load(run: &Run) -> Markup {
-    let load = match &run.load {
-        Ok(load) => load,
-        Err(why) => return missing("No summary:", why),
-    };
-    let head = [
-        "Arm",
-        "Requests",
-        "Errors",
-        "Requests/s",
-        "Mean",
-        "p50",
-        "p90",
-        "p99",
-        "p99.9",
-        "Max",
-    ];
-    table(
-        &head,
-        &html! {
-            @for (index, arm) in load.arms.iter().enumerate() {
-                @let at = format!("load.json#/arms/{index}");
-                tr {
-                    th scope="row" { (arm.name) }
-                    td { (count_figure(&format!("{at}/requests"), arm.requests)) }
-                    td { (count_figure(&format!("{at}/errors"), arm.errors)) }
-                    td { (shown(&format!("{at}/requests_per_second"), arm.requests_per_second, &decimal(arm.requests_per_second, 0))) }
-                    @if let Some(latency) = &arm.latency_ns {
-                        @let figures = [
-                            ("mean", latency.mean), ("p50", latency.p50 as f64), ("p90", latency.p90 as f64),
-                            ("p99", latency.p99 as f64), ("p999", latency.p999 as f64), ("max", latency.max as f64),
-                        ];
-                        @for (key, ns) in figures {
-                            td { (shown(&format!("{at}/latency_ns/{key}"), ns, &Print::ns(ns).text(ns))) }
-                        }
-                    } @else {
-                        td class="text" colspan="6" { "no request succeeded" }
-                    }
-                }
-            }
-        },
-    )
+    match &run.load {
+        Ok(load) => of_load(load),
+        Err(why) => missing("No summary:", why),
+    }
 }
 
 /// Boxes and lag plots.

@@ -2,8 +2,9 @@
 
 use maud::{Markup, html};
 use runlog::clock::utc;
-use runlog::manifest::{Manifest, Resources, Scheduling};
+use runlog::manifest::{Manifest, Resources, Schedule, Scheduling};
 
+use super::definitions;
 use crate::format::{count, decimal, figure, percent};
 use crate::run::Run;
 
@@ -13,12 +14,35 @@ pub fn body(run: &Run) -> Markup {
     let mut entries = machine(manifest);
     entries.extend(layout(manifest));
     html! {
-        dl { @for (name, value) in entries { dt { (name) } dd { (value) } } }
+        (definitions(entries))
         @if let Some(resources) = &manifest.resources {
             h3 { "Limits" }
-            dl { @for (name, value) in limits(resources) { dt { (name) } dd { (value) } } }
+            (definitions(limits(resources)))
         }
     }
+}
+
+/// How a load was laid out.
+pub fn laid_out(schedule: &Schedule) -> Vec<(String, Markup)> {
+    vec![
+        ("Order of blocks".to_owned(), order(schedule)),
+        ("Connections".to_owned(), text(schedule.connections)),
+    ]
+}
+
+/// Where each arm's requests went, and what made the page.
+pub fn addresses<'a>(
+    arms: impl Iterator<Item = (&'a String, &'a String)>,
+) -> impl Iterator<Item = (String, Markup)> {
+    let arms = arms.map(|(name, url)| (format!("Arm {name}"), text(url)));
+    arms.chain([(
+        "Version".to_owned(),
+        text(concat!("hookprobe ", env!("CARGO_PKG_VERSION"))),
+    )])
+}
+
+fn order(schedule: &Schedule) -> Markup {
+    text(format!("{}, seed {}", schedule.order, schedule.seed))
 }
 
 /// One line about the machine.
@@ -124,10 +148,7 @@ fn layout(manifest: &Manifest) -> Vec<(&'static str, Markup)> {
             )),
         ),
         ("Scheduling", text(scheduling)),
-        (
-            "Order of blocks",
-            text(format!("{}, seed {}", schedule.order, schedule.seed)),
-        ),
+        ("Order of blocks", order(schedule)),
         (
             "Requests",
             text(format!(

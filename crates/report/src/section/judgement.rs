@@ -91,7 +91,11 @@ pub fn why_usable(analysis: &Analysis) -> String {
 
 /// The block at the top.
 pub fn block(run: &Run) -> Markup {
-    let judgement = judge(run);
+    draw(&judge(run))
+}
+
+/// A judgement as a block.
+pub fn draw(judgement: &Judgement) -> Markup {
     html! {
         div class=(format!("judgement {}", judgement.tone.class())) {
             h2 class="headline" { (judgement.headline) }

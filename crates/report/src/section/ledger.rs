@@ -20,19 +20,19 @@ pub fn body(run: &Run) -> Markup {
         .unwrap_or("there were no probes");
     html! {
         @match &analysis.ledger {
-            Some(ledger) => { (hits(ledger)) },
+            Some(ledger) => { (hits("analysis.json#/ledger", ledger)) },
             None => { (missing("No ledger:", no_probes)) },
         }
         @match &analysis.join {
-            Some(join) => { (joined(join)) },
+            Some(join) => { (joined("analysis.json#/join", join)) },
             None => { (missing("Nothing was joined:", no_probes)) },
         }
         (requests(analysis))
     }
 }
 
-fn hits(ledger: &Ledger) -> Markup {
-    let at = "analysis.json#/ledger";
+/// Where every probe hit went.
+pub fn hits(at: &str, ledger: &Ledger) -> Markup {
     html! {
         p {
             @if ledger.balanced {
@@ -44,7 +44,7 @@ fn hits(ledger: &Ledger) -> Markup {
         (table(&["Probe", "Hits", "Recorded", "Dropped", "Unpaired", "In flight"], &html! {
             @for (name, row) in &ledger.probes {
                 tr {
-                    th scope="row" { (name) }
+                    th scope="row" { (name) @if !row.is_balanced() { " " span class="state bad" { "does not balance" } } }
                     @let columns = [
                         ("hits", row.hits), ("recorded", row.recorded), ("dropped", row.dropped),
                         ("unpaired", row.unpaired), ("in_flight", row.in_flight),
@@ -80,8 +80,8 @@ fn escaped(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
-fn joined(join: &Join) -> Markup {
-    let at = "analysis.json#/join";
+/// How requests found their reads.
+pub fn joined(at: &str, join: &Join) -> Markup {
     let figure_of = |key: &str, count: u64| count_figure(&format!("{at}/{key}"), count);
     html! {
         p {
@@ -97,8 +97,14 @@ fn joined(join: &Join) -> Markup {
                     ClockRelation::AssumedOne => "Nobody wrote down which clocks they are, and the times fit one; ",
                     ClockRelation::AssumedTwo => "Nobody wrote down which clocks they are, and the times do not fit one; ",
                 })
-                "an offset of " (figure(&format!("{at}/clocks/bound_ns"), clocks.bound_ns, &Print::ns(clocks.bound_ns).text(clocks.bound_ns)))
-                " would go unnoticed."
+                @let time = |key: &str, ns: f64| figure(&format!("{at}/clocks/{key}"), ns, &Print::ns(ns).text(ns));
+                @let bound = time("bound_ns", clocks.bound_ns);
+                @match clocks.relation {
+                    ClockRelation::One | ClockRelation::AssumedOne => { "an offset of " (bound) " would go unnoticed." },
+                    ClockRelation::Two | ClockRelation::AssumedTwo => {
+                        "the server's is ahead by " (time("offset_ns", clocks.offset_ns)) ", to within " (bound) "."
+                    },
+                }
             }
         }
         @if !join.unmatched.is_empty() {

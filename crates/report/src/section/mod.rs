@@ -11,10 +11,11 @@ pub mod layers;
 pub mod ledger;
 pub mod methods;
 pub mod recommendations;
+pub mod response_times;
 pub mod settings;
 pub mod shifts;
 
-use maud::{Markup, html};
+use maud::{Markup, Render, html};
 use runlog::estimate::Estimate;
 
 use crate::chart::{self, Chart};
@@ -35,6 +36,11 @@ pub fn missing(what: &str, why: &str) -> Markup {
     html! { p class="missing" { strong { (what) } " " (why) "." } }
 }
 
+/// A plot.
+pub fn drawing(chart: &dyn Chart) -> Markup {
+    html! { figure id=(format!("plot-{}", chart.id())) { (chart::inline(chart)) } }
+}
+
 /// A plot with its table below.
 pub fn figure(chart: &dyn Chart, table: &Markup) -> Markup {
     html! {
@@ -43,6 +49,11 @@ pub fn figure(chart: &dyn Chart, table: &Markup) -> Markup {
             details { summary { "Figures" } (table) }
         }
     }
+}
+
+/// A list of names with what each is.
+pub fn definitions(entries: impl IntoIterator<Item = (impl Render, Markup)>) -> Markup {
+    html! { dl { @for (name, value) in entries { dt { (name) } dd { (value) } } } }
 }
 
 /// A table that scrolls within itself where it is wider than the page. Its head is aligned as the columns are.

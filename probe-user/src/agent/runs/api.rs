@@ -10,22 +10,19 @@ use axum::http::header::{CONTENT_SECURITY_POLICY, LOCATION};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
+use report::page::{SERVED_POLICY, agent_run};
 use runlog::agent_run::{AgentRun, Announcement, Finish, LogBytes, RunEntries};
 use serde::Deserialize;
 use web::refusal::Refused;
 
 use crate::agent::http::Services;
+use crate::agent::runs::Runs;
 use crate::agent::runs::upload::LogFile;
-use crate::agent::runs::{Runs, report};
 
 /// The longest piece of a log.
 pub const MAX_PIECE: usize = 1 << 20;
 /// The longest announcement, and the longest summary of a load.
 pub const MAX_JSON: usize = 256 << 10;
-
-/// A report is a page of its own: no script, no frame, nothing from elsewhere.
-const REPORT_POLICY: &str =
-    "sandbox; default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'";
 
 /// What is asked now and then.
 pub fn router() -> Router<Services> {
@@ -141,8 +138,8 @@ async fn show_report(
         let text = format!("run {id} goes on; there is a report when it has ended");
         return Err(Refused::new(StatusCode::NOT_FOUND, text));
     }
-    let page = report::of(&run);
-    Ok(([(CONTENT_SECURITY_POLICY, REPORT_POLICY)], Html(page)))
+    let page = agent_run(&run);
+    Ok(([(CONTENT_SECURITY_POLICY, SERVED_POLICY)], Html(page)))
 }
 
 fn failed() -> Refused {

@@ -6,7 +6,6 @@
 pub mod api;
 mod ending;
 mod history;
-mod report;
 mod result;
 mod upload;
 

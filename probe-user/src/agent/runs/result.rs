@@ -16,9 +16,6 @@ use crate::agent::recording::{Recorded, RecordedArm};
 use verdict::join::{Grouping, Source, Window};
 use verdict::logs::{add_to_budgets, join_blocks};
 
-/// Share of a block's requests, sorted by response time, left out at each end of the budget; as `correlate` does.
-const TRIM: f64 = 0.05;
-
 /// The requests of one arm, added up.
 struct RequestSums {
     requests: u64,
@@ -89,9 +86,8 @@ fn describe(result: &mut ArmResult, recorded: RecordedArm) {
 fn join(result: &mut ArmResult, source: &Source<'_>) -> anyhow::Result<bool> {
     let mut table = TableWriter::create(source.spans.joined())?;
     let mut budgets = BTreeMap::new();
-    let trim = Trim::each_end(TRIM).unwrap_or(Trim::NONE);
     let output = join_blocks(source, Some(&mut table), |block| {
-        add_to_budgets(&mut budgets, block, trim);
+        add_to_budgets(&mut budgets, block, Trim::USUAL);
     })?;
     table.finish()?;
     let budget = budgets.into_values().next();

@@ -98,8 +98,8 @@ pub enum Functions {
 /// could.
 pub async fn calibrate(plan: &Plan, bar: &ProgressBar) -> anyhow::Result<Calibration> {
     ensure!(plan.rounds >= 2, "calibration takes at least 2 rounds");
-    let trim = plan.trim.fraction_each_end();
-    let mut worker = Worker::start(plan.hook.as_ref(), trim, &plan.placement, &plan.log).await?;
+    let mut worker =
+        Worker::start(plan.hook.as_ref(), plan.trim, &plan.placement, &plan.log).await?;
     let mut missing = Vec::new();
     let mut subjects = subjects(plan, &worker, &mut missing)?;
     let mut random = ChaCha8Rng::seed_from_u64(plan.seed);

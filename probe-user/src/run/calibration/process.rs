@@ -7,6 +7,7 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, bail};
 use runlog::manifest::Placement;
+use stats::Trim;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -33,7 +34,7 @@ impl Worker {
     /// Starts it on the CPUs of the servers, with `hook` preloaded.
     pub async fn start(
         hook: Option<&HookSpec>,
-        trim: f64,
+        trim: Trim,
         placement: &Placement,
         log: &Path,
     ) -> anyhow::Result<Self> {

@@ -32,12 +32,11 @@ const PAUSE: Duration = Duration::from_micros(100);
 pub struct WorkerArguments {
     /// Share of the sorted values left out at each end
     #[arg(long)]
-    pub trim: f64,
+    pub trim: Trim,
 }
 
 /// Follows the orders that come through stdin, a socket, until there are no more.
 pub fn work(arguments: WorkerArguments) -> anyhow::Result<()> {
-    let trim = Trim::each_end(arguments.trim).context("--trim must be from 0 to below 0.5")?;
     let connection = Connection::open()?;
     // A socket of the standard library is read with recv: waiting for orders with read would be seen too.
     let agent = UnixStream::from(stdin().as_fd().try_clone_to_owned()?);
@@ -54,7 +53,7 @@ pub fn work(arguments: WorkerArguments) -> anyhow::Result<()> {
             "{} calls: not a multiple of {CALLS_TIMED_TOGETHER}",
             order.calls
         );
-        say(&agent, &follow(order, &connection, trim)?)?;
+        say(&agent, &follow(order, &connection, arguments.trim)?)?;
     }
     Ok(())
 }
@@ -208,7 +207,7 @@ mod tests {
     #[test]
     fn every_call_can_be_made_and_takes_time() {
         let connection = Connection::open().unwrap();
-        let trim = Trim::each_end(0.05).unwrap();
+        let trim = Trim::USUAL;
         let functions = EMPTY_FUNCTIONS
             .iter()
             .map(|f| Call::Function(f.begins_with));

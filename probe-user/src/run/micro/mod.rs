@@ -21,6 +21,7 @@ use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 use runlog::manifest::Placement;
+use stats::Trim;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{ChildStdin, ChildStdout, Command};
 
@@ -50,7 +51,7 @@ pub struct Plan {
     /// The bytes to read.
     pub message: Vec<u8>,
     /// Share of a block's sorted calls left out at each end.
-    pub trim: f64,
+    pub trim: Trim,
     /// Seed.
     pub seed: u64,
     /// Where the processes run.
@@ -151,7 +152,7 @@ impl Worker {
         };
         let begin = Begin {
             message: plan.message.clone(),
-            trim: plan.trim,
+            trim: plan.trim.fraction_each_end(),
         };
         let ready = worker.ask(&begin).await?;
         if let Some(complaint) = complaint(&worker.process.said()) {

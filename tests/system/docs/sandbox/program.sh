@@ -38,14 +38,14 @@ case "$name ${1-}" in
         until mkdir "$harness/serving/port-$port" 2>/dev/null; do port=$((port + 1)); done
         SERVER_PORT=$port serve "server-$port" "$port" "$harness/programs/sut" --quiet
         ;;
-    "probe-user bench" | "probe-user truth" | "probe-user a-a")
+    "probe-user bench" | "probe-user validate")
         short='--requests=400 --blocks=8 --servers=1 --warmup=40 --block-warmup=5 --calibration-rounds=0'
+        [ "$1 ${2-}" = "validate probes" ] && short='--rounds=2'
         [ "$1" = bench ] && short+=' --micro-calls=100 --micro-cold-calls=1'
-        [ "$1" = truth ] && short+=' --delays=0,20000 --runs=1'
-        [ "$1" = a-a ] && short+=' --runs=2 --paper-warmup=40'
+        [ "$1 ${2-}" = "validate truth" ] && short+=' --delays=0,20000 --runs=1'
+        [ "$1 ${2-}" = "validate a-a" ] && short+=' --runs=2 --paper-warmup=40'
         ;;
     "probe-user micro") short='--blocks=2 --calls=20 --cold-calls=1' ;;
-    "probe-user calibrate") short='--rounds=2' ;;
     "probe-user trace") short='--duration=1 --calibration-rounds=0' ;;
 esac
 

@@ -36,6 +36,11 @@ impl Figures {
         self.0.extend(newer.0);
     }
 
+    /// Leaves out kernels that the others do not have.
+    pub fn retain_kernels_of(&mut self, others: &Self) {
+        self.0.retain(|kernel, _| others.0.contains_key(kernel));
+    }
+
     /// Reads a file.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let text = fs::read_to_string(path)

@@ -1,4 +1,4 @@
-//! `probe-user a-a`: how often does a procedure see a difference between two equal servers?
+//! `probe-user validate a-a`: how often does a procedure see a difference between two equal servers?
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -10,9 +10,9 @@ use runlog::record::Request;
 use runlog::table::Rows;
 use stats::{Moments, binomial, t_test};
 
+use super::repeat::{Repetition, ShortRun, repeat};
 use crate::command::End;
 use crate::command::options::{ExperimentOptions, progress_bar};
-use crate::command::repeat::{Repetition, ShortRun, repeat};
 use crate::machine;
 use crate::run::arms::ArmSpec;
 use crate::show;
@@ -20,13 +20,14 @@ use verdict::blocks::{BlockMeans, Cell};
 use verdict::estimate;
 use verdict::order::Order;
 
-/// Options of `a-a`.
+/// Options of `validate a-a`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  probe-user a-a --runs 40                        blocks interleaved at random
-  probe-user a-a --runs 40 --order sequential     one server after the other
-  probe-user a-a --requests 20000 -- java Server.java {port}")]
+  probe-user validate a-a --runs 40               blocks interleaved at random
+  probe-user validate a-a --runs 40 --order sequential
+                                                  one server after the other
+  probe-user validate a-a --requests 20000 -- java Server.java {port}")]
 pub struct AaArguments {
     /// Runs, each with two servers of its own
     #[arg(long, default_value_t = 40, value_name = "N")]
@@ -48,7 +49,7 @@ pub struct AaArguments {
     options: ExperimentOptions,
 }
 
-/// Runs it.
+/// Makes the runs, writes what came out into a folder, and prints it.
 pub async fn a_a(arguments: AaArguments) -> anyhow::Result<End> {
     let AaArguments {
         runs,
@@ -75,7 +76,7 @@ pub async fn a_a(arguments: AaArguments) -> anyhow::Result<End> {
     let bar = progress_bar();
     let seed = options.seed.unwrap_or_else(machine::unix_ns);
     let mut done = Vec::new();
-    let trim = options.trim()?;
+    let trim = options.trim();
     let take = |run: ShortRun<'_>| {
         let blocks = BlockMeans::read(run.directory, trim, &run.manifest.schedule)?;
         let order = Order::of(&run.manifest.schedule);

@@ -1,4 +1,4 @@
-//! `probe-user calibrate`: what each kind of probe adds on this machine.
+//! `probe-user validate probes`: what each kind of probe adds on this machine.
 
 use std::path::Path;
 
@@ -49,23 +49,23 @@ pub fn every_kind(
     })
 }
 
-/// Options of `calibrate`.
+/// Options of `validate probes`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Bias is what a probe adds to the duration that it sees: results are corrected by it. Cost is what it adds to
 the call that it watches.
 
 Examples:
-  sudo probe-user calibrate
-  sudo probe-user calibrate --rounds 40 --json")]
-pub struct CalibrateArguments {
+  sudo probe-user validate probes
+  sudo probe-user validate probes --rounds 40 --json")]
+pub struct ProbesArguments {
     /// Rounds; in each, every kind of probe is attached and detached once
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
     rounds: u32,
 
     /// Share of the values left out at each end
-    #[arg(long, default_value_t = 0.05, value_name = "SHARE")]
-    trim: f64,
+    #[arg(long, default_value_t = Trim::USUAL, value_name = "SHARE")]
+    trim: Trim,
 
     /// Where in the hook's probe sites to attach
     #[arg(long, value_enum, default_value_t = SiteChoice::Auto)]
@@ -77,15 +77,14 @@ pub struct CalibrateArguments {
 }
 
 /// Calibrates every kind of probe that this kernel has.
-pub async fn calibrate_all(arguments: CalibrateArguments) -> anyhow::Result<End> {
-    let Some(trim) = Trim::each_end(arguments.trim) else {
-        bail!(
-            "--trim {}: must be at least 0 and below 0.5",
-            arguments.trim
-        );
-    };
+pub async fn probes(arguments: ProbesArguments) -> anyhow::Result<End> {
     let folder = tempfile::tempdir()?;
-    let plan = every_kind(arguments.site, arguments.rounds, trim, folder.path())?;
+    let plan = every_kind(
+        arguments.site,
+        arguments.rounds,
+        arguments.trim,
+        folder.path(),
+    )?;
     machine::bind_to(&plan.placement.agent_cpus)?;
     let mut stop = Stop::listen()?;
     let bar = progress_bar();

@@ -1,4 +1,4 @@
-//! Short runs without probes, one after the other, of two arms: for `truth --runs` and `a-a`.
+//! Short runs without probes, one after the other, of two arms: for `validate truth --runs` and `validate a-a`.
 
 use anyhow::{Context as _, bail};
 use clap::Args;

@@ -1,4 +1,4 @@
-//! `probe-user truth`: does the measuring chain find delays that it did not make?
+//! `probe-user validate truth`: does the measuring chain find delays that it did not make?
 //!
 //! Each arm's hook is told to wait a time after each read; the reference arm's is zero. The others have names
 //! that say nothing, and which waits how long is in no file of the run. The estimates are written down
@@ -20,9 +20,9 @@ use runlog::truth::{
 use stats::distribution::t_quantile;
 use stats::{binomial, power};
 
+use super::repeat::{Repetition, ShortRun, repeat, seed_of};
 use crate::command::End;
 use crate::command::options::{ExperimentOptions, NewRun, Probing, progress_bar};
-use crate::command::repeat::{Repetition, ShortRun, repeat, seed_of};
 use crate::machine;
 use crate::run::arms::{ArmSpec, HookSpec};
 use crate::run::experiment::Experiment;
@@ -48,15 +48,15 @@ const DELAY: &str = "READHOOK_DELAY_NS";
 /// were told to be beside a reference that did not wait, and 0.25 µs beside one that waits as long.
 const BASE_NS: u64 = 100_000;
 
-/// Options of `truth`.
+/// Options of `validate truth`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  sudo probe-user truth                      both layers, all delays in one run
-  probe-user truth --runs 60 --requests 60000
+  sudo probe-user validate truth             both layers, all delays in one run
+  probe-user validate truth --runs 60 --requests 60000
                                              60 short runs of one delay each:
                                              is it in the macro interval?
-  probe-user truth --runs 20 --first-run 20 --seed 1
+  probe-user validate truth --runs 20 --first-run 20 --seed 1
                                              the second third of such a series")]
 pub struct TruthArguments {
     /// Delays to inject, in nanoseconds; 0 is always among the arms
@@ -82,7 +82,7 @@ pub struct TruthArguments {
 /// Which arm waits how long: for nobody to see before the estimates are written down.
 struct Key(Vec<(String, u64)>);
 
-/// Runs it.
+/// Makes the run or the runs, writes what came out into a folder, and prints it.
 pub async fn truth(mut arguments: TruthArguments) -> anyhow::Result<End> {
     arguments.delays.sort_unstable();
     arguments.delays.dedup();
@@ -149,7 +149,7 @@ async fn run_in(
     let logged = read_logs(
         directory,
         &outcome.manifest,
-        arguments.options.trim()?,
+        arguments.options.trim(),
         joined,
     )
     .context("cannot read the run back")?;
@@ -338,7 +338,7 @@ async fn coverage(
             delayed("arm-1".to_owned(), hook, delay_of(number)),
         ]
     };
-    let trim = options.trim()?;
+    let trim = options.trim();
     let bar = progress_bar();
     let mut done = Vec::new();
     let take = |run: ShortRun<'_>| {

@@ -1,0 +1,55 @@
+//! The arms of a run compared with its first, and those of several runs side by side.
+
+use std::path::Path;
+
+use anyhow::bail;
+use runlog::comparison::{Comparisons, Method, SETTINGS_SCHEMA, Setting, Settings};
+use runlog::manifest::Manifest;
+use stats::Trim;
+
+use verdict::recorded::compare::{Choices, compare};
+use verdict::recorded::read::{Wanted, arms_of, read};
+
+/// Compares the arms of a run with its first, by block means.
+pub fn comparisons(run: &Path, trim: Trim) -> anyhow::Result<Comparisons> {
+    let sources = arms_of(run)?;
+    if sources.len() < 2 {
+        bail!("has one arm; a comparison needs two");
+    }
+    let wanted = Wanted {
+        warmup: false,
+        file_order: false,
+        foreign_unit_ns: None,
+    };
+    let choices = Choices {
+        method: Method::Blocks,
+        warmup: None,
+        blocks: None,
+        trim,
+    };
+    let arms = sources.iter().map(|source| read(source, wanted));
+    compare(arms.collect::<anyhow::Result<_>>()?, choices)
+}
+
+/// Puts runs side by side.
+pub fn side_by_side(
+    runs: impl Iterator<Item = anyhow::Result<Setting>>,
+) -> anyhow::Result<Settings> {
+    Ok(Settings {
+        schema: SETTINGS_SCHEMA.to_owned(),
+        settings: runs.collect::<anyhow::Result<_>>()?,
+    })
+}
+
+/// A run, and the comparison of its arms.
+pub fn setting(run: &Path, manifest: Manifest, comparisons: Comparisons) -> Setting {
+    Setting {
+        run: run.display().to_string(),
+        kernel: manifest.environment.kernel,
+        cpu_model: manifest.environment.cpu_model,
+        placement: manifest.placement.policy,
+        order: manifest.schedule.order,
+        connections: manifest.schedule.connections,
+        comparisons,
+    }
+}
