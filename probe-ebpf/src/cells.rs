@@ -37,8 +37,8 @@ pub fn add_span(spans: &mut Spans, span_ns: u64) {
 
 /// What the loader has set a static to, before the program was loaded.
 #[inline(always)]
-pub fn setting<T: Copy>(of: *const T) -> T {
-    // SAFETY: callers pass a static. Volatile, so that the compiler does not take its initial value for
+pub fn setting<T: Copy>(of: &'static T) -> T {
+    // SAFETY: a reference is valid for a read. Volatile, so that the compiler does not take the initial value for
     // granted.
     unsafe { core::ptr::read_volatile(of) }
 }

@@ -10,15 +10,12 @@ use abi::lane::{
     BATCH_WORDS, GATHERED, Gathered, NOT_WANTED, WRITTEN_AT_ONCE, WRITTEN_WHILE_ASKED_FOR,
 };
 use abi::layout::Spans;
-use abi::{
-    Accepted, Closed, Counter, Counters, FunctionCall, HookedRead, Lane, MAX_ARMS, OpenCalls,
-    ReadSyscall, SpanKind, Write,
-};
+use abi::{Counter, Counters, Lane, MAX_ARMS, OpenCalls, Plain, SpanKind};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
 
 use crate::cells::{self, add, setting};
-use crate::slots::Slots;
+use crate::slots::{Slots, peek};
 use crate::tally::Tally;
 use crate::targets::{Current, is_observing};
 
@@ -182,15 +179,6 @@ pub fn gather<T: Plain>(
     }
 }
 
-/// Types that any bytes are a valid value of, with no bytes in between that are nobody's.
-pub trait Plain: Copy + 'static {}
-impl Plain for HookedRead {}
-impl Plain for ReadSyscall {}
-impl Plain for Write {}
-impl Plain for Accepted {}
-impl Plain for Closed {}
-impl Plain for FunctionCall {}
-
 #[inline(always)]
 fn add_to_batch<T: Plain>(lane: &mut Lane, spans: [u64; Gathered::COUNT], fill: impl Fn(&mut T)) {
     const {
@@ -233,10 +221,10 @@ pub fn record<T: Plain>(tally: &mut Tally, record: T) -> Recorded {
 /// What records of the arm are at the moment: never [`WRITTEN_WHILE_ASKED_FOR`].
 #[inline(always)]
 fn records_are(tally: &Tally) -> u8 {
-    let mut are = u64::from(setting(&raw const RECORDS_ARE));
+    let mut are = u64::from(setting(&RECORDS_ARE));
     if are == u64::from(WRITTEN_WHILE_ASKED_FOR) {
-        // SAFETY: the address is in the table. Volatile, as nothing in the programs changes it.
-        let is_asked_for = unsafe { ASKED_FOR.slot(tally.arm()).read_volatile() != 0 };
+        // SAFETY: the address is in the table.
+        let is_asked_for = unsafe { peek(ASKED_FOR.slot(tally.arm())) != 0 };
         are = u64::from(if is_asked_for {
             WRITTEN_AT_ONCE
         } else {
@@ -272,7 +260,7 @@ fn write<T: Plain>(tally: &mut Tally, spans: u64, fill: impl Fn(&mut T)) -> Reco
 /// by its own clock.
 #[inline(always)]
 fn wake_up_after(written: u64, spans: u64) -> u64 {
-    if written & setting(&raw const LOOK_MASK) < spans {
+    if written & setting(&LOOK_MASK) < spans {
         wake_up()
     } else {
         BPF_RB_NO_WAKEUP
@@ -282,7 +270,7 @@ fn wake_up_after(written: u64, spans: u64) -> u64 {
 /// Whether to wake the reader now.
 #[inline(always)]
 fn wake_up() -> u64 {
-    if RECORDS.query(BPF_RB_AVAIL_DATA) >= setting(&raw const WAKE_AT_BYTES) {
+    if RECORDS.query(BPF_RB_AVAIL_DATA) >= setting(&WAKE_AT_BYTES) {
         BPF_RB_FORCE_WAKEUP
     } else {
         BPF_RB_NO_WAKEUP
@@ -292,11 +280,11 @@ fn wake_up() -> u64 {
 /// Whether records of every `read(2)` are asked for.
 #[inline(always)]
 pub fn want_read_records() -> bool {
-    setting(&raw const WANT_READ_RECORDS) != 0
+    setting(&WANT_READ_RECORDS) != 0
 }
 
 /// Whether the kernel pair on `read(2)` is attached.
 #[inline(always)]
 pub fn have_kernel_pair() -> bool {
-    setting(&raw const HAVE_KERNEL_PAIR) != 0
+    setting(&HAVE_KERNEL_PAIR) != 0
 }

@@ -48,7 +48,7 @@ pub extern "C" fn list_processes(context: *const TaskContext) -> i32 {
 
 #[inline(always)]
 fn tell(context: *const TaskContext, task: u64) -> Option<()> {
-    let offsets = setting(&raw const OFFSETS);
+    let offsets = setting(&OFFSETS);
     let kernels: u32 = read(task + offsets.task_tgid)?;
     let thread: u32 = read(task + offsets.task_pid)?;
     if thread != kernels {

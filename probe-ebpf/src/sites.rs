@@ -171,11 +171,11 @@ fn advance(tally: &mut Tally, call: &Call<'_>) -> u64 {
         fd: call.word() as i32,
     };
     match connection(key) {
-        Some(connection) if connection.identity == call.connection() => {
-            let first_byte = connection.received;
+        Some(connection) if connection.identity() == call.connection() => {
+            let first_byte = connection.received();
             let returned = call.returned();
             if returned > 0 && first_byte != UNKNOWN_OFFSET {
-                connection.received = first_byte + returned as u64;
+                connection.set_received(first_byte + returned as u64);
             }
             first_byte
         }
@@ -299,7 +299,7 @@ fn on_closed(ctx: &ProbeContext) -> Option<()> {
     let key = ConnectionKey { tgid, fd };
     let identity = ctx.arg(1)?;
     let received = match connection(key) {
-        Some(connection) if connection.identity == identity => connection.received,
+        Some(connection) if connection.identity() == identity => connection.received(),
         _ => UNKNOWN_OFFSET,
     };
     connections::remove(key);

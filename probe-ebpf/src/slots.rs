@@ -12,14 +12,17 @@
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 
+use abi::Plain;
+
 /// A table of `N` slots, a power of two, all zero at first. It must be a `static` of a section `.bss.NAME`.
 #[repr(transparent)]
 pub struct Slots<T, const N: usize>(UnsafeCell<MaybeUninit<[T; N]>>);
 
-// SAFETY: slots are plain numbers; who may write to which is said where the tables are.
-unsafe impl<T, const N: usize> Sync for Slots<T, N> {}
+// SAFETY: all that can be had of a table by safe means is an address. Slots are plain numbers; who may write to which is
+// said where the tables are.
+unsafe impl<T: Plain, const N: usize> Sync for Slots<T, N> {}
 
-impl<T: Copy, const N: usize> Slots<T, N> {
+impl<T: Plain, const N: usize> Slots<T, N> {
     const MASK: usize = {
         assert!(N.is_power_of_two(), "slots are found by a mask");
         N - 1
@@ -35,4 +38,15 @@ impl<T: Copy, const N: usize> Slots<T, N> {
         let first: *mut T = self.0.get().cast();
         first.wrapping_add(number as usize & Self::MASK)
     }
+}
+
+/// What stands in a field that other programs or the agent may write to meanwhile. Volatile: no more than the field is
+/// loaded, and each time anew.
+///
+/// # Safety
+/// The field must be in a table or in an entry of a map.
+#[inline(always)]
+pub unsafe fn peek<T: Plain>(field: *const T) -> T {
+    // SAFETY: the caller says so; the kernel's verifier has the last word.
+    unsafe { field.read_volatile() }
 }

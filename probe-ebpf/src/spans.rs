@@ -59,7 +59,7 @@ pub fn write_enter(fd: i32) {
     if let Some(connection) = connection(key)
         && let Some(thread) = enter(&WRITE, current, || target.arm())
     {
-        thread.connection = connection.identity;
+        thread.connection = connection.identity();
         thread.enter_ns = now_ns();
     }
 }

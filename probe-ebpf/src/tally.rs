@@ -28,7 +28,7 @@ static LANES_PER_ARM: u32 = 1;
 /// Has a thread that begins to be followed take its lane, unless another has it.
 #[inline(always)]
 pub fn take_lane(thread: &mut Thread) {
-    let lane = lane_of(thread.arm, thread.tid(), setting(&raw const LANES_PER_ARM));
+    let lane = lane_of(thread.arm, thread.tid(), setting(&LANES_PER_ARM));
     let is_ours = LANE_OWNERS.insert(lane, thread.tid(), BPF_NOEXIST).is_ok();
     thread.lane = if is_ours { lane + 1 } else { 0 };
 }

@@ -10,10 +10,9 @@ use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::HashMap;
 
-use crate::slots::Slots;
+use crate::slots::{Slots, peek};
 
-// Only the agent writes to the next two tables. Reads are volatile, so that the compiler does not take
-// for granted what nothing in the programs changes.
+// Only the agent writes to the next two tables.
 
 /// Whether new spans are to be observed: 1 from when all probes are attached until the first is
 /// detached. So each span that is begun has both of its ends watched.
@@ -61,7 +60,7 @@ pub fn current() -> Current {
 #[inline(always)]
 pub fn is_observing() -> bool {
     // SAFETY: the address is in the table.
-    unsafe { OBSERVING.slot(0).read_volatile() != 0 }
+    unsafe { peek(OBSERVING.slot(0)) != 0 }
 }
 
 /// A traced process.
@@ -72,21 +71,14 @@ impl Traced {
     #[inline(always)]
     pub fn arm(self) -> u32 {
         // SAFETY: the entry is there while its process runs.
-        load(unsafe { &raw const (*self.0).arm })
+        unsafe { peek(&raw const (*self.0).arm) }
     }
 
     #[inline(always)]
     pub fn has_hook(self) -> bool {
         // SAFETY: as in `arm`.
-        load(unsafe { &raw const (*self.0).has_hook }) != 0
+        unsafe { peek(&raw const (*self.0).has_hook) != 0 }
     }
-}
-
-/// Volatile, so that no more than what is asked for is loaded.
-#[inline(always)]
-fn load(field: *const u32) -> u32 {
-    // SAFETY: callers pass a field of an entry.
-    unsafe { field.read_volatile() }
 }
 
 /// A process; `None` when it is not traced.
@@ -94,11 +86,11 @@ fn load(field: *const u32) -> u32 {
 pub fn target(tgid: u32) -> Option<Traced> {
     let slot = TARGETS.slot(tgid).cast_const();
     // SAFETY: the address is in the table, as below.
-    if load(unsafe { &raw const (*slot).tgid }) == tgid {
+    if unsafe { peek(&raw const (*slot).tgid) } == tgid {
         return Some(Traced(slot));
     }
     // SAFETY: as above.
-    if load(unsafe { &raw const (*slot).is_shared }) == 0 {
+    if unsafe { peek(&raw const (*slot).is_shared) } == 0 {
         return None;
     }
     // The agent removes an entry only when its process has ended.

@@ -10,7 +10,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::HashMap;
 
 use crate::maps::BPF_NOEXIST;
-use crate::slots::Slots;
+use crate::slots::{Slots, peek};
 use crate::tally::{give_lane_back, take_lane};
 use crate::targets::Current;
 
@@ -31,26 +31,30 @@ static MORE_THREADS: HashMap<u32, Thread> = HashMap::with_max_entries(MAX_THREAD
 /// What the thread that runs is doing; `None` when it is not followed.
 #[inline(always)]
 pub fn thread(current: Current) -> Option<&'static mut Thread> {
-    // SAFETY: as in `of_number`.
-    let slot = unsafe { &mut *THREADS.slot(current.tid()) };
-    if slot.pid_tgid == current.pid_tgid {
-        return Some(slot);
-    }
-    of_number(current.tid()).filter(|thread| thread.pid_tgid == current.pid_tgid)
+    own_slot(current.tid(), |owner| owner == current.pid_tgid)
+        .or_else(|| of_number(current.tid()).filter(|thread| thread.pid_tgid == current.pid_tgid))
 }
 
 /// What is known under a thread's number, be it of the thread that runs or of one that has had the number
 /// before, in another process.
 #[inline(always)]
 pub fn of_number(tid: u32) -> Option<&'static mut Thread> {
-    // SAFETY: only a thread of this number writes its slot while the probes are attached.
-    let slot = unsafe { &mut *THREADS.slot(tid) };
-    if slot.tid() == tid {
-        return Some(slot);
-    }
-    let thread = MORE_THREADS.get_ptr_mut(tid)?;
-    // SAFETY: as above, and the entry is removed only when the thread ends.
-    Some(unsafe { &mut *thread })
+    own_slot(tid, |owner| owner as u32 == tid).or_else(|| {
+        let thread = MORE_THREADS.get_ptr_mut(tid)?;
+        // SAFETY: as in `own_slot`, and the entry is removed only when the thread ends.
+        Some(unsafe { &mut *thread })
+    })
+}
+
+/// The slot of a number, if it is of the thread that is meant. There is no reference to it before that is known: others
+/// write to theirs.
+#[inline(always)]
+fn own_slot(tid: u32, is_owner: impl Fn(u64) -> bool) -> Option<&'static mut Thread> {
+    let slot = THREADS.slot(tid);
+    // SAFETY: the address is in the table.
+    let owner = unsafe { peek(&raw const (*slot).pid_tgid) };
+    // SAFETY: only a thread of this number writes to its slot while the probes are attached.
+    is_owner(owner).then(|| unsafe { &mut *slot })
 }
 
 /// Starts to follow a thread that is not followed. `None` when the table is full.

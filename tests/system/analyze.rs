@@ -345,9 +345,8 @@ fn different_lengths(kit: &Kit) -> anyhow::Result<()> {
 fn runs(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
     let run = folder.path().join("run");
-    let mut bench = kit.command("probe-user");
+    let mut bench = kit.bench();
     bench.args([
-        "bench",
         "--no-probes",
         "--requests=3000",
         "--blocks=12",

@@ -58,8 +58,8 @@ fn bench_refuses(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
     let out = folder.path().join("run");
     let refuse = |options: &[&str], code, texts: &[&str]| {
-        let mut command = kit.command("probe-user");
-        command.arg("bench").arg("--out").arg(&out).args(options);
+        let mut command = kit.bench();
+        command.arg("--out").arg(&out).args(options);
         fail(&mut command, code, texts)
     };
     refuse(
@@ -120,8 +120,8 @@ fn static_server(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
     let program = compile_c(folder.path(), "int main(void) { return 0; }", &["-static"])?;
     fail(
-        kit.command("probe-user")
-            .args(["bench", "--no-probes", "--out"])
+        kit.bench()
+            .args(["--no-probes", "--out"])
             .arg(folder.path().join("run"))
             .arg("--")
             .arg(program),
@@ -140,8 +140,8 @@ fn port_taken(kit: &Kit) -> anyhow::Result<()> {
     )?;
     let folder = kit.scratch()?;
     fail(
-        kit.command("probe-user")
-            .args(["bench", "--no-probes", "--port", &port.to_string(), "--out"])
+        kit.bench()
+            .args(["--no-probes", "--port", &port.to_string(), "--out"])
             .arg(folder.path().join("run")),
         1,
         &[
@@ -155,12 +155,8 @@ fn port_taken(kit: &Kit) -> anyhow::Result<()> {
 fn folder(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
     let bench = |out: &std::path::Path, texts: &[&str]| {
-        let mut command = kit.command("probe-user");
-        fail(
-            command.args(["bench", "--no-probes", "--out"]).arg(out),
-            1,
-            texts,
-        )
+        let mut command = kit.bench();
+        fail(command.args(["--no-probes", "--out"]).arg(out), 1, texts)
     };
     let file = folder.path().join("file");
     fs::write(&file, "precious")?;
@@ -185,8 +181,8 @@ fn server_that_does_not_start(kit: &Kit) -> anyhow::Result<()> {
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
     let out = folder.path().join("run");
     fail(
-        kit.command("probe-user")
-            .args(["bench", "--no-probes", "--out"])
+        kit.bench()
+            .args(["--no-probes", "--out"])
             .arg(&out)
             .arg("--")
             .arg(&script),
@@ -202,8 +198,8 @@ fn server_that_does_not_start(kit: &Kit) -> anyhow::Result<()> {
     let kept = folder.path().join("kept");
     fs::create_dir(&kept)?;
     fail(
-        kit.command("probe-user")
-            .args(["bench", "--no-probes", "--out"])
+        kit.bench()
+            .args(["--no-probes", "--out"])
             .arg(kept.join("deeper/run"))
             .arg("--")
             .arg(&script),
@@ -220,8 +216,8 @@ fn hook_not_loaded(kit: &Kit) -> anyhow::Result<()> {
     let spaced = folder.path().join("my hook.so");
     fs::copy(kit.path("readhook.so"), &spaced)?;
     let bench = || {
-        let mut command = kit.command("probe-user");
-        command.args(["bench", "--no-probes", "--out"]);
+        let mut command = kit.bench();
+        command.args(["--no-probes", "--out"]);
         command.arg(folder.path().join("run"));
         command
     };
@@ -244,9 +240,9 @@ fn hook_not_loaded(kit: &Kit) -> anyhow::Result<()> {
 fn not_utf8(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
     let odd = OsStr::from_bytes(b"odd-\xff");
-    let mut command = kit.command("probe-user");
+    let mut command = kit.bench();
     command
-        .args(["bench", "--no-probes", "--requests=200", "--blocks=2"])
+        .args(["--no-probes", "--requests=200", "--blocks=2"])
         .args([
             "--warmup=0",
             "--block-warmup=0",
@@ -274,14 +270,8 @@ fn correlate(kit: &Kit) -> anyhow::Result<()> {
     )?;
     // A run without probes has nothing to join.
     let out = folder.path().join("run");
-    let mut bench = kit.command("probe-user");
-    bench.args([
-        "bench",
-        "--no-probes",
-        "--requests=200",
-        "--blocks=2",
-        "--warmup=0",
-    ]);
+    let mut bench = kit.bench();
+    bench.args(["--no-probes", "--requests=200", "--blocks=2", "--warmup=0"]);
     bench
         .args(["--block-warmup=0", "--micro-calls=50", "--out"])
         .arg(&out);

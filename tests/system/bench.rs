@@ -9,6 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use object::elf::EM_BPF;
+use object::read::elf::ElfFile64;
+use object::{Object as _, ObjectSymbol as _, SymbolKind};
 use runlog::RunDirectory;
 use runlog::manifest::Manifest;
 use runlog::record::{JoinedRequest, ReadSpan, Request};
@@ -88,9 +91,8 @@ pub const TESTS: &[Test] = &[
 
 /// A bench that takes seconds.
 fn short_bench(kit: &Kit, out: &Path) -> Command {
-    let mut command = kit.command("probe-user");
+    let mut command = kit.bench();
     command.args([
-        "bench",
         "--json",
         "--requests=3000",
         "--blocks=6",
@@ -107,8 +109,8 @@ fn short_bench(kit: &Kit, out: &Path) -> Command {
 /// A bench that would take a quarter of an hour, and far longer in an emulated machine. Its blocks are
 /// short, as each ends with all of its records in the files.
 fn endless_bench(kit: &Kit, out: &Path) -> Command {
-    let mut command = kit.command("probe-user");
-    command.args(["bench", "--json", "--requests=2500000", "--blocks=10000"]);
+    let mut command = kit.bench();
+    command.args(["--json", "--requests=2500000", "--blocks=10000"]);
     // What comes before the first request is kept short.
     command.args(["--servers=1", "--micro-calls=2", "--micro-cold-calls=0"]);
     command.args(["--calibration-rounds=0", "--out"]);
@@ -116,47 +118,40 @@ fn endless_bench(kit: &Kit, out: &Path) -> Command {
     command
 }
 
+/// Names of the functions in the eBPF object that probe-user carries: those of its programs are among them.
+fn names_in_the_object(kit: &Kit) -> anyhow::Result<BTreeSet<String>> {
+    let program = fs::read(kit.path("probe-user"))?;
+    // The object is aligned within the program.
+    let objects = (0..program.len()).step_by(8).filter_map(|start| {
+        let bytes = program.get(start..)?;
+        let header = bytes.strip_prefix(b"\x7fELF")?;
+        (header.get(14..16)? == EM_BPF.to_le_bytes()).then_some(bytes)
+    });
+    let mut names = BTreeSet::new();
+    for bytes in objects {
+        let object = ElfFile64::<object::Endianness>::parse(bytes)?;
+        let functions = object
+            .symbols()
+            .filter(|it| it.kind() == SymbolKind::Text && it.is_global());
+        for function in functions {
+            names.insert(function.name()?.to_owned());
+        }
+    }
+    ensure!(!names.is_empty(), "probe-user carries no eBPF object");
+    Ok(names)
+}
+
 /// Names of our programs that the kernel has loaded.
-fn loaded_programs() -> Vec<String> {
-    const OURS: [&str; 29] = [
-        "read_done",
-        "accepted",
-        "closed",
-        "function_entry",
-        "function_return",
-        "btf_sys_enter",
-        "btf_sys_exit",
-        "raw_sys_enter",
-        "raw_sys_exit",
-        "fentry_read",
-        "fexit_read",
-        "fentry_write",
-        "fexit_write",
-        "fentry_writev",
-        "fexit_writev",
-        "fentry_sendto",
-        "fexit_sendto",
-        "fentry_sendmsg",
-        "fexit_sendmsg",
-        "tp_read_enter",
-        "tp_read_exit",
-        "tp_write_enter",
-        "tp_write_exit",
-        "kprobe_read_ent",
-        "kprobe_read_exi",
-        "kprobe_write_en",
-        "kprobe_write_ex",
-        "thread_exit",
-        "self_test_spans",
-    ];
+fn loaded_programs(ours: &BTreeSet<String>) -> Vec<String> {
+    // The kernel keeps the first 15 bytes of a name.
+    let kept: BTreeSet<&str> = ours
+        .iter()
+        .map(|name| name.get(..15).unwrap_or(name))
+        .collect();
     aya::programs::loaded_programs()
         .flatten()
         .filter_map(|program| program.name_as_str().map(str::to_owned))
-        // The kernel keeps the first 15 bytes of a name.
-        .filter(|name| {
-            OURS.iter()
-                .any(|ours| ours.get(..15).unwrap_or(ours) == name)
-        })
+        .filter(|name| kept.contains(name.as_str()))
         .collect()
 }
 
@@ -177,9 +172,10 @@ pub fn nothing_left(kit: &Kit) -> anyhow::Result<()> {
         "processes to be gone",
         || Ok(our_processes(kit)?.is_empty()),
     )?;
+    let ours = names_in_the_object(kit)?;
     // The kernel frees programs after a grace period.
     wait_for("eBPF programs to be gone", || {
-        Ok(loaded_programs().is_empty())
+        Ok(loaded_programs(&ours).is_empty())
     })
 }
 
@@ -367,10 +363,9 @@ fn kernel_probes(kit: &Kit) -> anyhow::Result<()> {
         let out = folder.path().join("run");
         let mut command = short_bench(kit, &out);
         command.args(["--requests=300", "--blocks=3", "--warmup=10"]);
-        command.args(["--micro-calls=50", "--kernel-probe", name]);
-        if kit.is_emulated() {
-            command.arg("--calibration-rounds=0");
-        }
+        // calibration:: has what each of them costs.
+        command.args(["--micro-calls=50", "--calibration-rounds=0"]);
+        command.args(["--kernel-probe", name]);
         let output = output(&mut command)?;
         let analysis = json(&output).context(name)?;
         // Where the kernel passes hits over it says how many, and the result is not usable.
@@ -497,7 +492,7 @@ fn failing_requests(kit: &Kit) -> anyhow::Result<()> {
     ensure!(output.status.code() == Some(4), "{}", output.status);
     let analysis = json(&output)?;
     let reasons = &analysis["not_usable"];
-    let expected = "of 3000 requests to arm baseline 3000 failed (3000 × status_4xx)";
+    let expected = "arm baseline: 3000 of 3000 requests failed (3000 × status_4xx)";
     ensure!(reasons[0] == expected, "{reasons}");
     Ok(())
 }
@@ -511,8 +506,9 @@ fn start_endless(kit: &Kit, out: &Path) -> anyhow::Result<Running> {
     })?;
     // What `nothing_left` looks for can be found while it is there.
     ensure!(our_processes(kit)?.len() >= 5, "{:?}", our_processes(kit)?);
+    let ours = names_in_the_object(kit)?;
     wait_for("eBPF programs to be seen", || {
-        let loaded = loaded_programs();
+        let loaded = loaded_programs(&ours);
         Ok(["read_done", "accepted", "closed", "thread_exit"]
             .iter()
             .all(|name| loaded.iter().any(|found| found == name)))
@@ -648,7 +644,6 @@ fn under_sudo(kit: &Kit) -> anyhow::Result<()> {
     let running = Running::start_piped(&mut command)?;
     let mut owners = Vec::new();
     wait_for("the servers to run", || {
-        thread::sleep(Duration::from_millis(20));
         let pids = servers(&out).unwrap_or_default().concat();
         owners = pids
             .iter()

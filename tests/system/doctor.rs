@@ -125,9 +125,8 @@ fn without_rights(kit: &Kit) -> anyhow::Result<()> {
 fn of_runs(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
     let run = folder.path().join("run");
-    let mut bench = kit.command("probe-user");
+    let mut bench = kit.bench();
     bench.args([
-        "bench",
         "--no-probes",
         "--json",
         "--requests=400",

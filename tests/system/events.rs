@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::thread;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use runlog::RunDirectory;
@@ -20,7 +18,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::Test;
-use crate::kit::{Kit, Running, check_schema, fail, json, wait_for_rows};
+use crate::kit::{Kit, Running, check_schema, fail, json, wait_for, wait_for_rows};
 use crate::reader::{Done, Reader, Until};
 use crate::skips::Need;
 
@@ -197,22 +195,35 @@ fn every_span(kit: &Kit) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// For how long a process has run, in hundredths of a second.
+fn cpu_ticks(pid: u32) -> anyhow::Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, fields) = stat.rsplit_once(") ").context("no name")?;
+    let ticks = fields.split(' ').skip(11).take(2).map(str::parse::<u64>);
+    Ok(ticks.sum::<Result<u64, _>>()?)
+}
+
 fn million_spans(kit: &Kit) -> anyhow::Result<()> {
     // Two threads come to a million hits a second and more; each hit is a row of some 60 bytes on disk.
     let threads = 2;
-    for (ring_bytes, seconds) in [(1_u32 << 28, 10), (1 << 16, 10)] {
+    for (ring_bytes, seconds) in [(1_u32 << 28, 4), (1 << 16, 4)] {
         let folder = kit.scratch()?;
         let out = folder.path().join("events");
         let reader = Reader::start(kit, folder.path(), threads, Until::Seconds(seconds))?;
+        let pid = reader.pid();
         let option = format!("--ring-bytes={ring_bytes}");
         let is_small = ring_bytes == 1 << 16;
         let (trace, done) = trace_reader(kit, reader, &out, &[&option], |agent| {
             if is_small {
-                // However fast a reader is, once it must wait for a CPU the ring runs over.
-                thread::sleep(Duration::from_millis(500));
+                // However fast an agent is, once it must wait for a CPU the ring runs over.
+                wait_for_rows::<ReadSpan>(&RunDirectory::existing(&out).reads(), 1_000)?;
                 agent.signal(Signal::STOP)?;
-                thread::sleep(Duration::from_millis(100));
+                let before = cpu_ticks(pid)?;
+                let overrun = wait_for("the reader to fill the ring", || {
+                    Ok(cpu_ticks(pid)? >= before + 10)
+                });
                 agent.signal(Signal::CONT)?;
+                overrun?;
             }
             Ok(())
         })?;

@@ -87,9 +87,9 @@ fn three_layers(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
     let hook = example(folder.path())?;
     let out = folder.path().join("run");
-    let mut bench = kit.command("probe-user");
+    let mut bench = kit.bench();
     bench
-        .args(["bench", "--json", "--requests=2000", "--blocks=4"])
+        .args(["--json", "--requests=2000", "--blocks=4"])
         .args(["--warmup=200", "--block-warmup=20", "--micro-calls=300"])
         .arg("--calibration-rounds=2")
         .args(exact_kernel_probe())
@@ -143,6 +143,7 @@ fn delays_are_found(kit: &Kit) -> anyhow::Result<()> {
             "validate",
             "truth",
             "--json",
+            "--seed=1",
             "--requests=600",
             "--blocks=6",
         ])
@@ -207,10 +208,9 @@ fn nonsense(kit: &Kit) -> anyhow::Result<()> {
             "{nonsense}: {said}"
         );
     }
-    let mut bench = kit.command("probe-user");
+    let mut bench = kit.bench();
     bench
         .args([
-            "bench",
             "--requests=100",
             "--blocks=2",
             "--warmup=10",

@@ -370,7 +370,7 @@ fn other_clock(kit: &Kit) -> anyhow::Result<()> {
         let mut load = Command::new("unshare");
         load.args(["--time", "--fork", "--monotonic", "1000"])
             .arg(kit.path("loadgen"))
-            .args(["run", "--json", "--requests=6400", "--blocks=4"])
+            .args(["run", "--json", "--seed=1", "--requests=6400", "--blocks=4"])
             .args(["--connections", connections, "--sequence-header", "--arm"])
             .arg(format!("hooked={}", scene.server.url()))
             .arg("--out")

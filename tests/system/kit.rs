@@ -85,6 +85,18 @@ impl Kit {
         command
     }
 
+    /// A bench whose micro layer is as short as can be. Options that follow may say otherwise.
+    pub fn bench(&self) -> Command {
+        let mut command = self.command("probe-user");
+        command.args([
+            "bench",
+            "--seed=1",
+            "--micro-calls=50",
+            "--micro-cold-calls=2",
+        ]);
+        command
+    }
+
     /// A new folder that goes away with the value.
     pub fn scratch(&self) -> anyhow::Result<tempfile::TempDir> {
         let folder = tempfile::tempdir_in(self.folder.path().join("scratch"))?;

@@ -134,9 +134,9 @@ fn steady_growth_kib(samples: &[Held]) -> (u64, Vec<u64>) {
 /// A bench in which the probes are attached for one half of each round. Two such halves in a row are one attach: the
 /// seed makes 104 of 140 rounds.
 fn bench(kit: &Kit, rounds: u32, out: &Path) -> Command {
-    let mut command = kit.command("probe-user");
+    let mut command = kit.bench();
     command
-        .args(["bench", "--json", "--seed=1", "--micro-calls=2"])
+        .args(["--json", "--seed=1", "--micro-calls=2"])
         .args(["--warmup=1", "--block-warmup=1", "--calibration-rounds=0"])
         .arg(format!("--requests={}", 2 * rounds))
         .arg(format!("--blocks={rounds}"))

@@ -110,6 +110,7 @@ fn bench(kit: &Kit) -> anyhow::Result<()> {
         "--warmup=10",
         "--block-warmup=5",
         "--micro-calls=50",
+        "--micro-cold-calls=2",
         "--out",
     ]);
     let analysis = json(&succeed(bench.arg(&run))?)?;

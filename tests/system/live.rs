@@ -71,7 +71,13 @@ fn adds_up(kit: &Kit) -> anyhow::Result<()> {
     let out = folder.path().join("run");
     let output = succeed(
         kit.command("loadgen")
-            .args(["run", "--live", "--requests=30000", "--blocks=5"])
+            .args([
+                "run",
+                "--live",
+                "--seed=1",
+                "--requests=30000",
+                "--blocks=5",
+            ])
             .args(["--warmup=1000", "--connections=2"])
             .args(["--arm", &format!("a={}", a.url())])
             // The server has nothing there: each request is an error.
@@ -127,7 +133,13 @@ fn duet(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
     let output = succeed(
         kit.command("loadgen")
-            .args(["run", "--live", "--order=duet", "--requests=2000"])
+            .args([
+                "run",
+                "--live",
+                "--seed=1",
+                "--order=duet",
+                "--requests=2000",
+            ])
             .args(["--blocks=4", "--arm", &format!("a={}", a.url())])
             .args(["--arm", &format!("b={}", b.url()), "--out"])
             .arg(folder.path().join("run")),

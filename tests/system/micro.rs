@@ -42,6 +42,7 @@ fn micro(kit: &Kit, options: &[&str]) -> Command {
     command.args([
         "micro",
         "--json",
+        "--seed=1",
         "--blocks=4",
         "--calls=100",
         "--cold-calls=5",
@@ -142,14 +143,8 @@ fn foreign_hook(kit: &Kit) -> anyhow::Result<()> {
 fn against_run(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
     let out = folder.path().join("run");
-    let mut bench = kit.command("probe-user");
-    bench.args([
-        "bench",
-        "--json",
-        "--requests=1200",
-        "--blocks=6",
-        "--warmup=100",
-    ]);
+    let mut bench = kit.bench();
+    bench.args(["--json", "--requests=1200", "--blocks=6", "--warmup=100"]);
     bench.args([
         "--block-warmup=20",
         "--micro-calls=50",

@@ -131,14 +131,8 @@ fn duet_load(kit: &Kit) -> anyhow::Result<()> {
 }
 
 fn short_bench(kit: &Kit, order: &str, out: &Path) -> Command {
-    let mut command = kit.command("probe-user");
-    command.args([
-        "bench",
-        "--json",
-        "--requests=2400",
-        "--blocks=6",
-        "--warmup=100",
-    ]);
+    let mut command = kit.bench();
+    command.args(["--json", "--requests=2400", "--blocks=6", "--warmup=100"]);
     command.args([
         "--block-warmup=20",
         "--micro-calls=20",
@@ -207,8 +201,8 @@ fn sequential_bench(kit: &Kit) -> anyhow::Result<()> {
 
 fn refusals(kit: &Kit) -> anyhow::Result<()> {
     let bench = |options: &[&str], texts: &[&str]| {
-        let mut command = kit.command("probe-user");
-        command.args(["bench", "--order=duet"]).args(options);
+        let mut command = kit.bench();
+        command.args(["--order=duet"]).args(options);
         fail(&mut command, 1, texts)
     };
     bench(&["--blocks=25"], &["--blocks 25", "even"])?;

@@ -208,7 +208,13 @@ fn marks(kit: &Kit) -> anyhow::Result<()> {
         let out = folder.path().join(limit);
         let output = succeed(
             kit.command("loadgen")
-                .args(["run", "--requests=200", "--blocks=2", "--rate=2000"])
+                .args([
+                    "run",
+                    "--seed=1",
+                    "--requests=200",
+                    "--blocks=2",
+                    "--rate=2000",
+                ])
                 .args([
                     "--connections=4",
                     "--arrivals=poisson",
@@ -333,7 +339,14 @@ fn time_ends_blocks(kit: &Kit) -> anyhow::Result<()> {
         let out = folder.path().join(order);
         let output = succeed(
             kit.command("loadgen")
-                .args(["run", "--json", "--duration=1", "--blocks=4", "--warmup=50"])
+                .args([
+                    "run",
+                    "--json",
+                    "--seed=1",
+                    "--duration=1",
+                    "--blocks=4",
+                    "--warmup=50",
+                ])
                 .args(["--connections=3", "--pipeline=2", "--order", order])
                 .arg(format!("--arm=a={}", a.url()))
                 .arg(format!("--arm=b={}", b.url()))

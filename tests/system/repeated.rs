@@ -32,7 +32,8 @@ pub const TESTS: &[Test] = &[
     },
 ];
 
-const SHORT: [&str; 6] = [
+const SHORT: [&str; 7] = [
+    "--seed=1",
     "--servers=2",
     "--json",
     "--requests=960",

@@ -71,17 +71,16 @@ fn run(kit: &Kit) -> anyhow::Result<PathBuf> {
     }
     // It goes away with the kit.
     let folder = kit.scratch()?.keep().join("a-run");
-    let mut bench = kit.command("probe-user");
+    let mut bench = kit.bench();
     bench
         .args([
-            "bench",
             "--requests=2000",
             "--blocks=8",
             "--servers=1",
             "--warmup=250",
             "--block-warmup=20",
         ])
-        .args(["--micro-calls=200", "--micro-cold-calls=2", "--ladder"])
+        .args(["--micro-calls=200", "--ladder"])
         .args(["--calibration-rounds=2", "--out"])
         .arg(&folder)
         .args(exact_kernel_probe());

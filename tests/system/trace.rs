@@ -241,7 +241,7 @@ fn java(kit: &Kit) -> anyhow::Result<()> {
     let server = Server::start(java)?;
     // The first requests load classes; strace is not to see the last of that before we look.
     load(kit, &server, 50, folder.path())?;
-    thread::sleep(Duration::from_millis(500));
+    wait_until_quiet(server.pid())?;
     let work = || load(kit, &server, REQUESTS, folder.path());
     let trace = compare_with_strace(kit, server.pid(), work)?;
     ensure!(
@@ -259,6 +259,18 @@ fn java(kit: &Kit) -> anyhow::Result<()> {
     );
     ensure!(sites["unpaired"] == 0, "{sites}");
     Ok(())
+}
+
+/// Waits until a process reads nothing for a while.
+fn wait_until_quiet(pid: u32) -> anyhow::Result<()> {
+    let mut before = String::new();
+    wait_for("the process to be quiet", || {
+        let counts = fs::read_to_string(format!("/proc/{pid}/io"))?;
+        let is_quiet = counts == before;
+        before = counts;
+        thread::sleep(Duration::from_millis(200));
+        Ok(is_quiet)
+    })
 }
 
 /// Sends requests with the load generator.

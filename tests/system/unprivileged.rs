@@ -41,14 +41,8 @@ pub fn unprivileged(command: &mut Command) -> &mut Command {
 
 fn bench(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
-    let mut command = kit.command("probe-user");
-    command.args([
-        "bench",
-        "--json",
-        "--requests=2000",
-        "--blocks=10",
-        "--warmup=100",
-    ]);
+    let mut command = kit.bench();
+    command.args(["--json", "--requests=2000", "--blocks=10", "--warmup=100"]);
     command.args(["--block-warmup=10", "--micro-calls=200", "--out"]);
     let output = succeed(unprivileged(command.arg(folder.path().join("run"))))?;
     let analysis = json(&output)?;

@@ -220,13 +220,13 @@ fn build(tree: &Path) -> anyhow::Result<PathBuf> {
     let tools = target().join("tools/bin");
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths([tools].into_iter().chain(std::env::split_paths(&path)))?;
-    let mut build = cargo();
+    let mut command = cargo();
     for package in UNOPTIMISED {
         let unoptimised = format!("profile.release.package.{package}.opt-level=0");
-        build.args(["--config", &unoptimised]);
+        command.args(["--config", &unoptimised]);
     }
     bins(
-        build
+        command
             .current_dir(tree)
             .args(["build", "--quiet"])
             .env("CARGO_TARGET_DIR", &built)

@@ -64,7 +64,7 @@ static ROUND_TRIP_COUNTS: PerCpuArray<RoundTripCounts> = PerCpuArray::with_max_e
 
 #[inline(always)]
 fn is_ours() -> bool {
-    (bpf_get_current_pid_tgid() >> 32) as u32 == setting(&raw const ROUND_TRIP_TGID)
+    (bpf_get_current_pid_tgid() >> 32) as u32 == setting(&ROUND_TRIP_TGID)
 }
 
 #[inline(always)]
@@ -94,7 +94,7 @@ pub fn round_trip_enter(ctx: BtfTracePointContext) -> i32 {
     let fd = typed_word(regs, kernel_abi::FIRST_ARGUMENT_WORD) as i32;
     match number {
         kernel_abi::WRITE | kernel_abi::WRITEV | kernel_abi::SENDTO | kernel_abi::SENDMSG => {
-            send(fd, now_ns)
+            send(fd, now_ns);
         }
         client_abi::CONNECT => connect(fd, typed_word(regs, client_abi::SECOND_ARGUMENT_WORD)),
         client_abi::CLOSE => close(fd),
@@ -135,7 +135,7 @@ fn connect(fd: i32, address: u64) {
         count(|counts| &mut counts.unreadable_addresses);
         return;
     };
-    if port != setting(&raw const ROUND_TRIP_PORT) {
+    if port != setting(&ROUND_TRIP_PORT) {
         return;
     }
     match ROUND_TRIPS.insert(fd, RoundTrip::default(), 0) {

@@ -2,6 +2,8 @@
 //! or later, one outcome counter of the same probe; what is in between is in flight, and is found
 //! in the table of threads when the probes are detached.
 
+use zerocopy::{FromBytes, IntoBytes};
+
 /// A counter. The number is its place in [`Counters`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -95,7 +97,7 @@ impl Counter {
 }
 
 /// One set of counters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes)]
 #[repr(C)]
 pub struct Counters {
     values: [u64; Counter::COUNT],

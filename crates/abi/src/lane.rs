@@ -6,6 +6,8 @@
 //! plainly there. A lane keeps what is in it when it passes to the next thread: results are sums over all
 //! lanes and CPUs.
 
+use zerocopy::{FromBytes, IntoBytes};
+
 use crate::layout::BUCKETS;
 use crate::{Counter, Counters, HookedRead, SpanKind};
 
@@ -14,7 +16,7 @@ pub const KINDS: usize = SpanKind::Function as usize;
 
 /// The counters and spans of one arm that one thread adds to. What is small is in front: an eBPF
 /// instruction reaches 32 KiB behind an address, and to reach farther takes two more.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes)]
 #[repr(C)]
 pub struct Lane {
     /// The ledger's counters.
@@ -33,7 +35,7 @@ pub struct Lane {
 pub const BATCH_WORDS: usize = 16 * size_of::<HookedRead>() / 8;
 
 /// Records that a thread has gathered.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes)]
 #[repr(C)]
 pub struct Batch {
     /// How many words there are.

@@ -5,6 +5,8 @@
 //! twice the width. So a bucket is at most 1/128 of its values wide: 0.8 %.
 //! The layout is Gil Tene's: <https://github.com/HdrHistogram/HdrHistogram>.
 
+use zerocopy::{FromBytes, IntoBytes};
+
 /// Significant decimal digits.
 pub const SIGNIFICANT_DIGITS: u8 = 2;
 
@@ -20,7 +22,7 @@ pub const BUCKETS: usize = ((doublings() + 2) * HALF) as usize;
 
 /// The spans of one arm and kind, in one lane or on one CPU. It fits the kernel's limit of 32 KiB for a
 /// per-CPU map value.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes)]
 #[repr(C)]
 pub struct Spans {
     /// How many fell into each bucket.

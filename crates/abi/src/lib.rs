@@ -10,12 +10,14 @@ pub mod lane;
 pub mod layout;
 pub mod numbers;
 pub mod open_calls;
+pub mod plain;
 pub mod records;
 pub mod threads;
 
 pub use counters::{Counter, Counters};
 pub use lane::Lane;
 pub use open_calls::{MAX_OPEN_CALLS, OpenCalls};
+pub use plain::Plain;
 pub use records::{
     Accepted, Closed, EVENT_ACCEPTED, EVENT_CLOSED, EVENT_FUNCTION_CALL, EVENT_HOOKED_READ,
     EVENT_HOOKED_READ_AND_SYSCALL, EVENT_READ_SYSCALL, EVENT_WRITE, FunctionCall, HookedRead,
@@ -83,24 +85,32 @@ pub const MAX_ARMS: u32 = 256;
 mod user {
     #![allow(unsafe_code, reason = "aya's Pod is an unsafe marker trait")]
 
-    // SAFETY: these are repr(C), made of integers only, without padding, and valid for any bytes.
-    unsafe impl aya::Pod for super::Counters {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for super::Lane {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for super::Thread {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for super::Connection {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for super::ConnectionSlot {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for super::Target {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for super::ConnectionKey {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for super::OpenCalls {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for super::numbers::Offsets {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for super::layout::Spans {}
+    use super::{
+        Connection, ConnectionKey, ConnectionSlot, Counters, Lane, OpenCalls, Plain, Target, Thread,
+    };
+    use crate::layout::Spans;
+    use crate::numbers::Offsets;
+
+    const fn is_plain<T: Plain>() {}
+
+    /// Lets values pass through aya's maps.
+    macro_rules! pod {
+        ($($plain:ty),+ $(,)?) => {
+            $(
+                const _: () = is_plain::<$plain>();
+                // SAFETY: it is `Plain`, as the line before holds.
+                unsafe impl aya::Pod for $plain {}
+            )+
+        };
+    }
+
+    pod!(
+        Connection,
+        ConnectionKey,
+        ConnectionSlot,
+        Counters,
+        Lane,
+        Offsets
+    );
+    pod!(OpenCalls, Spans, Target, Thread);
 }

@@ -1,7 +1,9 @@
 //! Numbers of processes in the root PID namespace and in the agent's.
 
+use zerocopy::{FromBytes, IntoBytes};
+
 /// The numbers of one process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes)]
 #[repr(C)]
 pub struct Numbers {
     /// In the root namespace.
@@ -11,7 +13,7 @@ pub struct Numbers {
 }
 
 /// Where the kernel keeps them, in bytes from the start of a structure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes)]
 #[repr(C)]
 pub struct Offsets {
     /// `task_struct.tgid`.

@@ -6,6 +6,8 @@
 //! (coroutines, handlers of signals on a stack of theirs) cannot be followed so, but nor does the
 //! kernel follow them: see `arch_uretprobe_is_alive` and its users in `kernel/events/uprobes.c`.
 
+use zerocopy::{FromBytes, IntoBytes};
+
 use core::hint::black_box;
 
 /// The returns that the kernel waits for in one thread at most, of all tracers together:
@@ -14,7 +16,7 @@ use core::hint::black_box;
 pub const MAX_OPEN_CALLS: usize = 64;
 
 /// An open call.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes)]
 #[repr(C)]
 pub struct OpenCall {
     /// Stack pointer at the function's first instruction.
@@ -24,7 +26,7 @@ pub struct OpenCall {
 }
 
 /// The open calls of one thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes)]
 #[repr(C)]
 pub struct OpenCalls {
     /// Process: the number of a thread that has ended may be given to one of another process.

@@ -1,5 +1,7 @@
 //! The records of the ring buffer. Each starts with its kind, a `u32`.
 
+use zerocopy::{FromBytes, IntoBytes};
+
 /// [`HookedRead::kind`].
 pub const EVENT_HOOKED_READ: u32 = 1;
 /// [`Write::kind`].
@@ -19,7 +21,7 @@ pub const EVENT_HOOKED_READ_AND_SYSCALL: u32 = 7;
 pub const UNKNOWN_OFFSET: u64 = u64::MAX;
 
 /// One call of the hooked `read` on a connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes)]
 #[repr(C)]
 pub struct HookedRead {
     /// [`EVENT_HOOKED_READ`] or [`EVENT_HOOKED_READ_AND_SYSCALL`].
@@ -85,7 +87,7 @@ impl HookedRead {
 }
 
 /// One call of the write family on a tracked connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes)]
 #[repr(C)]
 pub struct Write {
     /// [`EVENT_WRITE`].
@@ -107,7 +109,7 @@ pub struct Write {
 }
 
 /// A connection was accepted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes)]
 #[repr(C)]
 pub struct Accepted {
     /// [`EVENT_ACCEPTED`].
@@ -129,7 +131,7 @@ pub struct Accepted {
 }
 
 /// A connection was closed by the server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes)]
 #[repr(C)]
 pub struct Closed {
     /// [`EVENT_CLOSED`].
@@ -149,7 +151,7 @@ pub struct Closed {
 }
 
 /// One call of `read(2)`, whatever it read from and whoever made it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes)]
 #[repr(C)]
 pub struct ReadSyscall {
     /// [`EVENT_READ_SYSCALL`].
@@ -173,7 +175,7 @@ pub struct ReadSyscall {
 }
 
 /// One call of the function named by `--symbol`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes)]
 #[repr(C)]
 pub struct FunctionCall {
     /// [`EVENT_FUNCTION_CALL`].

@@ -4,6 +4,8 @@
 //! is two instructions, and into a hash table a call. What finds its slot taken by another is in a
 //! hash table behind.
 
+use zerocopy::{FromBytes, IntoBytes};
+
 use crate::records::{EVENT_READ_SYSCALL, ReadSyscall};
 
 /// Threads that can be followed at once, besides those in slots.
@@ -21,7 +23,7 @@ pub const CONNECTION_SLOTS: u32 = 1 << 14;
 
 /// A slot of traced processes. An empty one has the number 0, which no process has that makes system
 /// calls.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes)]
 #[repr(C)]
 pub struct Target {
     /// The process.
@@ -55,7 +57,7 @@ pub const READ_DONE: u32 = 2;
 pub const IN_WRITE: u32 = 3;
 
 /// What a traced thread is doing. A thread is in at most one syscall at a time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes)]
 #[repr(C)]
 pub struct Thread {
     /// Process and thread, as `bpf_get_current_pid_tgid` has them; 0 in an empty slot. The number of a thread
@@ -127,7 +129,7 @@ impl Thread {
 }
 
 /// A descriptor of a process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes)]
 #[repr(C)]
 pub struct ConnectionKey {
     /// Process; 0 in an empty slot.
@@ -150,7 +152,7 @@ impl ConnectionKey {
 }
 
 /// An open connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes)]
 #[repr(C)]
 pub struct Connection {
     /// The hook's identity of it: a descriptor that is used again has another.
@@ -160,7 +162,7 @@ pub struct Connection {
 }
 
 /// A slot of connections.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes)]
 #[repr(C)]
 pub struct ConnectionSlot {
     /// Whose it is.

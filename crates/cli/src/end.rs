@@ -16,6 +16,16 @@ pub enum End {
 }
 
 impl End {
+    /// Of a measurement that was cut short or not, and whose result is usable or not.
+    #[must_use]
+    pub const fn of(is_cut_short: bool, is_usable: bool) -> Self {
+        match (is_cut_short, is_usable) {
+            (true, _) => Self::CutShort,
+            (false, true) => Self::Complete,
+            (false, false) => Self::NotUsable,
+        }
+    }
+
     /// Its exit code.
     #[must_use]
     pub const fn code(self) -> u8 {

@@ -7,13 +7,13 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::mem;
-use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use aya_obj::generated::{
     bpf_cmd, bpf_link_info, bpf_link_type, bpf_perf_event_type, bpf_prog_info,
 };
 
-use crate::bpf::{bpf, bpf_fd, empty_attr};
+use crate::bpf::{address, bpf, bpf_fd, empty_attr};
 
 /// What the kernel counts of a program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,9 +28,7 @@ pub struct ProgramCounts {
 
 /// Reads the counts of a program.
 pub fn program_counts(program: BorrowedFd<'_>) -> io::Result<ProgramCounts> {
-    // SAFETY: all-zero bytes are a valid bpf_prog_info.
-    let mut info: bpf_prog_info = unsafe { mem::zeroed() };
-    object_info(program, &mut info)?;
+    let info: bpf_prog_info = object_info(program)?;
     Ok(ProgramCounts {
         runs: info.run_cnt,
         run_time_ns: info.run_time_ns,
@@ -47,9 +45,7 @@ pub fn kprobe_misses(programs: &BTreeSet<u32>) -> io::Result<u64> {
         id = next;
         // A link that is gone by now is not ours.
         let Ok(link) = link_by_id(id) else { continue };
-        // SAFETY: all-zero bytes are a valid bpf_link_info.
-        let mut info: bpf_link_info = unsafe { mem::zeroed() };
-        object_info(std::os::fd::AsFd::as_fd(&link), &mut info)?;
+        let info: bpf_link_info = object_info(link.as_fd())?;
         if programs.contains(&info.prog_id) {
             misses += misses_of(&info);
         }
@@ -78,7 +74,8 @@ fn misses_of(info: &bpf_link_info) -> u64 {
 fn next_link(id: u32) -> io::Result<Option<u32>> {
     let mut attr = empty_attr();
     attr.__bindgen_anon_6.__bindgen_anon_1.start_id = id;
-    match bpf(bpf_cmd::BPF_LINK_GET_NEXT_ID, &mut attr) {
+    // SAFETY: the command takes no addresses.
+    match unsafe { bpf(bpf_cmd::BPF_LINK_GET_NEXT_ID, &mut attr) } {
         // SAFETY: the kernel has written this member.
         Ok(_) => Ok(Some(unsafe { attr.__bindgen_anon_6.next_id })),
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
@@ -89,15 +86,29 @@ fn next_link(id: u32) -> io::Result<Option<u32>> {
 fn link_by_id(id: u32) -> io::Result<OwnedFd> {
     let mut attr = empty_attr();
     attr.__bindgen_anon_6.__bindgen_anon_1.link_id = id;
-    bpf_fd(bpf_cmd::BPF_LINK_GET_FD_BY_ID, &mut attr)
+    // SAFETY: the command takes no addresses.
+    unsafe { bpf_fd(bpf_cmd::BPF_LINK_GET_FD_BY_ID, &mut attr) }
 }
 
-/// Fills `info`, which must be the kernel's type for this kind of object. An older kernel, which knows
-/// fewer fields, leaves the others as they are.
-fn object_info<T>(object: BorrowedFd<'_>, info: &mut T) -> io::Result<()> {
+/// What the kernel tells of an object.
+///
+/// # Safety
+/// All-zero bytes must be a value, and so must be whatever the kernel writes over them.
+unsafe trait Info {}
+// SAFETY: integers, and a union of structures of integers, as they are in the kernel's header.
+unsafe impl Info for bpf_prog_info {}
+// SAFETY: as above.
+unsafe impl Info for bpf_link_info {}
+
+/// Asks for it. An older kernel, which knows fewer fields, leaves the others zero.
+fn object_info<T: Info>(object: BorrowedFd<'_>) -> io::Result<T> {
+    // SAFETY: `Info` promises that all-zero bytes are a value.
+    let mut info: T = unsafe { mem::zeroed() };
     let mut attr = empty_attr();
     attr.info.bpf_fd = object.as_raw_fd().cast_unsigned();
     attr.info.info_len = u32::try_from(size_of::<T>()).map_err(io::Error::other)?;
-    attr.info.info = std::ptr::from_mut(info).addr() as u64;
-    bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr).map(|_| ())
+    attr.info.info = address(&raw mut info);
+    // SAFETY: the kernel writes to `info`, at most as many bytes as it has.
+    unsafe { bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr) }?;
+    Ok(info)
 }

@@ -502,6 +502,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_program_that_may_be_attached_is_in_the_object() {
+        let object = aya_obj::Object::parse(OBJECT).unwrap();
+        let ends = FUNCTION_ENDS.iter().map(|(name, _)| *name);
+        let named = SITE_PROGRAMS
+            .into_iter()
+            .chain(FUNCTION_PROGRAMS)
+            .chain(ends);
+        let missing: Vec<String> = named
+            .map(str::to_owned)
+            .chain(pair::all_programs())
+            .filter(|name| !object.programs.contains_key(name))
+            .collect();
+        assert_eq!(missing, [""; 0]);
+    }
+
+    #[test]
     fn a_map_without_room_is_told_with_its_size() {
         let of = |errno| MapError::CreateError {
             name: "HISTOGRAMS".to_owned(),

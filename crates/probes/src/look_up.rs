@@ -4,15 +4,16 @@
 
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
-use anyhow::{Context as _, bail};
+use abi::Plain;
+use anyhow::{Context as _, anyhow, bail};
 use aya::Pod;
 use aya::maps::{Array, Map, MapData};
 use aya_obj::generated::bpf_cmd;
 
-use crate::bpf::{bpf, empty_attr};
+use crate::bpf::{address, bpf, empty_attr};
 
 /// Reads the value at an index of an array.
-pub fn look_up<V: Pod>(map: &Map, index: u32, value: &mut V) -> anyhow::Result<()> {
+pub fn look_up<V: Plain + Pod>(map: &Map, index: u32, value: &mut V) -> anyhow::Result<()> {
     // An error unless values are as large as `V`.
     let _: Array<&MapData, V> = map.try_into()?;
     let Map::Array(map) = map else {
@@ -22,18 +23,18 @@ pub fn look_up<V: Pod>(map: &Map, index: u32, value: &mut V) -> anyhow::Result<(
     // SAFETY: all-zero bytes are valid for each member of the union.
     let element = unsafe { &mut attr.__bindgen_anon_2 };
     element.map_fd = map.fd().as_fd().as_raw_fd().cast_unsigned();
-    element.key = std::ptr::from_ref(&index).expose_provenance() as u64;
-    // The kernel writes a whole `V` there, and any bytes are one: it is `Pod`.
-    element.__bindgen_anon_1.value = std::ptr::from_mut(value).expose_provenance() as u64;
-    bpf(bpf_cmd::BPF_MAP_LOOKUP_ELEM, &mut attr)
+    element.key = address(&raw const index);
+    element.__bindgen_anon_1.value = address(std::ptr::from_mut(value));
+    // SAFETY: the kernel reads an index and writes a whole `V`, and any bytes are one: it is `Plain`.
+    unsafe { bpf(bpf_cmd::BPF_MAP_LOOKUP_ELEM, &mut attr) }
         .with_context(|| format!("cannot read value {index}"))?;
     Ok(())
 }
 
 /// Reads the value at an index of an array into memory of its own.
-pub fn look_up_boxed<V: Pod>(map: &Map, index: u32) -> anyhow::Result<Box<V>> {
-    // SAFETY: all-zero bytes are a valid `V`, as any are: it is `Pod`.
-    let mut value = unsafe { Box::<V>::new_zeroed().assume_init() };
+pub fn look_up_boxed<V: Plain + Pod>(map: &Map, index: u32) -> anyhow::Result<Box<V>> {
+    let value = V::new_box_zeroed();
+    let mut value = value.map_err(|_| anyhow!("no memory for {} bytes", size_of::<V>()))?;
     look_up(map, index, &mut *value)?;
     Ok(value)
 }

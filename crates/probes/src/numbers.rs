@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 
 use abi::numbers::{Numbers, Offsets};
+use abi::plain;
 use anyhow::Context as _;
 use aya::programs::Iter;
 use aya::{Btf, Ebpf};
@@ -63,10 +64,10 @@ pub fn kernel_numbers(ebpf: &mut Ebpf) -> anyhow::Result<Option<BTreeMap<Pid, Pi
         .into_file()?
         .read_to_end(&mut bytes)
         .context("cannot list processes")?;
-    let entries = bytes.chunks_exact(size_of::<Numbers>()).map(|entry| {
-        let (kernels, agents) = entry.split_at(size_of::<u32>());
-        let number = |bytes: &[u8]| bytes.try_into().map(Pid::from_ne_bytes);
-        Ok((number(agents)?, number(kernels)?))
-    });
-    Ok(Some(entries.collect::<anyhow::Result<_>>()?))
+    let entries = bytes.chunks_exact(size_of::<Numbers>());
+    let numbers = entries.filter_map(plain::read);
+    let pair = |(Numbers { kernels, agents }, _): (_, &[u8])| {
+        (agents.cast_signed(), kernels.cast_signed())
+    };
+    Ok(Some(numbers.map(pair).collect()))
 }

@@ -35,6 +35,15 @@ pub enum KernelProbe {
 }
 
 impl KernelProbe {
+    /// All kinds of pairs, in the order in which they are shown.
+    pub const PAIRS: [Self; 5] = [
+        Self::TpBtf,
+        Self::RawTracepoint,
+        Self::Fentry,
+        Self::Tracepoint,
+        Self::Kprobe,
+    ];
+
     /// The name on the command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -144,6 +153,15 @@ fn parts(probe: KernelProbe) -> Vec<Part> {
     // What a pair remembers of a thread goes when the thread ends.
     parts.push(Part::new("thread_exit", "sched_process_exit"));
     parts
+}
+
+/// Names of the programs of all kernel probes.
+#[cfg(test)]
+pub(crate) fn all_programs() -> impl Iterator<Item = String> {
+    KernelProbe::PAIRS
+        .into_iter()
+        .flat_map(parts)
+        .map(|part| part.program)
 }
 
 /// The kernel's function behind a syscall. It takes one pointer to the caller's registers.
@@ -309,6 +327,19 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pairs_are_all_that_can_be_asked_for() {
+        let others = [KernelProbe::Auto, KernelProbe::None];
+        let values = <KernelProbe as clap::ValueEnum>::value_variants();
+        let pairs = values.iter().filter(|probe| !others.contains(probe));
+        assert!(pairs.eq(&KernelProbe::PAIRS));
+        let [mut cheapest, mut all] =
+            [by_cost("7.0"), KernelProbe::PAIRS].map(|it| it.map(KernelProbe::name));
+        cheapest.sort_unstable();
+        all.sort_unstable();
+        assert_eq!(cheapest, all);
+    }
 
     #[test]
     fn the_cheapest_depends_on_the_kernel() {

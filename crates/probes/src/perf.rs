@@ -68,7 +68,7 @@ pub fn attach(program: BorrowedFd<'_>, place: Place<'_>) -> io::Result<Uprobe> {
         config: u64::from(semaphore) << 32 | u64::from(place.is_return),
         ..perf_event_attr::default()
     };
-    attr.__bindgen_anon_3.config1 = path.as_ptr().addr() as u64;
+    attr.__bindgen_anon_3.config1 = path.as_ptr().expose_provenance() as u64;
     attr.__bindgen_anon_4.config2 = place.offset;
     // SAFETY: `attr` is complete and `path` outlives the call.
     let fd = unsafe { perf_event_open_sys::perf_event_open(&raw mut attr, -1, 0, -1, FD_CLOEXEC) };

@@ -1,9 +1,6 @@
 //! The records of the ring buffer, out of their bytes.
-#![allow(
-    unsafe_code,
-    reason = "records are plain old data, read from bytes that the eBPF side wrote as such"
-)]
 
+use abi::plain::{self, Plain};
 use abi::{
     Accepted, Closed, EVENT_ACCEPTED, EVENT_CLOSED, EVENT_FUNCTION_CALL, EVENT_HOOKED_READ,
     EVENT_HOOKED_READ_AND_SYSCALL, EVENT_READ_SYSCALL, EVENT_WRITE, FunctionCall, HookedRead,
@@ -79,20 +76,8 @@ pub fn parse(bytes: &[u8]) -> Option<(Record, &[u8])> {
     }
 }
 
-/// Types that any bytes are a valid value of.
-trait Plain: Copy {}
-impl Plain for HookedRead {}
-impl Plain for Write {}
-impl Plain for Accepted {}
-impl Plain for Closed {}
-impl Plain for ReadSyscall {}
-impl Plain for FunctionCall {}
-
 fn read_as<T: Plain>(bytes: &[u8], record: fn(T) -> Record) -> Option<(Record, &[u8])> {
-    let (ours, behind) = bytes.split_at_checked(size_of::<T>())?;
-    // SAFETY: the bytes are as many as `T` has, and any bytes are a valid `T`.
-    let plain = unsafe { ours.as_ptr().cast::<T>().read_unaligned() };
-    Some((record(plain), behind))
+    plain::read(bytes).map(|(plain, behind)| (record(plain), behind))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::mem;
 
 use abi::threads::{CONNECTION_SLOTS, IN_READ, IN_WRITE, READ_DONE, TARGET_SLOTS, THREAD_SLOTS};
-use abi::{Connection, ConnectionKey, ConnectionSlot, OpenCalls, ReadSyscall, Thread};
+use abi::{Connection, ConnectionKey, ConnectionSlot, OpenCalls, Plain, ReadSyscall, Thread};
 use anyhow::Context as _;
 use aya::maps::{Array, HashMap, Map, MapData};
 use aya::{Ebpf, Pod};
@@ -163,7 +163,7 @@ fn take_all<K: Pod, V: Pod>(ebpf: &mut Ebpf, name: &str) -> anyhow::Result<Vec<(
 }
 
 /// A table of the programs' slots: the one value of a section of the object.
-fn table<T: Pod>(ebpf: &mut Ebpf, name: &str) -> anyhow::Result<Box<T>> {
+fn table<T: Plain + Pod>(ebpf: &mut Ebpf, name: &str) -> anyhow::Result<Box<T>> {
     look_up_boxed(map(ebpf, &format!(".bss.{name}"))?, 0)
 }
 

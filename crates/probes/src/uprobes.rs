@@ -4,6 +4,8 @@
 //! kind of RCU that lets programs sleep. Linux 6.6 has links from the uprobe right to the program
 //! (`BPF_TRACE_UPROBE_MULTI`), without either. Such programs have to be loaded for it, which aya does not do,
 //! so that is done here, with aya's own parser.
+#![allow(unsafe_code, reason = "bpf(2) takes addresses")]
+
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::{CStr, CString, c_char};
 use std::io;
@@ -19,7 +21,7 @@ use aya_obj::generated::{
 };
 use aya_obj::{Function, Object};
 
-use crate::bpf::{bpf_fd, empty_attr};
+use crate::bpf::{address, bpf_fd, empty_attr};
 use crate::load;
 use crate::pair::program;
 use crate::perf::{self, Place, Uprobe};
@@ -125,16 +127,16 @@ fn create_link(
     let mut attr = empty_attr();
     attr.link_create.__bindgen_anon_1.prog_fd = program.cast_unsigned();
     attr.link_create.attach_type = bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32;
-    attr.link_create.__bindgen_anon_3.uprobe_multi.path = path.as_ptr().addr() as u64;
-    attr.link_create.__bindgen_anon_3.uprobe_multi.offsets =
-        std::ptr::from_ref(offset).addr() as u64;
+    attr.link_create.__bindgen_anon_3.uprobe_multi.path = address(path.as_ptr());
+    attr.link_create.__bindgen_anon_3.uprobe_multi.offsets = address(offset);
     attr.link_create
         .__bindgen_anon_3
         .uprobe_multi
-        .ref_ctr_offsets = semaphore.map_or(0, |offset| std::ptr::from_ref(offset).addr() as u64);
+        .ref_ctr_offsets = semaphore.map_or(0, |offset| address(offset));
     attr.link_create.__bindgen_anon_3.uprobe_multi.cnt = 1;
     attr.link_create.__bindgen_anon_3.uprobe_multi.flags = flags;
-    bpf_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr)
+    // SAFETY: the kernel reads a C string and, once each, the two offsets.
+    unsafe { bpf_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr) }
 }
 
 /// Loads programs for links. Their maps are those of `ebpf`.
@@ -194,18 +196,20 @@ fn load_program(name: &str, function: &Function, license: &CStr) -> io::Result<O
     let mut attr = empty_attr();
     attr.__bindgen_anon_3.prog_type = bpf_prog_type::BPF_PROG_TYPE_KPROBE as u32;
     attr.__bindgen_anon_3.expected_attach_type = bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32;
-    attr.__bindgen_anon_3.insns = instructions.as_ptr().addr() as u64;
+    attr.__bindgen_anon_3.insns = address(instructions.as_ptr());
     attr.__bindgen_anon_3.insn_cnt = u32::try_from(instructions.len()).map_err(io::Error::other)?;
-    attr.__bindgen_anon_3.license = license.as_ptr().addr() as u64;
+    attr.__bindgen_anon_3.license = address(license.as_ptr());
     attr.__bindgen_anon_3.prog_name = short_name(name);
+    // SAFETY: the kernel reads as many instructions as said, and a C string.
+    let mut load = || unsafe { bpf_fd(bpf_cmd::BPF_PROG_LOAD, &mut attr) };
     for _ in 1..TRIES {
-        match bpf_fd(bpf_cmd::BPF_PROG_LOAD, &mut attr) {
+        match load() {
             // A signal: see `load::load`.
             Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => {}
             result => return result,
         }
     }
-    bpf_fd(bpf_cmd::BPF_PROG_LOAD, &mut attr)
+    load()
 }
 
 /// A name for the kernel's lists, which have room for 15 bytes and a 0.

@@ -12,6 +12,9 @@ use runlog::summary::{self, LoadSummary};
 use runlog::{Error, Result, RunDirectory, json};
 
 use stats::Trim;
+use verdict::blocks::{Blocks, Reading};
+use verdict::recorded::compare::{Choices, compare};
+use verdict::recorded::read::arms_of;
 
 use crate::data::distribution::{Distribution, distributions};
 use crate::data::requests::{Requests, requests};
@@ -41,22 +44,35 @@ pub struct Run {
 }
 
 impl Run {
-    /// Reads a folder. `compare` compares the arms of a run.
+    /// Reads a folder, each file once. `trim` is what block means of the comparison leave out at each end.
     ///
     /// # Errors
     /// Without a manifest that can be read it is no folder of a run.
-    pub fn read(folder: &Path, compare: impl FnOnce(&Path) -> Part<Comparisons>) -> Result<Self> {
+    pub fn read(folder: &Path, trim: Trim) -> Result<Self> {
         let directory = RunDirectory::existing(folder);
         let manifest: Manifest = json::read_version(&directory.manifest(), manifest::SCHEMA)?;
         let analysis: Part<Analysis> = part(
             json::read_version(&directory.analysis(), analysis::SCHEMA),
             not_analysed(&manifest),
         );
-        let trim = analysis
-            .as_ref()
-            .ok()
-            .and_then(|analysis| Trim::each_end(analysis.trim_each_end))
-            .unwrap_or(Trim::USUAL);
+        let reading = Reading {
+            trim: analysis
+                .as_ref()
+                .ok()
+                .and_then(|analysis| Trim::each_end(analysis.trim_each_end))
+                .unwrap_or(Trim::USUAL),
+            with_warmup: false,
+            with_times: true,
+        };
+        let log = part(
+            Blocks::read(&directory, &manifest.schedule, reading),
+            "there is no request log",
+        );
+        let compared = |log: &Blocks| {
+            arms_of(folder, &manifest, log)
+                .and_then(|arms| compare(arms, Choices::by_blocks(trim)))
+                .map_err(|error| format!("{error:#}"))
+        };
         let ladder = json::read_version(&directory.micro(), micro::SCHEMA);
         Ok(Self {
             analysis,
@@ -68,11 +84,8 @@ impl Run {
                 ladder,
                 "the rungs of the hook were not measured with this run",
             ),
-            comparisons: compare(folder),
-            requests: part(
-                requests(&directory, &manifest, trim),
-                "there is no request log",
-            ),
+            comparisons: log.as_ref().map_err(Clone::clone).and_then(compared),
+            requests: log.map(|log| requests(&log, &manifest)),
             distributions: distributions(
                 &directory,
                 manifest.arms.iter().map(|arm| arm.name.as_str()),
@@ -204,7 +217,7 @@ pub(crate) mod tests {
             }
         }
         log.finish().unwrap();
-        let run = Run::read(folder.path(), |_| Err("not compared".to_owned())).unwrap();
+        let run = Run::read(folder.path(), Trim::USUAL).unwrap();
         (folder, run)
     }
 
@@ -231,7 +244,7 @@ pub(crate) mod tests {
     #[test]
     fn a_folder_without_a_manifest_is_no_run() {
         let folder = tempfile::tempdir().unwrap();
-        let error = Run::read(folder.path(), |_| Err(String::new())).unwrap_err();
+        let error = Run::read(folder.path(), Trim::USUAL).unwrap_err();
         assert!(error.to_string().contains("manifest.json"), "{error}");
     }
 
@@ -240,7 +253,7 @@ pub(crate) mod tests {
         let (folder, _) = half_a_run(4);
         std::fs::write(folder.path().join("analysis.json"), "{\"schema\": 3").unwrap();
         std::fs::write(folder.path().join("hooked.hlog"), "no log\n").unwrap();
-        let run = Run::read(folder.path(), |_| Err(String::new())).unwrap();
+        let run = Run::read(folder.path(), Trim::USUAL).unwrap();
         assert!(
             run.analysis
                 .as_ref()

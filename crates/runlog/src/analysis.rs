@@ -58,6 +58,14 @@ pub struct Analysis {
     pub recommendations: Vec<Finding>,
 }
 
+impl Analysis {
+    /// Whether nothing speaks against using the result.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.not_usable.is_empty()
+    }
+}
+
 /// The requests of an arm, warm-up and both states of the probes included.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

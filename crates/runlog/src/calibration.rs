@@ -10,6 +10,11 @@ use crate::manifest::Environment;
 /// Version of this shape.
 pub const SCHEMA: &str = "hookprobe/calibration/1";
 
+/// The kind of span that is a hook's own cost, as calibrations and traces name it.
+pub const HOOK_OVERHEAD: &str = "hook_overhead";
+/// That of `read(2)` in the kernel, of calls that a hook made.
+pub const HOOKED_READ_SYSCALL: &str = "hooked_read_syscall";
+
 /// What `probe-user validate probes --json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -72,7 +77,7 @@ impl Calibration {
     /// What is added to spans of one kind. The syscalls that a hook makes are read calls like any other.
     #[must_use]
     pub fn of(&self, span: &str) -> Option<&Calibrated> {
-        let span = if span == "hooked_read_syscall" {
+        let span = if span == HOOKED_READ_SYSCALL {
             "read_syscall"
         } else {
             span

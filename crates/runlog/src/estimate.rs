@@ -36,3 +36,12 @@ pub struct Estimate {
     /// Blocks, or pairs of blocks, that the interval rests on.
     pub blocks: usize,
 }
+
+impl Estimate {
+    /// Whether the interval lies wholly on one side of 0.
+    #[must_use]
+    pub fn excludes_zero(&self) -> bool {
+        let [low, high] = self.ci95;
+        low > 0.0 || high < 0.0
+    }
+}

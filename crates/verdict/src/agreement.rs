@@ -1,28 +1,17 @@
-//! Whether in-situ overhead and macro difference agree, round by round; and what keeps that from being
-//! judged.
+//! Whether in-situ overhead and macro difference agree, round by round.
 
 use std::collections::BTreeMap;
 
-use runlog::analysis::{Agreement, Ledger, Macro, Verdict};
+use runlog::analysis::{Agreement, Verdict};
 use runlog::estimate::{Estimate, Unit};
-use runlog::manifest::Resources;
-use stats::change_point::{WarmUp, warm_up};
 use stats::power::required_blocks;
 use stats::ratio::ratio_of_means;
-use stats::{Interval, Moments, mean, mean_interval};
+use stats::{Interval, Moments, mean_interval};
 
+use crate::doubt::find::of_level;
+use crate::doubt::{Doubt, Severity, words};
 use crate::order::Order;
-use crate::{UNPAIRED, estimate};
-
-/// Rounds that the search for a change of level looks at; more are put together. It takes time with the
-/// square of their number.
-const MOST_ROUNDS: usize = 500;
-/// The load generator is the bottleneck if it is busy for more of the time.
-const SATURATED: f64 = 0.95;
-/// A server that has more of its descriptors open may have been refused some.
-const DESCRIPTORS: f64 = 0.95;
-/// CPU time that the hypervisor may give to others.
-const STOLEN: f64 = 0.01;
+use crate::{UNPAIRED, as_interval, estimate};
 
 /// What the agreement is made from. Values are by round; `None` where a block is missing.
 #[derive(Debug)]
@@ -39,8 +28,9 @@ pub struct Rounds<'r> {
     pub order: Order,
 }
 
-/// Compares the layers. `withheld` is why no verdict may be given.
-pub fn agreement(rounds: &Rounds<'_>, mut withheld: Vec<String>) -> Option<Agreement> {
+/// Compares the layers. `doubts` are those about the run so far; one that is graver than a warning withholds the
+/// verdict.
+pub fn agreement(rounds: &Rounds<'_>, doubts: &[Doubt]) -> Option<Agreement> {
     let Rounds {
         baseline,
         hooked,
@@ -66,7 +56,9 @@ pub fn agreement(rounds: &Rounds<'_>, mut withheld: Vec<String>) -> Option<Agree
     };
     let (overheads, macros) = both(order.units(by_round), order.units(&differences));
     // In the order of time.
-    withheld.extend(unsettled(&less(&macros, &overheads)));
+    let unsettled = of_level(&less(&macros, &overheads));
+    let mut withheld = words(doubts, |severity| severity >= Severity::Withholds);
+    withheld.extend(unsettled.map(|doubt| doubt.to_string()));
     let (overheads, macros) = both(
         order.observations(by_round),
         order.observations(&differences),
@@ -119,6 +111,13 @@ fn judge(unexplained: Interval, in_situ_ns: f64) -> Verdict {
     }
 }
 
+/// Whether the run has blocks enough to see the hook's cost end to end, or a difference between the layers, whether or
+/// not something withholds the verdict.
+pub fn is_resolved(agreement: &Agreement) -> bool {
+    let unexplained = as_interval(&agreement.unexplained);
+    judge(unexplained, agreement.in_situ_per_request.estimate) != Verdict::Unresolved
+}
+
 /// Differences, one by one.
 fn less(of: &[f64], less: &[f64]) -> Vec<f64> {
     of.iter().zip(less).map(|(of, less)| of - less).collect()
@@ -148,103 +147,6 @@ fn lines(rounds: &Rounds<'_>) -> BTreeMap<String, Estimate> {
     reads.into_iter().collect()
 }
 
-/// Whether what is compared still changes its level in the second half of the run.
-fn unsettled(rests: &[f64]) -> Option<String> {
-    let size = rests.len().div_ceil(MOST_ROUNDS).max(1);
-    let level: Vec<f64> = rests.chunks(size).filter_map(mean).collect();
-    match warm_up(&level) {
-        WarmUp::Ends(_) => None,
-        WarmUp::DoesNotEnd(at) => Some(format!(
-            "warm-up did not end: the difference between the layers still changes its level at observation \
-             {} of {}",
-            at * size + 1,
-            rests.len()
-        )),
-    }
-}
-
-/// What speaks against any verdict, whatever the layers say.
-pub fn reasons_to_withhold(
-    ledger: Option<&Ledger>,
-    macro_: &Macro,
-    resources: Option<&Resources>,
-) -> Vec<String> {
-    let mut reasons = Vec::new();
-    if ledger.is_some_and(|ledger| !ledger.balanced) {
-        reasons.push("the ledger does not balance".to_owned());
-    }
-    // Before A/A: a limit that was hit may be why equal servers differ.
-    if let Some(resources) = resources {
-        reasons.extend(limits_hit(resources));
-    }
-    if let Some(a_a) = &macro_.a_a_difference {
-        let [low, high] = a_a.ci95;
-        if low > 0.0 || high < 0.0 {
-            reasons.push(format!(
-                "A/A fails: two equal servers differ by {:.0} ns [{low:.0}, {high:.0}] (of sound runs one \
-                 in 20 does)",
-                a_a.estimate
-            ));
-        }
-    }
-    reasons
-}
-
-/// The resource limits that were hit.
-pub fn limits_hit(resources: &Resources) -> Vec<String> {
-    let Resources {
-        throttled_periods,
-        memory_limit_hits,
-        listen_overflows,
-        descriptors,
-        loadgen_busy,
-        stolen,
-    } = *resources;
-    let counted = [
-        (
-            throttled_periods,
-            "periods in which a server was kept from running by its cgroup's CPU limit",
-        ),
-        (
-            memory_limit_hits,
-            "times a server's cgroup came up against its memory limit",
-        ),
-        (
-            listen_overflows,
-            "connections found a server's queue of connections full",
-        ),
-    ];
-    let counted = counted.into_iter().filter_map(|(count, what)| {
-        let count = count.filter(|count| *count > 0)?;
-        Some(format!("a resource limit was hit: {count} {what}"))
-    });
-    let shares = [
-        (
-            descriptors,
-            DESCRIPTORS,
-            "of the descriptors that a server may open were open",
-        ),
-        (
-            loadgen_busy,
-            SATURATED,
-            "of the time the load generator was busy: it is the bottleneck",
-        ),
-        (
-            stolen,
-            STOLEN,
-            "of the CPU time was given to others by the hypervisor",
-        ),
-    ];
-    let shares = shares.into_iter().filter_map(|(share, limit, what)| {
-        let share = share.filter(|share| *share > limit)?;
-        Some(format!(
-            "a resource limit was hit: {:.1} % {what}",
-            100.0 * share
-        ))
-    });
-    counted.chain(shares).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,7 +158,7 @@ mod tests {
     }
 
     /// Forty rounds in which the hook costs `in_situ` at the call and `macro_` end to end.
-    fn outcome(in_situ: f64, macro_: f64, amplitude: f64, withheld: Vec<String>) -> Agreement {
+    fn outcome(in_situ: f64, macro_: f64, amplitude: f64, doubts: &[Doubt]) -> Agreement {
         let rounds = 0..40;
         let of = |value: f64, shift: u32| -> Vec<Option<f64>> {
             let rounds = rounds.clone();
@@ -277,25 +179,25 @@ mod tests {
             reads: [&baseline, &hooked],
             order: Order::ROUNDS,
         };
-        agreement(&rounds, withheld).unwrap()
+        agreement(&rounds, doubts).unwrap()
     }
 
     #[test]
     fn layers_agree_differ_or_cannot_be_told_apart() {
-        let found = outcome(300.0, 310.0, 100.0, vec![]);
+        let found = outcome(300.0, 310.0, 100.0, &[]);
         assert_eq!(found.verdict, Verdict::Agree);
         let share = found.explained_share.unwrap();
         assert!((share.estimate - 300.0 / 310.0).abs() < 1e-6, "{share:?}");
         assert!(share.ci95[0] < 1.0 && share.ci95[1] > 1.0);
         assert_eq!(found.blocks_more, None);
 
-        let found = outcome(300.0, 900.0, 100.0, vec![]);
+        let found = outcome(300.0, 900.0, 100.0, &[]);
         assert_eq!(found.verdict, Verdict::Differ);
         assert!((found.unexplained.estimate - 600.0).abs() < 1e-6);
         let reads = &found.lines["read_syscall"];
         assert!((reads.estimate - 900.0).abs() < 1e-6, "{reads:?}");
 
-        let found = outcome(300.0, 310.0, 5_000.0, vec![]);
+        let found = outcome(300.0, 310.0, 5_000.0, &[]);
         assert_eq!(found.verdict, Verdict::Unresolved);
         assert_eq!(found.explained_share, None, "any share is possible");
         // With 40 + more rounds the interval would be as narrow as the hook's cost, and a bit.
@@ -305,70 +207,42 @@ mod tests {
     }
 
     #[test]
-    fn a_level_that_still_changes_late_withholds_the_verdict() {
-        let rests: Vec<f64> = (0..40)
-            .map(|round| noise(round, 20.0) + if round < 30 { 0.0 } else { 400.0 })
+    fn a_level_that_still_changes_withholds_the_verdict() {
+        let (baseline, in_situ) = ([Some(10_000.0); 40], [Some(300.0); 40]);
+        let hooked: Vec<Option<f64>> = (0..40)
+            .map(|round| Some(noise(round, 20.0) + if round < 30 { 10_300.0 } else { 10_700.0 }))
             .collect();
-        let reason = unsettled(&rests).unwrap();
-        assert!(reason.contains("observation 31 of 40"), "{reason}");
-        let early: Vec<f64> = rests.iter().rev().copied().collect();
-        assert_eq!(unsettled(&early), None, "it ended in the first half");
-    }
-
-    #[test]
-    fn reasons_withhold_the_verdict_and_leave_the_estimates() {
-        let found = outcome(300.0, 310.0, 100.0, vec!["a reason".to_owned()]);
+        let rounds = Rounds {
+            baseline: &baseline,
+            hooked: &hooked,
+            in_situ: &in_situ,
+            reads: [&baseline, &hooked],
+            order: Order::ROUNDS,
+        };
+        let found = agreement(&rounds, &[]).unwrap();
         assert_eq!(found.verdict, Verdict::Withheld);
-        assert_eq!(found.withheld, ["a reason"]);
-        assert!(found.explained_share.is_some());
+        assert!(found.withheld[0].contains("observation 31 of 40"));
     }
 
     #[test]
-    fn each_reason_is_named() {
-        let a_a = |ci95| Macro {
-            a_a_difference: Some(Estimate {
-                estimate: 100.0,
-                ci95,
-                unit: Unit::Ns,
-                estimand: String::new(),
-                method: String::new(),
-                blocks: 10,
-            }),
-            ..Macro::default()
-        };
-        let none = reasons_to_withhold(None, &a_a([-1.0, 201.0]), Some(&Resources::default()));
-        assert_eq!(none, Vec::<String>::new());
-        let all = Resources {
-            throttled_periods: Some(3),
-            memory_limit_hits: Some(1),
-            listen_overflows: Some(2),
-            descriptors: Some(0.99),
-            loadgen_busy: Some(0.97),
-            stolen: Some(0.05),
-        };
-        let reasons = reasons_to_withhold(Some(&Ledger::default()), &a_a([1.0, 199.0]), Some(&all));
-        assert_eq!(reasons.len(), 8, "{reasons:?}");
-        for (reason, text) in reasons.iter().zip([
-            "ledger",
-            "3 periods",
-            "memory limit",
-            "2 connections",
-            "99.0 % of the descriptors",
-            "97.0 % of the time",
-            "5.0 % of the CPU time",
-            "A/A fails",
-        ]) {
-            assert!(reason.contains(text), "{reason}");
+    fn grave_doubts_withhold_the_verdict_and_leave_the_estimates() {
+        let doubts = [Doubt::OneAfterTheOther, Doubt::Unbalanced];
+        let found = outcome(300.0, 310.0, 100.0, &doubts);
+        assert_eq!(found.verdict, Verdict::Withheld);
+        assert_eq!(found.withheld, ["the ledger does not balance"]);
+        assert!(found.explained_share.is_some());
+        let warned = outcome(300.0, 310.0, 100.0, &doubts[..1]);
+        assert_eq!(warned.verdict, Verdict::Agree);
+    }
+
+    #[test]
+    fn blocks_are_enough_or_not_whatever_withholds_the_verdict() {
+        for (amplitude, enough) in [(100.0, true), (5_000.0, false)] {
+            let found = outcome(300.0, 310.0, amplitude, &[Doubt::Unbalanced]);
+            assert_eq!(
+                (found.verdict, is_resolved(&found)),
+                (Verdict::Withheld, enough)
+            );
         }
-        // What is there without being too much is no reason.
-        let some = Resources {
-            throttled_periods: Some(0),
-            memory_limit_hits: Some(0),
-            listen_overflows: Some(0),
-            descriptors: Some(0.5),
-            loadgen_busy: Some(0.6),
-            stolen: Some(0.002),
-        };
-        assert!(limits_hit(&some).is_empty());
     }
 }

@@ -1,7 +1,8 @@
-//! Block means of response times, by arm and state of the probes.
+//! Blocks of requests, and what the value of a block is: the one rule that every layer, comparison and plot goes by.
 //!
-//! Of two blocks that ran at once, those requests count that were under way while both blocks ran: the
-//! faster arm ends first, and the other then has the machine to itself.
+//! Of a block those requests count that succeeded, outside of the warm-up. Of two blocks that ran at once, those count
+//! that were under way while both ran: the faster arm ends first, and the other then has the machine to itself. Their
+//! time is that from sending to the last byte of the response. A block has a value if it came to its end.
 
 use std::collections::BTreeMap;
 
@@ -14,8 +15,12 @@ use stats::Trim;
 
 use crate::order::Order;
 
-/// The least share of its requests that a block must have answered to count.
+/// The least share of the requests that the schedule gives a block which it must have answered to count. Failures make
+/// the result unusable; a few of them do not cost their block.
 const LEAST_SHARE: f64 = 0.99;
+/// The least share of the longest block of its cell, outside the warm-up: a block that is mostly warm-up, or that was cut
+/// off in a run without a number of requests, is not of the same requests as the others.
+const LEAST_OF_LONGEST: f64 = 0.5;
 /// The fewest requests outside the warm-up that two blocks must have had at the same time.
 const LEAST_IN_COMMON: usize = 10;
 
@@ -28,6 +33,217 @@ pub struct Cell {
     pub observed: bool,
 }
 
+/// What to read of blocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// What each mean leaves out.
+    pub trim: Trim,
+    /// Whether requests of the warm-up count too.
+    pub with_warmup: bool,
+    /// Whether the times of single requests are kept.
+    pub with_times: bool,
+}
+
+/// The blocks of a run.
+#[derive(Debug, Default)]
+pub struct Blocks {
+    /// In the order of the log.
+    pub blocks: Vec<Block>,
+    /// Whether the request log was cut short.
+    pub cut_short: bool,
+}
+
+/// One block.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// Its number in the run.
+    pub number: u32,
+    /// Whose it is.
+    pub cell: Cell,
+    /// The arm that ran at once with it, in a duet.
+    pub beside: Option<u16>,
+    /// What was sent, and what failed.
+    pub requests: Requests,
+    /// From the first request sent
+    pub from_ns: u64,
+    /// to the last response.
+    pub until_ns: u64,
+    /// Successful requests of the warm-up that do not count.
+    pub warmup: usize,
+    /// Successful requests that do not count, as the block beside it did not run.
+    pub apart: usize,
+    /// Requests that count.
+    pub counted: usize,
+    /// Their times in ns, in the order of sending, where they were asked for.
+    pub times_ns: Vec<u64>,
+    /// Their trimmed mean; of a block that is all warm-up, that of all its successful requests.
+    mean_ns: Option<f64>,
+    is_complete: bool,
+}
+
+impl Block {
+    /// Whether it came to its end. One that did not has no value: its mean is not of the same requests as the others'.
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    /// Whether all its successful requests are warm-up: then it is in no estimate.
+    pub fn is_warmup(&self) -> bool {
+        self.counted == 0 && self.warmup > 0
+    }
+
+    /// Successful requests outside the warm-up, whether or not the block beside it ran.
+    fn outside_warmup(&self) -> usize {
+        self.counted + self.apart
+    }
+
+    /// The value of the block, for estimates.
+    pub fn value_ns(&self) -> Option<f64> {
+        self.mean_ns
+            .filter(|_| self.is_complete && !self.is_warmup())
+    }
+
+    /// What to draw: the value, or the mean of a block that is all warm-up.
+    pub fn drawn_ns(&self) -> Option<f64> {
+        self.mean_ns.filter(|_| self.is_complete)
+    }
+}
+
+impl Blocks {
+    /// Reads the request log. The schedule tells a block that did not come to its end.
+    pub fn read(run: &RunDirectory, schedule: &Schedule, reading: Reading) -> runlog::Result<Self> {
+        let is_duet = Order::of(schedule).is_duet();
+        let mut reader = Reader {
+            reading,
+            is_duet,
+            least: LEAST_SHARE
+                * (schedule.requests_per_cell / u64::from(schedule.blocks_per_cell.max(1))) as f64,
+            blocks: Vec::new(),
+        };
+        let mut groups = Groups::open(run.requests(), |request: &Request| request.block)?;
+        let mut next = groups.next_group()?;
+        while let Some((block, requests)) = next {
+            next = groups.next_group()?;
+            let mut turn = vec![(block, requests)];
+            // An even block runs beside the one that follows it.
+            if is_duet
+                && block.is_multiple_of(2)
+                && let Some(other) = next.take_if(|other| other.0 == block + 1)
+            {
+                turn.push(other);
+                next = groups.next_group()?;
+            }
+            reader.add_turn(&mut turn);
+        }
+        let mut blocks = reader.blocks;
+        leave_out_short(&mut blocks);
+        Ok(Self {
+            blocks,
+            cut_short: groups.was_cut_short(),
+        })
+    }
+}
+
+/// Blocks that have too little of what the longest of their cell has are not complete.
+fn leave_out_short(blocks: &mut [Block]) {
+    let mut longest = BTreeMap::<Cell, usize>::new();
+    for block in blocks.iter() {
+        let longest = longest.entry(block.cell).or_default();
+        *longest = block.outside_warmup().max(*longest);
+    }
+    for block in blocks.iter_mut().filter(|block| !block.is_warmup()) {
+        let least = LEAST_OF_LONGEST * longest[&block.cell] as f64;
+        block.is_complete &= block.outside_warmup() as f64 >= least;
+    }
+}
+
+struct Reader {
+    reading: Reading,
+    is_duet: bool,
+    /// The fewest requests that a complete block has answered.
+    least: f64,
+    blocks: Vec<Block>,
+}
+
+impl Reader {
+    /// Adds a block, or two that ran at once.
+    fn add_turn(&mut self, turn: &mut [(u32, Vec<Request>)]) {
+        for (_, requests) in turn.iter_mut() {
+            requests.sort_by_key(|request| request.sent_ns);
+        }
+        let spans: Vec<[u64; 2]> = turn.iter().map(|(_, requests)| span(requests)).collect();
+        let from_ns = spans.iter().map(|span| span[0]).max().unwrap_or(0);
+        let until_ns = spans.iter().map(|span| span[1]).min().unwrap_or(0);
+        let in_common = |request: &Request| {
+            !self.is_duet || request.sent_ns >= from_ns && request.done_ns <= until_ns
+        };
+        // A run may be cut short between two that ran at once.
+        let is_whole = turn.len() == if self.is_duet { 2 } else { 1 };
+        let is_answered = turn.iter().all(|(_, requests)| {
+            let successes = requests.iter().filter(|request| request.is_ok()).count();
+            successes as f64 >= self.least
+        });
+        let arms: Vec<Option<u16>> = turn
+            .iter()
+            .map(|(_, requests)| Some(requests.first()?.arm))
+            .collect();
+        for (index, (number, requests)) in turn.iter().enumerate() {
+            let Some(first) = requests.first() else {
+                continue;
+            };
+            let mut times_ns = Vec::with_capacity(requests.len());
+            let mut of_warmup = Vec::new();
+            let mut apart = 0;
+            for request in requests.iter().filter(|request| request.is_ok()) {
+                let took_ns = request.response_time_ns();
+                if request.is_warmup() && !self.reading.with_warmup {
+                    of_warmup.push(took_ns);
+                } else if in_common(request) {
+                    times_ns.push(took_ns);
+                } else {
+                    apart += 1;
+                }
+            }
+            let counted = times_ns.len();
+            let is_warmup = counted == 0 && apart == 0;
+            let mut block = Block {
+                number: *number,
+                cell: Cell {
+                    arm: first.arm,
+                    observed: first.is_observed(),
+                },
+                beside: arms.get(1 - index).copied().flatten(),
+                requests: Requests::default(),
+                from_ns: spans[index][0],
+                until_ns: spans[index][1],
+                warmup: of_warmup.len(),
+                apart,
+                counted,
+                mean_ns: None,
+                is_complete: is_whole
+                    && is_answered
+                    && (!self.is_duet || is_warmup || counted >= LEAST_IN_COMMON),
+                times_ns: Vec::new(),
+            };
+            count(&mut block.requests, requests);
+            let drawn = if is_warmup { &of_warmup } else { &times_ns };
+            let mut drawn: Vec<f64> = drawn.iter().map(|ns| *ns as f64).collect();
+            block.mean_ns = self.reading.trim.mean(&mut drawn);
+            if self.reading.with_times {
+                block.times_ns = times_ns;
+            }
+            self.blocks.push(block);
+        }
+    }
+}
+
+/// From the first request sent to the last response.
+fn span(requests: &[Request]) -> [u64; 2] {
+    let from_ns = requests.iter().map(|request| request.sent_ns).min();
+    let until_ns = requests.iter().map(|request| request.done_ns).max();
+    [from_ns.unwrap_or(0), until_ns.unwrap_or(u64::MAX)]
+}
+
 /// A cell, and the arm that runs beside it in a duet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Seat {
@@ -35,8 +251,8 @@ struct Seat {
     beside: Option<u16>,
 }
 
-/// The block means of every cell, by round. A round is one block of each cell, in a duet one of each
-/// pair; a block that did not come to its end, or had no request outside the warm-up, is `None`.
+/// The values of the blocks of every cell, by round. A round is one block of each cell, in a duet one of each pair; a
+/// block without a value is `None`.
 #[derive(Debug, Default)]
 pub struct BlockMeans {
     means: BTreeMap<Seat, Vec<Option<f64>>>,
@@ -50,98 +266,47 @@ pub struct BlockMeans {
 }
 
 impl BlockMeans {
-    /// Reads the request log. The schedule tells a block that did not come to its end: its mean is not of
-    /// the same requests as the others'.
+    /// Reads the request log.
     pub fn read(run: &RunDirectory, trim: Trim, schedule: &Schedule) -> runlog::Result<Self> {
-        let is_duet = Order::of(schedule).is_duet();
-        let requests_per_block =
-            schedule.requests_per_cell / u64::from(schedule.blocks_per_cell.max(1));
-        let mut result = Self::default();
-        let mut groups = Groups::open(run.requests(), |request: &Request| request.block)?;
-        let mut next = groups.next_group()?;
-        while let Some((block, requests)) = next {
-            next = groups.next_group()?;
-            let mut turn = vec![(block, requests)];
-            // An even block runs beside the one that follows it.
-            if is_duet && block.is_multiple_of(2) {
-                match next.take() {
-                    Some(other) if other.0 == block + 1 => {
-                        turn.push(other);
-                        next = groups.next_group()?;
-                    }
-                    other => next = other,
-                }
-            }
-            result.add_turn(&turn, trim, requests_per_block, is_duet);
-        }
-        result.cut_short = groups.was_cut_short();
-        Ok(result)
+        let reading = Reading {
+            trim,
+            with_warmup: false,
+            with_times: false,
+        };
+        let blocks = Blocks::read(run, schedule, reading)?;
+        Ok(Self::by_rounds(&blocks, Order::of(schedule).is_duet()))
     }
 
-    /// Adds a block, or two that ran at once.
-    fn add_turn(
-        &mut self,
-        turn: &[(u32, Vec<Request>)],
-        trim: Trim,
-        requests_per_block: u64,
-        is_duet: bool,
-    ) {
-        let from_ns = turn
-            .iter()
-            .filter_map(|(_, requests)| requests.iter().map(|request| request.sent_ns).min());
-        let to_ns = turn
-            .iter()
-            .filter_map(|(_, requests)| requests.iter().map(|request| request.done_ns).max());
-        let in_common = from_ns.max().unwrap_or(0)..=to_ns.min().unwrap_or(u64::MAX);
-        let complete = turn.iter().all(|(_, requests)| {
-            // Failures are counted, and make the result unusable when they are many. A few of them do
-            // not cost their block.
-            let successes = requests.iter().filter(|request| request.is_ok()).count();
-            successes as f64 >= LEAST_SHARE * requests_per_block as f64
-        });
-        for (index, (block, requests)) in turn.iter().enumerate() {
-            let Some(first) = requests.first() else {
-                continue;
-            };
-            count(self.requests.entry(first.arm).or_default(), requests);
-            // The run was cut short between two that ran at once.
-            if is_duet && turn.len() < 2 {
+    /// Brings blocks into rounds.
+    fn by_rounds(blocks: &Blocks, is_duet: bool) -> Self {
+        let mut result = Self {
+            cut_short: blocks.cut_short,
+            ..Self::default()
+        };
+        for block in &blocks.blocks {
+            let requests = result.requests.entry(block.cell.arm).or_default();
+            requests.sent += block.requests.sent;
+            for (kind, count) in &block.requests.failed {
+                *requests.failed.entry(kind.clone()).or_default() += count;
+            }
+            // One that lost its neighbour belongs to no round.
+            if is_duet && block.beside.is_none() {
                 continue;
             }
-            let beside = turn
-                .get(1 - index)
-                .and_then(|(_, requests)| Some(requests.first()?.arm));
+            *result.load_ns.entry(block.cell).or_default() +=
+                block.until_ns.saturating_sub(block.from_ns);
             let seat = Seat {
-                cell: Cell {
-                    arm: first.arm,
-                    observed: first.is_observed(),
-                },
-                beside,
+                cell: block.cell,
+                beside: block.beside,
             };
-            let sent_ns = requests.iter().map(|request| request.sent_ns).min();
-            let done_ns = requests.iter().map(|request| request.done_ns).max();
-            *self.load_ns.entry(seat.cell).or_default() +=
-                done_ns.unwrap_or(0).saturating_sub(sent_ns.unwrap_or(0));
-            let mut times_ns: Vec<f64> = requests
-                .iter()
-                .filter(|request| request.is_ok() && !request.is_warmup())
-                .filter(|request| {
-                    !is_duet
-                        || in_common.contains(&request.sent_ns)
-                            && in_common.contains(&request.done_ns)
-                })
-                .map(|request| request.response_time_ns() as f64)
-                .collect();
-            let enough = !is_duet || times_ns.len() >= LEAST_IN_COMMON;
-            let mean = if complete && enough {
-                trim.mean(&mut times_ns)
-            } else {
-                None
-            };
-            let rounds = self.means.entry(seat).or_default();
-            self.round_of_block.insert(*block, (rounds.len(), beside));
-            rounds.push(mean);
+            let rounds = result.means.entry(seat).or_default();
+            if block.is_complete() {
+                let round = (rounds.len(), block.beside);
+                result.round_of_block.insert(block.number, round);
+            }
+            rounds.push(block.value_ns());
         }
+        result
     }
 
     /// The means of a cell, in the order of its blocks.
@@ -159,7 +324,8 @@ impl BlockMeans {
             .map_or(&[], Vec::as_slice)
     }
 
-    /// The round that a block belongs to, and the arm that ran beside it.
+    /// The round that a complete block belongs to, and the arm that ran beside it. What is seen in another block is in
+    /// no estimate, of any layer.
     pub fn round_of(&self, block: u32) -> Option<(usize, Option<u16>)> {
         self.round_of_block.get(&block).copied()
     }
@@ -212,7 +378,48 @@ mod tests {
         assert_eq!(cell(1, true), [Some(7.0), None]);
         assert!(cell(1, false).is_empty());
         let rounds = (means.round_of(2), means.round_of(3));
-        assert_eq!(rounds, (Some((1, None)), Some((1, None))));
+        assert_eq!(rounds, (Some((1, None)), None));
+    }
+
+    /// A run that time ends, so that the schedule has no number of requests: the first block is warm-up, the second is
+    /// so in part, the last was cut off.
+    #[test]
+    fn blocks_count_that_are_half_as_long_as_the_longest() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDirectory::create(folder.path().join("run")).unwrap();
+        let mut writer = TableWriter::create(run.requests()).unwrap();
+        for (block, warmup, length) in [(0, 8, 8), (1, 5, 8), (2, 0, 8), (3, 0, 4), (4, 0, 3)] {
+            for number in 0..length {
+                let request = Request {
+                    block,
+                    flags: if number < warmup { Request::WARMUP } else { 0 },
+                    sent_ns: 100 * number,
+                    done_ns: 100 * number + 10 * u64::from(block) + number,
+                    ..Request::default()
+                };
+                writer.push(&request).unwrap();
+            }
+        }
+        writer.finish().unwrap();
+        let reading = Reading {
+            trim: Trim::NONE,
+            with_warmup: false,
+            with_times: true,
+        };
+        let read = |reading| Blocks::read(&run, &schedule("rmit", 0), reading).unwrap();
+        let blocks = read(reading).blocks;
+        let values: Vec<_> = blocks.iter().map(Block::value_ns).collect();
+        assert_eq!(values, [None, None, Some(23.5), Some(31.5), None]);
+        let drawn: Vec<_> = blocks.iter().map(Block::drawn_ns).collect();
+        assert_eq!(drawn, [Some(3.5), None, Some(23.5), Some(31.5), None]);
+        assert_eq!(blocks[1].times_ns, [15, 16, 17]);
+        let with_warmup = read(Reading {
+            with_warmup: true,
+            ..reading
+        });
+        let values = with_warmup.blocks.iter().map(Block::value_ns);
+        let expected = [Some(3.5), Some(13.5), Some(23.5), Some(31.5), None];
+        assert_eq!(values.collect::<Vec<_>>(), expected);
     }
 
     /// Twenty requests each of arm 0 and arm 1 at once, 10 ns apart; those of arm 1 take 4 ns, and it goes

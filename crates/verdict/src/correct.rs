@@ -3,9 +3,8 @@
 use runlog::calibration::Calibrated;
 use runlog::estimate::Estimate;
 use runlog::trace::{CorrectedSpan, SpanSummary};
-use stats::Interval;
 
-use crate::estimate;
+use crate::{as_interval, estimate};
 
 /// The corrected value of an estimate. Its interval holds the uncertainty of both.
 pub fn corrected(seen: &Estimate, bias: &Estimate) -> Estimate {
@@ -44,14 +43,6 @@ pub fn corrected_span(seen: &SpanSummary, calibrated: &Calibrated) -> CorrectedS
 
 fn half_width_ns(bias: &Estimate) -> f64 {
     as_interval(bias).half_width()
-}
-
-fn as_interval(estimate: &Estimate) -> Interval {
-    Interval {
-        estimate: estimate.estimate,
-        ci95: estimate.ci95,
-        blocks: estimate.blocks,
-    }
 }
 
 #[cfg(test)]

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use abi::SpanKind;
-use runlog::analysis::{self, Analysis, InSitu, Join, Ledger, Macro, Requests};
-use runlog::calibration::Calibration;
+use runlog::analysis::{self, Analysis, InSitu, Macro, Requests};
+use runlog::calibration::{Calibration, HOOK_OVERHEAD, HOOKED_READ_SYSCALL};
 use runlog::estimate::{Estimate, Unit};
 use runlog::manifest::Manifest;
 use stats::{Trim, mean_interval};
 
-use crate::agreement::{Rounds, agreement, reasons_to_withhold};
+use crate::agreement::{Rounds, agreement};
 use crate::blocks::{BlockMeans, Cell};
 use crate::correct::corrected;
+use crate::doubt::{Doubt, Severity, find, words};
 use crate::in_situ::CallMeans;
 use crate::logs::Logged;
 use crate::micro_blocks::Measured;
@@ -54,7 +54,34 @@ pub fn analyze(
     let macro_ = layers.macro_(&manifest, no_probes.is_none());
     let in_situ = layers.in_situ(no_probes, manifest.calibration.as_ref());
     let probe_effect = layers.probe_effect();
-    let withheld = reasons_to_withhold(ledger.as_ref(), &macro_, manifest.resources.as_ref());
+    let requests: BTreeMap<String, Requests> = (0..)
+        .zip(&manifest.arms)
+        .filter_map(|(arm, described)| {
+            let requests = logged.blocks.requests.get(&arm)?;
+            Some((described.name.clone(), requests.clone()))
+        })
+        .collect();
+
+    let mut doubts: Vec<Doubt> = cut_short.iter().cloned().map(Doubt::CutShort).collect();
+    doubts.extend(logged.cut_short.then_some(Doubt::LogCutShort));
+    doubts.extend(
+        requests.iter().filter_map(|(arm, requests)| {
+            find::of_requests(requests).map(|doubt| doubt.of_arm(arm))
+        }),
+    );
+    doubts.extend(ledger.iter().flat_map(find::of_ledger));
+    doubts.extend(logged.join.iter().flat_map(find::of_join));
+    // Before A/A: a limit that was hit may be why equal servers differ.
+    doubts.extend(manifest.resources.iter().flat_map(find::of_resources));
+    doubts.extend(macro_.a_a_difference.as_ref().and_then(find::of_a_a));
+    doubts.extend(
+        layers
+            .order
+            .is_sequential()
+            .then_some(Doubt::OneAfterTheOther),
+    );
+    doubts.extend(manifest.doctor.iter().flat_map(find::of_checkups));
+
     let Roles {
         baseline, hooked, ..
     } = roles;
@@ -68,24 +95,7 @@ pub fn analyze(
         ],
         order: layers.order,
     };
-    let agreement = agreement(&rounds, withheld);
-
-    let requests: BTreeMap<String, Requests> = (0..)
-        .zip(&manifest.arms)
-        .filter_map(|(arm, described)| {
-            let requests = logged.blocks.requests.remove(&arm)?;
-            Some((described.name.clone(), requests))
-        })
-        .collect();
-    let mut not_usable = reasons_not_to_use(
-        cut_short.as_deref(),
-        &requests,
-        ledger.as_ref(),
-        logged.join.as_ref(),
-    );
-    if logged.cut_short {
-        not_usable.push("a log was cut short".to_owned());
-    }
+    let agreement = agreement(&rounds, &doubts);
     let hooked_name = manifest
         .arms
         .get(usize::from(roles.hooked))
@@ -93,12 +103,8 @@ pub fn analyze(
     Analysis {
         schema: analysis::SCHEMA.to_owned(),
         cut_short,
-        not_usable,
-        warnings: Order::of(&manifest.schedule)
-            .warning()
-            .map(str::to_owned)
-            .into_iter()
-            .collect(),
+        not_usable: words(&doubts, |severity| severity == Severity::NotUsable),
+        warnings: words(&doubts, |severity| severity == Severity::Warning),
         trim_each_end: trim.fraction_each_end(),
         micro: micro::layer(micro_blocks),
         in_situ,
@@ -117,56 +123,6 @@ pub fn analyze(
         placement: manifest.placement,
         recommendations: Vec::new(),
     }
-}
-
-/// The most requests of an arm that may fail, and that may stay without records, as a share.
-const TOLERATED_SHARE: f64 = 0.001;
-
-/// Why a result should not be used.
-fn reasons_not_to_use(
-    cut_short: Option<&str>,
-    requests: &BTreeMap<String, Requests>,
-    ledger: Option<&Ledger>,
-    join: Option<&Join>,
-) -> Vec<String> {
-    let mut reasons = Vec::new();
-    if let Some(reason) = cut_short {
-        reasons.push(format!("the run was cut short: {reason}"));
-    }
-    for (arm, Requests { sent, failed }) in requests {
-        let failures: u64 = failed.values().sum();
-        if failures as f64 > TOLERATED_SHARE * *sent as f64 {
-            let kinds: Vec<String> = failed
-                .iter()
-                .map(|(kind, count)| format!("{count} × {kind}"))
-                .collect();
-            reasons.push(format!(
-                "of {sent} requests to arm {arm} {failures} failed ({})",
-                kinds.join(", ")
-            ));
-        }
-    }
-    if ledger.is_some_and(|ledger| !ledger.balanced) {
-        reasons.push("the ledger does not balance".to_owned());
-    }
-    if let Some(join) = join {
-        let unmatched = join.requests - join.matched;
-        if cut_short.is_none() && join.requests == 0 {
-            reasons.push("no request was made while the probes were attached".to_owned());
-        } else if unmatched as f64 > TOLERATED_SHARE * join.requests as f64 {
-            reasons.push(format!(
-                "of {} requests to hooked arms {unmatched} could not be joined to records",
-                join.requests
-            ));
-        }
-        if join.outside_sent_done > 0 {
-            reasons.push(format!(
-                "reads of {} requests ended outside of [sent, done]",
-                join.outside_sent_done
-            ));
-        }
-    }
-    reasons
 }
 
 struct Layers<'l> {
@@ -252,8 +208,8 @@ impl Layers<'_> {
             Unit::Ns,
             "mean of read(2) in the kernel per hooked call",
         );
-        let less_bias = |seen: &Option<Estimate>, kind: SpanKind| {
-            let calibrated = calibration?.of(kind.name())?;
+        let less_bias = |seen: &Option<Estimate>, span: &str| {
+            let calibrated = calibration?.of(span)?;
             Some(corrected(seen.as_ref()?, &calibrated.bias_mean))
         };
         InSitu {
@@ -262,8 +218,8 @@ impl Layers<'_> {
                 (None, None) => Some("fewer than two blocks with joined requests".to_owned()),
                 (None, Some(_)) => None,
             },
-            hook_overhead_corrected: less_bias(&hook_overhead, SpanKind::HookOverhead),
-            read_syscall_corrected: less_bias(&read_syscall, SpanKind::HookedReadSyscall),
+            hook_overhead_corrected: less_bias(&hook_overhead, HOOK_OVERHEAD),
+            read_syscall_corrected: less_bias(&read_syscall, HOOKED_READ_SYSCALL),
             hook_overhead,
             read_syscall,
             calls_per_request: mean(
@@ -292,68 +248,5 @@ impl Layers<'_> {
             "difference of mean response times of the hooked arm, probes attached minus detached",
             &self.order.method(),
         ))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn requests(sent: u64, failed: u64) -> BTreeMap<String, Requests> {
-        let failed = match failed {
-            0 => BTreeMap::new(),
-            count => [("timed_out".to_owned(), count)].into(),
-        };
-        [("hooked".to_owned(), Requests { sent, failed })].into()
-    }
-
-    fn join(requests: u64, matched: u64) -> Join {
-        Join {
-            requests,
-            matched,
-            ..Join::default()
-        }
-    }
-
-    #[test]
-    fn a_sound_result_has_no_reason_against_it() {
-        let ledger = Ledger {
-            balanced: true,
-            ..Ledger::default()
-        };
-        let sound = reasons_not_to_use(
-            None,
-            &requests(10_000, 10),
-            Some(&ledger),
-            Some(&join(10_000, 9_990)),
-        );
-        assert_eq!(sound, Vec::<String>::new());
-        let unbalanced = reasons_not_to_use(None, &requests(1, 0), Some(&Ledger::default()), None);
-        assert_eq!(unbalanced, ["the ledger does not balance"]);
-    }
-
-    #[test]
-    fn failures_and_missing_records_are_reasons() {
-        let reasons = reasons_not_to_use(None, &requests(1_000, 2), None, None);
-        assert_eq!(
-            reasons,
-            ["of 1000 requests to arm hooked 2 failed (2 × timed_out)"]
-        );
-        let reasons = reasons_not_to_use(None, &requests(1_000, 0), None, Some(&join(1_000, 0)));
-        assert!(
-            reasons[0].contains("1000 could not be joined"),
-            "{reasons:?}"
-        );
-        let reasons = reasons_not_to_use(None, &requests(1_000, 0), None, Some(&join(0, 0)));
-        assert!(reasons[0].contains("no request"), "{reasons:?}");
-        let outside = Join {
-            outside_sent_done: 1,
-            ..join(10, 10)
-        };
-        let reasons = reasons_not_to_use(None, &requests(10, 0), None, Some(&outside));
-        assert!(
-            reasons[0].contains("outside of [sent, done]"),
-            "{reasons:?}"
-        );
     }
 }

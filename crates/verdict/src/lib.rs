@@ -1,14 +1,23 @@
-//! Rows in, results out: the join of requests to reads, block means, intervals, budget, agreement; several nodes merged.
+//! Rows in, results out: the join of requests to reads, block values, intervals, budget,
+//! agreement; doubts and the judgement, with their words; several nodes merged.
 //!
 //! Pure: it reads what a run has left on disk, and knows neither kernel nor processes.
+
+#![allow(
+    clippy::must_use_candidate,
+    clippy::return_self_not_must_use,
+    reason = "nothing here is called for an effect"
+)]
 
 pub mod agreement;
 mod association;
 pub mod blocks;
 pub mod budget;
 pub mod correct;
+pub mod doubt;
 pub mod in_situ;
 pub mod join;
+pub mod judgement;
 pub mod layers;
 pub mod logs;
 pub mod merge;
@@ -31,6 +40,15 @@ pub fn estimate(interval: Interval, unit: Unit, estimand: &str, method: &str) ->
         estimand: estimand.to_owned(),
         method: method.to_owned(),
         blocks: interval.blocks,
+    }
+}
+
+/// The interval of an estimate.
+fn as_interval(estimate: &Estimate) -> Interval {
+    Interval {
+        estimate: estimate.estimate,
+        ci95: estimate.ci95,
+        blocks: estimate.blocks,
     }
 }
 

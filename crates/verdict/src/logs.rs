@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use abi::SpanKind;
 use anyhow::Context as _;
 use runlog::RunDirectory;
 use runlog::analysis::Join;
+use runlog::calibration::HOOK_OVERHEAD;
 use runlog::clock::Clock;
 use runlog::json;
 use runlog::manifest::Manifest;
@@ -49,7 +49,7 @@ pub fn read_logs(
         BlockMeans::read(run, trim, &manifest.schedule).context("cannot read the request log")?;
     let calibration = manifest.calibration.as_ref();
     let bias_ns = calibration
-        .and_then(|calibration| calibration.of(SpanKind::HookOverhead.name()))
+        .and_then(|calibration| calibration.of(HOOK_OVERHEAD))
         .map_or(manifest.environment.clock_read_ns, |calibrated| {
             calibrated.bias_mean.estimate
         });

@@ -164,17 +164,6 @@ impl Order {
             }
         }
     }
-
-    /// What to beware of.
-    pub fn warning(self) -> Option<&'static str> {
-        match self.kind {
-            Kind::Rounds | Kind::Duet => None,
-            Kind::Sequential => Some(
-                "one arm ran wholly after the other: whatever drifts meanwhile falls on one arm and counts \
-                 as a difference, and no interval knows of it; rmit and duet keep it out",
-            ),
-        }
-    }
 }
 
 /// The means of rounds 0 and 1, 2 and 3 and so on. Where one is missing, so is the mean.

@@ -1,7 +1,10 @@
 //! Sums over requests by their response time: what slow requests are made of, in memory that does not
 //! grow with their number.
 
-use abi::layout::{BUCKETS, bucket_of};
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+use runlog::interval_log::new_histogram;
 use runlog::record::JoinedRequest;
 
 use crate::budget::Sums;
@@ -12,7 +15,10 @@ const HALF_BAND: f64 = 0.05;
 /// Sums by bucket of the response time.
 #[derive(Debug)]
 pub struct Spectrum {
-    buckets: Vec<Sums>,
+    /// Stays empty: it knows the buckets.
+    layout: Histogram<u64>,
+    /// By the lowest value of the bucket.
+    buckets: BTreeMap<u64, Sums>,
     requests: u64,
 }
 
@@ -30,7 +36,8 @@ pub struct Band {
 impl Default for Spectrum {
     fn default() -> Self {
         Self {
-            buckets: vec![Sums::default(); BUCKETS],
+            layout: new_histogram(),
+            buckets: BTreeMap::new(),
             requests: 0,
         }
     }
@@ -39,7 +46,8 @@ impl Default for Spectrum {
 impl Spectrum {
     /// Adds a request.
     pub fn add(&mut self, request: &JoinedRequest) {
-        self.buckets[bucket_of(request.response_time_ns)].add(request);
+        let bucket = self.layout.lowest_equivalent(request.response_time_ns);
+        self.buckets.entry(bucket).or_default().add(request);
         self.requests += 1;
     }
 
@@ -54,7 +62,7 @@ impl Spectrum {
         let (low, high) = ((quantile - half) * all, (quantile + half) * all);
         let mut before = 0.0;
         let mut band: Option<Band> = None;
-        for bucket in self.buckets.iter().filter(|bucket| bucket.requests > 0) {
+        for bucket in self.buckets.values() {
             let after = before + bucket.requests as f64;
             if after > low && before < high {
                 let band = band.get_or_insert(Band {

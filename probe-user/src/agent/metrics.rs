@@ -3,13 +3,17 @@
 //! The kernel's histograms have some thousand buckets, of which few bounds are shown: two in each doubling. They are
 //! bounds of the kernel's buckets too, so the counts are exact.
 
+use std::collections::BTreeMap;
+use std::iter;
+
 use abi::SpanKind;
 use abi::layout::lowest_of;
 use prometheus::TextEncoder;
 use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
 };
-use runlog::agent::ArmInContainer;
+use runlog::agent::{ArmInContainer, Arms};
+use runlog::analysis::LedgerRow;
 
 use crate::agent::snapshot::Snapshot;
 use probes::spans::Total;
@@ -17,24 +21,18 @@ use probes::spans::Total;
 /// The first bound lies below 2^6 ns, the last below 2^30 ns: from 63 ns to 1.07 s.
 const DOUBLINGS: std::ops::RangeInclusive<u32> = 6..=30;
 
-/// The histograms: name, what it is of, help.
-const HISTOGRAMS: [(&str, SpanKind, &str); 3] = [
-    (
-        "hookprobe_hook_overhead_seconds",
-        SpanKind::HookOverhead,
-        "What the hook adds to one call of read: hook span minus inner span.",
-    ),
-    (
-        "hookprobe_read_syscall_seconds",
-        SpanKind::ReadSyscall,
-        "read(2) inside the kernel, of all calls of the arm.",
-    ),
-    (
-        "hookprobe_write_syscall_seconds",
-        SpanKind::WriteSyscall,
-        "The write family inside the kernel, on connections that the hook tracks.",
-    ),
+/// All metrics: name, type, labels, help.
+const LIST: &str = include_str!("../../metrics.txt");
+
+/// The histograms, and what they are of.
+const HISTOGRAMS: [(&str, SpanKind); 3] = [
+    ("hookprobe_hook_overhead_seconds", SpanKind::HookOverhead),
+    ("hookprobe_read_syscall_seconds", SpanKind::ReadSyscall),
+    ("hookprobe_write_syscall_seconds", SpanKind::WriteSyscall),
 ];
+
+/// A value and its labels.
+type Labelled = (Vec<LabelPair>, f64);
 
 /// The text that Prometheus reads.
 pub fn text(snapshot: &Snapshot) -> prometheus::Result<String> {
@@ -47,157 +45,78 @@ pub fn text(snapshot: &Snapshot) -> prometheus::Result<String> {
 }
 
 fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
-    let mut families: Vec<MetricFamily> = HISTOGRAMS
-        .iter()
-        .map(|(name, kind, help)| {
-            let of_arms = snapshot.arms.arms.iter().zip(&snapshot.totals);
-            let metrics =
-                of_arms.map(|(arm, totals)| histogram(labels_of(arm), totals.spans(*kind)));
-            family(name, help, MetricType::HISTOGRAM, metrics)
-        })
-        .collect();
-    families.extend(ledger(snapshot));
-    families.extend(watching(snapshot));
-    families
-}
-
-fn ledger(snapshot: &Snapshot) -> Vec<MetricFamily> {
-    type Part = fn(&runlog::analysis::LedgerRow) -> u64;
-    let parts: [(&str, &str, Part); 4] = [
-        ("hits", "Hits of the probe.", |row| row.hits),
-        ("recorded", "Hits that are in the histograms.", |row| {
-            row.recorded
-        }),
-        ("dropped", "Hits that found no room.", |row| row.dropped),
-        ("unpaired", "Hits without their counterpart.", |row| {
-            row.unpaired
-        }),
-    ];
-    let arms = &snapshot.arms.arms;
-    let mut families: Vec<MetricFamily> = parts
-        .into_iter()
-        .map(|(name, help, part)| {
-            let metrics = arms.iter().flat_map(|arm| {
-                arm.ledger.probes.iter().map(move |(probe, row)| {
-                    let mut labels = labels_of(arm);
-                    labels.push(label("probe", probe));
-                    counter(labels, part(row) as f64)
-                })
-            });
-            family(
-                &format!("hookprobe_probe_{name}_total"),
-                help,
-                MetricType::COUNTER,
-                metrics,
-            )
-        })
-        .collect();
-    let missed = snapshot.arms.missed.iter();
-    let missed =
-        missed.map(|(program, count)| counter(vec![label("probe", program)], *count as f64));
-    families.push(family(
-        "hookprobe_probe_missed_total",
-        "Hits that the kernel has passed over, of all arms, by the program that it did not run.",
-        MetricType::COUNTER,
-        missed,
-    ));
-    let balanced = arms
-        .iter()
-        .map(|arm| gauge(labels_of(arm), flag(arm.ledger.balanced)));
-    families.push(family(
-        "hookprobe_ledger_balanced",
-        "1 if every hit is accounted for.",
-        MetricType::GAUGE,
-        balanced,
-    ));
-    families
-}
-
-fn watching(snapshot: &Snapshot) -> Vec<MetricFamily> {
+    let histograms = HISTOGRAMS.iter().map(|(name, kind)| {
+        let of_arms = snapshot.arms.arms.iter().zip(&snapshot.totals);
+        let metrics = of_arms.map(|(arm, totals)| histogram(labels_of(arm), totals.spans(*kind)));
+        family(name, metrics)
+    });
     let state = &snapshot.arms;
-    let of_arms = |value: fn(&ArmInContainer) -> f64, metric: fn(Vec<LabelPair>, f64) -> Metric| {
-        let metrics = state.arms.iter();
-        metrics.map(move |arm| metric(labels_of(arm), value(arm)))
+    let ledger = ledger(state);
+    histograms.chain(ledger).chain(watching(state)).collect()
+}
+
+fn ledger(state: &Arms) -> impl Iterator<Item = MetricFamily> {
+    type Part = fn(&LedgerRow) -> u64;
+    let parts: [(&str, Part); 4] = [
+        ("hookprobe_probe_hits_total", |row| row.hits),
+        ("hookprobe_probe_recorded_total", |row| row.recorded),
+        ("hookprobe_probe_dropped_total", |row| row.dropped),
+        ("hookprobe_probe_unpaired_total", |row| row.unpaired),
+    ];
+    parts.into_iter().map(|(name, part)| {
+        let rows = state.arms.iter().flat_map(|arm| {
+            arm.ledger.probes.iter().map(move |(probe, row)| {
+                let mut labels = labels_of(arm);
+                labels.push(label("probe", probe));
+                (labels, part(row) as f64)
+            })
+        });
+        numbers(name, rows)
+    })
+}
+
+fn watching(state: &Arms) -> [MetricFamily; 14] {
+    let of_arms = |name, value: fn(&ArmInContainer) -> f64| {
+        let arms = state.arms.iter();
+        numbers(name, arms.map(|arm| (labels_of(arm), value(arm))))
     };
-    let failures = state.failures.iter();
-    let failures =
-        failures.map(|(reason, count)| counter(vec![label("reason", reason)], *count as f64));
-    let one = |metric: Metric| std::iter::once(metric);
-    vec![
-        family(
-            "hookprobe_attached",
-            "1 if the arm has processes there, and all of them are observed.",
-            MetricType::GAUGE,
-            of_arms(|arm| flag(arm.attached), gauge),
-        ),
-        family(
-            "hookprobe_processes",
-            "Processes of the arm.",
-            MetricType::GAUGE,
-            of_arms(|arm| arm.processes.len() as f64, gauge),
-        ),
-        family(
-            "hookprobe_unobserved_seconds_total",
-            "Time that processes of the arm ran before they were observed.",
-            MetricType::COUNTER,
-            of_arms(|arm| arm.unobserved_s, counter),
-        ),
-        family(
-            "hookprobe_attach_failures_total",
-            "What could not be watched.",
-            MetricType::COUNTER,
-            failures,
-        ),
-        family(
-            "hookprobe_attaches_total",
-            "Hook libraries that were attached to.",
-            MetricType::COUNTER,
-            one(counter(Vec::new(), state.attaches as f64)),
-        ),
-        family(
-            "hookprobe_series_forgotten_total",
-            "Arms in containers whose figures had to make room for others.",
-            MetricType::COUNTER,
-            one(counter(Vec::new(), state.forgotten as f64)),
-        ),
-        family(
+    let by = |name, key, counts: &BTreeMap<String, u64>| {
+        let counts = counts.iter();
+        numbers(
+            name,
+            counts.map(|(value, count)| (vec![label(key, value)], *count as f64)),
+        )
+    };
+    let one = |name, value| numbers(name, iter::once((Vec::new(), value)));
+    let info = |name, key, value| numbers(name, iter::once((vec![label(key, value)], 1.0)));
+    let version = env!("CARGO_PKG_VERSION");
+    [
+        by("hookprobe_probe_missed_total", "probe", &state.missed),
+        of_arms("hookprobe_ledger_balanced", |arm| flag(arm.ledger.balanced)),
+        of_arms("hookprobe_attached", |arm| flag(arm.attached)),
+        of_arms("hookprobe_processes", |arm| arm.processes.len() as f64),
+        of_arms("hookprobe_unobserved_seconds_total", |arm| arm.unobserved_s),
+        by("hookprobe_attach_failures_total", "reason", &state.failures),
+        one("hookprobe_attaches_total", state.attaches as f64),
+        one("hookprobe_series_forgotten_total", state.forgotten as f64),
+        one(
             "hookprobe_hits_of_other_processes_total",
-            "Hits of the hook's sites by processes of no arm.",
-            MetricType::COUNTER,
-            one(counter(Vec::new(), state.hits_of_other_processes as f64)),
+            state.hits_of_other_processes as f64,
         ),
-        family(
-            "hookprobe_agent_cpu_seconds_total",
-            "CPU time of the agent itself.",
-            MetricType::COUNTER,
-            one(counter(Vec::new(), state.agent.cpu_s)),
-        ),
-        family(
+        one("hookprobe_agent_cpu_seconds_total", state.agent.cpu_s),
+        one(
             "hookprobe_agent_resident_memory_bytes",
-            "Resident memory of the agent itself.",
-            MetricType::GAUGE,
-            one(gauge(Vec::new(), state.agent.resident_bytes as f64)),
+            state.agent.resident_bytes as f64,
         ),
-        family(
+        one(
             "hookprobe_agent_kernel_memory_bytes",
-            "Kernel memory of the histograms.",
-            MetricType::GAUGE,
-            one(gauge(Vec::new(), state.probes.histogram_bytes as f64)),
+            state.probes.histogram_bytes as f64,
         ),
-        family(
-            "hookprobe_build_info",
-            "Version of the agent.",
-            MetricType::GAUGE,
-            one(gauge(
-                vec![label("version", env!("CARGO_PKG_VERSION"))],
-                1.0,
-            )),
-        ),
-        family(
+        info("hookprobe_build_info", "version", version),
+        info(
             "hookprobe_kernel_probe_info",
-            "What brackets read(2) in the kernel.",
-            MetricType::GAUGE,
-            one(gauge(vec![label("type", &state.probes.kernel_probe)], 1.0)),
+            "type",
+            &state.probes.kernel_probe,
         ),
     ]
 }
@@ -233,34 +152,58 @@ fn histogram(labels: Vec<LabelPair>, spans: &Total) -> Metric {
     metric
 }
 
-fn counter(labels: Vec<LabelPair>, value: f64) -> Metric {
-    let mut counter = Counter::default();
-    counter.set_value(value);
-    let mut metric = Metric::from_label(labels);
-    metric.set_counter(counter);
-    metric
+/// A family of counters or gauges, whichever the list says.
+fn numbers(name: &str, values: impl Iterator<Item = Labelled>) -> MetricFamily {
+    let is_gauge = kind_and_help(name).0 == MetricType::GAUGE;
+    let metrics = values.map(|(labels, value)| {
+        let mut metric = Metric::from_label(labels);
+        if is_gauge {
+            let mut gauge = Gauge::default();
+            gauge.set_value(value);
+            metric.set_gauge(gauge);
+        } else {
+            let mut counter = Counter::default();
+            counter.set_value(value);
+            metric.set_counter(counter);
+        }
+        metric
+    });
+    family(name, metrics)
 }
 
-fn gauge(labels: Vec<LabelPair>, value: f64) -> Metric {
-    let mut gauge = Gauge::default();
-    gauge.set_value(value);
-    let mut metric = Metric::from_label(labels);
-    metric.set_gauge(gauge);
-    metric
-}
-
-fn family(
-    name: &str,
-    help: &str,
-    of_type: MetricType,
-    metrics: impl Iterator<Item = Metric>,
-) -> MetricFamily {
+fn family(name: &str, metrics: impl Iterator<Item = Metric>) -> MetricFamily {
+    let (kind, help) = kind_and_help(name);
     let mut family = MetricFamily::default();
     family.set_name(name.to_owned());
     family.set_help(help.to_owned());
-    family.set_field_type(of_type);
+    family.set_field_type(kind);
     family.set_metric(metrics.collect());
     family
+}
+
+/// Type and help of a metric. A test holds that the list has all.
+fn kind_and_help(name: &str) -> (MetricType, &'static str) {
+    let row = rows().find(|row| row[0] == name);
+    let [_, kind, _, help] = row.unwrap_or_default();
+    let kind = match kind {
+        "gauge" => MetricType::GAUGE,
+        "histogram" => MetricType::HISTOGRAM,
+        _ => MetricType::COUNTER,
+    };
+    (kind, help)
+}
+
+/// The rows of the list: name, type, labels, help.
+fn rows() -> impl Iterator<Item = [&'static str; 4]> {
+    let lines = LIST.lines().filter(|line| !line.starts_with('#'));
+    lines.map(|line| {
+        let mut rest = line;
+        [(); 4].map(|()| {
+            let (column, behind) = rest.split_once("  ").unwrap_or((rest, ""));
+            rest = behind.trim_start();
+            column
+        })
+    })
 }
 
 fn labels_of(arm: &ArmInContainer) -> Vec<LabelPair> {
@@ -284,9 +227,42 @@ fn flag(value: bool) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use abi::layout::{BUCKETS, bucket_of};
 
     use super::*;
+
+    #[test]
+    fn the_list_has_what_is_made_and_nothing_else() {
+        let snapshot = Snapshot {
+            arms: Arms::default(),
+            totals: Vec::new(),
+        };
+        let families = families(&snapshot);
+        let made: BTreeSet<&str> = families.iter().map(MetricFamily::name).collect();
+        let listed: BTreeSet<&str> = rows().map(|[name, ..]| name).collect();
+        assert_eq!(made, listed);
+        assert_eq!(families.len(), rows().count(), "each once");
+        for [name, kind, _, help] in rows() {
+            assert!(["counter", "gauge", "histogram"].contains(&kind), "{name}");
+            assert!(help.ends_with('.'), "{name}: {help}");
+        }
+    }
+
+    #[test]
+    fn the_document_has_the_list() {
+        let table: String = rows()
+            .map(|[name, kind, labels, help]| {
+                format!("| `{name}` | {kind} | {labels} | {help} |\n")
+            })
+            .collect();
+        let document = include_str!("../../../docs/agent.md");
+        assert!(
+            document.contains(&table),
+            "docs/agent.md must have\n{table}"
+        );
+    }
 
     #[test]
     fn bounds_are_bounds_of_the_kernels_buckets() {

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
-use cli::outln;
 use runlog::comparison::Method;
 use stats::Trim;
 
 use crate::command::End;
+use crate::command::options::Output;
 use crate::show;
+use verdict::recorded::RecordedArm;
 use verdict::recorded::compare::{Choices, compare};
-use verdict::recorded::read::{ArmSource, Wanted, arms_of, read};
+use verdict::recorded::read::{ArmSource, Wanted, read, read_run};
 
 /// Options of `analyze`.
 #[derive(Args, Debug)]
@@ -63,9 +64,8 @@ pub struct AnalyzeArguments {
     #[arg(long, value_enum, value_name = "UNIT")]
     hlog_unit: Option<HlogUnit>,
 
-    /// Print the result as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// How to compare arms.
@@ -117,10 +117,38 @@ fn block_count(text: &str) -> Result<usize, String> {
 
 /// Compares.
 pub fn analyze(arguments: &AnalyzeArguments) -> anyhow::Result<End> {
-    let sources = match &arguments.run {
-        Some(folder) => arms_of(folder)?,
-        None => arguments.arm.clone(),
+    let method = match arguments.method {
+        MethodChoice::Blocks => Method::Blocks,
+        MethodChoice::Paper => Method::Paper,
     };
+    if method == Method::Paper && arguments.blocks.is_some() {
+        bail!("--blocks: --method paper has no blocks");
+    }
+    let by_requests = method == Method::Paper;
+    let wanted = Wanted {
+        warmup: by_requests,
+        file_order: by_requests,
+        foreign_unit_ns: arguments.hlog_unit.map(HlogUnit::ns),
+    };
+    let arms = match &arguments.run {
+        Some(folder) => read_run(folder, wanted.warmup)?,
+        None => read_all(&arguments.arm, wanted)?,
+    };
+    let choices = Choices {
+        method,
+        warmup: arguments.warmup,
+        blocks: arguments.blocks,
+        trim: arguments.trim,
+    };
+    let comparisons = compare(arms, choices)?;
+    arguments
+        .output
+        .print(&comparisons, show::comparison::print)?;
+    Ok(End::Complete)
+}
+
+/// Reads arms, which must have different names.
+fn read_all(sources: &[ArmSource], wanted: Wanted) -> anyhow::Result<Vec<RecordedArm>> {
     if sources.len() < 2 {
         bail!("there is one arm; give another with --arm NAME=FILE to compare it with");
     }
@@ -135,33 +163,8 @@ pub fn analyze(arguments: &AnalyzeArguments) -> anyhow::Result<End> {
             );
         }
     }
-    let method = match arguments.method {
-        MethodChoice::Blocks => Method::Blocks,
-        MethodChoice::Paper => Method::Paper,
-    };
-    if method == Method::Paper && arguments.blocks.is_some() {
-        bail!("--blocks: --method paper has no blocks");
-    }
-    let by_requests = method == Method::Paper;
-    let wanted = Wanted {
-        warmup: by_requests,
-        file_order: by_requests,
-        foreign_unit_ns: arguments.hlog_unit.map(HlogUnit::ns),
-    };
     let arms = sources
         .iter()
         .map(|source| read(source, wanted).with_context(|| format!("arm {}", source.name)));
-    let choices = Choices {
-        method,
-        warmup: arguments.warmup,
-        blocks: arguments.blocks,
-        trim: arguments.trim,
-    };
-    let comparisons = compare(arms.collect::<anyhow::Result<_>>()?, choices)?;
-    if arguments.json {
-        outln!("{}", serde_json::to_string_pretty(&comparisons)?);
-    } else {
-        show::comparison::print(&comparisons);
-    }
-    Ok(End::Complete)
+    arms.collect()
 }

@@ -1,11 +1,8 @@
 //! `probe-user bench`: the hook at three layers, in one run.
 
 use clap::Args;
-use cli::outln;
 use indicatif::ProgressBar;
 use runlog::analysis::Analysis;
-use runlog::doctor::{Finding, State};
-use runlog::manifest::Manifest;
 use runlog::table::TableWriter;
 use runlog::{RunDirectory, json};
 
@@ -121,11 +118,7 @@ async fn run_in(
         manifest,
     };
     seen.analysis.recommendations = doctor::recommendations(std::slice::from_ref(&seen), &[]);
-    let doctor::Run {
-        manifest,
-        mut analysis,
-    } = seen;
-    analysis.warnings.extend(troubles(&manifest));
+    let doctor::Run { manifest, analysis } = seen;
     json::write(&directory.analysis(), &analysis)?;
     if let Some(ladder) = ladder
         && analysis.cut_short.is_none()
@@ -147,33 +140,11 @@ async fn run_in(
     if let Err(error) = reported {
         eprintln!("probe-user: no report: {error:#}");
     }
-    if arguments.options.json {
-        outln!("{}", serde_json::to_string_pretty(&analysis)?);
-    } else {
-        show::bench::print(&analysis, &manifest, directory);
-    }
-    Ok(if analysis.cut_short.is_some() {
-        End::CutShort
-    } else if analysis.not_usable.is_empty() {
-        End::Complete
-    } else {
-        End::NotUsable
-    })
-}
-
-/// What the doctor found right before the run, or right after it, that spoils results.
-fn troubles(manifest: &Manifest) -> impl Iterator<Item = String> {
-    let checkups = manifest.doctor.iter();
-    let findings = checkups.flat_map(|checkups| {
-        let before = checkups.before.iter().map(|finding| ("before", finding));
-        before.chain(checkups.after.iter().map(|finding| ("after", finding)))
-    });
-    findings
-        .filter(|(_, finding)| finding.state == State::Fail)
-        .map(|(when, finding)| {
-            let Finding { name, found, .. } = finding;
-            format!("{name}, right {when} the run: {found}")
-        })
+    arguments
+        .options
+        .output
+        .print(&analysis, |it| show::bench::print(it, &manifest, directory))?;
+    Ok(End::of(analysis.cut_short.is_some(), analysis.is_usable()))
 }
 
 /// What `--ladder` measures: the blocks of `micro` would take twice as long as the rest of a short run.

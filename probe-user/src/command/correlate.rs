@@ -7,7 +7,6 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use cli::outln;
 use runlog::correlation::{Correlation, SCHEMA};
 use runlog::manifest::Manifest;
 use runlog::record::JoinedRequest;
@@ -18,6 +17,7 @@ use runlog::{RunDirectory, json};
 use stats::Trim;
 
 use crate::command::End;
+use crate::command::options::Output;
 use crate::show;
 use verdict::join::{Grouping, JoinOutput, Source, Window};
 use verdict::logs::{add_to_budgets, join_blocks, one_clock, read_logs};
@@ -49,9 +49,8 @@ pub struct CorrelateArguments {
     #[arg(long, default_value_t = Trim::USUAL, value_name = "SHARE")]
     trim: Trim,
 
-    /// Print the result as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Joins.
@@ -190,14 +189,12 @@ impl CorrelateArguments {
     }
 
     fn print(&self, correlation: &Correlation) -> anyhow::Result<End> {
-        if self.json {
-            outln!("{}", serde_json::to_string_pretty(correlation)?);
-        } else {
+        self.output.print(correlation, |correlation| {
             for budget in &correlation.budgets {
                 show::budget::print(budget);
             }
             show::join(&correlation.join);
-        }
+        })?;
         if correlation.cut_short {
             eprintln!("probe-user: a log was cut short; its complete rows were joined");
             return Ok(End::CutShort);

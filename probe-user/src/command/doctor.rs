@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use cli::outln;
 use indicatif::ProgressBar;
 use runlog::calibration::Calibration;
 use runlog::doctor::State;
@@ -13,6 +12,7 @@ use runlog::{RunDirectory, analysis, json, manifest};
 use stats::Trim;
 
 use crate::command::End;
+use crate::command::options::Output;
 use crate::command::validate::probes::every_kind;
 use crate::doctor::{Run, diagnose};
 use crate::run::calibration::calibrate;
@@ -44,9 +44,8 @@ pub struct DoctorArguments {
     #[arg(long)]
     no_attach: bool,
 
-    /// Print the result as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Examines the machine.
@@ -70,11 +69,7 @@ pub async fn doctor(arguments: DoctorArguments) -> anyhow::Result<End> {
         diagnosis = examine => diagnosis,
         reason = stop.requested() => bail!("{reason}"),
     };
-    if arguments.json {
-        outln!("{}", serde_json::to_string_pretty(&diagnosis)?);
-    } else {
-        show::doctor::print(&diagnosis);
-    }
+    arguments.output.print(&diagnosis, show::doctor::print)?;
     let mut findings = diagnosis.findings.iter().chain(&diagnosis.recommendations);
     Ok(if findings.any(|finding| finding.state == State::Fail) {
         End::NotUsable

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
-use cli::outln;
 use runlog::RunDirectory;
 use web::access::{read_token_file, token_in};
 
 use crate::agent::fetch::{fetch, is_address};
 use crate::agent::rules::Named;
 use crate::command::End;
+use crate::command::options::Output;
 use crate::show;
 use verdict::merge::{Input, merge as add_up, read};
 
@@ -37,9 +37,8 @@ pub struct MergeArguments {
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 
-    /// Print the result as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Merges.
@@ -57,11 +56,7 @@ pub async fn merge(arguments: MergeArguments) -> anyhow::Result<End> {
         inputs.push(input.with_context(|| origin.clone())?);
     }
     let merged = add_up(inputs)?;
-    if arguments.json {
-        outln!("{}", serde_json::to_string_pretty(&merged)?);
-    } else {
-        show::merge::print(&merged);
-    }
+    arguments.output.print(&merged, show::merge::print)?;
     Ok(if merged.usable {
         End::Complete
     } else {

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use cli::outln;
 use runlog::analysis::Analysis;
 use runlog::manifest::Manifest;
 use runlog::{RunDirectory, json};
@@ -12,7 +11,7 @@ use stats::Trim;
 
 use crate::command::End;
 use crate::command::ladder::{Ladder, RUNGS, Recorded, Rungs};
-use crate::command::options::{hook_spec, progress_bar};
+use crate::command::options::{Output, hook_spec, progress_bar};
 use crate::machine::{self, Policy};
 use crate::run::arms::HookSpec;
 use crate::run::stop::Stop;
@@ -71,9 +70,8 @@ pub struct MicroArguments {
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
 
-    /// Print the result as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Runs it.
@@ -110,11 +108,7 @@ pub async fn micro(arguments: MicroArguments) -> anyhow::Result<End> {
         reason = stop.requested() => bail!("{reason}: nothing was measured"),
     };
     bar.finish_and_clear();
-    if arguments.json {
-        outln!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        show::micro::print(&report);
-    }
+    arguments.output.print(&report, show::micro::print)?;
     Ok(End::Complete)
 }
 

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
+use cli::outln;
 use indicatif::{ProgressBar, ProgressStyle};
 use runlog::RunDirectory;
 use runlog::manifest::{Placement, Schedule, Scheduling, schedule};
 use runlog::record::Request;
 use runlog::table::Rows;
+use serde::Serialize;
 use stats::Trim;
 
 use crate::machine::{self, Policy};
@@ -77,6 +79,26 @@ pub enum Probing {
     IfPossible,
     /// Without it the experiment is pointless.
     Must,
+}
+
+/// How a result is printed.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Output {
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Output {
+    /// Prints a result as JSON, or for people by `table`.
+    pub fn print<T: Serialize>(self, result: &T, table: impl FnOnce(&T)) -> anyhow::Result<()> {
+        if self.json {
+            outln!("{}", serde_json::to_string_pretty(result)?);
+        } else {
+            table(result);
+        }
+        Ok(())
+    }
 }
 
 /// Options of commands that calibrate before they measure.
@@ -187,9 +209,8 @@ pub struct ExperimentOptions {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
-    /// Print the result as JSON
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub output: Output,
 
     /// Test mode: number each request in a header X-Sequence
     #[arg(long, hide = true)]

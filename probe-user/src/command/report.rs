@@ -21,8 +21,8 @@ use verdict::recorded::read::manifest;
 /// Options of `report`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Without an option, report.html is written into the folder of the run; bench has done that. Of several runs it is
-written here, and they are printed side by side: within each, every arm is compared with the first, by block means.
+Without an option, report.html is written into the folder of the run; bench has done that. Of several runs it is \
+written here, and they are printed side by side: within each, every arm is compared with the first, by block means. \
 Runs are not tested against each other: they differ in more than the setting.
 
 Examples:
@@ -198,10 +198,8 @@ fn read(folder: &Path, trim: Trim) -> anyhow::Result<Run> {
     if !folder.is_dir() {
         bail!("{}: there is no such folder", folder.display());
     }
-    Run::read(folder, |folder| {
-        comparisons(folder, trim).map_err(|error| format!("{error:#}"))
-    })
-    .with_context(|| format!("{} is not the folder of a run to be read", folder.display()))
+    Run::read(folder, trim)
+        .with_context(|| format!("{} is not the folder of a run to be read", folder.display()))
 }
 
 fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {

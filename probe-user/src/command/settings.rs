@@ -2,33 +2,16 @@
 
 use std::path::Path;
 
-use anyhow::bail;
-use runlog::comparison::{Comparisons, Method, SETTINGS_SCHEMA, Setting, Settings};
+use runlog::comparison::{Comparisons, SETTINGS_SCHEMA, Setting, Settings};
 use runlog::manifest::Manifest;
 use stats::Trim;
 
 use verdict::recorded::compare::{Choices, compare};
-use verdict::recorded::read::{Wanted, arms_of, read};
+use verdict::recorded::read::read_run;
 
 /// Compares the arms of a run with its first, by block means.
 pub fn comparisons(run: &Path, trim: Trim) -> anyhow::Result<Comparisons> {
-    let sources = arms_of(run)?;
-    if sources.len() < 2 {
-        bail!("has one arm; a comparison needs two");
-    }
-    let wanted = Wanted {
-        warmup: false,
-        file_order: false,
-        foreign_unit_ns: None,
-    };
-    let choices = Choices {
-        method: Method::Blocks,
-        warmup: None,
-        blocks: None,
-        trim,
-    };
-    let arms = sources.iter().map(|source| read(source, wanted));
-    compare(arms.collect::<anyhow::Result<_>>()?, choices)
+    compare(read_run(run, false)?, Choices::by_blocks(trim))
 }
 
 /// Puts runs side by side.

@@ -6,15 +6,6 @@ use runlog::doctor::{AttachType, Finding};
 
 use probes::KernelProbe;
 
-/// Kernel pairs, in the order in which they are shown.
-const PAIRS: [KernelProbe; 5] = [
-    KernelProbe::TpBtf,
-    KernelProbe::RawTracepoint,
-    KernelProbe::Fentry,
-    KernelProbe::Tracepoint,
-    KernelProbe::Kprobe,
-];
-
 const SITE: &str = "site";
 const FUNCTION: &str = "uprobe+uretprobe";
 
@@ -45,7 +36,7 @@ pub fn judge(tried: &anyhow::Result<Calibration>) -> Tried {
 fn by_kind(calibration: &Calibration) -> Tried {
     let types = [SITE, FUNCTION]
         .into_iter()
-        .chain(PAIRS.map(KernelProbe::name));
+        .chain(KernelProbe::PAIRS.map(KernelProbe::name));
     let attach_types: Vec<AttachType> = types
         .map(|name| {
             let works = calibration
@@ -95,7 +86,11 @@ fn by_kind(calibration: &Calibration) -> Tried {
 /// One kernel pair is enough.
 fn pairs(attach_types: &[AttachType]) -> Finding {
     const NAME: &str = "kernel pair on read";
-    let is_pair = |kind: &&AttachType| PAIRS.iter().any(|pair| pair.name() == kind.name);
+    let is_pair = |kind: &&AttachType| {
+        KernelProbe::PAIRS
+            .iter()
+            .any(|pair| pair.name() == kind.name)
+    };
     let (working, missing): (Vec<_>, Vec<_>) = attach_types
         .iter()
         .filter(is_pair)

@@ -1,6 +1,7 @@
 //! Who else is on this machine.
 
 use runlog::doctor::Finding;
+use verdict::doubt::STOLEN_SHARE;
 
 use crate::doctor::counts::During;
 
@@ -9,9 +10,7 @@ const NOISY_CPUS: f64 = 0.1;
 /// And that leaves too little to measure in, as a share of all CPUs.
 const CROWDED_SHARE: f64 = 0.5;
 /// CPU time that the hypervisor gave to others, as a share of all, that a result notices.
-const STOLEN_SHARE: f64 = 0.001;
-/// And that makes runs useless; a run with as much has no verdict.
-const STOLEN_TOO_MUCH: f64 = 0.01;
+const NOTICED_SHARE: f64 = 0.001;
 /// Proxies that a service mesh puts beside each server.
 const SIDECARS: [&str; 6] = [
     "envoy",
@@ -74,9 +73,9 @@ fn stolen(during: &During, cpus: f64) -> Finding {
     let share = stolen / cpus;
     let found = format!("{:.1} % of {:.1} s", 100.0 * share, during.seconds);
     let advice = "the hypervisor has other guests: take a machine of your own, or more repetitions";
-    if share > STOLEN_TOO_MUCH {
+    if share > STOLEN_SHARE {
         Finding::fail(STEAL, found, advice)
-    } else if share > STOLEN_SHARE {
+    } else if share > NOTICED_SHARE {
         Finding::warn(STEAL, found, advice)
     } else {
         Finding::pass(STEAL, found)

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use runlog::analysis::{Analysis, Verdict};
+use runlog::analysis::Analysis;
 use runlog::doctor::{Finding, State};
 use runlog::estimate::Estimate;
 use runlog::manifest::{Environment, Manifest, Schedule};
 
 use crate::doctor::others::{MESH, STEAL, TENANTS};
-use verdict::agreement::limits_hit;
+use verdict::agreement::is_resolved;
+use verdict::doubt::find;
 
 /// Settings are needed to tell a property of the hook from one of the environment.
 const SETTINGS: usize = 2;
@@ -194,12 +195,15 @@ fn limits(run: Option<&Run>, findings: &[Finding]) -> Finding {
     const NAME: &str = "8 no resource limit hit";
     let hit = run
         .and_then(|run| run.manifest.resources.as_ref())
-        .map(limits_hit);
+        .map(find::of_resources);
     match hit {
         Some(hit) if hit.is_empty() => Finding::pass(NAME, "none was, while requests were sent"),
         Some(hit) => Finding::fail(
             NAME,
-            hit.join("; "),
+            hit.iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("; "),
             "raise the limit, or send less: the run's figures hold for servers at their limit",
         ),
         None => {
@@ -224,7 +228,7 @@ fn repetitions(run: Option<&Run>) -> Finding {
     let Some(agreement) = &run.analysis.agreement else {
         return Finding::unknown(NAME, made, "whether they are enough needs all three layers");
     };
-    if agreement.verdict != Verdict::Unresolved {
+    if is_resolved(agreement) {
         let resolution = agreement.resolution_ns;
         return Finding::pass(
             NAME,

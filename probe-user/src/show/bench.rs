@@ -2,13 +2,16 @@
 
 use cli::outln;
 use runlog::RunDirectory;
-use runlog::analysis::{Agreement, Analysis, Verdict};
+use runlog::analysis::Analysis;
 use runlog::estimate::Estimate;
 use runlog::manifest::{Manifest, Scheduling, schedule};
+use verdict::judgement::{Judgement, Part, Tone, judge};
 
 use crate::show::budget;
 use crate::show::calibration::print_missing;
-use crate::show::{BAD, GOOD, cells, heading, join, ledger, list, machine, ns, table};
+use crate::show::{
+    BAD, GOOD, UNSURE, cells, cells_or_dash, heading, join, ledger, list, machine, ns, table,
+};
 
 /// Prints a result.
 pub fn print(analysis: &Analysis, manifest: &Manifest, run: &RunDirectory) {
@@ -17,9 +20,8 @@ pub fn print(analysis: &Analysis, manifest: &Manifest, run: &RunDirectory) {
     if let Some(calibration) = &manifest.calibration {
         print_missing(calibration);
     }
-    if let Some(agreement) = &analysis.agreement {
-        verdict(agreement);
-    }
+    let judgement = judge(analysis, manifest.resources.as_ref());
+    print_judgement(&judgement);
     if let Some(budget) = &analysis.budget {
         budget::print(budget);
     }
@@ -34,8 +36,8 @@ pub fn print(analysis: &Analysis, manifest: &Manifest, run: &RunDirectory) {
     if run.report().exists() {
         outln!("report: {}", run.report().display());
     }
-    for reason in &analysis.not_usable {
-        outln!("{BAD}not usable{BAD:#}: {reason}");
+    if !analysis.is_usable() {
+        outln!("{BAD}{}{BAD:#}", judgement.headline);
     }
 }
 
@@ -77,7 +79,7 @@ fn layers(analysis: &Analysis) {
     let header = ["layer", "what", "mean", "95 % interval", "blocks"];
     let mut table = table(&header, 2);
     let mut row = |layer: &str, what: &str, estimate: Option<&Estimate>| {
-        let cells = estimate.map_or_else(|| ["-".to_owned(), String::new(), String::new()], cells);
+        let cells = cells_or_dash(estimate);
         table.add_row([layer.to_owned(), what.to_owned()].into_iter().chain(cells));
     };
     let in_situ = &analysis.in_situ;
@@ -137,98 +139,34 @@ fn layers(analysis: &Analysis) {
             .as_ref()
             .map_or("none", |difference| &difference.method),
     );
-    for warning in &analysis.warnings {
-        outln!("{BAD}beware{BAD:#}: {warning}");
+}
+
+/// Prints what is to be said first: here below the table that it is about.
+fn print_judgement(judgement: &Judgement<'_>) {
+    let style = match judgement.tone {
+        Tone::Good => GOOD,
+        Tone::Plain | Tone::Open => UNSURE,
+        Tone::Bad => BAD,
+    };
+    outln!("\n{style}{}{style:#}", judgement.headline);
+    for reason in &judgement.reasons {
+        outln!("  {reason}");
     }
-    for (layer, missing) in [
-        ("micro", &analysis.micro.missing),
-        ("in situ", &in_situ.missing),
-        ("macro", &macro_.missing),
-    ] {
-        if let Some(reason) = missing {
-            outln!("{BAD}no {layer} layer{BAD:#}: {reason}");
-        }
+    for sentences in &judgement.text {
+        let parts: Vec<String> = sentences.iter().map(part).collect();
+        outln!("{}", parts.concat());
     }
 }
 
-fn verdict(agreement: &Agreement) {
-    let [per_request, ..] = cells(&agreement.in_situ_per_request);
-    let [unexplained, interval, _] = cells(&agreement.unexplained);
-    let resolution = ns(agreement.resolution_ns);
-    match agreement.verdict {
-        Verdict::Agree => outln!(
-            "{GOOD}the layers agree{GOOD:#} to within {resolution}: in situ explains {per_request} a \
-             request; the rest of the macro difference, {unexplained} {interval}, is not told from 0"
-        ),
-        Verdict::Unresolved => {
-            let more = agreement.blocks_more.map_or_else(
-                || "more blocks would help".to_owned(),
-                |more| format!("about {more} blocks more would do"),
-            );
-            outln!(
-                "{BAD}the macro layer does not resolve this hook{BAD:#}: in situ it costs {per_request} \
-                 a request, and less than {resolution} cannot be seen end to end; {more}"
-            );
+fn part(part: &Part<'_>) -> String {
+    match part {
+        Part::Text(text) => text.clone(),
+        Part::Estimate(_, estimate) => {
+            let [value, interval, _] = cells(estimate);
+            format!("{value} {interval}")
         }
-        Verdict::Differ => differ(agreement),
-        Verdict::Withheld => {
-            outln!(
-                "{BAD}no verdict{BAD:#}: in situ explains {per_request} a request, which leaves \
-                 {unexplained} {interval} of the macro difference, but"
-            );
-            for reason in &agreement.withheld {
-                outln!("  {reason}");
-            }
-        }
-    }
-    if let Some(share) = &agreement.explained_share {
-        let [low, high] = share.ci95.map(|end| 100.0 * end);
-        outln!(
-            "share of the macro difference that in situ explains: {:.0} % [{low:.0} %, {high:.0} %]",
-            100.0 * share.estimate
-        );
-    }
-}
-
-/// Says by how much the layers differ, and in which line of the budget.
-fn differ(agreement: &Agreement) {
-    let [per_request, ..] = cells(&agreement.in_situ_per_request);
-    if agreement.unexplained.estimate > 0.0 {
-        let [unexplained, interval, _] = cells(&agreement.unexplained);
-        outln!(
-            "{BAD}the layers differ{BAD:#}: in situ explains {per_request} a request; the macro \
-             difference is {unexplained} {interval} more: part of the cost lies outside of the call, \
-             as in caches and branch predictors"
-        );
-    } else {
-        let less = Estimate {
-            estimate: -agreement.unexplained.estimate,
-            ci95: agreement.unexplained.ci95.map(|end| -end),
-            ..agreement.unexplained.clone()
-        };
-        let [high, low] = less.ci95;
-        let [less, interval, _] = cells(&Estimate {
-            ci95: [low, high],
-            ..less
-        });
-        outln!(
-            "{BAD}the layers differ{BAD:#}: in situ explains {per_request} a request; the macro \
-             difference is {less} {interval} less: the call costs more while it is watched, or part \
-             of it is hidden elsewhere in the request"
-        );
-    }
-    if let Some(reads) = agreement.lines.get("read_syscall") {
-        let [difference, interval, _] = cells(reads);
-        let [low, high] = reads.ci95;
-        let where_ = if low > 0.0 || high < 0.0 {
-            "part of the difference is there"
-        } else {
-            "it is not there: look at application, write_syscall and rest"
-        };
-        outln!(
-            "budget line read_syscall, the one that both arms show: hooked minus baseline {difference} \
-             {interval} a read; {where_}"
-        );
+        Part::Ns(_, value) => ns(*value),
+        Part::Count(_, count) => count.to_string(),
     }
 }
 

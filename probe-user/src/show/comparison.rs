@@ -4,7 +4,7 @@ use cli::outln;
 use runlog::comparison::{ArmFigures, Comparison, Comparisons, Method, Settings};
 use runlog::estimate::{Estimate, Unit};
 
-use crate::show::{BAD, heading, table, value};
+use crate::show::{BAD, cells, cells_or_dash, heading, or_dash, table, value};
 
 /// Below this a p is not told from 0.
 const LEAST_P: f64 = 1e-300;
@@ -48,9 +48,7 @@ fn arms(comparisons: &Comparisons) {
         "p",
     ];
     let mut rows = table(&header, 1);
-    let number = |value: Option<f64>, digits| {
-        value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
-    };
+    let number = |value: Option<f64>, digits| or_dash(value, |value| format!("{value:.digits$}"));
     for arm in &comparisons.arms {
         let ArmFigures { blocks, halves, .. } = arm;
         let blocks = blocks.as_ref();
@@ -62,12 +60,10 @@ fn arms(comparisons: &Comparisons) {
             value(arm.median, unit),
             value(arm.sd, unit),
             value(arm.p90_p99_p999[1], unit),
-            blocks.map_or_else(|| "-".to_owned(), |blocks| blocks.count.to_string()),
+            or_dash(blocks, |blocks| blocks.count.to_string()),
             number(blocks.and_then(|blocks| blocks.requests_lag1), 2),
             number(blocks.and_then(|blocks| blocks.effective_n), 0),
-            halves
-                .as_ref()
-                .map_or_else(|| "-".to_owned(), |test| value(test.difference, unit)),
+            or_dash(halves.as_ref(), |test| value(test.difference, unit)),
             p(halves.as_ref().map(|test| test.p)),
         ]);
     }
@@ -78,21 +74,9 @@ fn differences(comparison: &Comparison, unit: Unit) {
     let header = ["", "difference", "95 % interval", "blocks"];
     let mut rows = table(&header, 1);
     let row = |name: String, estimate: &Estimate| {
-        let blocks = if estimate.blocks == 0 {
-            "-".to_owned()
-        } else {
-            estimate.blocks.to_string()
-        };
-        [
-            name,
-            value(estimate.estimate, estimate.unit),
-            format!(
-                "[{}, {}]",
-                value(estimate.ci95[0], estimate.unit),
-                value(estimate.ci95[1], estimate.unit)
-            ),
-            blocks,
-        ]
+        let [difference, interval, blocks] = cells(estimate);
+        let blocks = (estimate.blocks > 0).then_some(blocks);
+        [name, difference, interval, or_dash(blocks, |blocks| blocks)]
     };
     if let Some(difference) = &comparison.difference {
         rows.add_row(row("mean".to_owned(), difference));
@@ -116,9 +100,7 @@ fn differences(comparison: &Comparison, unit: Unit) {
     outln!(
         "{}: t {}{degrees}, p {}, p by Holm {}; pooled sd {}",
         comparison.test,
-        comparison
-            .t
-            .map_or_else(|| "-".to_owned(), |t| format!("{t:.3}")),
+        or_dash(comparison.t, |t| format!("{t:.3}")),
         p(comparison.p),
         p(comparison.p_holm),
         value(comparison.pooled_sd, unit),
@@ -189,36 +171,27 @@ pub fn settings(settings: &Settings) {
     let mut rows = table(&header, 2);
     for setting in &settings.settings {
         let unit = setting.comparisons.unit;
-        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
         for comparison in &setting.comparisons.comparisons {
             let beyond = comparison.beyond_means.as_ref();
             let shift = beyond.and_then(|beyond| {
-                let shift = beyond
-                    .quantile_shifts
-                    .iter()
-                    .find(|shift| shift.quantile > 0.98);
-                shift.and_then(|shift| shift.shift.as_ref())
+                let mut shifts = beyond.quantile_shifts.iter();
+                shifts.find(|it| it.quantile > 0.98)?.shift.as_ref()
             });
-            let difference = comparison.difference.as_ref();
+            let delta = beyond.and_then(|beyond| beyond.cliffs_delta.as_ref());
+            let detectable = beyond.and_then(|beyond| beyond.minimum_detectable_effect);
+            let [difference, interval, _] = cells_or_dash(comparison.difference.as_ref());
             rows.add_row([
                 setting.run.clone(),
                 comparison.treatment.clone(),
                 comparison.n[1].to_string(),
                 value(comparison.mean[0], unit),
                 value(comparison.mean[1], unit),
-                or_dash(difference.map(|found| value(found.estimate, unit))),
-                or_dash(difference.map(|found| {
-                    let [low, high] = found.ci95;
-                    format!("[{}, {}]", value(low, unit), value(high, unit))
-                })),
+                difference,
+                interval,
                 p(comparison.p_holm),
-                or_dash(beyond.and_then(|beyond| {
-                    Some(format!("{:.3}", beyond.cliffs_delta.as_ref()?.estimate))
-                })),
-                or_dash(shift.map(|shift| value(shift.estimate, unit))),
-                or_dash(
-                    beyond.and_then(|beyond| Some(value(beyond.minimum_detectable_effect?, unit))),
-                ),
+                or_dash(delta, |delta| format!("{:.3}", delta.estimate)),
+                or_dash(shift, |shift| value(shift.estimate, unit)),
+                or_dash(detectable, |effect| value(effect, unit)),
             ]);
         }
     }

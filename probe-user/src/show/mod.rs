@@ -98,6 +98,16 @@ fn cells(estimate: &Estimate) -> [String; 3] {
     ]
 }
 
+/// The same, of what may not have been estimated.
+fn cells_or_dash(estimate: Option<&Estimate>) -> [String; 3] {
+    estimate.map_or_else(|| ["-".to_owned(), String::new(), String::new()], cells)
+}
+
+/// What there may be, in words; a dash for nothing.
+fn or_dash<T>(found: Option<T>, words: impl FnOnce(T) -> String) -> String {
+    found.map_or_else(|| "-".to_owned(), words)
+}
+
 /// Prints the ledger.
 fn ledger(ledger: &Ledger) {
     let verdict = if ledger.balanced {
@@ -157,15 +167,12 @@ fn programs(programs: &BTreeMap<String, ProgramRuns>) {
     }
     let mut table = table(&["program", "runs", "mean run", "recursion misses"], 1);
     for (name, program) in programs {
-        let mean = program.runs.zip(program.run_time_ns).map_or_else(
-            || "-".to_owned(),
-            |(runs, time_ns)| ns(time_ns as f64 / runs as f64),
-        );
+        let mean = or_dash(program.runs.zip(program.run_time_ns), |(runs, time_ns)| {
+            ns(time_ns as f64 / runs as f64)
+        });
         table.add_row([
             name.clone(),
-            program
-                .runs
-                .map_or_else(|| "-".to_owned(), |runs| runs.to_string()),
+            or_dash(program.runs, |runs| runs.to_string()),
             mean,
             program.recursion_misses.to_string(),
         ]);

@@ -4,9 +4,10 @@ use cli::outln;
 use runlog::RunDirectory;
 use runlog::estimate::Estimate;
 use runlog::truth::{Coverage, Truth};
+use verdict::doubt::Doubt;
 
 use crate::command::validate::truth::is_within_reach;
-use crate::show::{BAD, GOOD, cells, heading, ledger, ns, table};
+use crate::show::{BAD, GOOD, cells, cells_or_dash, heading, ledger, ns, table};
 
 const MACRO: &str = "macro";
 
@@ -32,9 +33,7 @@ pub fn print(truth: &Truth, run: &RunDirectory) {
         ];
         for (layer, estimate, tolerance) in layers {
             let error = |estimate: &Estimate| estimate.estimate - injected;
-            let [measured, interval, _] = estimate
-                .as_ref()
-                .map_or_else(|| ["-".to_owned(), String::new(), String::new()], cells);
+            let [measured, interval, _] = cells_or_dash(estimate.as_ref());
             let holds = match estimate {
                 Some(found) if error(found).abs() <= tolerance => "yes",
                 Some(found) if layer == MACRO && is_within_reach(found, injected, tolerance) => {
@@ -92,7 +91,7 @@ pub fn print(truth: &Truth, run: &RunDirectory) {
              what is allowed)"
         ),
         (None, false) if truth.ledger.as_ref().is_some_and(|ledger| !ledger.balanced) => {
-            outln!("{BAD}not usable{BAD:#}: the ledger does not balance");
+            outln!("{BAD}not usable{BAD:#}: {}", Doubt::Unbalanced);
         }
         (None, false) => outln!("{BAD}not every delay was found{BAD:#}"),
     }

@@ -96,19 +96,24 @@ impl Agent {
         Ok((status, head, String::from_utf8(body)?))
     }
 
-    /// Asks for a path with these headers.
+    /// Asks for a path with these headers, and again when that is too often.
     pub fn get(
         &self,
         path: &str,
         headers: &[(&str, &str)],
     ) -> anyhow::Result<(u16, String, String)> {
+        self.patiently(self.question(path, headers).as_bytes())
+    }
+
+    /// A request for a path with these headers.
+    pub fn question(&self, path: &str, headers: &[(&str, &str)]) -> String {
         let bearer = self.token.as_ref().map(|token| format!("Bearer {token}"));
         let bearer = bearer.as_deref().map(|bearer| ("Authorization", bearer));
         let all: Vec<(&str, &str)> = bearer.into_iter().chain(headers.iter().copied()).collect();
-        self.patiently(self.service.head("GET", path, &all).as_bytes())
+        self.service.head("GET", path, &all)
     }
 
-    /// Sends a request with a body; returns status and body of the answer.
+    /// Sends a request with a body, and again when that is too often; returns status and body of the answer.
     pub fn send(
         &self,
         method: &str,

@@ -320,6 +320,8 @@ fn slow(agent: &Agent) -> anyhow::Result<()> {
     }
     // All places are taken. They are free again after the time that a head may take.
     ensure!(agent.get("/healthz", &[])?.0 == 200);
+    // Those that were let in only then would take as long again.
+    idle.truncate(60);
     for mut stream in idle {
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
@@ -330,11 +332,11 @@ fn slow(agent: &Agent) -> anyhow::Result<()> {
 
 /// Who asks too often is told so, and is answered again later; health is always told.
 fn too_many(agent: &Agent) -> anyhow::Result<()> {
-    let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let request = agent.question("/metrics", &[]);
     let statuses: Vec<u16> = thread::scope(|scope| {
         let ask = || {
             (0..3)
-                .map(|_| agent.raw(request).map(|answer| answer.0))
+                .map(|_| agent.raw(request.as_bytes()).map(|answer| answer.0))
                 .collect::<anyhow::Result<Vec<u16>>>()
         };
         let clients: Vec<_> = (0..40).map(|_| scope.spawn(ask)).collect();

@@ -53,7 +53,7 @@ impl Scene {
     /// A load on both, with the agent.
     pub fn load(&self, kit: &Kit, options: &[&str]) -> Command {
         let mut load = kit.command("loadgen");
-        load.args(["run", "--json", "--blocks=4", "--agent"])
+        load.args(["run", "--json", "--seed=1", "--blocks=4", "--agent"])
             .arg(self.agent.url())
             .arg(format!(
                 "--arm={}={}",
@@ -368,7 +368,11 @@ pub fn load_gone(kit: &Kit) -> anyhow::Result<()> {
     wait_for("some of the log", || {
         let runs = scene.agent.ask_json("/v1/runs")?;
         let has_begun = runs["runs"].as_array().is_some_and(|runs| !runs.is_empty());
-        Ok(has_begun && scene.only_run()?.received.requests > 0)
+        if !has_begun {
+            return Ok(false);
+        }
+        let received = scene.only_run()?.received;
+        Ok(received.requests > 0 && received.connections > 0)
     })?;
     load.signal(Signal::KILL)?;
     drop(load);

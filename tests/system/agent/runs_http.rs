@@ -256,7 +256,7 @@ fn slow(agent: &Agent, run: &str) -> anyhow::Result<()> {
 fn log_of(kit: &Kit, scene: &Scene) -> anyhow::Result<Vec<u8>> {
     let folder = scene.folder.path().join("alone");
     let mut load = kit.command("loadgen");
-    load.args(["run", "--requests=2000", "--blocks=4"])
+    load.args(["run", "--seed=1", "--requests=2000", "--blocks=4"])
         .arg(format!(
             "--arm={}={}",
             unique("baseline"),

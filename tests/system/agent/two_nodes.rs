@@ -107,7 +107,7 @@ fn run(kit: &Kit, clients: &Node) -> anyhow::Result<()> {
     let mut load = clients.command("unshare");
     load.args(["--time", "--fork", "--monotonic", "1000"])
         .arg(kit.path("loadgen"))
-        .args(["run", "--json", "--blocks=4", "--connections=4"])
+        .args(["run", "--json", "--seed=1", "--blocks=4", "--connections=4"])
         .arg(format!("--requests={REQUESTS}"))
         .arg(format!(
             "--arm={}=http://10.0.0.1:{}/",

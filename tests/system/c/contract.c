@@ -1,7 +1,10 @@
+#define _GNU_SOURCE
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,13 +21,29 @@ static int client(void) {
     return c;
 }
 
+static atomic_int reader;
+
 static void *read_for_ever(void *cleaned) {
     char buffer[16];
     int s = accept(listener, NULL, NULL);
     pthread_cleanup_push((void (*)(void *))close, (void *)(long)s);
+    reader = gettid();
     read(s, buffer, sizeof buffer);
     pthread_cleanup_pop(1);
     return cleaned;
+}
+
+/* The state of a thread: 'S' when it waits. */
+static char state(int thread) {
+    char path[64], state = '?';
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", thread);
+    FILE *file = fopen(path, "r");
+    if (file != NULL) {
+        if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+            state = '?';
+        fclose(file);
+    }
+    return state;
 }
 
 int main(void) {
@@ -92,7 +111,8 @@ int main(void) {
     pthread_t thread;
     int c4 = client();
     assert(pthread_create(&thread, NULL, read_for_ever, NULL) == 0);
-    usleep(50000);
+    while (reader == 0 || state(reader) != 'S')
+        sched_yield();
     pthread_cancel(thread);
     void *result;
     assert(pthread_join(thread, &result) == 0 && result == PTHREAD_CANCELED);

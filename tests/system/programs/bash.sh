@@ -16,7 +16,7 @@ trap 'echo exit' EXIT
 (exit 7); echo "subshell $?"
 sleep 0.05 & wait $!; echo "job $?"
 false | true; echo "pipe ${PIPESTATUS[*]}"
-read -r -t 0.05 nothing < <(sleep 0.2); [ $? -gt 128 ] && echo "read timed out"
+mkfifo quiet; read -r -t 0.05 nothing <>quiet; [ $? -gt 128 ] && echo "read timed out"
 read -r -N 5 five <<<"abcdefgh"; echo "$five"
 printf '%s\n' {a..e} | while read -r letter; do printf '%s' "$letter"; done; echo
 eval 'exec 9<<<"here"'; cat <&9

@@ -15,4 +15,4 @@ tail -c 100 numbers | tr 0-9 a-j | base64 | base64 -d | rev | fold -w 7
 head -c 0 numbers | wc -c
 cat nothing 2>/dev/null || echo "cat: $?"
 comm -12 numbers copy | tail -n 1
-mkfifo pipe && (cat pipe | md5sum) & sleep 0.05; cat numbers >pipe; wait
+mkfifo pipe; cat pipe | md5sum & cat numbers >pipe; wait

@@ -19,7 +19,7 @@ http {
 }
 CONF
 nginx -p "$PWD" -c "$PWD/nginx.conf" 2>/dev/null & server=$!
-for i in $(seq 1 100); do curl -s -o /dev/null "http://127.0.0.1:$PORT/refused" && break; sleep 0.05; done
+for i in $(seq 1 1000); do curl -s -o /dev/null "http://127.0.0.1:$PORT/refused" && break; sleep 0.05; done
 for i in $(seq 1 20); do curl -s "http://127.0.0.1:$PORT/" "http://127.0.0.1:$PORT/numbers" | md5sum; done | uniq -c
 curl -s "http://127.0.0.1:$PORT/proxy/numbers" | md5sum
 curl -s --data-binary @root/numbers "http://127.0.0.1:$PORT/echo"

@@ -14,7 +14,7 @@ use crate::containers::engine::{Engine, printed};
 use crate::containers::figures::Figures;
 use crate::containers::folder;
 use crate::containers::observer::{self, Observer};
-use crate::containers::services::Services;
+use crate::containers::services::{Ports, Services};
 use crate::interrupt;
 use crate::privilege::as_root;
 
@@ -45,8 +45,12 @@ impl Experiment {
 }
 
 /// What the compose file takes from outside.
-const VARIABLES: [&str; 4] = [
+const VARIABLES: [&str; 8] = [
+    "HOOKPROBE_AGENT_PORT",
+    "HOOKPROBE_LOADGEN_PORT",
     "HOOKPROBE_RESULTS",
+    "HOOKPROBE_SUT_HOOKED_PORT",
+    "HOOKPROBE_SUT_PORT",
     "HOOKPROBE_TAG",
     "HOOKPROBE_TOKEN_FILE",
     "HOOKPROBE_USER",
@@ -62,6 +66,7 @@ fn variables_file() -> PathBuf {
 pub struct Project<'e> {
     engine: &'e Engine,
     files: Vec<PathBuf>,
+    ports: Ports,
     is_down: bool,
 }
 
@@ -75,10 +80,17 @@ impl<'e> Project<'e> {
         fs::set_permissions(&results, fs::Permissions::from_mode(0o777))?;
         let token_file = folder().join("token");
         fs::write(&token_file, TOKEN)?;
+        let ports = Ports::free()?;
         let variables = format!(
-            "HOOKPROBE_TOKEN_FILE={}\nHOOKPROBE_RESULTS={}\nHOOKPROBE_USER=65532:65532\n",
+            "HOOKPROBE_TOKEN_FILE={}\nHOOKPROBE_RESULTS={}\nHOOKPROBE_USER=65532:65532\n\
+             HOOKPROBE_SUT_PORT={}\nHOOKPROBE_SUT_HOOKED_PORT={}\nHOOKPROBE_LOADGEN_PORT={}\n\
+             HOOKPROBE_AGENT_PORT={}\n",
             token_file.display(),
-            results.display()
+            results.display(),
+            ports.sut,
+            ports.sut_hooked,
+            ports.page,
+            ports.agent
         );
         fs::write(variables_file(), variables)?;
         let observer = folder().join("observer.yaml");
@@ -89,6 +101,7 @@ impl<'e> Project<'e> {
         Ok(Self {
             engine,
             files,
+            ports,
             is_down: false,
         })
     }
@@ -119,6 +132,14 @@ impl<'e> Project<'e> {
         self.quietly(&["up", "--no-build", "--pull=never", "--wait"])
     }
 
+    /// The page and the agent, for who says this token.
+    pub fn services<'t>(&self, token: &'t str) -> Services<'t> {
+        Services {
+            token,
+            ports: self.ports,
+        }
+    }
+
     /// A `docker` of the engine.
     pub fn docker(&self) -> Command {
         self.engine.docker()
@@ -140,9 +161,9 @@ impl<'e> Project<'e> {
     fn measure(&self) -> anyhow::Result<Figures> {
         let baseline = Observer::attach(self, "sut", &folder())?;
         let hooked = Observer::attach(self, "sut-hooked", &folder())?;
-        let services = Services { token: TOKEN };
+        let services = self.services(TOKEN);
         ensure!(
-            !Services { token: "" }.let_in()?,
+            !self.services("").let_in()?,
             "the page or the agent answers without its token"
         );
         let run = services.run(REQUESTS)?;

@@ -9,7 +9,6 @@ use serde_json::Value;
 use crate::command::Stages;
 use crate::containers::engine::{Engine, printed};
 use crate::containers::experiment::{Project, TOKEN};
-use crate::containers::services::Services;
 use crate::interrupt;
 
 /// Requests of each arm to the run that the agent is killed in. It takes some seconds.
@@ -22,8 +21,6 @@ const TRIES: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(30);
 const TICK: Duration = Duration::from_millis(100);
 
-const SERVICES: Services<'static> = Services { token: TOKEN };
-
 /// Runs both.
 pub fn prove(engine: &Engine, stages: &mut Stages) -> anyhow::Result<()> {
     let project = Project::new(engine, &[])?;
@@ -35,18 +32,18 @@ pub fn prove(engine: &Engine, stages: &mut Stages) -> anyhow::Result<()> {
 
 /// Kills the agent's container while requests are made.
 fn agent(project: &Project<'_>) -> anyhow::Result<()> {
-    let before = attached()?;
+    let before = attached(project)?;
     let id = project.container_of("probe-user")?;
     let (summary, gap) = thread::scope(|scope| -> anyhow::Result<_> {
-        let load = scope.spawn(|| SERVICES.run(REQUESTS));
+        let load = scope.spawn(|| project.services(TOKEN).run(REQUESTS));
         let killed = wait_until("the run to begin", || {
-            Ok(overheads(&arms()?) > overheads(&before))
+            Ok(overheads(&arms(project)?) > overheads(&before))
         })
         .and_then(|()| kill_and_start(project, &id));
         let load = load.join().ok().context("the load has panicked")?;
         Ok((load?, killed?))
     })?;
-    let after = attached()?;
+    let after = attached(project)?;
     for arm in summary["summary"]["arms"].as_array().context("no arms")? {
         let answered = arm["requests"]
             .as_u64()
@@ -92,15 +89,15 @@ fn says_the_gap(arms: &Value, most: Duration) -> anyhow::Result<()> {
 fn server(project: &Project<'_>) -> anyhow::Result<()> {
     let id = project.container_of("sut-hooked")?;
     for attempt in 1.. {
-        let before = attached()?;
+        let before = attached(project)?;
         kill(project, &id)?;
         let killed = Instant::now();
         wait_until("the agent to see the end", || {
-            Ok(ended(&arms()?) > ended(&before))
+            Ok(ended(&arms(project)?) > ended(&before))
         })?;
         start(project, &id)?;
         let started = Instant::now();
-        let after = attached()?;
+        let after = attached(project)?;
         let took = started.elapsed();
         let missed_s = unobserved_s(&after) - unobserved_s(&before);
         println!(
@@ -116,10 +113,10 @@ fn server(project: &Project<'_>) -> anyhow::Result<()> {
         }
         ensure!(attempt < TRIES, "never observed within {AGAIN_WITHIN:?}");
     }
-    let before = overheads(&arms()?);
+    let before = overheads(&arms(project)?);
     let requests = REQUESTS / 100;
-    SERVICES.run(requests)?;
-    let after = arms()?;
+    project.services(TOKEN).run(requests)?;
+    let after = arms(project)?;
     let seen = overheads(&after) - before;
     println!("{seen:>9}  hooked reads of {requests} requests to it");
     // At the end of a connection there is a read without bytes.
@@ -145,23 +142,23 @@ fn kill_and_start(project: &Project<'_>, id: &str) -> anyhow::Result<Duration> {
     let killing = Instant::now();
     kill(project, id)?;
     start(project, id)?;
-    attached()?;
+    attached(project)?;
     Ok(killing.elapsed())
 }
 
 /// What the agent says, once it observes the hooked server.
-fn attached() -> anyhow::Result<Value> {
+fn attached(project: &Project<'_>) -> anyhow::Result<Value> {
     let mut seen = Value::Null;
     wait_until("the hooked server to be observed", || {
         // It may be starting.
-        seen = SERVICES.arms().unwrap_or_default();
+        seen = project.services(TOKEN).arms().unwrap_or_default();
         Ok(of_hooked(&seen)["attached"] == true)
     })?;
     Ok(seen)
 }
 
-fn arms() -> anyhow::Result<Value> {
-    SERVICES.arms()
+fn arms(project: &Project<'_>) -> anyhow::Result<Value> {
+    project.services(TOKEN).arms()
 }
 
 fn wait_until(what: &str, is_so: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {

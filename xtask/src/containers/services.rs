@@ -1,5 +1,6 @@
 //! What the load generator and the agent answer, as a program asks them.
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,10 +10,6 @@ use serde_json::{Value, json};
 use crate::command::{command, output};
 use crate::interrupt;
 
-/// Where the compose file publishes the page.
-const PAGE: &str = "http://127.0.0.1:8089";
-/// And the agent.
-const AGENT: &str = "http://127.0.0.1:9464";
 /// How long a run may take.
 const PATIENCE: Duration = Duration::from_mins(2);
 const TICK: Duration = Duration::from_millis(250);
@@ -21,20 +18,55 @@ const TICK: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub struct Services<'t> {
     pub token: &'t str,
+    pub ports: Ports,
+}
+
+/// The ports of this machine that a project is published on.
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    pub page: u16,
+    pub agent: u16,
+    pub sut: u16,
+    pub sut_hooked: u16,
+}
+
+impl Ports {
+    /// Some that nobody uses now.
+    pub fn free() -> anyhow::Result<Self> {
+        // All are held until the last is found, so that none comes twice.
+        let held: Vec<TcpListener> = (0..4)
+            .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+            .collect::<Result<_, _>>()?;
+        let port = |index: usize| held[index].local_addr().map(|address| address.port());
+        Ok(Self {
+            page: port(0)?,
+            agent: port(1)?,
+            sut: port(2)?,
+            sut_hooked: port(3)?,
+        })
+    }
 }
 
 impl Services<'_> {
+    fn page(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.ports.page)
+    }
+
+    fn agent(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.ports.agent)
+    }
+
     /// Starts a run over all arms that the page offers; returns it when it has ended.
     pub fn run(&self, requests_per_arm: u64) -> anyhow::Result<Value> {
-        let service = self.ask(&format!("{PAGE}/api"), None)?;
+        let service = self.ask(&self.page("/api"), None)?;
         let wanted = json!({
             "arms": service["arms"],
             "requests": requests_per_arm,
             "blocks": 10,
         });
-        let started = self.ask(&format!("{PAGE}/api/runs"), Some(&wanted))?;
+        let started = self.ask(&self.page("/api/runs"), Some(&wanted))?;
         let id = started["id"].as_str().context("the run has no id")?;
-        let address = format!("{PAGE}/api/runs/{id}");
+        let address = self.page(&format!("/api/runs/{id}"));
         let give_up = Instant::now() + PATIENCE;
         loop {
             interrupt::check()?;
@@ -55,12 +87,12 @@ impl Services<'_> {
 
     /// What the agent has seen.
     pub fn arms(&self) -> anyhow::Result<Value> {
-        self.ask(&format!("{AGENT}/v1/arms"), None)
+        self.ask(&self.agent("/v1/arms"), None)
     }
 
     /// Whether either of them answers.
     pub fn let_in(&self) -> anyhow::Result<bool> {
-        for address in [format!("{PAGE}/api"), format!("{AGENT}/v1/arms")] {
+        for address in [self.page("/api"), self.agent("/v1/arms")] {
             let status = output(self.curl(&address).args([
                 "--output",
                 "/dev/null",

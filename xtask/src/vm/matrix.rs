@@ -100,9 +100,9 @@ fn build_for(architecture: Architecture) -> anyhow::Result<()> {
     guest::build_init(architecture)?;
     let folder = architecture.programs_folder();
     let target = architecture.programs_target();
-    let build = || architecture.cargo("build", target);
-    build::programs_and_bench(build, &folder)?;
-    let built = test::build_system_tests(&mut build())?;
+    let cargo_build = || architecture.cargo("build", target);
+    build::programs_and_bench(cargo_build, &folder)?;
+    let built = test::build_system_tests(&mut cargo_build())?;
     let stripped = system_tests(architecture);
     fs::create_dir_all(stripped.parent().unwrap_or(Path::new(".")))?;
     architecture.strip(&built, &stripped)

@@ -1,19 +1,18 @@
 //! What plots show of the request log: block means over time, boxes, neighbours.
 
-use runlog::groups::Groups;
 use runlog::manifest::Manifest;
-use runlog::record::Request;
-use runlog::{Result, RunDirectory};
-use stats::Trim;
 use stats::moments::quantile_of_sorted;
+use verdict::blocks::Blocks;
 
 use super::lag::LagGrid;
 
 /// The request log, summed up.
 #[derive(Clone, Debug)]
 pub struct Requests {
-    /// Every block, in the order of their numbers.
+    /// The blocks that came to their end, in the order of their numbers.
     pub blocks: Vec<BlockMean>,
+    /// How many did not.
+    pub cut_off: usize,
     /// Every arm, as in the manifest.
     pub arms: Vec<ArmSample>,
     /// Whether the log was cut short.
@@ -33,11 +32,11 @@ pub struct BlockMean {
     pub warmup: bool,
     /// Its middle, in seconds since the first request of the run.
     pub at_s: f64,
-    /// Mean response time, trimmed like every mean; of a block that is not all warm-up, outside of it.
+    /// Its value, as in estimates; of a block that is all warm-up, the mean of that.
     pub mean_ns: f64,
 }
 
-/// Response times of an arm: successful, probes detached, outside the warm-up.
+/// Response times of an arm that are in estimates: of blocks that came to their end, probes detached.
 #[derive(Clone, Debug, Default)]
 pub struct ArmSample {
     /// The arm.
@@ -90,10 +89,8 @@ impl BoxFigures {
     }
 }
 
-/// Goes through the request log once. Block means are trimmed.
-pub fn requests(directory: &RunDirectory, manifest: &Manifest, trim: Trim) -> Result<Requests> {
-    let mut log = Groups::open(directory.requests(), |request: &Request| request.block)?;
-    let mut blocks = Vec::new();
+/// Sums up what was read of the request log, with its times.
+pub fn requests(log: &Blocks, manifest: &Manifest) -> Requests {
     let mut arms: Vec<ArmSample> = manifest
         .arms
         .iter()
@@ -103,57 +100,41 @@ pub fn requests(directory: &RunDirectory, manifest: &Manifest, trim: Trim) -> Re
         })
         .collect();
     let mut values = vec![Vec::<f64>::new(); arms.len()];
-    let mut start_ns = None;
-    while let Some((number, mut rows)) = log.next_group()? {
-        rows.retain(Request::is_ok);
-        rows.sort_by_key(|request| request.sent_ns);
-        let (Some(first), Some(last)) = (rows.first().copied(), rows.last().copied()) else {
+    let start_ns = log.blocks.first().map_or(0, |block| block.from_ns);
+    let mut blocks = Vec::new();
+    let mut cut_off = 0;
+    for block in &log.blocks {
+        let Some(mean_ns) = block.drawn_ns() else {
+            cut_off += 1;
             continue;
         };
-        let start_ns = *start_ns.get_or_insert(first.sent_ns);
-        let counted: Vec<u64> = rows
-            .iter()
-            .filter(|request| !request.is_warmup())
-            .map(Request::latency_ns)
-            .collect();
-        let warmup = counted.is_empty();
-        let arm = usize::from(first.arm);
-        let mut sorted: Vec<f64> = if warmup {
-            rows.iter()
-                .map(|request| request.latency_ns() as f64)
-                .collect()
-        } else {
-            counted.iter().map(|ns| *ns as f64).collect()
-        };
-        let Some(mean_ns) = trim.mean(&mut sorted) else {
-            continue;
-        };
-        let middle_ns = first.sent_ns.midpoint(last.done_ns);
+        let arm = usize::from(block.cell.arm);
+        let middle_ns = block.from_ns.midpoint(block.until_ns);
         blocks.push(BlockMean {
-            block: number,
+            block: block.number,
             arm,
-            observed: first.is_observed(),
-            warmup,
+            observed: block.cell.observed,
+            warmup: block.is_warmup(),
             at_s: (middle_ns as f64 - start_ns as f64) / 1e9,
             mean_ns,
         });
         if let Some(sample) = arms.get_mut(arm)
-            && !first.is_observed()
-            && !warmup
+            && !block.cell.observed
         {
-            sample.lag.add(&counted);
-            values[arm].extend(sorted);
+            sample.lag.add(&block.times_ns);
+            values[arm].extend(block.times_ns.iter().map(|ns| *ns as f64));
         }
     }
     for (sample, values) in arms.iter_mut().zip(&mut values) {
         values.sort_unstable_by(f64::total_cmp);
         sample.box_ = BoxFigures::of_sorted(values);
     }
-    Ok(Requests {
+    Requests {
         blocks,
+        cut_off,
         arms,
-        cut_short: log.was_cut_short(),
-    })
+        cut_short: log.cut_short,
+    }
 }
 
 #[cfg(test)]

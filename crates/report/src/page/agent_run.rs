@@ -111,8 +111,7 @@ fn figures(result: &RunResult) -> Markup {
     };
     html! {
         (section("response-times", "Response times", &response_times))
-        (section("in-servers", "In the servers", &in_servers))
-        p class="note" { (ERROR_OF_QUANTILES) }
+        (section("in-servers", "In the servers", &html! { (in_servers) p class="note" { (ERROR_OF_QUANTILES) } }))
         (section("ledger", "Where every probe hit and every request went", &ledgers))
     }
 }

@@ -14,7 +14,7 @@ const MOST_ROWS: usize = 1_200;
 pub fn body(run: &Run) -> Markup {
     let requests = match &run.requests {
         Ok(requests) if requests.blocks.is_empty() => {
-            return missing("No blocks:", "no request succeeded");
+            return missing("No blocks:", "none came to its end");
         }
         Ok(requests) => requests,
         Err(why) => return missing("No blocks:", why),
@@ -42,8 +42,11 @@ pub fn body(run: &Run) -> Markup {
         p {
             "A block is a run of consecutive requests to one arm, and the unit of replication. The first "
             (count(schedule.warmup_requests)) " requests of each arm and state are warm-up, and the first "
-            (count(schedule.block_warmup_requests)) " of each block; both are logged, and left out of estimates."
-            @if requests.cut_short { " The request log was cut short: its complete rows are shown." }
+            (count(schedule.block_warmup_requests)) " of each block; both are logged, and left out of estimates. "
+            @if requests.cut_off > 0 {
+                (count(requests.cut_off as u64)) " blocks that did not come to their end are in no estimate, and not shown. "
+            }
+            @if requests.cut_short { "The request log was cut short: its complete rows are shown." }
         }
         (figure(&Blocks(requests), &table(&["Block", "Arm", "Probes", "", "At", "Mean"], &rows)))
         @if requests.blocks.len() > MOST_ROWS {

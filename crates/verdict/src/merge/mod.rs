@@ -11,6 +11,7 @@ use runlog::analysis::Ledger;
 use runlog::merged::{Merged, MergedArm, MergedPart, MergedSource, SCHEMA};
 use runlog::trace::SpanSummary;
 
+use crate::doubt::Doubt;
 pub use crate::merge::read::read;
 
 /// What was read of one file or agent.
@@ -140,10 +141,8 @@ fn findings(sources: &[MergedSource]) -> Vec<String> {
     for source in sources {
         let origin = format!("node {} ({})", source.node, source.source);
         for part in source.parts.iter().filter(|part| !part.balanced) {
-            findings.push(format!(
-                "{origin}: the ledger of arm {} does not balance",
-                place_of(part)
-            ));
+            let doubt = Doubt::Unbalanced.of_arm(&place_of(part));
+            findings.push(format!("{origin}: {doubt}"));
         }
         if source.missed > 0 {
             let missed = source.missed;

@@ -243,7 +243,7 @@ fn what_cannot_be_relied_on_is_said() {
     assert!(!merged.usable && !merged.arms[0].ledger.balanced);
     assert_eq!(merged.arms[0].spans["hook_overhead"].count, 2);
     let expected = [
-        "ledger of arm hooked in container c1",
+        "arm hooked in container c1: the ledger does not balance",
         "passed 4 hits over",
         "3 arms in containers were forgotten",
         "node c (2.json): has no arm",

@@ -11,18 +11,13 @@ use stats::{Moments, Trim};
 
 use super::by_blocks::{self, Pair};
 use super::{Origin, RecordedArm, by_requests};
+use crate::doubt::{Doubt, SMALL_BLOCK, find};
 use crate::estimate;
 
 /// Blocks that a stretch of requests is cut into when nobody says.
 const DEFAULT_BLOCKS: usize = 40;
-/// Requests that a block should have at least.
-const SMALL_BLOCK: usize = 25;
 /// Windows in which the end of the warm-up is sought.
 const WINDOWS: usize = 100;
-/// Level of the warnings.
-const LEVEL: f64 = 0.05;
-/// Intervals that hold less often than this in simulation are warned of.
-const LEAST_COVERAGE: f64 = 0.9;
 
 /// How to compare.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +31,18 @@ pub struct Choices {
     pub blocks: Option<usize>,
     /// What block means leave out at each end.
     pub trim: Trim,
+}
+
+impl Choices {
+    /// By the blocks of a run, as they are.
+    pub fn by_blocks(trim: Trim) -> Self {
+        Self {
+            method: Method::Blocks,
+            warmup: None,
+            blocks: None,
+            trim,
+        }
+    }
 }
 
 /// Compares each arm with the first.
@@ -60,9 +67,8 @@ pub fn compare(mut arms: Vec<RecordedArm>, choices: Choices) -> anyhow::Result<C
         .iter()
         .map(|arm| context.arm(arm))
         .collect::<anyhow::Result<_>>()?;
-    for arm in &figures {
-        warn_of_arm(arm, &mut notes);
-    }
+    let doubts = figures.iter().flat_map(find::of_recorded_arm);
+    notes.extend(doubts.map(|doubt| doubt.to_string()));
     let mut comparisons: Vec<Comparison> = arms[1..]
         .iter()
         .map(|arm| context.comparison(&arms[0], arm))
@@ -77,9 +83,8 @@ pub fn compare(mut arms: Vec<RecordedArm>, choices: Choices) -> anyhow::Result<C
     for (comparison, adjusted) in tested.zip(holm(&p_values)) {
         comparison.p_holm = Some(adjusted);
     }
-    for comparison in &comparisons {
-        warn_of_comparison(comparison, &mut notes);
-    }
+    let doubts = comparisons.iter().flat_map(find::of_comparison);
+    notes.extend(doubts.map(|doubt| doubt.to_string()));
     let trimmed = choices.method == Method::Blocks;
     Ok(Comparisons {
         schema: SCHEMA.to_owned(),
@@ -126,10 +131,8 @@ fn prepare(arm: &mut RecordedArm, choices: Choices, notes: &mut Vec<String>) -> 
             );
         }
         if count / blocks < SMALL_BLOCK {
-            notes.push(format!(
-                "{name}: blocks of {} requests are short",
-                count / blocks
-            ));
+            let requests = count / blocks;
+            notes.push(Doubt::ShortBlocks(requests).of_arm(&name).to_string());
         }
     }
     if choices.method == Method::Blocks {
@@ -180,6 +183,7 @@ fn find_warm_up(arm: &mut RecordedArm, trim: Trim, notes: &mut Vec<String>) {
             .map(|b| b.values_ns.len())
             .sum::<usize>()
     };
+    let mut doubt = |doubt: Doubt| notes.push(doubt.of_arm(&name).to_string());
     match warm_up(&by_blocks::means(&windows.blocks, trim)) {
         WarmUp::Ends(0) => {}
         WarmUp::Ends(window) if arm.origin == Origin::Csv => {
@@ -189,15 +193,11 @@ fn find_warm_up(arm: &mut RecordedArm, trim: Trim, notes: &mut Vec<String>) {
                 "{name}: the first {count} requests are left out as warm-up: the level changes there"
             ));
         }
-        WarmUp::Ends(block) => notes.push(format!(
-            "{name}: the level changes at block {block}: its warm-up was longer than the run left out"
-        )),
-        WarmUp::DoesNotEnd(window) => notes.push(format!(
-            "{name}: the level still changes after {} of {} requests: no warm-up that ended, nothing left \
-             out",
-            requests_before(window),
-            arm.count()
-        )),
+        WarmUp::Ends(block) => doubt(Doubt::LongWarmUp(block)),
+        WarmUp::DoesNotEnd(window) => doubt(Doubt::EndlessWarmUp {
+            requests: requests_before(window),
+            of: arm.count(),
+        }),
     }
 }
 
@@ -312,75 +312,5 @@ fn moments(arm: &RecordedArm, values: &[f64]) -> anyhow::Result<Moments> {
             arm.source,
             arm.name
         ),
-    }
-}
-
-fn warn_of_arm(arm: &ArmFigures, notes: &mut Vec<String>) {
-    let name = &arm.name;
-    if let Some(halves) = &arm.halves
-        && halves.p < LEVEL
-    {
-        notes.push(format!(
-            "{name}: its own halves differ (t {:.1}): the arm drifts, or this test finds too much; a \
-             difference between arms that were measured one after the other may be no more than that",
-            halves.t
-        ));
-    }
-    let Some(blocks) = &arm.blocks else {
-        return;
-    };
-    let limit = 2.0 / (blocks.count as f64).sqrt();
-    if let Some(lag1) = blocks.lag1
-        && lag1 > limit
-    {
-        notes.push(format!(
-            "{name}: neighbouring blocks resemble each other (lag-1 {lag1:.2}): intervals of arms measured \
-             apart are too narrow; longer blocks or interleaved arms help"
-        ));
-    }
-}
-
-fn warn_of_comparison(comparison: &Comparison, notes: &mut Vec<String>) {
-    let Comparison {
-        baseline,
-        treatment,
-        n,
-        ..
-    } = comparison;
-    let (shorter, longer) = (n[0].min(n[1]), n[0].max(n[1]));
-    if 20 * (longer - shorter) > longer {
-        notes.push(format!(
-            "{baseline} and {treatment} have {} and {} requests; all are used",
-            n[0], n[1]
-        ));
-    }
-    if comparison.t.is_none() {
-        notes.push(format!(
-            "{treatment} and {baseline} do not vary: no test, no interval"
-        ));
-    }
-    let shifts = comparison
-        .beyond_means
-        .iter()
-        .flat_map(|beyond| &beyond.quantile_shifts);
-    let weak: Vec<String> = shifts
-        .filter(|shift| shift.shift.is_some())
-        .filter(|shift| {
-            shift
-                .simulated_coverage
-                .is_none_or(|share| share < LEAST_COVERAGE)
-        })
-        .map(|shift| match shift.simulated_coverage {
-            Some(share) => format!("{} ({:.0} %)", shift.quantile, share * 100.0),
-            None => format!("{} (not simulated)", shift.quantile),
-        })
-        .collect();
-    if !weak.is_empty() {
-        notes.push(format!(
-            "{treatment}: 95 % intervals of these quantiles' shifts held in less than {:.0} % of simulations \
-             with so few blocks: {}",
-            LEAST_COVERAGE * 100.0,
-            weak.join(", ")
-        ));
     }
 }

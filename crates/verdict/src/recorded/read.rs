@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use runlog::manifest::{Manifest, SCHEMA, schedule};
-use runlog::record::Request;
-use runlog::table::Rows;
 use runlog::{RunDirectory, interval_log, json, paper_csv};
+use stats::Trim;
 
 use super::{Block, Origin, RecordedArm};
+use crate::blocks::{Blocks, Reading};
+use crate::doubt::Doubt;
 
 /// Which requests are wanted.
 #[derive(Clone, Copy, Debug)]
@@ -89,14 +90,39 @@ pub fn manifest(folder: &Path) -> anyhow::Result<Manifest> {
         .with_context(|| format!("{} is not the folder of a run to be read", folder.display()))
 }
 
-/// Every arm of a run, under its own name.
-pub fn arms_of(folder: &Path) -> anyhow::Result<Vec<ArmSource>> {
-    let place = folder.to_str().context("the folder's name is not UTF-8")?;
-    let arms = manifest(folder)?.arms.into_iter().map(|arm| ArmSource {
-        place: format!("{}:{}", place.trim_end_matches('/'), arm.name),
-        name: arm.name,
-    });
-    Ok(arms.collect())
+/// Every arm of a run that has two or more, under its own name; with `warmup`, those requests too that the run counted as
+/// warm-up.
+pub fn read_run(folder: &Path, warmup: bool) -> anyhow::Result<Vec<RecordedArm>> {
+    let manifest = manifest(folder)?;
+    let log = Blocks::read(
+        &RunDirectory::existing(folder),
+        &manifest.schedule,
+        reading(warmup),
+    )?;
+    arms_of(folder, &manifest, &log)
+}
+
+/// The same out of blocks that were read with their times.
+pub fn arms_of(
+    folder: &Path,
+    manifest: &Manifest,
+    log: &Blocks,
+) -> anyhow::Result<Vec<RecordedArm>> {
+    if manifest.arms.len() < 2 {
+        bail!("the run has one arm; a comparison needs two");
+    }
+    let arms = manifest.arms.iter().zip(0..);
+    Ok(arms
+        .map(|(arm, index)| arm_of(&arm.name, folder, manifest, index, log))
+        .collect())
+}
+
+fn reading(with_warmup: bool) -> Reading {
+    Reading {
+        trim: Trim::NONE,
+        with_warmup,
+        with_times: true,
+    }
 }
 
 fn read_run_arm(
@@ -116,67 +142,61 @@ fn read_run_arm(
         );
     };
     let run = RunDirectory::existing(folder);
+    let log = Blocks::read(&run, &manifest.schedule, reading(wanted.warmup))?;
+    let index = u16::try_from(index)?;
+    Ok(arm_of(name, folder, &manifest, index, &log))
+}
+
+/// An arm by its number in the request log.
+fn arm_of(name: &str, folder: &Path, manifest: &Manifest, index: u16, log: &Blocks) -> RecordedArm {
+    let duet = manifest.schedule.order == schedule::DUET;
     let mut left_out = BTreeMap::<String, u64>::new();
-    let mut blocks = BTreeMap::<u32, Vec<(u64, f64)>>::new();
-    let mut numbers = BTreeMap::<u16, BTreeMap<u32, u32>>::new();
-    let mut rows = Rows::<Request>::open(run.requests())?;
-    for request in rows.by_ref() {
-        let request = request?;
-        if request.is_observed() {
-            if usize::from(request.arm) == index {
-                *left_out.entry("probes attached".to_owned()).or_default() += 1;
-            }
+    let mut leave_out = |reason: &str, count: u64| {
+        if count > 0 {
+            *left_out.entry(reason.to_owned()).or_default() += count;
+        }
+    };
+    let mut blocks = Vec::new();
+    let mut rounds = 0..;
+    for block in log.blocks.iter().filter(|block| block.cell.arm == index) {
+        if block.cell.observed {
+            leave_out("probes attached", block.requests.sent);
             continue;
         }
-        let rounds = numbers.entry(request.arm).or_default();
-        let next = u32::try_from(rounds.len()).unwrap_or(u32::MAX);
-        rounds.entry(request.block).or_insert(next);
-        if usize::from(request.arm) != index {
-            continue;
+        // Two blocks of a duet run at once and have numbers next to each other.
+        let next = rounds.next().unwrap_or(0);
+        let round = if duet { block.number / 2 } else { next };
+        leave_out("failed", block.requests.failed.values().sum());
+        leave_out("warm-up", block.warmup as u64);
+        leave_out("while the other arm did not run", block.apart as u64);
+        if !block.is_complete() {
+            leave_out("in blocks that were cut off", block.counted as u64);
+        } else if block.counted > 0 {
+            blocks.push(Block {
+                round,
+                values_ns: block.times_ns.iter().map(|ns| *ns as f64).collect(),
+            });
         }
-        let reason = if !request.is_ok() {
-            "failed"
-        } else if request.is_warmup() && !wanted.warmup {
-            "warm-up"
-        } else {
-            let value = (request.sent_ns, request.response_time_ns() as f64);
-            blocks.entry(request.block).or_default().push(value);
-            continue;
-        };
-        *left_out.entry(reason.to_owned()).or_default() += 1;
     }
     let mut notes = Vec::new();
-    if rows.was_cut_short() {
-        notes.push(format!(
-            "{}: the request log is cut short; its complete rows are used",
-            folder.display()
-        ));
+    if log.cut_short {
+        notes.push(format!("{}: {}", folder.display(), Doubt::LogCutShort));
     }
     if manifest.ended != "complete" {
-        notes.push(format!(
-            "{}: the run ended early ({})",
-            folder.display(),
-            manifest.ended
-        ));
+        let reason = match manifest.ended.as_str() {
+            "running" => "it did not come to its end".to_owned(),
+            reason => reason.to_owned(),
+        };
+        notes.push(format!("{}: {}", folder.display(), Doubt::CutShort(reason)));
     }
-    let duet = manifest.schedule.order == schedule::DUET;
-    let own = numbers.remove(&u16::try_from(index)?).unwrap_or_default();
-    let blocks = blocks.into_iter().map(|(number, mut values)| {
-        values.sort_by_key(|(sent_ns, _)| *sent_ns);
-        Block {
-            // Two blocks of a duet run at once and have numbers next to each other.
-            round: if duet {
-                number / 2
-            } else {
-                own.get(&number).copied().unwrap_or(number)
-            },
-            values_ns: values.into_iter().map(|(_, value)| value).collect(),
-        }
-    });
-    Ok(RecordedArm {
+    RecordedArm {
         name: name.to_owned(),
-        source: format!("{}:{arm_name}", folder.display()),
-        blocks: complete(blocks.collect(), &mut left_out),
+        source: format!(
+            "{}:{}",
+            folder.display(),
+            manifest.arms[usize::from(index)].name
+        ),
+        blocks,
         origin: Origin::Run {
             folder: PathBuf::from(folder),
             rounds: manifest.schedule.order != schedule::SEQUENTIAL,
@@ -188,27 +208,7 @@ fn read_run_arm(
         },
         left_out,
         notes,
-    })
-}
-
-/// Without blocks that were cut off: their mean is not of the same requests as the others'.
-fn complete(mut blocks: Vec<Block>, left_out: &mut BTreeMap<String, u64>) -> Vec<Block> {
-    let longest = blocks
-        .iter()
-        .map(|block| block.values_ns.len())
-        .max()
-        .unwrap_or(0);
-    blocks.retain(|block| {
-        let length = block.values_ns.len();
-        let is_complete = 2 * length >= longest;
-        if !is_complete {
-            *left_out
-                .entry("in blocks that were cut off".to_owned())
-                .or_default() += length as u64;
-        }
-        is_complete
-    });
-    blocks
+    }
 }
 
 fn read_hdr_log(

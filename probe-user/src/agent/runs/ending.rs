@@ -7,6 +7,7 @@ use runlog::agent_run::{Announcement, RunResult, RunState};
 use runlog::{RunDirectory, json};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
+use verdict::doubt::Doubt;
 
 use crate::agent::recording::Recorded;
 use crate::agent::runs::{IDLE, Open, Runs, history, result};
@@ -162,7 +163,8 @@ fn conclude(runs: &Runs, id: &str, reason: Option<String>, outcome: anyhow::Resu
             if let Some(reason) = &reason {
                 run.state = RunState::CutShort;
                 result.usable = false;
-                result.doubts.insert(0, format!("cut short: {reason}"));
+                let doubt = Doubt::CutShort(reason.clone());
+                result.doubts.insert(0, doubt.to_string());
             }
             run.result = Some(result);
             run.reason = reason;

@@ -13,6 +13,8 @@ use runlog::table::{Rows, TableWriter};
 use stats::Trim;
 
 use crate::agent::recording::{Recorded, RecordedArm};
+use verdict::doubt::find::of_agent_arm;
+use verdict::doubt::{Doubt, Severity, words};
 use verdict::join::{Grouping, Source, Window};
 use verdict::logs::{add_to_budgets, join_blocks};
 
@@ -56,10 +58,11 @@ pub fn of(
         }
         arms.push(result);
     }
-    let mut doubts: Vec<String> = arms.iter().flat_map(doubts_of).collect();
+    let mut doubts: Vec<Doubt> = arms.iter().flat_map(of_agent_arm).collect();
     if is_cut {
-        doubts.push("a log was cut short; its complete rows were joined".to_owned());
+        doubts.push(Doubt::LogCutShort);
     }
+    let doubts = words(&doubts, |severity| severity == Severity::NotUsable);
     Ok(RunResult {
         usable: doubts.is_empty(),
         doubts,
@@ -94,68 +97,6 @@ fn join(result: &mut ArmResult, source: &Source<'_>) -> anyhow::Result<bool> {
     result.budget = budget.and_then(|budget| budget.finish(&result.arm));
     result.join = Some(output.join);
     Ok(output.cut_short)
-}
-
-/// What is wrong with the figures of an arm.
-fn doubts_of(arm: &ArmResult) -> Vec<String> {
-    let name = &arm.arm;
-    let mut doubts = Vec::new();
-    let mut doubt = |is_so: bool, text: String| {
-        if is_so {
-            doubts.push(format!("arm {name}: {text}"));
-        }
-    };
-    let ledger = &arm.ledger;
-    doubt(!ledger.balanced, "its ledger does not balance".to_owned());
-    doubt(
-        ledger.dropped > 0,
-        format!(
-            "{} records found no room (--ring-bytes, --max-run-bytes)",
-            ledger.dropped
-        ),
-    );
-    let not_written = arm.not_written;
-    doubt(
-        not_written > 0,
-        format!("{not_written} records were not written"),
-    );
-    doubt(
-        arm.unobserved_s > 0.0,
-        format!(
-            "its processes ran {:.1} s before they were observed",
-            arm.unobserved_s
-        ),
-    );
-    doubt(
-        arm.requests == 0,
-        "no request outside the warm-up is logged".to_owned(),
-    );
-    doubt(
-        arm.errors > 0,
-        format!("{} of {} requests failed", arm.errors, arm.requests),
-    );
-    if let Some(join) = &arm.join {
-        let unmatched = join.requests - join.matched;
-        doubt(
-            unmatched > 0,
-            format!("{unmatched} of {} requests are not joined", join.requests),
-        );
-        doubt(
-            join.outside_attach > 0,
-            format!(
-                "{} requests lie outside of the time that was recorded",
-                join.outside_attach
-            ),
-        );
-        doubt(
-            join.outside_sent_done > 0,
-            format!(
-                "{} requests have reads outside of [sent, done]",
-                join.outside_sent_done
-            ),
-        );
-    }
-    doubts
 }
 
 /// Adds the request log up, by arm. Says whether it was cut short.

@@ -2,7 +2,6 @@
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use cli::outln;
 use runlog::a_a::{AaReport, AaRun, PaperTest, SCHEMA};
 use runlog::estimate::Unit;
 use runlog::json;
@@ -101,14 +100,9 @@ pub async fn a_a(arguments: AaArguments) -> anyhow::Result<End> {
         });
         Ok(())
     };
-    let result = repeat(options, *repetition, *runs, seed, &bar, arms, take).await;
-    let (manifest, cut_short) = match result {
-        Ok(result) => result,
-        Err(error) => {
-            folder.discard();
-            return Err(error);
-        }
-    };
+    let (manifest, cut_short) = repeat(options, *repetition, *runs, seed, &bar, arms, take)
+        .await
+        .inspect_err(|_| folder.discard())?;
     bar.finish_and_clear();
     let count = |is_alarm: fn(&AaRun) -> bool| {
         u32::try_from(done.iter().filter(|run| is_alarm(run)).count()).unwrap_or(u32::MAX)
@@ -129,18 +123,13 @@ pub async fn a_a(arguments: AaArguments) -> anyhow::Result<End> {
         placement: manifest.placement,
     };
     json::write(&folder.directory.a_a(), &report)?;
-    if options.json {
-        outln!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        show::a_a::print(&report, &folder.directory);
-    }
-    Ok(if report.cut_short.is_some() {
-        End::CutShort
-    } else if report.holds == Some(false) {
-        End::NotUsable
-    } else {
-        End::Complete
-    })
+    options
+        .output
+        .print(&report, |it| show::a_a::print(it, &folder.directory))?;
+    Ok(End::of(
+        report.cut_short.is_some(),
+        report.holds != Some(false),
+    ))
 }
 
 /// The paper's procedure: the first requests of each arm dropped, Student's t over the others.

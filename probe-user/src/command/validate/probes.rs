@@ -1,15 +1,15 @@
 //! `probe-user validate probes`: what each kind of probe adds on this machine.
 
+use std::iter;
 use std::path::Path;
 
 use anyhow::bail;
 use clap::Args;
-use cli::outln;
 use runlog::calibration::{CalibrationReport, SCHEMA};
 use stats::Trim;
 
 use crate::command::End;
-use crate::command::options::progress_bar;
+use crate::command::options::{Output, progress_bar};
 use crate::machine::{self, Policy};
 use crate::run::arms::HookSpec;
 use crate::run::calibration::{Functions, Plan, calibrate};
@@ -27,14 +27,9 @@ pub fn every_kind(
     folder: &Path,
 ) -> anyhow::Result<Plan> {
     Ok(Plan {
-        kernel_probes: vec![
-            KernelProbe::None,
-            KernelProbe::TpBtf,
-            KernelProbe::RawTracepoint,
-            KernelProbe::Fentry,
-            KernelProbe::Tracepoint,
-            KernelProbe::Kprobe,
-        ],
+        kernel_probes: iter::once(KernelProbe::None)
+            .chain(KernelProbe::PAIRS)
+            .collect(),
         functions: Functions::All,
         hook: Some(HookSpec {
             path: programs::hook()?,
@@ -71,9 +66,8 @@ pub struct ProbesArguments {
     #[arg(long, value_enum, default_value_t = SiteChoice::Auto)]
     site: SiteChoice,
 
-    /// Print the result as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Calibrates every kind of probe that this kernel has.
@@ -99,10 +93,6 @@ pub async fn probes(arguments: ProbesArguments) -> anyhow::Result<End> {
         environment: machine::environment(),
         calibration,
     };
-    if arguments.json {
-        outln!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        show::calibration::print(&report);
-    }
+    arguments.output.print(&report, show::calibration::print)?;
     Ok(End::Complete)
 }

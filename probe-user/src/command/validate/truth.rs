@@ -6,7 +6,6 @@
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use cli::outln;
 use rand::SeedableRng as _;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
@@ -158,18 +157,11 @@ async fn run_in(
     let truth = reveal(&json::read(&directory.truth_blind())?, &key, outcome);
     json::write(&directory.truth(), &truth)?;
     bar.finish_and_clear();
-    if arguments.options.json {
-        outln!("{}", serde_json::to_string_pretty(&truth)?);
-    } else {
-        show::truth::print(&truth, directory);
-    }
-    Ok(if truth.cut_short.is_some() {
-        End::CutShort
-    } else if truth.holds {
-        End::Complete
-    } else {
-        End::NotUsable
-    })
+    arguments
+        .options
+        .output
+        .print(&truth, |it| show::truth::print(it, directory))?;
+    Ok(End::of(truth.cut_short.is_some(), truth.holds))
 }
 
 /// What is found between the reference and each arm, by who does not know the delays.
@@ -356,14 +348,9 @@ async fn coverage(
         });
         Ok(())
     };
-    let result = repeat(options, *repetition, runs, seed, &bar, arms, take).await;
-    let (manifest, cut_short) = match result {
-        Ok(result) => result,
-        Err(error) => {
-            folder.discard();
-            return Err(error);
-        }
-    };
+    let (manifest, cut_short) = repeat(options, *repetition, runs, seed, &bar, arms, take)
+        .await
+        .inspect_err(|_| folder.discard())?;
     bar.finish_and_clear();
     let made = u32::try_from(done.len()).unwrap_or(u32::MAX);
     let missed = done.iter().filter(|run| !run.covers).count();
@@ -381,18 +368,10 @@ async fn coverage(
         placement: manifest.placement,
     };
     json::write(&folder.directory.coverage(), &report)?;
-    if options.json {
-        outln!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        show::truth::print_coverage(&report, &folder.directory);
-    }
-    Ok(if report.cut_short.is_some() {
-        End::CutShort
-    } else if report.holds {
-        End::Complete
-    } else {
-        End::NotUsable
-    })
+    options.output.print(&report, |it| {
+        show::truth::print_coverage(it, &folder.directory);
+    })?;
+    Ok(End::of(report.cut_short.is_some(), report.holds))
 }
 
 #[cfg(test)]

@@ -1,0 +1,75 @@
+use super::*;
+
+/// A run of ours, whose verdict is withheld as its warm-up did not end.
+fn analysis() -> Analysis {
+    let text = include_str!("../../../../docs/results/analysis.json");
+    serde_json::from_str(text).unwrap()
+}
+
+fn agreement(analysis: &mut Analysis) -> &mut Agreement {
+    analysis.agreement.as_mut().unwrap()
+}
+
+fn headline(analysis: &Analysis) -> (Tone, String) {
+    let judgement = judge(analysis, None);
+    (judgement.tone, judgement.headline)
+}
+
+#[test]
+fn what_is_not_usable_is_said_before_any_verdict() {
+    let mut run = analysis();
+    let withheld = agreement(&mut run).withheld.clone();
+    let judgement = judge(&run, None);
+    assert_eq!(judgement.tone, Tone::Open);
+    assert_eq!(judgement.reasons, withheld);
+    run.not_usable = vec!["a reason".to_owned(), withheld[0].clone()];
+    let judgement = judge(&run, None);
+    assert_eq!(judgement.headline, "Do not use this result.");
+    assert_eq!(judgement.reasons, ["a reason", &withheld[0]], "once each");
+    run.ledger.as_mut().unwrap().balanced = false;
+    run.not_usable = vec![Doubt::Unbalanced.to_string()];
+    let judgement = judge(&run, None);
+    assert!(judgement.headline.contains("the ledger does not balance"));
+    assert_eq!(judgement.reasons, withheld, "the headline has the other");
+}
+
+#[test]
+fn without_layers_to_compare_facts_speak_for_themselves() {
+    let mut run = analysis();
+    run.agreement = None;
+    let limits = Resources {
+        throttled_periods: Some(17),
+        stolen: Some(0.2),
+        ..Resources::default()
+    };
+    let judgement = judge(&run, Some(&limits));
+    assert!(judgement.headline.contains("throttled") && judgement.tone == Tone::Bad);
+    assert!(judgement.reasons[0].contains("17 periods"));
+    assert!(judgement.reasons[1].contains("20.0 % of the CPU time"));
+    assert_eq!(headline(&run).0, Tone::Plain);
+}
+
+#[test]
+fn layers_agree_or_one_costs_more() {
+    let mut run = analysis();
+    let found = agreement(&mut run);
+    found.withheld.clear();
+    found.verdict = Verdict::Agree;
+    found.resolution_ns = 176.4;
+    let (tone, words) = headline(&run);
+    assert_eq!(
+        (tone, words.as_str()),
+        (Tone::Good, "The layers agree to within 176 ns.")
+    );
+    agreement(&mut run).verdict = Verdict::Differ;
+    for (estimate, way) in [(700.0, "costs more than"), (-700.0, "costs less than")] {
+        agreement(&mut run).unexplained.estimate = estimate;
+        let judgement = judge(&run, None);
+        assert!(judgement.headline.contains(way), "{}", judgement.headline);
+        let last = judgement.text.last().unwrap();
+        assert!(
+            last.iter()
+                .any(|part| matches!(part, Part::Estimate("/agreement/lines/read_syscall", _)))
+        );
+    }
+}
