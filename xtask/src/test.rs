@@ -70,7 +70,8 @@ pub fn lint(stages: &mut Stages) -> anyhow::Result<()> {
     })?;
     stages.run("clippy of the eBPF programs", || {
         run(cargo()
-            .args(["clippy", "--quiet", "--package", "probe-ebpf"])
+            .args(["clippy", "--quiet"])
+            .args(["--package", "probe-ebpf", "--package", "bench-ebpf"])
             .args(["-Z", "build-std=core", "--target", "bpfel-unknown-none"])
             .args(["--", "--deny", "warnings"])
             .env("RUSTC_BOOTSTRAP", "1")
@@ -90,7 +91,7 @@ fn clippy(mut cargo: Command, selection: &[&str]) -> anyhow::Result<()> {
 
 /// Sets up, builds, and runs lints, unit tests and system tests; with `--repeat` the system tests alone.
 pub fn everyday(arguments: &TestArguments, stages: &mut Stages) -> anyhow::Result<ExitCode> {
-    build::prepare(stages)?;
+    build::prepare_with_bench(stages)?;
     if arguments.repeat.is_none() {
         lint(stages)?;
         stages.run("unit tests", unit_tests)?;
