@@ -2,8 +2,7 @@
 //!
 //! [`sites`] runs at the hook's probe sites, [`syscalls`] around `read(2)` and the write family, [`function`] around
 //! a function named by `--symbol`. All of them keep the ledger: each hit raises one counter, and each of its outcomes
-//! another. [`round_trip`] is apart: it times a client for a benchmark; and so is [`numbers`], which tells how an
-//! agent in a PID namespace of its own numbers processes.
+//! another. [`numbers`] is apart: it tells how an agent in a PID namespace of its own numbers processes.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
@@ -23,15 +22,13 @@
 )]
 
 mod arguments;
-mod bare;
+mod cells;
 mod clock;
 mod connections;
 mod function;
 mod maps;
 mod numbers;
 mod own_stack;
-mod round_trip;
-mod self_test;
 mod sites;
 mod slots;
 mod spans;

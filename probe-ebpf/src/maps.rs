@@ -9,11 +9,12 @@ use core::arch::asm;
 use abi::lane::{
     BATCH_WORDS, GATHERED, Gathered, NOT_WANTED, WRITTEN_AT_ONCE, WRITTEN_WHILE_ASKED_FOR,
 };
-use abi::layout::{BUCKETS, Spans, bucket_of};
+use abi::layout::Spans;
 use abi::{Counter, Counters, Lane, MAX_ARMS, OpenCalls, Plain, SpanKind};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
 
+use crate::cells::{self, add, setting};
 use crate::slots::{Slots, peek};
 use crate::tally::Tally;
 use crate::targets::{Current, is_observing};
@@ -77,16 +78,6 @@ const BPF_RB_NO_WAKEUP: u64 = 1;
 const BPF_RB_FORCE_WAKEUP: u64 = 2;
 const BPF_RB_AVAIL_DATA: u64 = 0;
 
-/// Adds to a per-CPU value. Programs of uprobes can be preempted by others on the same CPU, so this
-/// takes an atomic instruction. `core` has none for the instruction set that every kernel knows.
-#[inline(always)]
-pub fn add(value: &mut u64, amount: u64) {
-    // SAFETY: the reference is to a live, aligned u64, which this adds to and nothing else.
-    unsafe {
-        asm!("lock *(u64 *)({value} + 0) += {amount}", value = in(reg) value, amount = in(reg) amount);
-    }
-}
-
 /// The open calls of a thread; `None` when it has not called the function yet.
 #[inline(always)]
 pub fn open_calls(tid: u32) -> Option<&'static mut OpenCalls> {
@@ -149,25 +140,13 @@ pub fn count_hit_of_other() {
     }
 }
 
-/// Where a span has its place in a histogram.
-#[inline(always)]
-pub fn bucket(span_ns: u64) -> usize {
-    bucket_of(span_ns)
-}
-
 /// Adds a span to the histogram and the sum of its arm and kind.
 #[inline(always)]
 pub fn add_span(arm: u32, kind: SpanKind, span_ns: u64) {
-    let Some(spans) = HISTOGRAMS.get_ptr_mut(kind.index(arm)) else {
-        return;
-    };
-    let bucket = bucket(span_ns);
-    if bucket < BUCKETS {
+    if let Some(spans) = HISTOGRAMS.get_ptr_mut(kind.index(arm)) {
         // SAFETY: as in `raise`.
-        add(unsafe { &mut (*spans).buckets[bucket] }, 1);
+        cells::add_span(unsafe { &mut *spans }, span_ns);
     }
-    // SAFETY: as in `raise`.
-    add(unsafe { &mut (*spans).sum_ns }, span_ns);
 }
 
 /// What became of a record.
@@ -296,14 +275,6 @@ fn wake_up() -> u64 {
     } else {
         BPF_RB_NO_WAKEUP
     }
-}
-
-/// What the loader has set a static to, before the program was loaded.
-#[inline(always)]
-pub fn setting<T: Copy>(of: &'static T) -> T {
-    // SAFETY: a reference is valid for a read. Volatile, so that the compiler does not take the initial value for
-    // granted.
-    unsafe { core::ptr::read_volatile(of) }
 }
 
 /// Whether records of every `read(2)` are asked for.

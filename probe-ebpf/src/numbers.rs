@@ -15,7 +15,7 @@ use abi::numbers::{Numbers, Offsets};
 use aya_ebpf::helpers::generated::bpf_seq_write;
 use aya_ebpf::helpers::{bpf_get_current_task, bpf_probe_read_kernel};
 
-use crate::maps::setting;
+use crate::cells::setting;
 
 /// Where the kernel has what is read here. Set by the loader.
 #[unsafe(no_mangle)]

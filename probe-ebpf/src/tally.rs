@@ -9,7 +9,8 @@ use abi::{Counter, Lane, SpanKind, Thread};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap};
 
-use crate::maps::{self, BPF_NOEXIST, bucket, setting};
+use crate::cells::{bucket, setting};
+use crate::maps::{self, BPF_NOEXIST};
 
 /// The lanes of all arms. The loader sets the number of entries.
 #[map]

@@ -19,7 +19,6 @@ use log::LevelFilter;
 
 use crate::command::agent::AgentArguments;
 use crate::command::analyze::AnalyzeArguments;
-use crate::command::bare::BareArguments;
 use crate::command::bench::BenchArguments;
 use crate::command::correlate::CorrelateArguments;
 use crate::command::doctor::DoctorArguments;
@@ -27,13 +26,9 @@ use crate::command::merge::MergeArguments;
 use crate::command::micro::MicroArguments;
 use crate::command::moved::refuse_moved;
 use crate::command::report::ReportArguments;
-use crate::command::round_trips::RoundTripsArguments;
 use crate::command::trace::TraceArguments;
 use crate::command::validate::ValidateArguments;
-use crate::command::{
-    End, analyze, bare, bench, correlate, kernel_histogram, micro, report, round_trips, trace,
-    validate,
-};
+use crate::command::{End, analyze, bench, correlate, micro, report, trace, validate};
 use crate::run::calibration::worker as calibrate_worker;
 use crate::run::micro::worker as micro_worker;
 
@@ -88,18 +83,9 @@ enum Command {
     /// The measured process of the micro layer
     #[command(hide = true)]
     MicroWorker,
-    /// Time a client's requests at its own sockets, for `cargo xtask bench-load`
-    #[command(hide = true)]
-    RoundTrips(RoundTripsArguments),
-    /// Probes that do nothing, for `cargo xtask bench-trace`
-    #[command(hide = true)]
-    Bare(BareArguments),
     /// The process that probes are calibrated on
     #[command(hide = true)]
     CalibrateWorker(calibrate_worker::WorkerArguments),
-    /// Which buckets the kernel puts the values on stdin into
-    #[command(hide = true)]
-    KernelHistogram,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -124,12 +110,9 @@ async fn main() -> ExitCode {
         Command::Report(arguments) => report::report(&arguments),
         Command::Micro(arguments) => micro::micro(arguments).await,
         Command::MicroWorker => micro_worker::work().map(|()| End::Complete),
-        Command::RoundTrips(arguments) => round_trips::round_trips(arguments).await,
-        Command::Bare(arguments) => bare::bare(arguments).await,
         Command::CalibrateWorker(arguments) => {
             calibrate_worker::work(arguments).map(|()| End::Complete)
         }
-        Command::KernelHistogram => kernel_histogram::run().map(|()| End::Complete),
     };
     cli::end("probe-user", result)
 }

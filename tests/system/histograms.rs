@@ -45,7 +45,7 @@ fn in_kernel(kit: &Kit, folder: &Path, values: &[u64]) -> anyhow::Result<(Vec<u6
     for value in values {
         file.write_all(&value.to_le_bytes())?;
     }
-    let mut command = kit.command("probe-user");
+    let mut command = kit.command("bench");
     command.arg("kernel-histogram").stdin(File::open(&path)?);
     let output = command.output()?;
     ensure!(

@@ -46,7 +46,7 @@ impl Kit {
             fs::create_dir_all(&path)?;
             fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         }
-        for name in ["probe-user", "loadgen", "sut", "readhook.so"] {
+        for name in ["probe-user", "loadgen", "sut", "bench", "readhook.so"] {
             let from = programs.join(name);
             fs::copy(&from, root.join("bin").join(name))
                 .with_context(|| format!("{} is missing; run cargo xtask build", from.display()))?;

@@ -50,16 +50,16 @@ fn observed(
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()?;
-    let mut probe_user = kit.command("probe-user");
+    let mut bench = kit.command("bench");
     let pid = client.id().to_string();
-    probe_user.args([
+    bench.args([
         "round-trips",
         "--pid",
         &pid,
         "--port",
         &traced_port.to_string(),
     ]);
-    let mut probes = Running::start_piped(&mut probe_user)?;
+    let mut probes = Running::start_piped(&mut bench)?;
     probes.wait_for_stderr("attached to")?;
     writeln!(client.stdin.take().context("its stdin")?, "go")?;
     ensure!(client.wait()?.success(), "loadgen failed");

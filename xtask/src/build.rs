@@ -12,11 +12,13 @@ use crate::setup;
 /// What is selected for every build of something, which then names its target. The selection decides which features
 /// libraries have: with one selection, and one profile, each is compiled once for programs, tests and benches. The
 /// eBPF programs and the hook are for targets and a profile of their own.
-pub const SELECTION: [&str; 6] = [
+pub const SELECTION: [&str; 8] = [
     "--release",
     "--workspace",
     "--exclude",
     "probe-ebpf",
+    "--exclude",
+    "bench-ebpf",
     "--exclude",
     "readhook",
 ];
@@ -27,6 +29,8 @@ pub const HOOK: [&str; 4] = ["--profile", "hook", "--package", "readhook"];
 /// What takes no eBPF linker, and meanwhile compiles most of the libraries.
 const WITHOUT_EBPF: [&str; 2] = ["sut", "loadgen"];
 const WITH_EBPF: [&str; 1] = ["probe-user"];
+/// What the main job does without.
+const BENCH: [&str; 1] = ["bench"];
 
 /// Sets up and builds the programs and the hook, optimised.
 pub fn prepare(stages: &mut Stages) -> anyhow::Result<()> {
@@ -40,6 +44,14 @@ pub fn prepare(stages: &mut Stages) -> anyhow::Result<()> {
     stages.run("build", || bins(cargo().arg("build"), &WITH_EBPF))
 }
 
+/// As above, with the benches: for measuring with them, and for tests, some of which use their programs.
+pub fn prepare_with_bench(stages: &mut Stages) -> anyhow::Result<()> {
+    prepare(stages)?;
+    stages.run("build of the benches", || {
+        bins(cargo().arg("build"), &BENCH)
+    })
+}
+
 /// Builds the programs and the hook, optimised, with a `cargo build` for each that puts them into a folder.
 pub fn programs(cargo_build: impl Fn() -> Command, folder: &Path) -> anyhow::Result<()> {
     hook_with(&mut cargo_build(), folder)?;
@@ -47,6 +59,12 @@ pub fn programs(cargo_build: impl Fn() -> Command, folder: &Path) -> anyhow::Res
         &mut cargo_build(),
         &[WITHOUT_EBPF.as_slice(), &WITH_EBPF].concat(),
     )
+}
+
+/// As above, with the benches.
+pub fn programs_and_bench(cargo_build: impl Fn() -> Command, folder: &Path) -> anyhow::Result<()> {
+    programs(&cargo_build, folder)?;
+    bins(&mut cargo_build(), &BENCH)
 }
 
 /// Builds programs of the workspace by name, optimised.

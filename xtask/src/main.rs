@@ -7,11 +7,6 @@ mod apt;
 #[cfg(test)]
 mod architecture;
 mod bench;
-mod bench_agent;
-mod bench_hook;
-mod bench_join;
-mod bench_load;
-mod bench_trace;
 mod build;
 mod check_hook;
 mod command;
@@ -39,11 +34,7 @@ use std::process::ExitCode;
 use clap::builder::FalseyValueParser;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
-use crate::bench_agent::BenchAgentArguments;
-use crate::bench_hook::BenchHookArguments;
-use crate::bench_join::BenchJoinArguments;
-use crate::bench_load::BenchLoadArguments;
-use crate::bench_trace::BenchTraceArguments;
+use crate::bench::{BenchJoinArguments, BenchTraceArguments, BenchWords};
 use crate::command::Stages;
 use crate::man::ManArguments;
 use crate::package::PackageArguments;
@@ -103,14 +94,17 @@ Once built, `target/release/probe-user bench --help` lists the options.")]
     BenchJoin(BenchJoinArguments),
     /// Measure what the agent takes with 200 processes (1 minute)
     ///
-    /// They are hooked, are in 20 arms, and read 50,000 times a second. Further words go to agent-bench.
-    BenchAgent(BenchAgentArguments),
+    /// They are hooked, are in 20 arms, and read 50,000 times a second. Further words go to `bench agent`.
+    BenchAgent(BenchWords),
     /// Measure what our hook and the paper's add to a read (3 minutes)
-    BenchHook(BenchHookArguments),
+    ///
+    /// With --instructions, those are counted by callgrind (valgrind), those of the probe sites apart. Further words go to
+    /// `bench hook`.
+    BenchHook(BenchWords),
     /// Measure loadgen beside wrk, oha and Locust (10 minutes)
     ///
-    /// How fast each is, and how true its latencies are. Further words go to load-bench.
-    BenchLoad(BenchLoadArguments),
+    /// How fast each is, and how true its latencies are. Further words go to `bench load`.
+    BenchLoad(BenchWords),
     /// Read the hook's file: does it load under every C library?
     ///
     /// And does it keep what it must? Imports, exports, relocations, stack and probe sites are looked at.
@@ -205,11 +199,11 @@ fn run(task: Task, stages: &mut Stages) -> anyhow::Result<ExitCode> {
             test,
             must_run,
         } => vm::run_tests(&kernels, test.as_deref(), must_run, stages),
-        Task::BenchAgent(arguments) => bench_agent::bench_agent(&arguments, stages),
-        Task::BenchTrace(arguments) => bench_trace::bench_trace(&arguments, stages),
-        Task::BenchJoin(arguments) => bench_join::bench_join(&arguments, stages),
-        Task::BenchLoad(arguments) => bench_load::bench_load(&arguments, stages),
-        Task::BenchHook(arguments) => bench_hook::bench_hook(&arguments, stages),
+        Task::BenchAgent(_) => bench::bench_agent(&words, stages),
+        Task::BenchTrace(arguments) => bench::bench_trace(&arguments, stages),
+        Task::BenchJoin(arguments) => bench::bench_join(&arguments, stages),
+        Task::BenchLoad(_) => bench::bench_load(&words, stages),
+        Task::BenchHook(_) => bench::bench_hook(&words, stages),
         Task::Prove { name, options } => prove::run(name.as_deref(), options, stages),
         Task::Package(arguments) => {
             package::package(&arguments, stages).map(|()| ExitCode::SUCCESS)
@@ -222,7 +216,7 @@ fn run(task: Task, stages: &mut Stages) -> anyhow::Result<ExitCode> {
             check_hook::check(&hook).map(|()| ExitCode::SUCCESS)
         }
         Task::Setup => stages.run("setup", setup::all).map(|()| ExitCode::SUCCESS),
-        Task::Build => build::prepare(stages).map(|()| ExitCode::SUCCESS),
+        Task::Build => build::prepare_with_bench(stages).map(|()| ExitCode::SUCCESS),
         Task::Lint => {
             build::prepare(stages)?;
             test::lint(stages).map(|()| ExitCode::SUCCESS)

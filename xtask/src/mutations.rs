@@ -57,7 +57,7 @@ const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "bucket function: values next to a bucket's end fall into the next bucket",
-        file: "probe-ebpf/src/maps.rs",
+        file: "probe-ebpf/src/cells.rs",
         sound: "bucket_of(span_ns)",
         broken: "bucket_of(span_ns + (span_ns >> 11))",
         test: "histograms::the_kernels_buckets_are_those_of_hdrhistogram",

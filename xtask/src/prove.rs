@@ -93,7 +93,7 @@ const PROOFS: &[Proof] = &[
         minutes: 2,
         is_in_ci: false,
         run: |_, stages| {
-            build::prepare(stages)?;
+            build::prepare_with_bench(stages)?;
             stages.run("hook-stress", hook_stress)?;
             Ok(ExitCode::SUCCESS)
         },
@@ -162,7 +162,7 @@ const PROOFS: &[Proof] = &[
         minutes: 8,
         is_in_ci: false,
         run: |_, stages| {
-            build::prepare(stages)?;
+            build::prepare_with_bench(stages)?;
             mutations::prove(stages).map(|()| ExitCode::SUCCESS)
         },
     },

@@ -27,9 +27,11 @@ pub struct TestArguments {
     repeat: Option<NonZeroU32>,
 }
 
-/// How the system tests are run, one group after the other. Tests measure and count; two at a time would disturb each
-/// other.
-const GROUPS: [&[&str]; 1] = [&["--test-threads=1"]];
+/// How the system tests are run, one group after the other. Those that measure and count would disturb each other.
+const GROUPS: [[&str; 2]; 2] = [
+    ["--group=parallel", "--test-threads=2"],
+    ["--group=serial", "--test-threads=1"],
+];
 
 /// The tests inside the crates; stats' against `SciPy`'s results, and short simulations.
 const UNIT_TESTS: [&str; 6] = [
@@ -68,7 +70,8 @@ pub fn lint(stages: &mut Stages) -> anyhow::Result<()> {
     })?;
     stages.run("clippy of the eBPF programs", || {
         run(cargo()
-            .args(["clippy", "--quiet", "--package", "probe-ebpf"])
+            .args(["clippy", "--quiet"])
+            .args(["--package", "probe-ebpf", "--package", "bench-ebpf"])
             .args(["-Z", "build-std=core", "--target", "bpfel-unknown-none"])
             .args(["--", "--deny", "warnings"])
             .env("RUSTC_BOOTSTRAP", "1")
@@ -88,7 +91,7 @@ fn clippy(mut cargo: Command, selection: &[&str]) -> anyhow::Result<()> {
 
 /// Sets up, builds, and runs lints, unit tests and system tests; with `--repeat` the system tests alone.
 pub fn everyday(arguments: &TestArguments, stages: &mut Stages) -> anyhow::Result<ExitCode> {
-    build::prepare(stages)?;
+    build::prepare_with_bench(stages)?;
     if arguments.repeat.is_none() {
         lint(stages)?;
         stages.run("unit tests", unit_tests)?;
@@ -138,7 +141,7 @@ fn system_tests(program: &Path, times: u32, stages: &mut Stages) -> anyhow::Resu
             _ => format!("system tests, {round} of {times}"),
         };
         let failed = stages.run(&name, || {
-            let groups = GROUPS.map(|options| run_group(program, options));
+            let groups = GROUPS.map(|options| run_group(program, &options));
             groups.into_iter().collect::<anyhow::Result<Vec<_>>>()
         })?;
         for test in failed.into_iter().flatten() {

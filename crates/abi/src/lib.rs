@@ -12,7 +12,6 @@ pub mod numbers;
 pub mod open_calls;
 pub mod plain;
 pub mod records;
-pub mod round_trip;
 pub mod threads;
 
 pub use counters::{Counter, Counters};
@@ -24,7 +23,6 @@ pub use records::{
     EVENT_HOOKED_READ_AND_SYSCALL, EVENT_READ_SYSCALL, EVENT_WRITE, FunctionCall, HookedRead,
     ReadSyscall, UNKNOWN_OFFSET, Write,
 };
-pub use round_trip::{RoundTrip, RoundTripCounts};
 pub use threads::{Connection, ConnectionKey, ConnectionSlot, MAX_THREADS, Target, Thread};
 
 /// What a histogram holds.
@@ -80,10 +78,6 @@ impl SpanKind {
     }
 }
 
-/// Values that one run of the program behind `probe-user kernel-histogram` takes: the arguments that a
-/// raw tracepoint can have.
-pub const SELF_TEST_VALUES: usize = 12;
-
 /// The most arms that are traced at once. Memory is taken for those that are asked for.
 pub const MAX_ARMS: u32 = 256;
 
@@ -92,8 +86,7 @@ mod user {
     #![allow(unsafe_code, reason = "aya's Pod is an unsafe marker trait")]
 
     use super::{
-        Connection, ConnectionKey, ConnectionSlot, Counters, Lane, OpenCalls, Plain, RoundTrip,
-        RoundTripCounts, Target, Thread,
+        Connection, ConnectionKey, ConnectionSlot, Counters, Lane, OpenCalls, Plain, Target, Thread,
     };
     use crate::layout::Spans;
     use crate::numbers::Offsets;
@@ -119,5 +112,5 @@ mod user {
         Lane,
         Offsets
     );
-    pod!(OpenCalls, RoundTrip, RoundTripCounts, Spans, Target, Thread);
+    pod!(OpenCalls, Spans, Target, Thread);
 }

@@ -2,7 +2,6 @@
 //! The only crate that speaks to the kernel's BPF.
 
 pub mod attach;
-pub mod bare;
 mod bpf;
 pub mod capabilities;
 pub mod discover;
@@ -20,15 +19,13 @@ pub mod perf;
 pub mod records;
 pub mod return_probe;
 pub mod ring;
-pub mod round_trips;
 pub mod running;
-pub mod self_test;
 pub mod site_offset;
 pub mod spans;
 pub mod tables;
 pub mod totals;
 mod unclaimed;
-mod uprobes;
+pub mod uprobes;
 
 pub use loader::{LoadError, Options, Probes, Writing};
 pub use pair::KernelProbe;

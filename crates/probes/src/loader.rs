@@ -35,8 +35,7 @@ use crate::unclaimed;
 use crate::uprobes::UprobePrograms;
 
 /// The programs, as built by `build.rs`.
-pub(crate) static OBJECT: &[u8] =
-    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/probe-ebpf"));
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/probe-ebpf"));
 
 /// The smallest ring buffer: one page.
 const NO_RING_BYTES: u32 = 4_096;
@@ -191,8 +190,8 @@ impl Probes {
         let of_functions = FUNCTION_PROGRAMS.into_iter().filter(|_| times_functions);
         let names = SITE_PROGRAMS.into_iter().chain(of_functions);
         // Before maps are taken out of the object.
-        let uprobe_programs =
-            UprobePrograms::load(&mut ebpf, names).map_err(|error| classify(error.as_ref()))?;
+        let uprobe_programs = UprobePrograms::load(&mut ebpf, OBJECT, names)
+            .map_err(|error| classify(error.as_ref()))?;
         let logger = EbpfLogger::init(&mut ebpf).ok();
         let ring = match options.ring_bytes {
             Some(_) => {

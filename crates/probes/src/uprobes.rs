@@ -23,7 +23,6 @@ use aya_obj::{Function, Object};
 
 use crate::bpf::{address, bpf_fd, empty_attr};
 use crate::load;
-use crate::loader::OBJECT;
 use crate::pair::program;
 use crate::perf::{self, Place, Uprobe};
 
@@ -47,13 +46,14 @@ pub struct UprobePrograms {
 }
 
 impl UprobePrograms {
-    /// Loads programs of `ebpf`, from which no map has been taken yet.
+    /// Loads programs of `ebpf`, which was made of `object`, and from which no map has been taken yet.
     pub fn load(
         ebpf: &mut Ebpf,
+        object: &[u8],
         names: impl Iterator<Item = &'static str> + Clone,
     ) -> anyhow::Result<Self> {
         if has_links() {
-            match load_for_links(ebpf, names.clone()) {
+            match load_for_links(ebpf, object, names.clone()) {
                 Ok(programs) => {
                     let way = Way::Link;
                     return Ok(Self { way, programs });
@@ -142,9 +142,10 @@ fn create_link(
 /// Loads programs for links. Their maps are those of `ebpf`.
 fn load_for_links(
     ebpf: &Ebpf,
+    object: &[u8],
     names: impl Iterator<Item = &'static str>,
 ) -> anyhow::Result<BTreeMap<&'static str, OwnedFd>> {
-    let mut object = Object::parse(OBJECT)?;
+    let mut object = Object::parse(object)?;
     let maps = std::mem::take(&mut object.maps);
     let descriptors: Vec<RawFd> = maps
         .keys()

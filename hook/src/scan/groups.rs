@@ -3,7 +3,7 @@
 //! The filter knows of a group only the nibbles that occur in its words' first, second and third bytes, and lets
 //! every combination of them pass. So words belong together that differ in few nibbles. Starting from a group for
 //! each beginning, the two neighbours are joined that let the fewest more combinations pass, until few enough are
-//! left. On the requests of hook-bench/corpus 5.6 % of positions pass, and 8.1 % did with groups of equal size.
+//! left. On the requests of bench/corpus 5.6 % of positions pass, and 8.1 % did with groups of equal size.
 
 /// Bytes that the filter looks at.
 const BYTES: usize = 3;

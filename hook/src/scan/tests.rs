@@ -165,7 +165,7 @@ fn agrees_with_aho_corasick_on_long_haystacks_of_requests() {
             .min()
             .map(|rank| u16::try_from(rank).unwrap())
     };
-    let text = include_bytes!("../../../hook-bench/corpus/body-text");
+    let text = include_bytes!("../../../bench/corpus/body-text");
     let mut state = 3;
     let mut found = 0;
     for _ in 0..4_000 {

@@ -31,7 +31,6 @@ pub fn print(analysis: &Analysis, manifest: &Manifest, run: &RunDirectory) {
     if let Some(counts) = &analysis.join {
         join(counts);
     }
-    failures(analysis);
     outln!("\nwritten to {}", run.root().display());
     if run.report().exists() {
         outln!("report: {}", run.report().display());
@@ -167,13 +166,5 @@ fn part(part: &Part<'_>) -> String {
         }
         Part::Ns(_, value) => ns(*value),
         Part::Count(_, count) => count.to_string(),
-    }
-}
-
-fn failures(analysis: &Analysis) {
-    for (arm, requests) in &analysis.requests {
-        for (kind, count) in &requests.failed {
-            outln!("{count} of {} requests to arm {arm}: {kind}", requests.sent);
-        }
     }
 }

@@ -128,8 +128,8 @@ const WRONG_BLOCKS: [(&str, &str); 23] = [
         "no test is no-such::",
     ),
     (
-        "sh checked-as=long\ncargo xtask bench-load -- --no-such-option",
-        "load-bench has no --no-such-option",
+        "sh checked-as=long\ncargo xtask bench-load --no-such-option",
+        "--no-such-option",
     ),
     (
         "sh checked-as=tracer\nbpftrace -p 1 -e usdt:./target/release/readhook.so:readhook:no_such",

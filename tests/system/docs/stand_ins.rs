@@ -9,11 +9,14 @@ use super::repository::Repository;
 use crate::deploy;
 use crate::kit::{Kit, succeed};
 
-/// Tasks of xtask that hand words on, and the command of probe-user that reads these.
-const HANDS_ON: [(&str, &[&str]); 3] = [
-    ("bench", &["bench"]),
-    ("results", &["bench"]),
-    ("truth", &["validate", "truth"]),
+/// Tasks of xtask that hand words on, and the program and command that reads these.
+const HANDS_ON: [(&str, &str, &[&str]); 6] = [
+    ("bench", "probe-user", &["bench"]),
+    ("results", "probe-user", &["bench"]),
+    ("truth", "probe-user", &["validate", "truth"]),
+    ("bench-hook", "bench", &["hook"]),
+    ("bench-load", "bench", &["load"]),
+    ("bench-agent", "bench", &["agent"]),
 ];
 
 /// Where calls are checked.
@@ -60,16 +63,15 @@ impl StandIns<'_> {
             ["xtask", task, words @ ..] => {
                 let help = succeed(Command::new(xtask()?).args([*task, "--help"]))?.stdout;
                 let help = String::from_utf8_lossy(&help);
-                if let Some((_, command)) = HANDS_ON.iter().find(|(name, _)| name == task) {
-                    return reads(&self.kit.path("probe-user"), &[command, words].concat());
+                if let Some((_, program, command)) = HANDS_ON.iter().find(|(name, ..)| name == task)
+                {
+                    return reads(&self.kit.path(program), &[command, words].concat());
                 }
                 ensure!(
                     words.is_empty() || !help.contains("[WORD]"),
                     "{task} hands words on: to whom, HANDS_ON must say"
                 );
-                let (own, others) = split_at_dashes(words);
-                reads(&xtask()?, &[&[*task], own].concat())?;
-                self.options_of_load_bench(task, others)
+                reads(&xtask()?, &[&[*task], words].concat())
             }
             ["test", "-p" | "--package", "system-tests", "--", filter] => {
                 let mut list = Command::new(std::env::current_exe()?);
@@ -92,23 +94,6 @@ impl StandIns<'_> {
             }
             _ => bail!("the stand-in of cargo does not know this"),
         }
-    }
-
-    /// `load-bench` is not built for tests: its options are looked up in its source.
-    fn options_of_load_bench(&self, task: &str, words: &[&str]) -> anyhow::Result<()> {
-        ensure!(
-            words.is_empty() || task == "bench-load",
-            "{task} takes no \"--\""
-        );
-        let source = self.copy.join("load-bench/src/main.rs");
-        let source = std::fs::read_to_string(source)?;
-        for word in words {
-            if let Some(option) = word.strip_prefix("--") {
-                let field = format!(" {}: ", option.replace('-', "_"));
-                ensure!(source.contains(&field), "load-bench has no --{option}");
-            }
-        }
-        Ok(())
     }
 
     fn docker(&self, words: &[&str]) -> anyhow::Result<()> {

@@ -35,7 +35,7 @@ const LISTS: [(&[u8], &[u8]); 6] = [
 
 /// Inputs as `hook/fuzz/src/lib.rs` has them: 1 and a haystack for the hook's list, or 0 and a list.
 fn write_seeds(folder: &Path) -> anyhow::Result<()> {
-    let corpus = root().join("hook-bench/corpus");
+    let corpus = root().join("bench/corpus");
     let files = fs::read_dir(&corpus).with_context(|| corpus.display().to_string())?;
     for file in files {
         let path = file?.path();

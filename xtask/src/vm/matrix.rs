@@ -101,7 +101,7 @@ fn build_for(architecture: Architecture) -> anyhow::Result<()> {
     let folder = architecture.programs_folder();
     let target = architecture.programs_target();
     let cargo_build = || architecture.cargo("build", target);
-    build::programs(cargo_build, &folder)?;
+    build::programs_and_bench(cargo_build, &folder)?;
     let built = test::build_system_tests(&mut cargo_build())?;
     let stripped = system_tests(architecture);
     fs::create_dir_all(stripped.parent().unwrap_or(Path::new(".")))?;
@@ -164,7 +164,10 @@ fn test_on(kernel: Kernel, filter: Option<&str>) -> Tested {
     let guest = Guest {
         name: kernel.name,
         kernel,
-        programs: &[system_tests(kernel.architecture)],
+        programs: &[
+            system_tests(kernel.architecture),
+            kernel.architecture.programs_folder().join("bench"),
+        ],
         command: &command,
         counts_instructions: false,
     };

@@ -273,25 +273,27 @@ impl fmt::Display for Doubt {
             Self::NoVariation([baseline, treatment]) => {
                 format!("{treatment} and {baseline} do not vary: no test, no interval")
             }
-            Self::WeakIntervals(quantiles) => {
-                let weak: Vec<String> = quantiles
-                    .iter()
-                    .map(|(quantile, share)| match share {
-                        Some(share) => format!("{quantile} ({:.0} %)", share * 100.0),
-                        None => format!("{quantile} (not simulated)"),
-                    })
-                    .collect();
-                format!(
-                    "95 % intervals of these quantiles' shifts held in less than {:.0} % of \
+            Self::WeakIntervals(quantiles) => format!(
+                "95 % intervals of these quantiles' shifts held in less than {:.0} % of \
                  simulations with so few blocks: {}",
-                    LEAST_COVERAGE * 100.0,
-                    weak.join(", ")
-                )
-            }
+                LEAST_COVERAGE * 100.0,
+                listed(quantiles)
+            ),
             Self::OfArm(arm, doubt) => format!("arm {arm}: {doubt}"),
         };
         f.write_str(&words)
     }
+}
+
+fn listed(quantiles: &[(f64, Option<f64>)]) -> String {
+    let quantiles: Vec<String> = quantiles
+        .iter()
+        .map(|(quantile, share)| match share {
+            Some(share) => format!("{quantile} ({:.0} %)", share * 100.0),
+            None => format!("{quantile} (not simulated)"),
+        })
+        .collect();
+    quantiles.join(", ")
 }
 
 impl fmt::Display for Limit {
