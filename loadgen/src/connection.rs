@@ -72,7 +72,6 @@ struct UnderWay {
 
 /// What something done with a connection led to.
 #[derive(Debug)]
-#[must_use]
 pub enum Step {
     /// All that has arrived is read. The poll tells when the socket is ready again.
     Waiting,

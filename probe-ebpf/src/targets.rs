@@ -3,6 +3,10 @@
     unsafe_code,
     reason = "map values are reached through raw pointers that the kernel's verifier checks"
 )]
+#![allow(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "a field's address and the look at it rest on one reason"
+)]
 
 use abi::Target;
 use abi::threads::{MAX_TARGETS, TARGET_SLOTS};

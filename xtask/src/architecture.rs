@@ -82,14 +82,7 @@ fn folders_are_those_of_the_document() {
         .filter(|line| !line.starts_with(' '))
         .filter_map(|line| Some(line.split_once('/')?.0))
         .collect();
-    println!(
-        "{}",
-        Vec::from_iter(&folders)
-            .iter()
-            .map(|it| **it)
-            .collect::<Vec<_>>()
-            .join("\n")
-    );
+    println!("{folders:#?}");
     assert_eq!(told, folders, "document, tree");
     assert!(folders.len() <= MOST_FOLDERS, "{} folders", folders.len());
 }

@@ -89,7 +89,6 @@ impl Scrapes {
 
 impl Measured {
     /// With what that means for the targets.
-    #[must_use]
     pub fn judged(mut self) -> Self {
         let are_complete = self.reads == self.reads_in_histograms && self.ledgers_balance;
         let memory = self.agent.resident_bytes + self.agent.histogram_bytes;

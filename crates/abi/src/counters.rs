@@ -111,7 +111,6 @@ impl Default for Counters {
 
 impl Counters {
     /// All zero.
-    #[must_use]
     pub const fn new() -> Self {
         Self {
             values: [0; Counter::COUNT],
@@ -119,7 +118,6 @@ impl Counters {
     }
 
     /// The value of a counter.
-    #[must_use]
     pub fn get(&self, counter: Counter) -> u64 {
         self.values[counter as usize]
     }

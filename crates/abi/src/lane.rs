@@ -63,7 +63,6 @@ impl Gathered {
     pub const COUNT: usize = 3;
 
     /// A record of one span of this kind.
-    #[must_use]
     pub const fn alone(self) -> [u64; Self::COUNT] {
         let mut spans = [0; Self::COUNT];
         spans[self as usize] = 1;
@@ -127,7 +126,6 @@ pub const WRITTEN_WHILE_ASKED_FOR: u8 = 3;
 
 /// Lanes of each arm on a machine with so many CPUs, a power of two. Threads beyond them add to what is
 /// the CPU's.
-#[must_use]
 pub const fn lanes_per_arm(cpus: usize) -> u32 {
     if cpus <= 8 {
         8
@@ -141,7 +139,6 @@ pub const fn lanes_per_arm(cpus: usize) -> u32 {
 /// The lane that a thread of an arm has, if it is free.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "eBPF programs are one function each")]
-#[must_use]
 pub const fn lane_of(arm: u32, tid: u32, lanes_per_arm: u32) -> u32 {
     arm * lanes_per_arm + (tid & (lanes_per_arm - 1))
 }

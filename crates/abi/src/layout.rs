@@ -69,7 +69,6 @@ static SHIFTS: [u8; 256] = {
 /// The bucket of a value. Values beyond the range fall into the last bucket.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "eBPF programs are one function each")]
-#[must_use]
 pub fn bucket_of(value: u64) -> usize {
     // Spans beyond 65 µs and 16 ms are rare, or come together: a processor foresees these comparisons.
     if value < 1 << 16 {
@@ -107,7 +106,6 @@ fn bucket_of_16_bits(value: u64, shifted: u64) -> usize {
 }
 
 /// The smallest value of a bucket.
-#[must_use]
 pub const fn lowest_of(bucket: usize) -> u64 {
     let half = HALF as usize;
     if bucket < 2 * half {

@@ -59,7 +59,6 @@ impl SpanKind {
     ];
 
     /// The name that output uses.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::HookOverhead => "hook_overhead",
@@ -72,7 +71,6 @@ impl SpanKind {
     }
 
     /// Index in the map of histograms of this kind of an arm.
-    #[must_use]
     pub const fn index(self, arm: u32) -> u32 {
         arm * Self::COUNT + self as u32
     }

@@ -75,7 +75,6 @@ impl Default for OpenCalls {
 impl OpenCalls {
     /// How many calls are open.
     #[inline(always)]
-    #[must_use]
     pub const fn depth(&self) -> u64 {
         self.depth
     }

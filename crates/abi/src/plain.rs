@@ -8,7 +8,6 @@ pub trait Plain: FromBytes + IntoBytes + Copy + 'static {}
 impl<T: FromBytes + IntoBytes + Copy + 'static> Plain for T {}
 
 /// The value that `bytes` begin with, and the bytes behind it; `None` when they are too few.
-#[must_use]
 pub fn read<T: Plain>(bytes: &[u8]) -> Option<(T, &[u8])> {
     T::read_from_prefix(bytes).ok()
 }

@@ -53,7 +53,6 @@ pub struct HookedRead {
 
 impl HookedRead {
     /// The record that its `read(2)` would have had, where it stands for that, too.
-    #[must_use]
     pub const fn read_syscall(&self) -> Option<ReadSyscall> {
         if self.kind != EVENT_HOOKED_READ_AND_SYSCALL {
             return None;
@@ -72,14 +71,12 @@ impl HookedRead {
     }
 
     /// Thread.
-    #[must_use]
     #[allow(clippy::cast_possible_truncation, reason = "the lower half is meant")]
     pub const fn tid(&self) -> u32 {
         self.pid_tgid as u32
     }
 
     /// Descriptor.
-    #[must_use]
     #[allow(clippy::cast_possible_truncation, reason = "the lower half is meant")]
     pub const fn fd(&self) -> i32 {
         self.call_word as i32

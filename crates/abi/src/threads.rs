@@ -40,7 +40,6 @@ impl Target {
     /// The slot of a process.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "eBPF programs are one function each")]
-    #[must_use]
     pub const fn slot_of(tgid: u32) -> u32 {
         tgid & (TARGET_SLOTS - 1)
     }
@@ -88,7 +87,6 @@ impl Thread {
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "eBPF programs are one function each")]
     #[allow(clippy::cast_possible_truncation, reason = "the lower half is meant")]
-    #[must_use]
     pub const fn tid(&self) -> u32 {
         self.pid_tgid as u32
     }
@@ -96,7 +94,6 @@ impl Thread {
     /// Its process.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "eBPF programs are one function each")]
-    #[must_use]
     pub const fn tgid(&self) -> u32 {
         (self.pid_tgid >> 32) as u32
     }
@@ -104,7 +101,6 @@ impl Thread {
     /// The slot of a thread.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "eBPF programs are one function each")]
-    #[must_use]
     pub const fn slot_of(tid: u32) -> u32 {
         tid & (THREAD_SLOTS - 1)
     }
@@ -112,7 +108,6 @@ impl Thread {
     /// The record of the `read(2)` that has returned.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "eBPF programs are one function each")]
-    #[must_use]
     pub const fn read_syscall(&self) -> ReadSyscall {
         ReadSyscall {
             kind: EVENT_READ_SYSCALL,
@@ -142,7 +137,6 @@ impl ConnectionKey {
     /// The slot of a connection. Processes are apart by more than they have descriptors as a rule.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "eBPF programs are one function each")]
-    #[must_use]
     pub const fn slot(self) -> u32 {
         self.tgid
             .wrapping_mul(509)

@@ -17,7 +17,6 @@ pub enum End {
 
 impl End {
     /// Of a measurement that was cut short or not, and whose result is usable or not.
-    #[must_use]
     pub const fn of(is_cut_short: bool, is_usable: bool) -> Self {
         match (is_cut_short, is_usable) {
             (true, _) => Self::CutShort,
@@ -27,7 +26,6 @@ impl End {
     }
 
     /// Its exit code.
-    #[must_use]
     pub const fn code(self) -> u8 {
         match self {
             Self::Complete => 0,
@@ -38,7 +36,6 @@ impl End {
 }
 
 /// What `main` of a program returns. An error goes to stderr. Results that could not be printed are a failure, too.
-#[must_use]
 pub fn end(program: &str, result: anyhow::Result<End>) -> ExitCode {
     match result {
         Ok(_) if output::has_failed() => ExitCode::FAILURE,

@@ -142,6 +142,9 @@ pub struct Probes {
 
 impl Probes {
     /// Loads the programs and chooses the kernel probe.
+    ///
+    /// # Panics
+    /// With more arms than [`MAX_ARMS`].
     pub fn load(options: Options) -> Result<Self, LoadError> {
         assert!(options.arms <= MAX_ARMS, "callers check the number of arms");
         // Kernels before 5.11 count maps against this limit. Where it cannot be raised it is either

@@ -38,7 +38,6 @@ impl Record {
     }
 
     /// The same under another number of its arm.
-    #[must_use]
     pub fn of_arm(mut self, number: u32) -> Self {
         let arm = match &mut self {
             Self::HookedRead(read) => &mut read.arm,

@@ -58,7 +58,6 @@ impl ArmTotals {
 
     /// What has come since `earlier`. A span that was open then, and has ended, is a hit of this time: it is counted
     /// here.
-    #[must_use]
     pub fn since(mut self, earlier: &Self) -> Self {
         for (spans, before) in self.spans.iter_mut().zip(&earlier.spans) {
             spans.take_off(before);

@@ -16,7 +16,6 @@ pub struct Print {
 
 impl Print {
     /// For durations in nanoseconds of which the largest is `most`.
-    #[must_use]
     pub fn ns(most: f64) -> Self {
         let (unit, divisor, decimals) = match most.abs() {
             most if most < 1e4 => ("ns", 1.0, 0),
@@ -32,7 +31,6 @@ impl Print {
     }
 
     /// For values of this unit of which the largest is `most`.
-    #[must_use]
     pub fn of(unit: Unit, most: f64) -> Self {
         match unit {
             Unit::Ns => Self::ns(most),
@@ -55,7 +53,6 @@ impl Print {
     }
 
     /// For an estimate and its interval.
-    #[must_use]
     pub fn estimate(estimate: &Estimate) -> Self {
         let [low, high] = estimate.ci95;
         let most = estimate.estimate.abs().max(low.abs()).max(high.abs());
@@ -63,13 +60,11 @@ impl Print {
     }
 
     /// The number without its unit.
-    #[must_use]
     pub fn number(&self, value: f64) -> String {
         decimal(value / self.divisor, self.decimals)
     }
 
     /// The number with its unit.
-    #[must_use]
     pub fn text(&self, value: f64) -> String {
         let number = self.number(value);
         if self.unit.is_empty() {
@@ -81,7 +76,6 @@ impl Print {
 }
 
 /// A number with thousands apart, and with a true minus sign.
-#[must_use]
 pub fn decimal(value: f64, decimals: usize) -> String {
     if !value.is_finite() {
         return "–".to_owned();
@@ -97,7 +91,6 @@ pub fn decimal(value: f64, decimals: usize) -> String {
 }
 
 /// Digits with thousands apart.
-#[must_use]
 pub fn grouped(digits: &str) -> String {
     let mut grouped = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -110,13 +103,11 @@ pub fn grouped(digits: &str) -> String {
 }
 
 /// A count.
-#[must_use]
 pub fn count(value: u64) -> String {
     decimal(value as f64, 0)
 }
 
 /// A quantile as a percentile: p99.9.
-#[must_use]
 pub fn percentile(quantile: f64) -> String {
     // 0.999 × 100 is not 99.9 to the last bit.
     let percent = (quantile * 1e8).round() / 1e6;
@@ -124,13 +115,11 @@ pub fn percentile(quantile: f64) -> String {
 }
 
 /// A share in per cent.
-#[must_use]
 pub fn percent(share: f64, decimals: usize) -> String {
     format!("{}\u{a0}%", decimal(100.0 * share, decimals))
 }
 
 /// A probability; one too small for its format is not printed as 0.
-#[must_use]
 pub fn probability(p: Option<f64>) -> String {
     match p {
         None => "–".to_owned(),
@@ -142,19 +131,16 @@ pub fn probability(p: Option<f64>) -> String {
 
 /// A figure of a file: its text, and where it stands there (`file#/json/pointer`), by which tests hold the one against
 /// the other.
-#[must_use]
 pub fn figure(at: &str, value: f64, text: &str) -> Markup {
     html! { data value=(value) data-figure=(at) { (text) } }
 }
 
 /// A count of a file.
-#[must_use]
 pub fn count_figure(at: &str, value: u64) -> Markup {
     figure(at, value as f64, &count(value))
 }
 
 /// An estimate's value.
-#[must_use]
 pub fn value(at: &str, estimate: &Estimate) -> Markup {
     let print = Print::estimate(estimate);
     figure(
@@ -165,7 +151,6 @@ pub fn value(at: &str, estimate: &Estimate) -> Markup {
 }
 
 /// An estimate's interval.
-#[must_use]
 pub fn interval(at: &str, estimate: &Estimate) -> Markup {
     let print = Print::estimate(estimate);
     let [low, high] = estimate.ci95;
@@ -178,7 +163,6 @@ pub fn interval(at: &str, estimate: &Estimate) -> Markup {
 }
 
 /// Both.
-#[must_use]
 pub fn value_and_interval(at: &str, estimate: &Estimate) -> Markup {
     html! { (value(at, estimate)) " " (interval(at, estimate)) }
 }

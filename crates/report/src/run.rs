@@ -56,7 +56,6 @@ impl Run {
     }
 
     /// Reads what a folder has beside manifest and analysis, which are known.
-    #[must_use]
     pub fn with(
         directory: RunDirectory,
         manifest: Manifest,
@@ -103,13 +102,11 @@ impl Run {
     }
 
     /// The analysis, if there is one.
-    #[must_use]
     pub fn analysed(&self) -> Option<&Analysis> {
         self.analysis.as_ref().ok()
     }
 
     /// The folder's own name.
-    #[must_use]
     pub fn name(&self) -> String {
         let root = self.directory.root();
         let absolute = root.canonicalize();
@@ -121,7 +118,6 @@ impl Run {
     }
 
     /// The part that an arm plays in drawings.
-    #[must_use]
     pub fn arm(&self, name: &str) -> usize {
         let mut arms = self.manifest.arms.iter();
         arms.position(|arm| arm.name == name).unwrap_or(0)

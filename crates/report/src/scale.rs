@@ -23,7 +23,6 @@ enum Kind {
 
 impl Scale {
     /// Equal differences are equal distances. Ends are widened to labelled values.
-    #[must_use]
     pub fn linear(values: [f64; 2], places: [f64; 2]) -> Self {
         let [low, high] = widened(values);
         let step = step(high - low, 6);
@@ -36,7 +35,6 @@ impl Scale {
     }
 
     /// The same between these very ends.
-    #[must_use]
     pub fn exactly(values: [f64; 2], places: [f64; 2]) -> Self {
         Self {
             kind: Kind::Linear,
@@ -46,7 +44,6 @@ impl Scale {
     }
 
     /// Equal ratios are equal distances. Values must be positive; others are taken for the least that is.
-    #[must_use]
     pub fn logarithmic(values: [f64; 2], places: [f64; 2]) -> Self {
         let low = values[0].max(f64::MIN_POSITIVE);
         let high = values[1].max(low);
@@ -63,7 +60,6 @@ impl Scale {
     }
 
     /// Logarithmic on both sides of 0, and linear up to about `linear` from it.
-    #[must_use]
     pub fn symmetric(linear: f64, values: [f64; 2], places: [f64; 2]) -> Self {
         Self {
             kind: Kind::Symmetric(linear.max(f64::MIN_POSITIVE)),
@@ -73,7 +69,6 @@ impl Scale {
     }
 
     /// Quantiles from 0 to `most` (below 1).
-    #[must_use]
     pub fn nines(most: f64, places: [f64; 2]) -> Self {
         Self {
             kind: Kind::Nines,
@@ -92,7 +87,6 @@ impl Scale {
     }
 
     /// Where a value lies. Values beyond the ends lie at the ends.
-    #[must_use]
     pub fn place(&self, value: f64) -> f64 {
         let [low, high] = self.values.map(|end| self.spaced(end));
         let share = ((self.spaced(value) - low) / (high - low)).clamp(0.0, 1.0);
@@ -100,13 +94,11 @@ impl Scale {
     }
 
     /// The ends.
-    #[must_use]
     pub fn values(&self) -> [f64; 2] {
         self.values
     }
 
     /// Values to label, about `most` at the most.
-    #[must_use]
     pub fn ticks(&self, most: usize) -> Vec<f64> {
         let [low, high] = self.values;
         match self.kind {

@@ -43,7 +43,6 @@ pub struct LogBytes {
 
 impl LogBytes {
     /// Of both.
-    #[must_use]
     pub fn all(self) -> u64 {
         self.requests.saturating_add(self.connections)
     }
@@ -77,7 +76,6 @@ pub enum RunState {
 
 impl RunState {
     /// Whether the run has ended.
-    #[must_use]
     pub fn is_over(self) -> bool {
         !matches!(self, Self::Recording | Self::Joining)
     }

@@ -60,7 +60,6 @@ pub struct Analysis {
 
 impl Analysis {
     /// Whether nothing speaks against using the result.
-    #[must_use]
     pub fn is_usable(&self) -> bool {
         self.not_usable.is_empty()
     }
@@ -293,7 +292,6 @@ pub struct LedgerRow {
 
 impl LedgerRow {
     /// Whether every hit is accounted for.
-    #[must_use]
     pub fn is_balanced(&self) -> bool {
         self.hits == self.recorded + self.dropped + self.unpaired + self.in_flight
     }

@@ -75,7 +75,6 @@ pub struct NotCalibrated {
 
 impl Calibration {
     /// What is added to spans of one kind. The syscalls that a hook makes are read calls like any other.
-    #[must_use]
     pub fn of(&self, span: &str) -> Option<&Calibrated> {
         let span = if span == HOOKED_READ_SYSCALL {
             "read_syscall"

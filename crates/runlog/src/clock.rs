@@ -20,7 +20,6 @@ pub struct Clock {
 
 impl Clock {
     /// The clock of this process; `None` if the kernel does not say.
-    #[must_use]
     pub fn of_this_process() -> Option<Self> {
         let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
         let time_namespace = fs::read_link("/proc/self/ns/time")
@@ -34,7 +33,6 @@ impl Clock {
 }
 
 /// An instant for people, in UTC to the second.
-#[must_use]
 pub fn utc(unix_ns: u64) -> String {
     let instant = jiff::Timestamp::from_nanosecond(unix_ns.into()).unwrap_or_default();
     instant.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()

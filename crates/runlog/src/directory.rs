@@ -29,152 +29,127 @@ impl RunDirectory {
     }
 
     /// Where a run goes when nobody says: `runs/KIND-YYYYMMDDTHHMMSSZ` in the current folder.
-    #[must_use]
     pub fn default_root(kind: &str) -> PathBuf {
         let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
         PathBuf::from(format!("runs/{kind}-{now}"))
     }
 
     /// The folder of a run that exists.
-    #[must_use]
     pub fn existing(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
 
     /// The folder itself.
-    #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
     }
 
     /// How the run was set up: [`crate::manifest::Manifest`].
-    #[must_use]
     pub fn manifest(&self) -> PathBuf {
         self.root.join("manifest.json")
     }
 
     /// What came out: [`crate::analysis::Analysis`].
-    #[must_use]
     pub fn analysis(&self) -> PathBuf {
         self.root.join("analysis.json")
     }
 
     /// The ladder of the hook, if it was put here: [`crate::micro::MicroReport`].
-    #[must_use]
     pub fn micro(&self) -> PathBuf {
         self.root.join("micro.json")
     }
 
     /// The run for people.
-    #[must_use]
     pub fn report(&self) -> PathBuf {
         self.root.join("report.html")
     }
 
     /// Injected against measured delays: [`crate::truth::Truth`].
-    #[must_use]
     pub fn truth(&self) -> PathBuf {
         self.root.join("truth.json")
     }
 
     /// What was estimated before the injected delays were known: [`crate::truth::Blind`].
-    #[must_use]
     pub fn truth_blind(&self) -> PathBuf {
         self.root.join("truth-blind.json")
     }
 
     /// How often macro intervals hold the truth: [`crate::truth::Coverage`].
-    #[must_use]
     pub fn coverage(&self) -> PathBuf {
         self.root.join("coverage.json")
     }
 
     /// How often equal servers are told apart: [`crate::a_a::AaReport`].
-    #[must_use]
     pub fn a_a(&self) -> PathBuf {
         self.root.join("a-a.json")
     }
 
     /// What a trace with records saw: [`crate::trace::Trace`].
-    #[must_use]
     pub fn trace(&self) -> PathBuf {
         self.root.join("trace.json")
     }
 
     /// The load generator's summary: [`crate::summary::LoadSummary`].
-    #[must_use]
     pub fn load_summary(&self) -> PathBuf {
         self.root.join("load.json")
     }
 
     /// One row a request: [`crate::record::Request`].
-    #[must_use]
     pub fn requests(&self) -> PathBuf {
         self.root.join("requests.npy")
     }
 
     /// One row a connection of the load generator: [`crate::record::ClientConnection`].
-    #[must_use]
     pub fn client_connections(&self) -> PathBuf {
         self.root.join("connections-client.npy")
     }
 
     /// One row a connection that a traced server accepted: [`crate::record::ServerConnection`].
-    #[must_use]
     pub fn server_connections(&self) -> PathBuf {
         self.root.join("connections-server.npy")
     }
 
     /// One row a connection that a traced server closed: [`crate::record::ServerClose`].
-    #[must_use]
     pub fn server_closes(&self) -> PathBuf {
         self.root.join("closes-server.npy")
     }
 
     /// One row a hooked read: [`crate::record::ReadSpan`].
-    #[must_use]
     pub fn reads(&self) -> PathBuf {
         self.root.join("spans-read.npy")
     }
 
     /// One row a write on a traced connection: [`crate::record::WriteSpan`].
-    #[must_use]
     pub fn writes(&self) -> PathBuf {
         self.root.join("spans-write.npy")
     }
 
     /// One row a block with the probes attached: [`crate::record::BlockReads`].
-    #[must_use]
     pub fn block_reads(&self) -> PathBuf {
         self.root.join("block-reads.npy")
     }
 
     /// One row a `read(2)` of a traced process: [`crate::record::ReadSyscallSpan`].
-    #[must_use]
     pub fn read_syscalls(&self) -> PathBuf {
         self.root.join("spans-read-syscall.npy")
     }
 
     /// One row a call of the traced function: [`crate::record::FunctionSpan`].
-    #[must_use]
     pub fn functions(&self) -> PathBuf {
         self.root.join("spans-function.npy")
     }
 
     /// One row a joined request: [`crate::record::JoinedRequest`].
-    #[must_use]
     pub fn joined(&self) -> PathBuf {
         self.root.join("joined.npy")
     }
 
     /// A run that an agent took part in: [`crate::agent_run::AgentRun`].
-    #[must_use]
     pub fn agent_run(&self) -> PathBuf {
         self.root.join("agent-run.json")
     }
 
     /// What an agent recorded of an arm: a folder as of a trace.
-    #[must_use]
     pub fn spans_of(&self, arm: &str) -> Self {
         Self {
             root: self.root.join("spans").join(arm),
@@ -182,32 +157,27 @@ impl RunDirectory {
     }
 
     /// HDR interval log of an arm's response times.
-    #[must_use]
     pub fn interval_log(&self, arm: &str) -> PathBuf {
         self.root.join(format!("{arm}.hlog"))
     }
 
     /// An arm's requests in the paper's CSV format.
-    #[must_use]
     pub fn paper_csv(&self, arm: &str) -> PathBuf {
         self.root.join(format!("{arm}.csv"))
     }
 
     /// There when an arm's CSV is not of an open loop, although one was asked for: says why.
-    #[must_use]
     pub fn not_open_loop(&self, arm: &str) -> PathBuf {
         self.root.join(format!("{arm}.not-open-loop.txt"))
     }
 
     /// What a process of the run said on stderr.
-    #[must_use]
     pub fn process_log(&self, process: &str) -> PathBuf {
         self.root.join(format!("{process}.log"))
     }
 }
 
 /// Whether `name` can name an arm: it becomes part of file names and of JSON keys.
-#[must_use]
 pub fn is_arm_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     (1..=64).contains(&name.len()) && !name.starts_with('.') && name.chars().all(allowed)

@@ -66,7 +66,6 @@ pub enum State {
 
 impl State {
     /// Its name.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Pass => "pass",
@@ -79,25 +78,21 @@ impl State {
 
 impl Finding {
     /// As it should be.
-    #[must_use]
     pub fn pass(name: &str, found: impl Into<String>) -> Self {
         Self::new(name, State::Pass, found.into(), None)
     }
 
     /// It cannot be told; `advice` says how it could.
-    #[must_use]
     pub fn unknown(name: &str, found: impl Into<String>, advice: impl Into<String>) -> Self {
         Self::new(name, State::Unknown, found.into(), Some(advice.into()))
     }
 
     /// Results may suffer.
-    #[must_use]
     pub fn warn(name: &str, found: impl Into<String>, advice: impl Into<String>) -> Self {
         Self::new(name, State::Warn, found.into(), Some(advice.into()))
     }
 
     /// Results will suffer.
-    #[must_use]
     pub fn fail(name: &str, found: impl Into<String>, advice: impl Into<String>) -> Self {
         Self::new(name, State::Fail, found.into(), Some(advice.into()))
     }

@@ -39,7 +39,6 @@ pub struct Estimate {
 
 impl Estimate {
     /// Whether the interval lies wholly on one side of 0.
-    #[must_use]
     pub fn excludes_zero(&self) -> bool {
         let [low, high] = self.ci95;
         low > 0.0 || high < 0.0

@@ -45,7 +45,6 @@ pub enum NotOurs {
 
 impl Exact {
     /// Writes a histogram down. `None` is never seen: the layout is one that the format has.
-    #[must_use]
     pub fn of(histogram: &Histogram<u64>, sum_ns: u64) -> Option<Self> {
         let mut bytes = Vec::new();
         V2DeflateSerializer::new()

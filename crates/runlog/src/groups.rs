@@ -47,7 +47,6 @@ impl<T: Deserialize> Groups<T> {
     }
 
     /// The number of the next row's group; `None` behind the last row.
-    #[must_use]
     pub fn next_number(&self) -> Option<u32> {
         self.next.as_ref().map(self.number_of)
     }
@@ -95,7 +94,6 @@ impl<T: Deserialize> Groups<T> {
     }
 
     /// Whether the file was cut short. Known once the last group was taken.
-    #[must_use]
     pub fn was_cut_short(&self) -> bool {
         self.rows.was_cut_short()
     }

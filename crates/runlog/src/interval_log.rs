@@ -43,7 +43,6 @@ pub struct Interval {
 
 impl Interval {
     /// Whether its values are response times: those of a pacer are not.
-    #[must_use]
     pub fn has_response_times(&self) -> bool {
         self.tag.as_deref() != Some(PACER_TAG)
     }
@@ -53,7 +52,6 @@ impl Interval {
 ///
 /// # Panics
 /// Never: the bounds are constants that the layout allows.
-#[must_use]
 pub fn new_histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, MAX_VALUE_NS, SIGNIFICANT_DIGITS).expect("valid bounds")
 }

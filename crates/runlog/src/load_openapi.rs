@@ -31,7 +31,6 @@ const REFUSALS: [(u16, &str); 8] = [
 ];
 
 /// The description.
-#[must_use]
 pub fn describe() -> Value {
     let mut settings = SchemaSettings::draft2020_12();
     settings.definitions_path = "/components/schemas".into();

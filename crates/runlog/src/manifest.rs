@@ -150,7 +150,6 @@ pub struct Arm {
 
 impl Arm {
     /// Its part in the run: by its name, where nothing else is known.
-    #[must_use]
     pub fn role(&self) -> Role {
         self.role.unwrap_or_else(|| Role::of_arm(&self.name))
     }

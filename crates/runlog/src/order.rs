@@ -28,7 +28,6 @@ pub enum Order {
 
 impl Order {
     /// Its name on the command line and in files.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Rmit => "rmit",
@@ -38,7 +37,6 @@ impl Order {
     }
 
     /// How many blocks run at once. The first of them is on the first side.
-    #[must_use]
     pub const fn at_once(self) -> usize {
         match self {
             Self::Duet => 2,

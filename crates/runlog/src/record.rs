@@ -80,7 +80,6 @@ impl Outcome {
     ];
 
     /// What a complete response with this status is.
-    #[must_use]
     pub fn of_status(status: u16) -> Self {
         match status / 100 {
             2 => Self::Ok,
@@ -92,7 +91,6 @@ impl Outcome {
     }
 
     /// The name that summaries use.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -166,45 +164,38 @@ impl Request {
     pub const NO_CONNECTION: u32 = u32::MAX;
 
     /// Whether it belongs to the warm-up.
-    #[must_use]
     pub fn is_warmup(&self) -> bool {
         self.flags & Self::WARMUP != 0
     }
 
     /// Whether the probes were attached.
-    #[must_use]
     pub fn is_observed(&self) -> bool {
         self.flags & Self::OBSERVED != 0
     }
 
     /// Whether it got a complete response with a 2xx status.
-    #[must_use]
     pub fn is_ok(&self) -> bool {
         self.outcome == Outcome::Ok as u8
     }
 
     /// The name of what became of it; "unknown" for a number that this version does not know.
-    #[must_use]
     pub fn outcome_name(&self) -> &'static str {
         let outcome = Outcome::ALL.get(usize::from(self.outcome));
         outcome.map_or("unknown", |outcome| outcome.name())
     }
 
     /// Whether it was ever sent, if only in part.
-    #[must_use]
     pub fn was_sent(&self) -> bool {
         self.outcome != Outcome::Unsent as u8
     }
 
     /// `done - planned`: how long it took for whoever wanted it at the planned instant. In a closed loop
     /// the same as [`Request::response_time_ns`].
-    #[must_use]
     pub fn latency_ns(&self) -> u64 {
         self.done_ns.saturating_sub(self.planned_ns)
     }
 
     /// `done - sent`.
-    #[must_use]
     pub fn response_time_ns(&self) -> u64 {
         self.done_ns.saturating_sub(self.sent_ns)
     }
@@ -302,13 +293,11 @@ impl ReadSpan {
     pub const UNKNOWN_OFFSET: u64 = u64::MAX;
 
     /// Hook span minus inner span: what interposing added to this call.
-    #[must_use]
     pub fn hook_overhead_ns(&self) -> u64 {
         self.exit_ns.saturating_sub(self.inner_exit_ns)
     }
 
     /// The syscall span, or `None` without a kernel probe.
-    #[must_use]
     pub fn syscall_ns(&self) -> Option<u64> {
         (self.syscall_exit_ns != 0).then(|| self.syscall_exit_ns - self.syscall_enter_ns)
     }

@@ -26,7 +26,6 @@ impl Role {
     const ALL: [Self; 4] = [Self::Baseline, Self::Baseline2, Self::Hooked, Self::Other];
 
     /// Its name in files. Where a role is played once, its arm is called so too.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Baseline => "baseline",
@@ -37,7 +36,6 @@ impl Role {
     }
 
     /// The role of an arm of which nothing but its name is known.
-    #[must_use]
     pub fn of_arm(name: &str) -> Self {
         let role = Self::ALL.into_iter().find(|role| role.name() == name);
         role.unwrap_or(Self::Other)

@@ -158,7 +158,6 @@ pub struct Pacer {
 
 impl Pacer {
     /// What every output says of an arm whose plan was not kept.
-    #[must_use]
     pub fn mark(&self) -> Option<String> {
         let Self {
             open_loop,

@@ -90,7 +90,6 @@ impl<T: AutoSerialize> TableWriter<T> {
     }
 
     /// Rows so far.
-    #[must_use]
     pub fn rows(&self) -> u64 {
         self.rows
     }
@@ -156,7 +155,6 @@ thread_local! {
 }
 
 /// How many logs this thread has opened to read their rows. For tests: a log may be large, and each pass costs time.
-#[must_use]
 pub fn opened_by_this_thread() -> u64 {
     OPENED.get()
 }
@@ -214,7 +212,6 @@ impl<T: Deserialize> Rows<T> {
 
     /// Whether the header promised another number of rows than the file holds: the writer was
     /// stopped. Known once the last row was read.
-    #[must_use]
     pub fn was_cut_short(&self) -> bool {
         self.cut_short
     }

@@ -142,7 +142,6 @@ pub struct SpanSummary {
 
 impl SpanSummary {
     /// Sums durations up, of which the histogram's own sum is not exact.
-    #[must_use]
     pub fn of(histogram: &Histogram<u64>, sum_ns: u64) -> Self {
         Self {
             count: histogram.len(),

@@ -2,7 +2,6 @@
 
 /// The smallest count that the successes of `trials` independent trials exceed with a probability of at
 /// most one minus `probability`, each trial succeeding with probability `each`.
-#[must_use]
 pub fn quantile(trials: u32, each: f64, probability: f64) -> u32 {
     // The probability of 0, then of each count from the one before.
     let mut exactly = (1.0 - each).powf(f64::from(trials));

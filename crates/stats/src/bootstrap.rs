@@ -33,7 +33,6 @@ pub struct Blocks {
 
 impl Blocks {
     /// Takes the values of each block, in any order. Blocks without values are left out.
-    #[must_use]
     pub fn new(blocks: impl IntoIterator<Item = Vec<f64>>) -> Self {
         let mut blocks: Vec<Vec<f64>> = blocks.into_iter().filter(|b| !b.is_empty()).collect();
         for block in &mut blocks {
@@ -45,13 +44,11 @@ impl Blocks {
     }
 
     /// How many blocks.
-    #[must_use]
     pub fn count(&self) -> usize {
         self.blocks.len()
     }
 
     /// All values, ascending.
-    #[must_use]
     pub fn values(&self) -> &[f64] {
         &self.all
     }
@@ -135,7 +132,6 @@ impl Default for Plan {
 
 /// The quantile of an arm with its 95 % interval. `None` with fewer than [`FEWEST_DRAWS`] blocks, or
 /// runs of them.
-#[must_use]
 pub fn quantile_interval(arm: &Blocks, quantile: f64, plan: &Plan) -> Option<Interval> {
     let estimate = quantile_of_sorted(&arm.all, quantile)?;
     let mut urn = Urn::new(arm.count(), plan);
@@ -148,7 +144,6 @@ pub fn quantile_interval(arm: &Blocks, quantile: f64, plan: &Plan) -> Option<Int
 ///
 /// # Panics
 /// With [`Pairing::Rounds`], if the arms differ in their number of blocks.
-#[must_use]
 pub fn quantile_shifts(
     control: &Blocks,
     treatment: &Blocks,
@@ -180,7 +175,6 @@ pub fn quantile_shifts(
 ///
 /// # Panics
 /// With [`Pairing::Rounds`], if the arms differ in their number of blocks.
-#[must_use]
 pub fn cliffs_delta_interval(
     control: &Blocks,
     treatment: &Blocks,

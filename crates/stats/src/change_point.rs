@@ -37,7 +37,6 @@ pub enum WarmUp {
 ///
 /// Squares make a level of one wild value, however short: such values are taken out before. Of a level at the end it
 /// takes more than [`NEIGHBOURS`] values to tell it from them; one at the beginning may be the warm-up.
-#[must_use]
 pub fn change_points(values: &[f64]) -> Vec<usize> {
     if values.len() < FEWEST_VALUES {
         return Vec::new();
@@ -74,7 +73,6 @@ fn typical_difference(values: &[f64]) -> f64 {
 
 /// The warm-up of a series of block or window means: it ends with the last change of level within the
 /// first half.
-#[must_use]
 pub fn warm_up(values: &[f64]) -> WarmUp {
     match change_points(values).last() {
         None => WarmUp::Ends(0),
@@ -85,7 +83,6 @@ pub fn warm_up(values: &[f64]) -> WarmUp {
 
 /// Optimal partitioning with squared errors around means: `penalty` a change, at least `shortest` values
 /// between two changes. Takes time with the square of the length.
-#[must_use]
 pub fn partition(values: &[f64], penalty: f64, shortest: usize) -> Vec<usize> {
     let count = values.len();
     let shortest = shortest.max(1);

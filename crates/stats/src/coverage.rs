@@ -38,7 +38,6 @@ const fn row(quantile: f64, blocks: usize, values_per_block: usize, coverage: f6
 
 /// The coverage of the largest simulated case with this quantile and at most so many blocks and values.
 /// `None` where none is so small: how often such intervals hold is not known.
-#[must_use]
 pub fn simulated_coverage(quantile: f64, blocks: usize, values_per_block: usize) -> Option<f64> {
     let smaller = SIMULATED.iter().filter(|case| {
         case.quantile.to_bits() == quantile.to_bits()

@@ -5,14 +5,12 @@ use crate::trim::mean;
 
 /// Correlation of each value with the next, over `values` in the order of time. `None` below three
 /// values, or if they do not vary.
-#[must_use]
 pub fn lag1_autocorrelation(values: &[f64]) -> Option<f64> {
     lag1_within(std::iter::once(values))
 }
 
 /// The same over several stretches of time, each around its own mean: neighbours of different
 /// stretches are no neighbours.
-#[must_use]
 pub fn lag1_within<'a>(stretches: impl IntoIterator<Item = &'a [f64]>) -> Option<f64> {
     let (mut products, mut squares) = (0.0, 0.0);
     for values in stretches {
@@ -29,7 +27,6 @@ pub fn lag1_within<'a>(stretches: impl IntoIterator<Item = &'a [f64]>) -> Option
 
 /// How many independent values would give a mean as precise as `count` values of a first-order
 /// autoregressive process with correlation `lag1`: n (1 - r) / (1 + r). Not less than 1.
-#[must_use]
 pub fn effective_size_ar1(count: usize, lag1: f64) -> f64 {
     (count as f64 * (1.0 - lag1) / (1.0 + lag1)).max(1.0)
 }
@@ -37,7 +34,6 @@ pub fn effective_size_ar1(count: usize, lag1: f64) -> f64 {
 /// How many independent values would give a mean as precise as the block means show it to be, whatever
 /// the dependence: the variance of the values over the squared error of the mean of block means.
 /// `None` below two blocks, or if the block means do not vary.
-#[must_use]
 pub fn effective_size_by_blocks(values: &Moments, block_means: &[f64]) -> Option<f64> {
     let blocks = Moments::of(block_means)?;
     (blocks.variance > 0.0).then(|| values.variance / blocks.squared_error())

@@ -9,7 +9,6 @@ const MANY_DEGREES: f64 = 20_000.0;
 
 /// P(|T| >= |t|) for Student's t with `degrees_of_freedom`. Computed from the tail itself rather than
 /// as 1 minus the rest, so that small probabilities keep their digits. Below 1e-308 it is 0.
-#[must_use]
 pub fn t_two_sided(t: f64, degrees_of_freedom: f64) -> f64 {
     if degrees_of_freedom > MANY_DEGREES {
         return 2.0 * normal_tail(normal_equivalent(t, degrees_of_freedom));
@@ -30,7 +29,6 @@ fn normal_equivalent(t: f64, degrees_of_freedom: f64) -> f64 {
 
 /// The value that Student's t with `degrees_of_freedom` stays below with `probability`.
 /// `None` unless there are degrees of freedom and the probability lies between 0 and 1.
-#[must_use]
 pub fn t_quantile(probability: f64, degrees_of_freedom: f64) -> Option<f64> {
     if !(probability > 0.0 && probability < 1.0) {
         return None;
@@ -53,19 +51,16 @@ pub fn t_quantile(probability: f64, degrees_of_freedom: f64) -> Option<f64> {
 }
 
 /// P(Z >= z) for a standard normal Z.
-#[must_use]
 pub fn normal_tail(z: f64) -> f64 {
     Normal::standard().sf(z)
 }
 
 /// P(Z <= z) for a standard normal Z.
-#[must_use]
 pub fn normal_cdf(z: f64) -> f64 {
     Normal::standard().cdf(z)
 }
 
 /// The value that a standard normal stays below with `probability`.
-#[must_use]
 pub fn normal_quantile(probability: f64) -> f64 {
     Normal::standard().inverse_cdf(probability)
 }

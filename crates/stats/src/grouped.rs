@@ -21,7 +21,6 @@ impl Group {
 
 /// The mean of groups in ascending order, without the trimmed ends. Each value counts as its bucket's
 /// middle. `None` when there are no values.
-#[must_use]
 pub fn trimmed_mean(groups: &[Group], trim: Trim) -> Option<f64> {
     let total = count(groups);
     let kept = trim.kept(usize::try_from(total).ok()?);
@@ -39,7 +38,6 @@ pub fn trimmed_mean(groups: &[Group], trim: Trim) -> Option<f64> {
 
 /// The quantile of groups in ascending order, `quantile` being from 0 to 1. Within its bucket the value
 /// is interpolated, as if the bucket's values were spread over it evenly. `None` when there are none.
-#[must_use]
 pub fn quantile(groups: &[Group], quantile: f64) -> Option<f64> {
     let rank = quantile.clamp(0.0, 1.0) * count(groups) as f64;
     let mut before = 0.0;

@@ -16,7 +16,6 @@ pub struct Interval {
 
 impl Interval {
     /// The interval of `self` times `factor`. A negative factor swaps the ends.
-    #[must_use]
     pub fn scaled(self, factor: f64) -> Self {
         let [low, high] = self.ci95.map(|end| end * factor);
         Self {
@@ -28,7 +27,6 @@ impl Interval {
 
     /// The interval of `self` minus `other`, which was estimated from other data: half-widths add
     /// in quadrature. It rests on the fewer blocks of the two.
-    #[must_use]
     pub fn minus(self, other: Self) -> Self {
         let half_width = self.half_width().hypot(other.half_width());
         let estimate = self.estimate - other.estimate;
@@ -40,13 +38,11 @@ impl Interval {
     }
 
     /// Half of the interval's width.
-    #[must_use]
     pub fn half_width(self) -> f64 {
         (self.ci95[1] - self.ci95[0]) / 2.0
     }
 
     /// Whether `value` lies within the interval, ends included.
-    #[must_use]
     pub fn contains(&self, value: f64) -> bool {
         (self.ci95[0]..=self.ci95[1]).contains(&value)
     }
@@ -60,7 +56,6 @@ pub(crate) fn half_width(standard_error: f64, degrees_of_freedom: f64) -> Option
 /// The mean of block means with Student's t interval, `blocks - 1` degrees of freedom.
 ///
 /// `None` below two blocks: one block says nothing about how blocks vary.
-#[must_use]
 pub fn mean_interval(block_means: &[f64]) -> Option<Interval> {
     let count = block_means.len();
     if count < 2 {
@@ -80,7 +75,6 @@ pub fn mean_interval(block_means: &[f64]) -> Option<Interval> {
 
 /// The interval of treatment minus control, paired round by round: what drifts over the run falls
 /// on both members of a pair and cancels. A round where either block is missing is left out.
-#[must_use]
 pub fn paired_difference(control: &[Option<f64>], treatment: &[Option<f64>]) -> Option<Interval> {
     let differences: Vec<f64> = control
         .iter()

@@ -15,7 +15,6 @@ pub struct Moments {
 
 impl Moments {
     /// The moments of `values`. `None` below two values, which have no variance.
-    #[must_use]
     pub fn of(values: &[f64]) -> Option<Self> {
         let count = values.len();
         if count < 2 {
@@ -39,13 +38,11 @@ impl Moments {
     }
 
     /// The standard deviation.
-    #[must_use]
     pub fn sd(&self) -> f64 {
         self.variance.sqrt()
     }
 
     /// The square of the mean's standard error, were the values independent.
-    #[must_use]
     pub fn squared_error(&self) -> f64 {
         self.variance / self.count as f64
     }
@@ -53,7 +50,6 @@ impl Moments {
 
 /// The quantile of ascending values, `quantile` being from 0 to 1: linear between the two nearest
 /// values, as `numpy.quantile` does by default. `None` when there are none.
-#[must_use]
 pub fn quantile_of_sorted(sorted: &[f64], quantile: f64) -> Option<f64> {
     let (below, share) = position(sorted.len(), quantile)?;
     let low = sorted[below];
@@ -64,7 +60,6 @@ pub fn quantile_of_sorted(sorted: &[f64], quantile: f64) -> Option<f64> {
 }
 
 /// The quantile of values in any order. `None` when there are none.
-#[must_use]
 pub fn quantile(values: &[f64], quantile: f64) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);

@@ -18,7 +18,6 @@ const MOST_BLOCKS: f64 = 1e8;
 ///
 /// That is the tail of the noncentral t distribution: the normal probability of exceeding the critical
 /// value, averaged over what the standard error may turn out to be.
-#[must_use]
 pub fn power(effect_in_errors: f64, degrees_of_freedom: f64) -> Option<f64> {
     let critical = t_quantile(1.0 - ALPHA / 2.0, degrees_of_freedom)?;
     let exceeds = |ratio: f64| {
@@ -72,7 +71,6 @@ fn averaged_over_error_ratio(f: impl Fn(f64) -> f64, degrees_of_freedom: f64) ->
 
 /// The effect, in standard errors, that a two-sided t-test at [`ALPHA`] detects with [`POWER`]. With
 /// infinite degrees of freedom the standard error is known.
-#[must_use]
 pub fn detectable_in_errors(degrees_of_freedom: f64) -> Option<f64> {
     if degrees_of_freedom.is_infinite() {
         return Some(normal_quantile(1.0 - ALPHA / 2.0) + normal_quantile(POWER));
@@ -94,7 +92,6 @@ pub fn detectable_in_errors(degrees_of_freedom: f64) -> Option<f64> {
 
 /// The smallest effect that `blocks` pairs of blocks, whose differences have the standard deviation
 /// `sd`, would detect. In the unit of `sd`. `None` below two blocks.
-#[must_use]
 pub fn minimum_detectable_effect(sd: f64, blocks: usize) -> Option<f64> {
     let degrees_of_freedom = blocks.checked_sub(1).filter(|count| *count > 0)?;
     let in_errors = detectable_in_errors(degrees_of_freedom as f64)?;
@@ -103,7 +100,6 @@ pub fn minimum_detectable_effect(sd: f64, blocks: usize) -> Option<f64> {
 
 /// How many pairs of blocks would detect `effect`. `None` if no number within reason would, or if the
 /// effect is 0.
-#[must_use]
 pub fn required_blocks(sd: f64, effect: f64) -> Option<usize> {
     let effect = effect.abs();
     if effect.is_nan() || effect == 0.0 || sd.is_nan() {

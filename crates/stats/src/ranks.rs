@@ -22,7 +22,6 @@ pub struct MannWhitney {
 /// The Mann-Whitney test. `p` is exact where the smaller set has at most 8 values, both have at most
 /// 500 and no two are equal; otherwise normal, with corrections for ties and continuity. `None` if a
 /// set is empty. Values must not be NaN.
-#[must_use]
 pub fn mann_whitney(control: &[f64], treatment: &[f64]) -> Option<MannWhitney> {
     if control.is_empty() || treatment.is_empty() {
         return None;
@@ -78,7 +77,6 @@ fn exact_tail(u: f64, chosen: usize, total: usize) -> f64 {
 
 /// Cliff's delta: the share of pairs in which the treatment's value is larger, minus the share in which
 /// it is smaller. From -1 to 1; 0 between equals. `None` if a set is empty.
-#[must_use]
 pub fn cliffs_delta(control: &[f64], treatment: &[f64]) -> Option<f64> {
     if control.is_empty() || treatment.is_empty() {
         return None;
@@ -124,7 +122,6 @@ pub struct Spearman {
 ///
 /// # Panics
 /// If the sides differ in length.
-#[must_use]
 pub fn spearman(x: &[f64], y: &[f64]) -> Option<Spearman> {
     assert_eq!(x.len(), y.len(), "pairs have two sides");
     if x.len() < 3 {

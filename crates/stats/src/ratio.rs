@@ -12,7 +12,6 @@ use crate::trim::mean;
 ///
 /// # Panics
 /// If the sides differ in length.
-#[must_use]
 pub fn ratio_of_means(numerator: &[f64], denominator: &[f64]) -> Option<Interval> {
     assert_eq!(numerator.len(), denominator.len(), "pairs have two sides");
     let count = numerator.len();

@@ -25,7 +25,6 @@ pub struct Slope {
 ///
 /// # Panics
 /// If the sides differ in length.
-#[must_use]
 pub fn theil_sen(x: &[f64], y: &[f64]) -> Option<Slope> {
     assert_eq!(x.len(), y.len(), "pairs have two sides");
     let count = x.len();

@@ -38,7 +38,6 @@ impl TTest {
     }
 
     /// The difference with its 95 % interval, for a test of `blocks` block means in the smaller arm.
-    #[must_use]
     pub fn interval(&self, blocks: usize) -> Option<Interval> {
         let half_width = half_width(self.standard_error, self.degrees_of_freedom)?;
         Some(Interval {
@@ -50,7 +49,6 @@ impl TTest {
 }
 
 /// The standard deviation of both sets together, each around its own mean.
-#[must_use]
 pub fn pooled_sd(control: &Moments, treatment: &Moments) -> f64 {
     let weight = |set: &Moments| (set.count - 1) as f64;
     let squares = weight(control) * control.variance + weight(treatment) * treatment.variance;
@@ -58,7 +56,6 @@ pub fn pooled_sd(control: &Moments, treatment: &Moments) -> f64 {
 }
 
 /// Student's t-test: both sets vary alike. `None` if neither varies.
-#[must_use]
 pub fn student(control: &Moments, treatment: &Moments) -> Option<TTest> {
     let variance = pooled_sd(control, treatment).powi(2);
     let squared_error = variance / control.count as f64 + variance / treatment.count as f64;
@@ -70,7 +67,6 @@ pub fn student(control: &Moments, treatment: &Moments) -> Option<TTest> {
 }
 
 /// Welch's t-test: each set varies in its own way. `None` if neither varies.
-#[must_use]
 pub fn welch(control: &Moments, treatment: &Moments) -> Option<TTest> {
     let squared_error = control.squared_error() + treatment.squared_error();
     let share = |set: &Moments| set.squared_error().powi(2) / (set.count - 1) as f64;
@@ -83,7 +79,6 @@ pub fn welch(control: &Moments, treatment: &Moments) -> Option<TTest> {
 }
 
 /// Student's t-test of differences of pairs. `None` below two, or if they do not vary.
-#[must_use]
 pub fn paired(differences: &[f64]) -> Option<TTest> {
     let moments = Moments::of(differences)?;
     TTest::new(

@@ -30,7 +30,6 @@ impl Trim {
     };
 
     /// Leaves `fraction` out at each end. `None` unless it is at least 0 and below one half.
-    #[must_use]
     pub fn each_end(fraction: f64) -> Option<Self> {
         (0.0..0.5).contains(&fraction).then_some(Self {
             fraction_each_end: fraction,
@@ -38,14 +37,12 @@ impl Trim {
     }
 
     /// The share left out at each end.
-    #[must_use]
     pub fn fraction_each_end(self) -> f64 {
         self.fraction_each_end
     }
 
     /// The indices, among `count` sorted values, that are kept. At least one is kept where there is
     /// one.
-    #[must_use]
     pub fn kept(self, count: usize) -> std::ops::Range<usize> {
         #[allow(
             clippy::cast_possible_truncation,
@@ -57,7 +54,6 @@ impl Trim {
     }
 
     /// The mean of `values` without the trimmed ends. Sorts `values`. `None` when there are none.
-    #[must_use]
     pub fn mean(self, values: &mut [f64]) -> Option<f64> {
         values.sort_unstable_by(f64::total_cmp);
         mean(&values[self.kept(values.len())])
@@ -83,7 +79,6 @@ impl fmt::Display for Trim {
 }
 
 /// The arithmetic mean. `None` when there are no values.
-#[must_use]
 pub fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }

@@ -11,7 +11,6 @@ use crate::t_test::welch;
 /// independent; what drifted between the arms is in the difference, and nothing here can tell.
 ///
 /// `None` below two values in either sample.
-#[must_use]
 pub fn unpaired_difference(control: &[f64], treatment: &[f64]) -> Option<Interval> {
     let [from, to] = [control, treatment].map(Moments::of);
     let (from, to) = (from?, to?);

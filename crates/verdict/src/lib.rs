@@ -3,12 +3,6 @@
 //!
 //! Pure: it reads what a run has left on disk, and knows neither kernel nor processes.
 
-#![allow(
-    clippy::must_use_candidate,
-    clippy::return_self_not_must_use,
-    reason = "nothing here is called for an effect"
-)]
-
 pub mod agreement;
 mod association;
 pub mod blocks;

@@ -35,14 +35,12 @@ pub fn token_in<'t>(text: &'t str, origin: &str) -> anyhow::Result<&'t str> {
 }
 
 /// Compares in a time that tells nothing of where two texts differ.
-#[must_use]
 pub fn same(given: &str, ours: &str) -> bool {
     given.as_bytes().ct_eq(ours.as_bytes()).into()
 }
 
 /// Whether a `Host` is a name of loopback, with a port or without. A page of another site can have a browser ask by a
 /// name of its own that it lets stand for this machine (DNS rebinding).
-#[must_use]
 pub fn is_loopback_host(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,

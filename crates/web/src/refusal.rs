@@ -21,7 +21,6 @@ impl Refused {
     }
 
     /// The status.
-    #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status
     }

@@ -228,6 +228,7 @@ fn flag(value: bool) -> f64 {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::fmt::Write as _;
 
     use abi::layout::{BUCKETS, bucket_of};
 
@@ -252,11 +253,10 @@ mod tests {
 
     #[test]
     fn the_document_has_the_list() {
-        let table: String = rows()
-            .map(|[name, kind, labels, help]| {
-                format!("| `{name}` | {kind} | {labels} | {help} |\n")
-            })
-            .collect();
+        let mut table = String::new();
+        for [name, kind, labels, help] in rows() {
+            writeln!(table, "| `{name}` | {kind} | {labels} | {help} |").unwrap();
+        }
         let document = include_str!("../../../docs/agent.md");
         assert!(
             document.contains(&table),

@@ -23,7 +23,6 @@ struct WriteManual {
 
 /// Parses the command line of a program. If it asks for the program's manual, writes that and ends the process. From
 /// here on a panic ends the process, too.
-#[must_use]
 pub fn parse<Arguments: Parser>() -> Arguments {
     panic::ends_the_process();
     // Anything else, nonsense too, is for the program's own parser to explain.

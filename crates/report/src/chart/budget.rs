@@ -13,7 +13,6 @@ use crate::scale::Scale;
 pub struct BudgetChart<'a>(pub &'a Budget);
 
 /// A part's name for people.
-#[must_use]
 pub fn part_name(name: &str) -> &str {
     match name {
         "hook_overhead" => "hook overhead",

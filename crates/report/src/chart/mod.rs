@@ -26,7 +26,6 @@ pub enum Size {
 
 impl Size {
     /// Width of the drawing.
-    #[must_use]
     pub fn width(self) -> f64 {
         match self {
             Self::Wide => 880.0,
@@ -35,7 +34,6 @@ impl Size {
     }
 
     /// One of two values.
-    #[must_use]
     pub fn pick<T>(self, wide: T, narrow: T) -> T {
         match self {
             Self::Wide => wide,
@@ -73,7 +71,6 @@ pub trait Chart {
 }
 
 /// The plot as part of a page, drawn for both sizes.
-#[must_use]
 pub fn inline(chart: &dyn Chart) -> Markup {
     html! {
         @for (size, class) in [(Size::Wide, "wide"), (Size::Narrow, "narrow")] {
@@ -109,7 +106,6 @@ fn svg(drawing: &Drawing, class: &str, label: &str) -> Markup {
 const MARGIN: f64 = 12.0;
 
 /// The plot as a file of its own.
-#[must_use]
 pub fn standalone(chart: &dyn Chart) -> String {
     let Drawing {
         width,

@@ -21,13 +21,11 @@ pub struct Distribution {
 
 impl Distribution {
     /// The largest quantile that the data has something to say about: with n values 1 - 1/n.
-    #[must_use]
     pub fn most(&self) -> f64 {
         1.0 - 1.0 / (self.histogram.len().max(10) as f64)
     }
 
     /// Quantile and value, equally far apart on an axis of nines.
-    #[must_use]
     pub fn curve(&self) -> Vec<(f64, f64)> {
         let nines = -(1.0 - self.most()).log10();
         (0..=POINTS)

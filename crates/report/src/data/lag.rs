@@ -28,14 +28,12 @@ impl LagGrid {
     }
 
     /// Pairs.
-    #[must_use]
     pub fn pairs(&self) -> u64 {
         self.counts.values().sum()
     }
 }
 
 /// The cell that a value is in.
-#[must_use]
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -46,7 +44,6 @@ pub fn cell(value_ns: u64) -> u16 {
 }
 
 /// The least value of a cell, in nanoseconds.
-#[must_use]
 pub fn lower_end(cell: u16) -> f64 {
     (f64::from(cell) / CELLS_PER_DOUBLING).exp2()
 }

@@ -10,7 +10,6 @@ use crate::section::{distribution, ladder, layers, settings, shifts};
 pub type Plot = (String, String);
 
 /// The plots of one run or, side by side, of several.
-#[must_use]
 pub fn plots(runs: &[Run]) -> Vec<Plot> {
     let charts = match runs {
         [run] => of_one(run),

@@ -81,7 +81,6 @@ pub fn csv(runs: &[Run]) -> Result<String, csv::Error> {
 }
 
 /// As a table of Markdown (GitHub's), numbers rounded.
-#[must_use]
 pub fn markdown(runs: &[Run]) -> String {
     let mut text = String::from(
         "| run | what | estimate | 95 % interval | blocks |\n|---|---|---:|---:|---:|\n",

@@ -11,7 +11,6 @@ use crate::section::response_times::{ERROR_OF_QUANTILES, head, spans, times};
 use crate::section::{definitions, environment, ledger, section, table};
 
 /// The page of a run that is over.
-#[must_use]
 pub fn agent_run(run: &AgentRun) -> String {
     frame(&Page {
         title: run.id.clone(),

@@ -18,7 +18,6 @@ use crate::section::{definitions, drawing, environment, missing, section, table}
 const COLOURS: [usize; 6] = [0, 2, 3, 4, 5, 1];
 
 /// The page of a load that is over.
-#[must_use]
 pub fn load(run: &Run, directory: &RunDirectory) -> String {
     let state = match run.state {
         RunState::Complete => "Ran to its end",

@@ -11,7 +11,6 @@ use crate::section::{
 };
 
 /// The page of one run.
-#[must_use]
 pub fn one(run: &Run) -> String {
     let sections: [(&str, &str, Markup); 11] = [
         ("budget", "What requests are made of", budget::body(run)),
@@ -75,7 +74,6 @@ pub fn one(run: &Run) -> String {
 }
 
 /// The page of several runs.
-#[must_use]
 pub fn several(runs: &[Run]) -> String {
     frame(&Page {
         title: "Settings".to_owned(),
