@@ -98,10 +98,10 @@ const MUTATIONS: &[Mutation] = &[
         test: "report::every_figure_is_of_the_runs_files",
     },
     Mutation {
-        name: "report: two equal servers that differ are not said first",
-        file: "crates/report/src/section/judgement.rs",
-        sound: "(low > 0.0 || high < 0.0).then_some(a_a)",
-        broken: "(low > 0.0 && high < 0.0).then_some(a_a)",
+        name: "judgement: two equal servers that differ are not said first",
+        file: "crates/verdict/src/judgement.rs",
+        sound: ".chain(a_a.and_then(find::of_a_a))",
+        broken: ".chain(a_a.and_then(find::of_a_a).filter(|_| false))",
         test: "report::bad_news_comes_first",
     },
 ];
