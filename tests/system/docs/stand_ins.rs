@@ -207,7 +207,7 @@ fn on_path(name: &str) -> Option<PathBuf> {
 fn xtask() -> anyhow::Result<PathBuf> {
     let program = Path::new(concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/../target/debug/xtask"
+        "/../target/release/xtask"
     ));
     ensure!(
         program.is_file(),
