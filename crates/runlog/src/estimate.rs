@@ -38,6 +38,12 @@ pub struct Estimate {
 }
 
 impl Estimate {
+    /// Whether a value lies within the interval, or no further from it than the tolerance: an estimate is as good as the
+    /// machine is quiet.
+    pub fn reaches(&self, value: f64, tolerance: f64) -> bool {
+        (self.ci95[0] - tolerance..=self.ci95[1] + tolerance).contains(&value)
+    }
+
     /// Whether the interval lies wholly on one side of 0.
     pub fn excludes_zero(&self) -> bool {
         let [low, high] = self.ci95;

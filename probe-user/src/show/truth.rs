@@ -6,7 +6,6 @@ use runlog::estimate::Estimate;
 use runlog::truth::{Coverage, Truth};
 use verdict::doubt::Doubt;
 
-use crate::command::validate::truth::is_within_reach;
 use crate::show::{BAD, GOOD, cells, cells_or_dash, heading, ledger, ns, table};
 
 const MACRO: &str = "macro";
@@ -36,7 +35,7 @@ pub fn print(truth: &Truth, run: &RunDirectory) {
             let [measured, interval, _] = cells_or_dash(estimate.as_ref());
             let holds = match estimate {
                 Some(found) if error(found).abs() <= tolerance => "yes",
-                Some(found) if layer == MACRO && is_within_reach(found, injected, tolerance) => {
+                Some(found) if layer == MACRO && found.reaches(injected, tolerance) => {
                     "unresolved"
                 }
                 _ => "NO",

@@ -274,19 +274,13 @@ fn delay_found(arm: &BlindArm, injected_ns: u64) -> DelayFound {
             && arm
                 .macro_
                 .as_ref()
-                .is_some_and(|found| is_within_reach(found, injected, macro_tolerance_ns)),
+                .is_some_and(|found| found.reaches(injected, macro_tolerance_ns)),
         in_situ: arm.in_situ.clone(),
         in_situ_tolerance_ns,
         macro_detects: arm.macro_.as_ref().is_some_and(|found| found.ci95[0] > 0.0),
         macro_: arm.macro_.clone(),
         macro_tolerance_ns,
     }
-}
-
-/// Whether an estimate is within the tolerance of the truth, as far as its interval can tell: an estimate of the macro
-/// layer is as good as the machine is quiet.
-pub fn is_within_reach(found: &Estimate, injected_ns: f64, tolerance_ns: f64) -> bool {
-    (found.ci95[0] - tolerance_ns..=found.ci95[1] + tolerance_ns).contains(&injected_ns)
 }
 
 /// The smallest delay that a run like this one would detect. It is not scaled to more load: blocks would be
