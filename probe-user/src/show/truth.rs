@@ -35,9 +35,7 @@ pub fn print(truth: &Truth, run: &RunDirectory) {
             let [measured, interval, _] = cells_or_dash(estimate.as_ref());
             let holds = match estimate {
                 Some(found) if error(found).abs() <= tolerance => "yes",
-                Some(found) if layer == MACRO && found.reaches(injected, tolerance) => {
-                    "unresolved"
-                }
+                Some(found) if layer == MACRO && found.reaches(injected, tolerance) => "unresolved",
                 _ => "NO",
             };
             table.add_row([
