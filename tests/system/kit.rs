@@ -360,6 +360,7 @@ pub fn wait_for(what: &str, mut is_so: impl FnMut() -> anyhow::Result<bool>) -> 
         if Instant::now() > give_up {
             bail!("waited {} s for {what}", SOON.as_secs());
         }
+        // What is waited for is a state of other processes and their files, and most of it wakes nobody.
         thread::sleep(pause);
         pause = (2 * pause).min(Duration::from_millis(20));
     }

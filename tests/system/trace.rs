@@ -268,6 +268,7 @@ fn wait_until_quiet(pid: u32) -> anyhow::Result<()> {
         let counts = fs::read_to_string(format!("/proc/{pid}/io"))?;
         let is_quiet = counts == before;
         before = counts;
+        // Quiet is that nothing happens: no event tells of it.
         thread::sleep(Duration::from_millis(200));
         Ok(is_quiet)
     })

@@ -88,7 +88,9 @@ pub fn analyze(
         }),
     );
     doubts.extend(ledger.iter().flat_map(find::of_ledger));
-    doubts.extend(logged.join.iter().flat_map(find::of_join));
+    // A run that was cut short may not have come to a request with the probes attached: that is no doubt of its own.
+    let of_join = logged.join.iter().flat_map(find::of_join);
+    doubts.extend(of_join.filter(|doubt| cut_short.is_none() || *doubt != Doubt::NothingToJoin));
     // Before A/A: a limit that was hit may be why equal servers differ.
     doubts.extend(manifest.resources.iter().flat_map(find::of_resources));
     doubts.extend(macro_.a_a_difference.as_ref().and_then(find::of_a_a));
