@@ -152,6 +152,7 @@ impl Experiment {
         let blocks_done = session.blocks_done;
         manifest.resources = Some(session.watch.finish());
         // Even when the loop failed: detach, write down, end the children.
+        let dead_server = session.dead_server();
         let Closed {
             ledger,
             described,
@@ -160,8 +161,8 @@ impl Experiment {
         let cut_short = match end {
             Ok(End::Complete) => trouble,
             Ok(End::CutShort(reason)) => Some(reason),
-            // What was measured before is not lost for it.
-            Err(error) if blocks_done > 0 => Some(format!("{error:#}")),
+            // What was measured before is not lost for it. A server that has ended is why nothing could be attached to it.
+            Err(error) if blocks_done > 0 => Some(dead_server.unwrap_or(format!("{error:#}"))),
             Err(error) => return Err(error),
         };
         if described.is_some() {
