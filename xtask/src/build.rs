@@ -98,6 +98,13 @@ pub fn hook_with(cargo_build: &mut Command, folder: &Path) -> anyhow::Result<()>
 /// Writes the JSON schemas of the run directory's files.
 pub fn schemas() -> anyhow::Result<()> {
     run(cargo()
-        .args(["run", "--quiet", "--release", "--package", "runlog"])
-        .args(["--example", "schemas"]))
+        .args([
+            "test",
+            "--quiet",
+            "--release",
+            "--package",
+            "runlog",
+            "--lib",
+        ])
+        .args(["--", "--ignored", "--exact", "tests::schemas::write"]))
 }

@@ -1,6 +1,5 @@
 //! What `probe-user validate a-a` finds: how often a procedure sees a difference between two equal servers.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::estimate::Estimate;
@@ -11,7 +10,8 @@ use crate::order::Order;
 pub const SCHEMA: &str = "hookprobe/a-a/1";
 
 /// Runs of two equal arms.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AaReport {
     /// [`SCHEMA`].
@@ -38,7 +38,8 @@ pub struct AaReport {
 }
 
 /// One run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AaRun {
     /// Number of the run.
@@ -54,7 +55,8 @@ pub struct AaRun {
 }
 
 /// Student's t-test over requests, the first of each arm dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PaperTest {
     /// Requests of each arm that were dropped as warm-up.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::Ledger;
@@ -14,7 +13,8 @@ use crate::trace::SpanSummary;
 pub const SCHEMA: &str = "hookprobe/agent-arms/1";
 
 /// What an agent watches, and what it has seen since it was started.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Arms {
     /// [`SCHEMA`].
@@ -56,7 +56,8 @@ pub struct Arms {
 }
 
 /// The agent that observed before this one, by what it has left in `--state-file`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Predecessor {
     /// For how long nobody observed between the two, in seconds: from when the other wrote last that it did. Null if
@@ -69,7 +70,8 @@ pub struct Predecessor {
 }
 
 /// One arm in one container.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ArmInContainer {
     /// The arm.
@@ -94,7 +96,8 @@ pub struct ArmInContainer {
 }
 
 /// A process of an arm.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct WatchedProcess {
     /// Its number, as the agent sees it.
@@ -113,7 +116,8 @@ pub struct WatchedProcess {
 }
 
 /// What the agent itself takes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OwnUse {
     /// CPU time since its start, in seconds.

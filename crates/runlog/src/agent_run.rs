@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::{Budget, Join, Ledger};
@@ -16,7 +15,8 @@ use crate::trace::SpanSummary;
 pub const SCHEMA: &str = "hookprobe/agent-run/1";
 
 /// What a load generator is about to do: the body of `POST /v1/runs`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Announcement {
     /// The arms, in the order of the request log's numbers. The agent knows its own by the same names.
@@ -32,7 +32,8 @@ pub struct Announcement {
 }
 
 /// How much of the load generator's logs there is, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LogBytes {
     /// Of `requests.npy`.
@@ -49,7 +50,8 @@ impl LogBytes {
 }
 
 /// The load has ended: the body of `POST /v1/runs/{id}/finish`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Finish {
     /// How long the logs are. The agent must have as much.
@@ -59,7 +61,8 @@ pub struct Finish {
 }
 
 /// Where a run stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
     /// Spans are recorded, and the request log comes in.
@@ -82,7 +85,8 @@ impl RunState {
 }
 
 /// A run: `agent-run.json`, and the answer of `/v1/runs/{id}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AgentRun {
     /// [`SCHEMA`].
@@ -106,7 +110,8 @@ pub struct AgentRun {
 }
 
 /// What became of a run at its agent, as the load generator has it: `agent` in `load.json`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AgentPart {
     /// The agent's address.
@@ -122,7 +127,8 @@ pub struct AgentPart {
 }
 
 /// A run in a list.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RunEntry {
     /// The name of its folder.
@@ -154,7 +160,8 @@ impl From<&AgentRun> for RunEntry {
 }
 
 /// Runs, the newest first: the answer of `GET /v1/runs`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RunEntries {
     /// All that are in the folder.
@@ -162,7 +169,8 @@ pub struct RunEntries {
 }
 
 /// What came of a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RunResult {
     /// Whether there are no doubts.
@@ -176,7 +184,8 @@ pub struct RunResult {
 }
 
 /// What came of one arm.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ArmResult {
     /// Its name.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::doctor::Finding;
@@ -13,7 +12,8 @@ use crate::manifest::{Environment, Placement, Probes};
 pub const SCHEMA: &str = "hookprobe/analysis/1";
 
 /// The results of a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Analysis {
     /// [`SCHEMA`].
@@ -66,7 +66,8 @@ impl Analysis {
 }
 
 /// The requests of an arm, warm-up and both states of the probes included.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Requests {
     /// All of them.
@@ -76,7 +77,8 @@ pub struct Requests {
 }
 
 /// The micro layer.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Micro {
     /// What the hook adds to one `read` in a tight loop.
@@ -90,7 +92,8 @@ pub struct Micro {
 }
 
 /// The in-situ layer.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct InSitu {
     /// What the hook adds to one `read`, as it times itself.
@@ -111,7 +114,8 @@ pub struct InSitu {
 }
 
 /// The macro layer.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Macro {
     /// Response time of the hooked arm minus the baseline's.
@@ -126,7 +130,8 @@ pub struct Macro {
 }
 
 /// Whether in-situ overhead and macro difference agree.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Agreement {
     /// In-situ overhead of all calls of a request.
@@ -152,7 +157,8 @@ pub struct Agreement {
 }
 
 /// Whether the layers agree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// The interval of the unexplained difference holds 0, and the run resolves less than the hook
@@ -167,7 +173,8 @@ pub enum Verdict {
 }
 
 /// The budget of a request. The lines are means over the same requests, so they add up.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Budget {
     /// Name of the arm.
@@ -188,7 +195,8 @@ pub struct Budget {
 }
 
 /// What requests around a quantile of the response time are made of. Nothing is trimmed here.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BudgetAt {
     /// The quantile, from 0 to 1.
@@ -207,7 +215,8 @@ pub struct BudgetAt {
 
 /// How response time goes with hook overhead over the requests of a block. Of each block it is one value;
 /// the intervals are over blocks.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Association {
     /// Spearman's rank correlation.
@@ -219,7 +228,8 @@ pub struct Association {
 }
 
 /// One line of a [`Budget`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BudgetLine {
     /// `hook_overhead`, `read_syscall`, `application`, `write_syscall` or `rest`.
@@ -229,7 +239,8 @@ pub struct BudgetLine {
 }
 
 /// Where every probe hit went.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Ledger {
     /// Probe hits.
@@ -262,7 +273,8 @@ pub struct Ledger {
 }
 
 /// What the kernel says of an eBPF program.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ProgramRuns {
     /// How often it ran; null unless asked for, as counting costs time too (`--program-stats`).
@@ -275,7 +287,8 @@ pub struct ProgramRuns {
 }
 
 /// One probe's share of a [`Ledger`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LedgerRow {
     /// Probe hits.
@@ -298,7 +311,8 @@ impl LedgerRow {
 }
 
 /// How hooked reads were joined to requests.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Join {
     /// Requests to join: those to hooked arms while the probes were attached.
@@ -328,7 +342,8 @@ pub struct Join {
 }
 
 /// How the client's connections found those of the server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct JoinConnections {
     /// By the client's port, which both sides know.
@@ -341,7 +356,8 @@ pub struct JoinConnections {
 }
 
 /// The clocks that requests and records have their instants from.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Clocks {
     /// Whether both are one clock.
@@ -357,7 +373,8 @@ pub struct Clocks {
 }
 
 /// Whether requests and records have their instants from one clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ClockRelation {
     /// They do: same machine, same time namespace. Read exits within [sent, done] check the join.
@@ -372,151 +389,4 @@ pub enum ClockRelation {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::agent::Arms;
-    use crate::calibration::CalibrationReport;
-    use crate::comparison::{Comparisons, Settings};
-    use crate::correlation::Correlation;
-    use crate::doctor::Diagnosis;
-    use crate::estimate::Unit;
-    use crate::manifest::Manifest;
-    use crate::merged::Merged;
-    use crate::summary::LoadSummary;
-    use crate::trace::Trace;
-    use crate::truth::Truth;
-
-    fn estimate(unit: Unit) -> Estimate {
-        Estimate {
-            estimate: 1.5,
-            ci95: [1.0, 2.0],
-            unit,
-            estimand: "difference of means".into(),
-            method: "t on block means".into(),
-            blocks: 10,
-        }
-    }
-
-    fn analysis() -> Analysis {
-        Analysis {
-            schema: SCHEMA.into(),
-            cut_short: None,
-            not_usable: vec![],
-            warnings: vec![],
-            trim_each_end: 0.01,
-            micro: Micro {
-                hook_overhead: Some(estimate(Unit::Ns)),
-                ..Micro::default()
-            },
-            in_situ: InSitu {
-                calls_per_request: Some(estimate(Unit::Calls)),
-                ..InSitu::default()
-            },
-            macro_: Macro {
-                response_time: [("baseline".to_owned(), estimate(Unit::Ns))].into(),
-                ..Macro::default()
-            },
-            probe_effect: None,
-            agreement: Some(Agreement {
-                in_situ_per_request: estimate(Unit::Ns),
-                unexplained: estimate(Unit::Ns),
-                verdict: Verdict::Agree,
-                resolution_ns: 0.5,
-                explained_share: Some(estimate(Unit::One)),
-                lines: [("read_syscall".to_owned(), estimate(Unit::Ns))].into(),
-                blocks_more: None,
-                withheld: vec![],
-            }),
-            budget: Some(Budget {
-                arm: "hooked".into(),
-                requests: 3,
-                end_to_end_ns: 10.0,
-                lines: vec![BudgetLine {
-                    name: "rest".into(),
-                    mean_ns: 10.0,
-                }],
-                quantiles: vec![BudgetAt {
-                    quantile: 0.99,
-                    from: 0.985,
-                    to: 0.995,
-                    requests: 2,
-                    end_to_end_ns: 30.0,
-                    lines: vec![],
-                }],
-                association: Some(Association {
-                    rank_correlation: estimate(Unit::One),
-                    slope: estimate(Unit::One),
-                    most_requests_of_a_block: 400,
-                }),
-                waited_for: 0,
-            }),
-            probes: None,
-            ledger: Some(Ledger {
-                probes: [("read".to_owned(), LedgerRow::default())].into(),
-                ..Ledger::default()
-            }),
-            join: Some(Join::default()),
-            requests: [("baseline".to_owned(), Requests::default())].into(),
-            environment: Environment::default(),
-            placement: Placement::default(),
-            recommendations: vec![Finding::warn("one pod", "two nodes", "use one")],
-        }
-    }
-
-    #[test]
-    fn the_schema_accepts_what_is_written_and_refuses_what_is_not() {
-        let schema = serde_json::to_value(schemars::schema_for!(Analysis)).unwrap();
-        let mut json = serde_json::to_value(analysis()).unwrap();
-        assert!(jsonschema::is_valid(&schema, &json));
-        assert!(json["macro"]["response_time"]["baseline"].is_object());
-        json["in_situ"]["surprise"] = 1.into();
-        assert!(!jsonschema::is_valid(&schema, &json));
-        json["in_situ"] = serde_json::json!({});
-        json["ledger"]["hits"] = "many".into();
-        assert!(!jsonschema::is_valid(&schema, &json));
-    }
-
-    /// The schemas that are kept for readers outside this workspace. `cargo xtask schemas` writes
-    /// them.
-    #[test]
-    fn the_published_schemas_are_those_of_the_types() {
-        let kept = |name: &str| {
-            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/schema");
-            std::fs::read_to_string(format!("{folder}/{name}.json")).unwrap()
-        };
-        let published = [
-            ("analysis", schemars::schema_for!(Analysis)),
-            ("manifest", schemars::schema_for!(Manifest)),
-            ("doctor", schemars::schema_for!(Diagnosis)),
-            ("calibration", schemars::schema_for!(CalibrationReport)),
-            ("correlation", schemars::schema_for!(Correlation)),
-            ("load", schemars::schema_for!(LoadSummary)),
-            ("comparison", schemars::schema_for!(Comparisons)),
-            ("settings", schemars::schema_for!(Settings)),
-            ("trace", schemars::schema_for!(Trace)),
-            ("agent-arms", schemars::schema_for!(Arms)),
-            ("merged", schemars::schema_for!(Merged)),
-            ("truth", schemars::schema_for!(Truth)),
-        ];
-        for (name, schema) in published {
-            let kept: serde_json::Value = serde_json::from_str(&kept(name)).unwrap();
-            // Not assert_eq: it would print both.
-            let is_current = kept == serde_json::to_value(schema).unwrap();
-            assert!(is_current, "run cargo xtask schemas: {name} has changed");
-        }
-    }
-
-    #[test]
-    fn a_row_balances_when_every_hit_is_accounted_for() {
-        let mut row = LedgerRow {
-            hits: 10,
-            recorded: 6,
-            dropped: 2,
-            unpaired: 1,
-            in_flight: 1,
-        };
-        assert!(row.is_balanced());
-        row.hits += 1;
-        assert!(!row.is_balanced());
-    }
-}
+mod tests;

@@ -1,7 +1,6 @@
 //! What probes add on this machine: `probe-user validate probes --json`, and part of the manifest and of a
 //! trace.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::estimate::Estimate;
@@ -16,7 +15,8 @@ pub const HOOK_OVERHEAD: &str = "hook_overhead";
 pub const HOOKED_READ_SYSCALL: &str = "hooked_read_syscall";
 
 /// What `probe-user validate probes --json` prints.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CalibrationReport {
     /// [`SCHEMA`].
@@ -28,7 +28,8 @@ pub struct CalibrationReport {
 }
 
 /// What probes add, measured on a process of our own right before what they are to correct.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
     /// Rounds; in each, every probe was attached and detached once.
@@ -42,7 +43,8 @@ pub struct Calibration {
 }
 
 /// What a probe adds to one kind of span.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Calibrated {
     /// What is attached: `site`, a kernel probe, both, or `uprobe+uretprobe`.
@@ -64,7 +66,8 @@ pub struct Calibrated {
 }
 
 /// A probe that could not be calibrated.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NotCalibrated {
     /// As in [`Calibrated`].

@@ -4,12 +4,13 @@
 //! namespace. Two programs have the same clock if both are the same.
 
 use std::fs;
+use std::time::{Duration, UNIX_EPOCH};
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Tells one `CLOCK_MONOTONIC` from another.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Clock {
     /// The kernel's name for this boot of this machine. Containers share it.
@@ -34,8 +35,9 @@ impl Clock {
 
 /// An instant for people, in UTC to the second.
 pub fn utc(unix_ns: u64) -> String {
-    let instant = jiff::Timestamp::from_nanosecond(unix_ns.into()).unwrap_or_default();
-    instant.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+    let instant = UNIX_EPOCH + Duration::from_nanos(unix_ns);
+    let text = humantime::format_rfc3339_seconds(instant).to_string();
+    text.replace('T', " ").replace('Z', " UTC")
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! What `probe-user correlate --json` prints.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::{Budget, Join};
@@ -9,7 +8,8 @@ use crate::analysis::{Budget, Join};
 pub const SCHEMA: &str = "hookprobe/correlation/1";
 
 /// Records joined to requests after the fact.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Correlation {
     /// [`SCHEMA`].

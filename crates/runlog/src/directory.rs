@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::error::{Error, Result};
 
@@ -30,8 +31,8 @@ impl RunDirectory {
 
     /// Where a run goes when nobody says: `runs/KIND-YYYYMMDDTHHMMSSZ` in the current folder.
     pub fn default_root(kind: &str) -> PathBuf {
-        let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
-        PathBuf::from(format!("runs/{kind}-{now}"))
+        let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        PathBuf::from(format!("runs/{kind}-{}", now.replace(['-', ':'], "")))
     }
 
     /// The folder of a run that exists.

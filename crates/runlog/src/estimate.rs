@@ -1,10 +1,10 @@
 //! An estimate with everything a reader needs to know what it estimates.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Unit of an [`Estimate`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// Nanoseconds.
@@ -20,7 +20,8 @@ pub enum Unit {
 }
 
 /// A point estimate with its interval, estimand and method.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Estimate {
     /// Point estimate.

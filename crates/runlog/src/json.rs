@@ -6,8 +6,10 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-use crate::error::{Error, Result, Source};
+pub use crate::error::Source;
+use crate::error::{Error, Result};
 use crate::file;
 
 /// Writes `value` to `path`, replacing what was there. The file is complete or not there: the text
@@ -21,16 +23,54 @@ pub fn write(path: &Path, value: &impl Serialize) -> Result<()> {
     file::replace(path, &text).map_err(Error::io(path))
 }
 
+/// What is taken out of JSON. The code for it is long: that of the shapes below is compiled here once, and not anew in
+/// each program.
+pub trait Shape: Sized {
+    /// Takes the shape out of a text's value. An error names the field that it is about.
+    fn from_value(value: Value) -> std::result::Result<Self, Source>;
+}
+
 /// What is read from a JSON file. The rule for all of them: a file says in `schema` which version of its shape it has,
 /// and each version of hookprobe reads one. Another is an error that names the file and both.
-pub trait Versioned: DeserializeOwned {
+pub trait Versioned: Shape {
     /// The version that is read; `None` where any is.
     const SCHEMA: Option<&'static str>;
 }
 
 /// As it stands in the file.
-impl Versioned for serde_json::Value {
+impl Shape for Value {
+    fn from_value(value: Value) -> std::result::Result<Self, Source> {
+        Ok(value)
+    }
+}
+
+impl Versioned for Value {
     const SCHEMA: Option<&'static str> = None;
+}
+
+macro_rules! shapes {
+    ($($shape:path,)*) => {
+        $(impl Shape for $shape {
+            fn from_value(value: Value) -> std::result::Result<Self, Source> {
+                shape(value)
+            }
+        })*
+    };
+}
+
+shapes! {
+    crate::agent_run::AgentRun,
+    crate::agent_run::Announcement,
+    crate::agent_run::Finish,
+    crate::agent_run::LogBytes,
+    crate::analysis::Analysis,
+    crate::load_api::SessionRequest,
+    crate::load_api::StartRequest,
+    crate::manifest::Manifest,
+    crate::micro::MicroReport,
+    crate::summary::LoadSummary,
+    crate::trace::Trace,
+    crate::truth::Blind,
 }
 
 /// The files of a run that are read again.
@@ -54,14 +94,8 @@ versioned! {
 
 /// Reads a value of type `T` from `path`. An error names the field that it is about.
 pub fn read<T: Versioned>(path: &Path) -> Result<T> {
-    let json = |source: Source| Error::Json {
-        path: path.to_owned(),
-        source,
-    };
-    let file = File::open(path).map_err(Error::io(path))?;
-    let value: serde_json::Value =
-        serde_json::from_reader(BufReader::new(file)).map_err(|error| json(error.into()))?;
-    let found = value.get("schema").and_then(serde_json::Value::as_str);
+    let value = value(path)?;
+    let found = value.get("schema").and_then(Value::as_str);
     if let Some(schema) = T::SCHEMA
         && found != Some(schema)
     {
@@ -74,106 +108,24 @@ pub fn read<T: Versioned>(path: &Path) -> Result<T> {
             ),
         ));
     }
-    serde_path_to_error::deserialize(value).map_err(|error| json(error.into()))
+    T::from_value(value).map_err(|source| Error::Json {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Takes a shape out of a value, for [`Shape::from_value`].
+pub fn shape<T: DeserializeOwned>(value: Value) -> std::result::Result<T, Source> {
+    Ok(serde_path_to_error::deserialize(value)?)
+}
+
+fn value(path: &Path) -> Result<Value> {
+    let file = File::open(path).map_err(Error::io(path))?;
+    serde_json::from_reader(BufReader::new(file)).map_err(|error| Error::Json {
+        path: path.to_owned(),
+        source: error.into(),
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::path::PathBuf;
-
-    use serde_json::Value;
-
-    use super::*;
-
-    fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.json");
-        fs::write(&path, text).unwrap();
-        (folder, path)
-    }
-
-    /// An error with its source.
-    fn said(error: &Error) -> String {
-        let source = std::error::Error::source(error).map(ToString::to_string);
-        format!("{error}: {}", source.unwrap_or_default())
-    }
-
-    #[derive(Debug, serde::Deserialize)]
-    struct Shape {
-        value: Vec<i32>,
-    }
-
-    impl Versioned for Shape {
-        const SCHEMA: Option<&'static str> = Some("shape/1");
-    }
-
-    #[test]
-    fn values_replace_each_other_whole() {
-        let (folder, path) = file("[1, 2");
-        let broken = said(&read::<Value>(&path).unwrap_err());
-        assert!(
-            broken.contains("a.json") && broken.contains("line 1"),
-            "{broken}"
-        );
-        for value in [vec![1, 2], vec![3]] {
-            write(&path, &value).unwrap();
-            assert_eq!(read::<Value>(&path).unwrap(), Value::from(value));
-        }
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn another_version_is_refused_by_name() {
-        let error = |text: &str| {
-            let (_folder, path) = file(text);
-            read::<Shape>(&path).unwrap_err().to_string()
-        };
-        let other = error(r#"{"schema": "shape/2", "worth": 3}"#);
-        for part in ["a.json", "\"shape/2\"", "\"shape/1\""] {
-            assert!(other.contains(part), "{other}");
-        }
-        assert!(error("[1]").contains("none"));
-        let (_folder, path) = file(r#"{"schema": "shape/1", "value": [3]}"#);
-        assert_eq!(read::<Shape>(&path).unwrap().value, [3]);
-    }
-
-    #[test]
-    fn a_value_that_is_not_known_is_named_with_its_field() {
-        let (_folder, path) = file(r#"{"schema": "shape/1", "value": [3, "four"]}"#);
-        let error = said(&read::<Shape>(&path).unwrap_err());
-        for part in ["a.json", "value[1]", "\"four\""] {
-            assert!(error.contains(part), "{error}");
-        }
-    }
-
-    #[test]
-    fn every_shape_is_refused_in_another_version() {
-        fn refused<T: Versioned>() {
-            let (_folder, path) = file(r#"{"schema": "hookprobe/of-tomorrow/9"}"#);
-            let Err(error) = read::<T>(&path) else {
-                panic!("{:?} was read", T::SCHEMA);
-            };
-            let error = error.to_string();
-            for part in ["a.json", "hookprobe/of-tomorrow/9", T::SCHEMA.unwrap()] {
-                assert!(error.contains(part), "{error}");
-            }
-        }
-        refused::<crate::agent_run::AgentRun>();
-        refused::<crate::analysis::Analysis>();
-        refused::<crate::manifest::Manifest>();
-        refused::<crate::micro::MicroReport>();
-        refused::<crate::summary::LoadSummary>();
-        refused::<crate::trace::Trace>();
-        refused::<crate::truth::Blind>();
-    }
-
-    #[test]
-    fn a_failed_write_leaves_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let in_the_way = folder.path().join("a.json");
-        fs::create_dir(&in_the_way).unwrap();
-        assert!(write(&in_the_way, &1).is_err());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-}
+mod tests;

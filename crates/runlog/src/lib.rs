@@ -28,7 +28,6 @@ pub mod interval_log;
 pub mod json;
 pub mod live;
 pub mod load_api;
-pub mod load_openapi;
 pub mod manifest;
 pub mod merged;
 pub mod micro;
@@ -40,6 +39,9 @@ pub mod summary;
 pub mod table;
 pub mod trace;
 pub mod truth;
+
+#[cfg(test)]
+mod tests;
 
 pub use directory::RunDirectory;
 pub use error::{Error, Result};

@@ -1,13 +1,13 @@
 //! What a load that is under way says of itself: `loadgen run --live`, one JSON object a line.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::manifest::Schedule;
 use crate::summary::LoadSummary;
 
 /// One line.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum LiveEvent {
     /// The first requests are about to be sent.
@@ -22,7 +22,8 @@ pub enum LiveEvent {
 }
 
 /// What is to come.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Started {
     /// Names of the arms, in the order of the command line.
     pub arms: Vec<String>,
@@ -35,7 +36,8 @@ pub struct Started {
 }
 
 /// What happened in one interval, warm-up included.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Progress {
     /// From the start of the run to the end of the interval.
     pub elapsed_ns: u64,
@@ -46,7 +48,8 @@ pub struct Progress {
 }
 
 /// One arm in one interval.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ArmProgress {
     /// Its name.
     pub name: String,

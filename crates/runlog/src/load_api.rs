@@ -1,6 +1,5 @@
 //! The JSON of `loadgen serve`'s API: what it is asked, and what it answers.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::live::Progress;
@@ -10,9 +9,12 @@ use crate::summary::LoadSummary;
 
 /// Version of these shapes.
 pub const SCHEMA: &str = "hookprobe/load-api/1";
+/// The description of the interface in OpenAPI 3.1, which a test makes from the shapes below.
+pub const OPENAPI: &str = include_str!("../../../docs/schema/load-api.openapi.json");
 
 /// What the server is, and what it lets one do.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Service {
     /// [`SCHEMA`].
@@ -28,7 +30,8 @@ pub struct Service {
 }
 
 /// What a run may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Arms of a run.
@@ -40,7 +43,8 @@ pub struct Limits {
 }
 
 /// An arm: its name, and where its requests go.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NamedUrl {
     /// Letters, digits, `-`, `_` and `.`; at most 64.
@@ -50,7 +54,8 @@ pub struct NamedUrl {
 }
 
 /// A run that is wanted. What is not given is as `loadgen run` has it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StartRequest {
     /// One or more, with different names.
@@ -94,7 +99,8 @@ pub struct StartRequest {
 }
 
 /// Where a run stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
     /// Requests are being sent.
@@ -110,7 +116,8 @@ pub enum RunState {
 }
 
 /// A run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Run {
     /// The name of its folder.
@@ -135,7 +142,8 @@ pub struct Run {
 }
 
 /// A file of a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RunFile {
     /// Its name.
@@ -149,7 +157,8 @@ pub struct RunFile {
 }
 
 /// What a file of a run is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum FileKind {
     /// The summary, as JSON.
@@ -165,7 +174,8 @@ pub enum FileKind {
 }
 
 /// Runs, the newest first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RunList {
     /// At most 200.
@@ -173,7 +183,8 @@ pub struct RunList {
 }
 
 /// How a run went, interval by interval.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RunProgress {
     /// Where the run stands.
@@ -185,7 +196,8 @@ pub struct RunProgress {
 }
 
 /// Why something was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Refusal {
     /// What was wrong, and what to do.
@@ -193,7 +205,8 @@ pub struct Refusal {
 }
 
 /// Proof that one may use the server, in exchange for a cookie.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SessionRequest {
     /// The server's token.

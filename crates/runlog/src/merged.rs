@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::{Ledger, LedgerRow, ProgramRuns};
@@ -13,7 +12,8 @@ use crate::trace::SpanSummary;
 pub const SCHEMA: &str = "hookprobe/merged/1";
 
 /// What several nodes have seen, by arm.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Merged {
     /// [`SCHEMA`].
@@ -30,7 +30,8 @@ pub struct Merged {
 }
 
 /// One arm over all nodes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MergedArm {
     /// The arm.
@@ -48,7 +49,8 @@ pub struct MergedArm {
 }
 
 /// One file or agent.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MergedSource {
     /// Its path or address.
@@ -72,7 +74,8 @@ pub struct MergedSource {
 }
 
 /// Who has seen what a source has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Observer {
     /// `probe-user agent`.
@@ -83,7 +86,8 @@ pub enum Observer {
 }
 
 /// What a source has of one arm: in one container, or of the processes of one trace.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MergedPart {
     /// The arm.

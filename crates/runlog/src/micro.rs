@@ -1,6 +1,5 @@
 //! What `probe-user micro --json` prints: what a hook adds to one `read` in isolation, rung by rung.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::estimate::Estimate;
@@ -10,7 +9,8 @@ use crate::manifest::{Environment, Placement};
 pub const SCHEMA: &str = "hookprobe/micro/1";
 
 /// The ladder.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MicroReport {
     /// [`SCHEMA`].
@@ -42,7 +42,8 @@ pub struct MicroReport {
 }
 
 /// How calls were made cold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Eviction {
     /// In words.
@@ -58,7 +59,8 @@ pub struct Eviction {
 }
 
 /// One rung of the hook.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Rung {
     /// `off`, `passthrough`, `lookup`, `scan`, `log`, or `as-set`.
@@ -75,7 +77,8 @@ pub struct Rung {
 }
 
 /// What a rung costs at one temperature.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Cost {
     /// One `read` past the hook.
@@ -87,7 +90,8 @@ pub struct Cost {
 }
 
 /// Micro figures beside the in-situ layer of a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AgainstRun {
     /// The run's folder.
@@ -103,7 +107,8 @@ pub struct AgainstRun {
 }
 
 /// How far a micro figure is from the in-situ one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Prediction {
     /// `hot`, `cold` or `flushed`.

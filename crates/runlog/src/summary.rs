@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::agent_run::AgentPart;
@@ -13,7 +12,8 @@ use crate::manifest::Schedule;
 pub const SCHEMA: &str = "hookprobe/load/1";
 
 /// The load generator's summary.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LoadSummary {
     /// [`SCHEMA`].
@@ -40,7 +40,8 @@ pub struct LoadSummary {
 }
 
 /// What decides when a request is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Model {
     /// A connection sends its next request after the response to the last: a slow server gets fewer.
@@ -50,7 +51,8 @@ pub enum Model {
 }
 
 /// How a time is drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Spacing {
     /// Always the same.
@@ -60,7 +62,8 @@ pub enum Spacing {
 }
 
 /// How the requests of a run were sent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Load {
     /// Closed or open loop.
@@ -97,7 +100,8 @@ pub struct Load {
 /// Figures are over requests that were sent with the probes detached and outside the warm-up: probes
 /// slow the hooked arm down and no other, so a comparison of arms over both states would be biased. The
 /// arm's CSV and HDR log leave requests with the probes attached out too; the request log has all.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ArmLoad {
     /// Name of the arm.
@@ -135,7 +139,8 @@ pub struct ArmLoad {
 }
 
 /// How an open loop kept its plan. Warm-up is included; blocks with the probes attached are not.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Pacer {
     /// False when more than 1 % of the planned requests were late: then the load was not the planned one,
@@ -177,7 +182,8 @@ impl Pacer {
 }
 
 /// Times in nanoseconds. Quantiles carry the histogram's error of at most 0.8 %.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Latency {
     /// Exact mean.

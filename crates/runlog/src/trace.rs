@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::Ledger;
@@ -16,7 +15,8 @@ use crate::manifest::Probes;
 pub const SCHEMA: &str = "hookprobe/trace/1";
 
 /// What was seen of the traced processes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Trace {
     /// [`SCHEMA`].
@@ -57,7 +57,8 @@ pub struct Trace {
 }
 
 /// What the hook saw of the calls of `read(2)`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Coverage {
     /// Calls of `read(2)`.
@@ -70,7 +71,8 @@ pub struct Coverage {
 }
 
 /// The records of a trace.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Events {
     /// The folder that has them.
@@ -89,7 +91,8 @@ pub const INTERVAL_SCHEMA: &str = "hookprobe/trace-interval/1";
 /// One line of `probe-user trace --interval --json`: the spans that ended within a part of the trace.
 /// Histograms are read while spans are being added, so neighbouring intervals may each have a part of a
 /// span; all intervals together have all of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Interval {
     /// [`INTERVAL_SCHEMA`].
@@ -103,7 +106,8 @@ pub struct Interval {
 }
 
 /// One traced process.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TraceTarget {
     /// Process number.
@@ -116,7 +120,8 @@ pub struct TraceTarget {
 
 /// Durations of the spans of one kind, in nanoseconds. Quantiles carry the histogram's error of at
 /// most 0.8 %.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SpanSummary {
     /// Spans.
@@ -158,7 +163,8 @@ impl SpanSummary {
 }
 
 /// Durations less what the probes add to what they see, in nanoseconds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CorrectedSpan {
     /// Mean.

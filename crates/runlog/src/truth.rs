@@ -1,7 +1,6 @@
 //! What `probe-user validate truth` finds: delays that the hook was told to inject against what the layers
 //! measure. `truth-blind.json` is written before the key is looked at, `truth.json` after.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::Ledger;
@@ -17,7 +16,8 @@ pub const SCHEMA: &str = "hookprobe/truth/2";
 pub const COVERAGE_SCHEMA: &str = "hookprobe/coverage/1";
 
 /// What was estimated of arms whose delays were not known.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Blind {
     /// [`BLIND_SCHEMA`].
@@ -27,7 +27,8 @@ pub struct Blind {
 }
 
 /// An arm with an unknown delay, against the reference in the same run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BlindArm {
     /// Its name, which says nothing.
@@ -42,7 +43,8 @@ pub struct BlindArm {
 }
 
 /// Injected against measured delays.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Truth {
     /// [`SCHEMA`].
@@ -65,7 +67,8 @@ pub struct Truth {
 }
 
 /// One injected delay, against the arm with a delay of zero in the same run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DelayFound {
     /// Name of the arm: its estimates are those of `truth-blind.json`.
@@ -88,7 +91,8 @@ pub struct DelayFound {
 }
 
 /// The smallest delay that would have been detected.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Detectable {
     /// It, in nanoseconds.
@@ -102,7 +106,8 @@ pub struct Detectable {
 }
 
 /// How often the macro intervals of short runs hold the truth.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Coverage {
     /// [`COVERAGE_SCHEMA`].
@@ -127,7 +132,8 @@ pub struct Coverage {
 }
 
 /// One short run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CoverageRun {
     /// Number of the run.

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use runlog::agent_run::{AgentRun, Announcement, Finish, LogBytes};
+use runlog::json::Shape;
 use runlog::load_api::Refusal;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body};
 use web::access::token_in;
@@ -133,7 +133,7 @@ impl AgentClient {
         self.post(&format!("/v1/runs/{id}/finish"), finish)
     }
 
-    fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+    fn post<T: Shape>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
         let request = self.authorized(self.agent.post(self.address(path)));
         understand(request.send_json(body))
     }
@@ -150,9 +150,7 @@ impl AgentClient {
     }
 }
 
-fn understand<T: DeserializeOwned>(
-    answer: Result<Response<Body>, ureq::Error>,
-) -> Result<T, Failure> {
+fn understand<T: Shape>(answer: Result<Response<Body>, ureq::Error>) -> Result<T, Failure> {
     let mut answer = answer.map_err(|error| Failure::NoAnswer(error.to_string()))?;
     let status = answer.status();
     let text = answer
@@ -166,7 +164,10 @@ fn understand<T: DeserializeOwned>(
             text: refusal.unwrap_or_else(|_| "it gives no reason".to_owned()),
         });
     }
-    serde_json::from_str(&text).map_err(|error| {
-        Failure::NoAnswer(format!("what answers is no agent of this version: {error}"))
-    })
+    serde_json::from_str(&text)
+        .map_err(Into::into)
+        .and_then(T::from_value)
+        .map_err(|error| {
+            Failure::NoAnswer(format!("what answers is no agent of this version: {error}"))
+        })
 }

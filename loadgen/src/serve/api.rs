@@ -15,11 +15,13 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use report::page::{SERVED_POLICY, load};
 use runlog::load_api::{
-    FileKind, NamedUrl, Run, RunList, RunProgress, SCHEMA, Service, SessionRequest, StartRequest,
+    FileKind, NamedUrl, OPENAPI, Run, RunList, RunProgress, SCHEMA, Service, SessionRequest,
+    StartRequest,
 };
-use runlog::load_openapi;
 use serde::Deserialize;
+use serde_json::Value;
 use tokio_util::io::ReaderStream;
+use web::body::body;
 use web::refusal::Refused;
 
 use super::access::{Access, guard};
@@ -88,14 +90,6 @@ pub fn router(server: Server) -> Router {
 
 type Answer<T> = Result<T, Refused>;
 
-/// A body that was understood.
-fn body<T>(body: Result<Json<T>, JsonRejection>) -> Answer<T> {
-    match body {
-        Ok(Json(value)) => Ok(value),
-        Err(rejection) => Err(Refused::new(rejection.status(), rejection.body_text())),
-    }
-}
-
 async fn service(State(server): State<Server>) -> Json<Service> {
     Json(Service {
         schema: SCHEMA.to_owned(),
@@ -111,13 +105,13 @@ async fn service(State(server): State<Server>) -> Json<Service> {
     })
 }
 
-async fn openapi() -> Json<serde_json::Value> {
-    Json(load_openapi::describe())
+async fn openapi() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], OPENAPI)
 }
 
 async fn session(
     State(server): State<Server>,
-    given: Result<Json<SessionRequest>, JsonRejection>,
+    given: Result<Json<Value>, JsonRejection>,
 ) -> Answer<Response> {
     let SessionRequest { token } = body(given)?;
     let cookie = server.access.cookie(&token).ok_or_else(|| {
@@ -136,9 +130,10 @@ async fn list(State(server): State<Server>) -> Json<RunList> {
 
 async fn start(
     State(server): State<Server>,
-    wanted: Result<Json<StartRequest>, JsonRejection>,
+    wanted: Result<Json<Value>, JsonRejection>,
 ) -> Answer<Response> {
-    let run = server.runs.start(body(wanted)?).await?;
+    let wanted: StartRequest = body(wanted)?;
+    let run = server.runs.start(wanted).await?;
     let location = format!("/api/runs/{}", run.id);
     Ok((StatusCode::CREATED, [(LOCATION, location)], Json(run)).into_response())
 }

@@ -13,6 +13,8 @@ use axum::{Json, Router};
 use report::page::{SERVED_POLICY, agent_run};
 use runlog::agent_run::{AgentRun, Announcement, Finish, LogBytes, RunEntries};
 use serde::Deserialize;
+use serde_json::Value;
+use web::body::body;
 use web::refusal::Refused;
 
 use crate::agent::http::Services;
@@ -59,24 +61,16 @@ impl Here {
     }
 }
 
-/// A body that was understood.
-fn body<T>(body: Result<Json<T>, JsonRejection>) -> Answer<T> {
-    match body {
-        Ok(Json(value)) => Ok(value),
-        Err(rejection) => Err(Refused::new(rejection.status(), rejection.body_text())),
-    }
-}
-
 async fn list(State(here): State<Here>) -> Answer<Json<RunEntries>> {
     Ok(Json(here.runs()?.list()))
 }
 
 async fn announce(
     State(here): State<Here>,
-    announced: Result<Json<Announcement>, JsonRejection>,
+    announced: Result<Json<Value>, JsonRejection>,
 ) -> Answer<Response> {
     let runs = here.runs()?;
-    let announced = body(announced)?;
+    let announced: Announcement = body(announced)?;
     // In a task of its own: whoever asked may go away meanwhile.
     let run = tokio::spawn(async move { runs.announce(announced).await }).await;
     let run = run.map_err(|_| failed())??;
@@ -122,10 +116,11 @@ async fn add(
 async fn finish(
     State(here): State<Here>,
     Path(id): Path<String>,
-    finish: Result<Json<Finish>, JsonRejection>,
+    finish: Result<Json<Value>, JsonRejection>,
 ) -> Answer<Response> {
     let runs = here.runs()?;
-    let run = runs.finish(&id, &body(finish)?)?;
+    let finish: Finish = body(finish)?;
+    let run = runs.finish(&id, &finish)?;
     Ok((StatusCode::ACCEPTED, Json(run)).into_response())
 }
 

@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use crate::load_api::{Refusal, Run, RunList, RunProgress, Service, SessionRequest, StartRequest};
+use crate::load_api::{
+    self, Refusal, Run, RunList, RunProgress, Service, SessionRequest, StartRequest,
+};
 
 /// What each status of a refusal means.
 const REFUSALS: [(u16, &str); 8] = [
@@ -31,7 +33,7 @@ const REFUSALS: [(u16, &str); 8] = [
 ];
 
 /// The description.
-pub fn describe() -> Value {
+pub(super) fn describe() -> Value {
     let mut settings = SchemaSettings::draft2020_12();
     settings.definitions_path = "/components/schemas".into();
     let mut api = Description {
@@ -45,7 +47,7 @@ pub fn describe() -> Value {
         "openapi": "3.1.0",
         "info": {
             "title": "loadgen serve",
-            "version": crate::load_api::SCHEMA,
+            "version": load_api::SCHEMA,
             "description": "Start, watch and stop loads, one at a time. Times are in nanoseconds.",
             "license": {"name": "MIT OR Apache-2.0"},
         },
@@ -233,25 +235,20 @@ impl Description {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_reference_has_its_shape() {
-        let description = describe();
-        let text = description.to_string();
-        let references: Vec<&str> = text
-            .split("\"$ref\":\"#/components/schemas/")
-            .skip(1)
-            .filter_map(|rest| rest.split('"').next())
-            .collect();
-        assert!(references.contains(&"StartRequest") && references.contains(&"LoadSummary"));
-        for name in references {
-            assert!(
-                description["components"]["schemas"][name].is_object(),
-                "{name}"
-            );
-        }
+#[test]
+fn every_reference_has_its_shape() {
+    let description = describe();
+    let text = description.to_string();
+    let references: Vec<&str> = text
+        .split("\"$ref\":\"#/components/schemas/")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    assert!(references.contains(&"StartRequest") && references.contains(&"LoadSummary"));
+    for name in references {
+        assert!(
+            description["components"]["schemas"][name].is_object(),
+            "{name}"
+        );
     }
 }

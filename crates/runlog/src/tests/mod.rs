@@ -1,0 +1,4 @@
+//! What holds for the shapes as a whole.
+
+mod load_openapi;
+mod schemas;
