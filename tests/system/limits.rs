@@ -17,12 +17,12 @@ use crate::skips::Need;
 pub const TESTS: &[Test] = &[
     Test {
         name: "limits::the_doctor_sees_one_that_is_being_hit",
-        needs: &[Need::Root, Need::Clock],
+        needs: &[Need::Root, Need::Clock, Need::Alone],
         run: doctor,
     },
     Test {
         name: "limits::a_bench_that_hits_one_gives_no_verdict_and_says_so_first",
-        needs: &[Need::Root, Need::Clock],
+        needs: &[Need::Root, Need::Clock, Need::Alone],
         run: bench,
     },
 ];

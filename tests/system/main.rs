@@ -116,6 +116,11 @@ struct Options {
 
 /// All tests, module by module.
 const TESTS: &[&[Test]] = &[
+    // These take longest. Begun last, they would keep one thread busy, and the others idle.
+    docs::TESTS,
+    tutorial::TESTS,
+    calibration::TESTS,
+    // In the order of what they are about.
     failures::TESTS,
     help::TESTS,
     manual::TESTS,
@@ -142,13 +147,11 @@ const TESTS: &[&[Test]] = &[
     orders::TESTS,
     micro::TESTS,
     repeated::TESTS,
-    calibration::TESTS,
     trace::TESTS,
     coverage::TESTS,
     function::TESTS,
     events::TESTS,
     header::TESTS,
-    tutorial::TESTS,
     histograms::TESTS,
     leaks::TESTS,
     limits::TESTS,
@@ -157,7 +160,6 @@ const TESTS: &[&[Test]] = &[
     deploy::TESTS,
     agent::TESTS,
     merge::TESTS,
-    docs::TESTS,
 ];
 
 fn main() -> ExitCode {

@@ -27,7 +27,7 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "micro::a_recorded_run_stands_beside_it",
-        needs: &[Need::Root, Need::Clock],
+        needs: &[Need::Root, Need::Clock, Need::Alone],
         run: against_run,
     },
     Test {

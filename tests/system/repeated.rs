@@ -12,7 +12,7 @@ use crate::skips::Need;
 pub const TESTS: &[Test] = &[
     Test {
         name: "repeated::delays_are_hidden_from_the_analysis",
-        needs: &[Need::Root, Need::Clock],
+        needs: &[Need::Root, Need::Clock, Need::Alone],
         run: blind,
     },
     Test {

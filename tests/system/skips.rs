@@ -75,7 +75,8 @@ pub fn probes_alone(test: &Test) -> bool {
 /// Tests that may run at the same time, or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Group {
-    /// Those that attach no probes and measure no time: as many at once as there are CPUs.
+    /// Those that measure no time, several at once: each has its own processes, files and inodes to attach to, and most of
+    /// them wait most of the time.
     Parallel,
     /// Those that do: one after the other.
     Serial,
@@ -84,12 +85,7 @@ pub enum Group {
 impl Group {
     /// The one that a test is of.
     pub fn of(test: &Test) -> Self {
-        let is_serial = |need: &Need| {
-            matches!(
-                need,
-                Need::Root | Need::Speed | Need::Clock | Need::Alone | Need::TwoCpus
-            )
-        };
+        let is_serial = |need: &Need| matches!(need, Need::Speed | Need::Alone | Need::TwoCpus);
         if test.needs.iter().any(is_serial) {
             Self::Serial
         } else {
