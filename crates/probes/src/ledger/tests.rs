@@ -1,0 +1,82 @@
+use super::*;
+
+fn counted(raised: &[(Counter, u64)]) -> Counted {
+    let mut counters = Counters::default();
+    for (counter, times) in raised {
+        *counters.cell(*counter) += times;
+    }
+    Counted {
+        counters,
+        ..Counted::default()
+    }
+}
+
+#[test]
+fn every_hit_has_its_place() {
+    let mut counted = counted(&[
+        (Counter::ReadHits, 10),
+        (Counter::ReadRecorded, 7),
+        (Counter::ReadExitAlone, 1),
+        (Counter::SiteHits, 7),
+        (Counter::SiteRecorded, 4),
+        (Counter::SiteRingFull, 3),
+        (Counter::RecordsWritten, 4),
+    ]);
+    counted.in_histograms.reads = 7;
+    counted.in_histograms.hooked_reads = 7;
+    let in_flight = InFlight {
+        reads: 2,
+        ..InFlight::default()
+    };
+    let received = Received {
+        records: 4,
+        unknown: 0,
+    };
+    let balanced = ledger(&counted, in_flight, received);
+    assert!(balanced.balanced, "{balanced:?}");
+    assert_eq!((balanced.hits, balanced.recorded), (17, 11));
+    assert_eq!(
+        (balanced.dropped, balanced.unpaired, balanced.in_flight),
+        (3, 1, 2)
+    );
+    assert_eq!(balanced.causes["site_ring_full"], 3);
+    assert_eq!(
+        balanced.probes.len(),
+        2,
+        "probes that never fired are left out"
+    );
+    counted.in_histograms.hooked_reads = 6;
+    let lost_update = ledger(&counted, in_flight, received);
+    assert!(!lost_update.balanced);
+    assert_eq!(lost_update.causes["span_missing_in_histogram"], 1);
+}
+
+#[test]
+fn a_call_that_found_the_table_full_is_not_taken_for_one_from_before_the_attach() {
+    let counted = counted(&[
+        (Counter::ReadHits, 5),
+        (Counter::ReadExitAlone, 5),
+        (Counter::ReadTableFull, 3),
+    ]);
+    let ledger = ledger(&counted, InFlight::default(), Received::default());
+    assert!(ledger.balanced);
+    assert_eq!((ledger.hits, ledger.unpaired), (5, 5));
+    assert_eq!(ledger.causes["read_thread_table_full"], 3);
+    assert_eq!(ledger.causes["read_entered_before_attach"], 2);
+}
+
+#[test]
+fn a_lost_hit_or_record_is_not_balanced() {
+    let balanced = |counted, received| ledger(counted, InFlight::default(), received).balanced;
+    let hit = counted(&[(Counter::ReadHits, 1)]);
+    assert!(!balanced(&hit, Received::default()));
+    let written = counted(&[(Counter::RecordsWritten, 1)]);
+    assert!(!balanced(&written, Received::default()));
+    let nothing = counted(&[]);
+    let unknown = Received {
+        records: 0,
+        unknown: 1,
+    };
+    assert!(!balanced(&nothing, unknown));
+    assert!(balanced(&nothing, Received::default()));
+}

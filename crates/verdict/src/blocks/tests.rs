@@ -1,0 +1,141 @@
+use runlog::table::TableWriter;
+
+use super::*;
+
+#[test]
+fn blocks_become_means_by_cell_and_round() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunDirectory::create(folder.path().join("run")).unwrap();
+    let mut writer = TableWriter::create(run.requests()).unwrap();
+    // Block 0 and 2 are of arm 0, block 1 of arm 1 observed; block 3 was cut off.
+    for (block, arm, flags, times) in [
+        (0_u32, 0_u16, 0_u16, &[10_u64, 20, 30][..]),
+        (1, 1, Request::OBSERVED, &[7, 7, 7]),
+        (2, 0, 0, &[1, 2, 3]),
+        (3, 1, Request::OBSERVED, &[9]),
+    ] {
+        for (index, time) in times.iter().enumerate() {
+            let warmup = if index == 0 { Request::WARMUP } else { 0 };
+            writer
+                .push(&Request {
+                    block,
+                    arm,
+                    flags: flags | warmup,
+                    sent_ns: 1_000,
+                    done_ns: 1_000 + time,
+                    ..Request::default()
+                })
+                .unwrap();
+        }
+    }
+    writer.finish().unwrap();
+    let means = BlockMeans::read(&run, Trim::NONE, &schedule(runlog::Order::Rmit, 3)).unwrap();
+    let cell = |arm, observed| means.of(Cell { arm, observed });
+    assert_eq!(cell(0, false), [Some(25.0), Some(2.5)]);
+    assert_eq!(cell(1, true), [Some(7.0), None]);
+    assert!(cell(1, false).is_empty());
+    let rounds = (means.round_of(2), means.round_of(3));
+    assert_eq!(rounds, (Some((1, None)), None));
+}
+
+/// A run that time ends, so that the schedule has no number of requests: the first block is warm-up, the second is
+/// so in part, the last was cut off.
+#[test]
+fn blocks_count_that_are_half_as_long_as_the_longest() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunDirectory::create(folder.path().join("run")).unwrap();
+    let mut writer = TableWriter::create(run.requests()).unwrap();
+    for (block, warmup, length) in [(0, 8, 8), (1, 5, 8), (2, 0, 8), (3, 0, 4), (4, 0, 3)] {
+        for number in 0..length {
+            let request = Request {
+                block,
+                flags: if number < warmup { Request::WARMUP } else { 0 },
+                sent_ns: 100 * number,
+                done_ns: 100 * number + 10 * u64::from(block) + number,
+                ..Request::default()
+            };
+            writer.push(&request).unwrap();
+        }
+    }
+    writer.finish().unwrap();
+    let reading = Reading {
+        trim: Trim::NONE,
+        with_warmup: false,
+        with_times: true,
+    };
+    let read = |reading| Blocks::read(&run, &schedule(runlog::Order::Rmit, 0), reading).unwrap();
+    let blocks = read(reading).blocks;
+    let values: Vec<_> = blocks.iter().map(Block::value_ns).collect();
+    assert_eq!(values, [None, None, Some(23.5), Some(31.5), None]);
+    let drawn: Vec<_> = blocks.iter().map(Block::drawn_ns).collect();
+    assert_eq!(drawn, [Some(3.5), None, Some(23.5), Some(31.5), None]);
+    assert_eq!(blocks[1].times_ns, [15, 16, 17]);
+    let with_warmup = read(Reading {
+        with_warmup: true,
+        ..reading
+    });
+    let values = with_warmup.blocks.iter().map(Block::value_ns);
+    let expected = [Some(3.5), Some(13.5), Some(23.5), Some(31.5), None];
+    assert_eq!(values.collect::<Vec<_>>(), expected);
+}
+
+/// Twenty requests each of arm 0 and arm 1 at once, 10 ns apart; those of arm 1 take 4 ns, and it goes
+/// on for another twenty, which take 1 ns. Then a block that lost its neighbour.
+#[test]
+fn of_two_blocks_at_once_what_they_have_in_common_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunDirectory::create(folder.path().join("run")).unwrap();
+    let mut writer = TableWriter::create(run.requests()).unwrap();
+    let mut push = |block, arm, number: u64, took_ns| {
+        let request = Request {
+            block,
+            arm,
+            sent_ns: 1_000 + 10 * number,
+            done_ns: 1_000 + 10 * number + took_ns,
+            ..Request::default()
+        };
+        writer.push(&request).unwrap();
+    };
+    for number in 0..20 {
+        push(0, 0, number, 6);
+    }
+    for number in 0..40 {
+        push(1, 1, number, if number < 20 { 4 } else { 1 });
+    }
+    for number in 100..120 {
+        push(2, 1, number, 4);
+    }
+    writer.finish().unwrap();
+    let means = BlockMeans::read(&run, Trim::NONE, &schedule(runlog::Order::Duet, 20)).unwrap();
+    let against = |arm, other| {
+        let observed = false;
+        means.against(Cell { arm, observed }, other)
+    };
+    assert_eq!(against(0, 1), [Some(6.0)]);
+    assert_eq!(against(1, 0), [Some(4.0)]);
+    assert!(against(0, 2).is_empty());
+    assert_eq!(means.round_of(1), Some((0, Some(0))));
+    let all = means.of(Cell {
+        arm: 1,
+        observed: false,
+    });
+    assert_eq!(
+        all,
+        [Some(4.0)],
+        "the one that lost its neighbour is left out"
+    );
+    assert_eq!((means.round_of(2), means.requests[&1].sent), (None, 60));
+}
+
+fn schedule(order: runlog::Order, requests_per_block: u64) -> Schedule {
+    Schedule {
+        order,
+        seed: 1,
+        connections: 1,
+        requests_per_cell: requests_per_block,
+        blocks_per_cell: 1,
+        servers_per_arm: 1,
+        warmup_requests: 0,
+        block_warmup_requests: 0,
+    }
+}
