@@ -123,6 +123,9 @@ pub struct Macro {
     /// Response time of the second baseline minus the first's: what a difference of nothing looks
     /// like in this run.
     pub a_a_difference: Option<Estimate>,
+    /// Response time of each further arm minus the baseline's, by arm.
+    #[serde(default)]
+    pub other_differences: BTreeMap<String, Estimate>,
     /// Mean response time of each arm.
     pub response_time: BTreeMap<String, Estimate>,
     /// Why the layer is missing.

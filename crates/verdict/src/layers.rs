@@ -194,6 +194,15 @@ impl Layers<'_> {
                 ))
             })
             .collect();
+        let other_differences = (0..)
+            .zip(&manifest.arms)
+            .filter(|(index, _)| ![baseline, baseline_2, hooked].contains(index))
+            .filter_map(|(index, arm)| {
+                let name = &arm.name;
+                let what = format!("difference of mean response times, {name} minus baseline");
+                Some((name.clone(), difference(baseline, index, &what)?))
+            })
+            .collect();
         let difference_of_hook = difference(
             baseline,
             hooked,
@@ -209,6 +218,7 @@ impl Layers<'_> {
                 baseline_2,
                 "difference of mean response times, second baseline minus first",
             ),
+            other_differences,
             response_time,
         }
     }

@@ -123,6 +123,13 @@ fn layers(analysis: &Analysis) {
         &format!("A/A: {} minus {}", Role::Baseline2, Role::Baseline),
         macro_.a_a_difference.as_ref(),
     );
+    for (arm, difference) in &macro_.other_differences {
+        row(
+            "",
+            &format!("{arm} minus {}", Role::Baseline),
+            Some(difference),
+        );
+    }
     row(
         "",
         "probe effect: attached minus detached",

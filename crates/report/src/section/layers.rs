@@ -128,13 +128,20 @@ pub fn forest(analysis: &Analysis) -> Forest {
             &macro_.a_a_difference,
         ),
     ];
+    let others = macro_.other_differences.iter().map(|(arm, estimate)| Row {
+        group: None,
+        label: format!("{arm} minus baseline"),
+        class: "layer-macro".to_owned(),
+        at: format!("analysis.json#/macro/other_differences/{arm}"),
+        estimate: estimate.clone(),
+    });
     Forest {
         id: "layers",
         label: "Hook overhead at three layers, with 95 % intervals".to_owned(),
         axis: "what the hook adds, mean and 95 % interval,".to_owned(),
         logarithmic: false,
         legend: Vec::new(),
-        rows: rows.into_iter().filter_map(row).collect(),
+        rows: rows.into_iter().filter_map(row).chain(others).collect(),
     }
 }
 
@@ -146,6 +153,11 @@ pub fn lines(analysis: &Analysis) -> Vec<Line<'_>> {
     let response_times = macro_.response_time.iter().map(|(arm, estimate)| Line {
         name: format!("Response time of {arm}"),
         at: format!("analysis.json#/macro/response_time/{arm}"),
+        estimate,
+    });
+    let others = macro_.other_differences.iter().map(|(arm, estimate)| Line {
+        name: format!("{arm} minus baseline"),
+        at: format!("analysis.json#/macro/other_differences/{arm}"),
         estimate,
     });
     let agreement = analysis.agreement.as_ref();
@@ -218,6 +230,7 @@ pub fn lines(analysis: &Analysis) -> Vec<Line<'_>> {
     ]
     .into_iter()
     .filter_map(|(name, at, estimate)| Line::of(name, &format!("analysis.json#/{at}"), estimate))
+    .chain(others)
     .chain(response_times)
     .collect()
 }

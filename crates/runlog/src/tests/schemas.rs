@@ -1,9 +1,9 @@
 //! The JSON schemas of the run directory's files and of the HTTP interfaces, for readers outside this workspace. They are
 //! made from the types, in tests alone: no program carries what makes them.
 
-use std::path::Path;
+use std::fs;
 
-use serde_json::{Value, to_value};
+use serde_json::to_string_pretty;
 
 use crate::a_a::AaReport;
 use crate::agent::Arms;
@@ -13,7 +13,6 @@ use crate::calibration::CalibrationReport;
 use crate::comparison::{Comparisons, Settings};
 use crate::correlation::Correlation;
 use crate::doctor::Diagnosis;
-use crate::json;
 use crate::live::LiveEvent;
 use crate::manifest::Manifest;
 use crate::merged::Merged;
@@ -27,11 +26,11 @@ use super::load_openapi;
 /// Where they are kept.
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/schema");
 
-/// Each file, and what is in it.
-fn all() -> Vec<(&'static str, Value)> {
+/// The path of each file, and what is in it.
+fn all() -> Vec<(String, String)> {
     macro_rules! of {
         ($($file:literal: $shape:ty,)*) => {
-            vec![$(($file, to_value(schemars::schema_for!($shape)).unwrap()),)*]
+            vec![$(($file, to_string_pretty(&schemars::schema_for!($shape))),)*]
         };
     }
     let mut all = of! {
@@ -58,34 +57,32 @@ fn all() -> Vec<(&'static str, Value)> {
         "trace-interval.json": Interval,
         "truth.json": Truth,
     };
-    all.push(("load-api.openapi.json", load_openapi::describe()));
-    all
+    all.push((
+        "load-api.openapi.json",
+        to_string_pretty(&load_openapi::describe()),
+    ));
+    all.into_iter()
+        .map(|(name, text)| (format!("{FOLDER}/{name}"), text.unwrap() + "\n"))
+        .collect()
 }
 
 #[test]
 fn the_published_schemas_are_those_of_the_types() {
-    let mut published = 0;
-    for (name, schema) in all() {
-        let kept: Value = json::read(&Path::new(FOLDER).join(name)).unwrap();
+    let all = all();
+    for (path, text) in &all {
+        let kept = fs::read_to_string(path).unwrap();
         // Not assert_eq: it would print both.
-        assert!(
-            kept == schema,
-            "run cargo xtask schemas: {name} has changed"
-        );
-        published += 1;
+        assert!(kept == *text, "run cargo xtask schemas: {path} has changed");
     }
-    let kept = std::fs::read_dir(FOLDER).unwrap().count();
-    assert_eq!(
-        kept, published,
-        "docs/schema has a file that nothing writes"
-    );
+    let kept = fs::read_dir(FOLDER).unwrap().count();
+    assert_eq!(kept, all.len(), "a file that nothing writes");
 }
 
 /// `cargo xtask schemas`.
 #[test]
 #[ignore = "writes into docs/schema"]
 fn write() {
-    for (name, schema) in all() {
-        json::write(&Path::new(FOLDER).join(name), &schema).unwrap();
+    for (path, text) in all() {
+        fs::write(path, text).unwrap();
     }
 }
