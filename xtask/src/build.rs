@@ -26,39 +26,37 @@ pub const SELECTION: [&str; 8] = [
 /// What is selected to build, lint or test the hook.
 pub const HOOK: [&str; 4] = ["--profile", "hook", "--package", "readhook"];
 
-/// What takes no eBPF linker, and meanwhile compiles most of the libraries.
-const WITHOUT_EBPF: [&str; 2] = ["sut", "loadgen"];
-const WITH_EBPF: [&str; 1] = ["probe-user"];
+/// The programs of the main job.
+const PROGRAMS: [&str; 3] = ["sut", "loadgen", "probe-user"];
 /// What the main job does without.
 const BENCH: [&str; 1] = ["bench"];
 
 /// Sets up and builds the programs and the hook, optimised.
 pub fn prepare(stages: &mut Stages) -> anyhow::Result<()> {
-    setup::mounts(); // sudo may ask for a password
-    stages.run("setup, and build of what needs none", || {
-        together(setup::ebpf, || {
-            hook_with(cargo().arg("build"), &release())?;
-            bins(cargo().arg("build"), &WITHOUT_EBPF)
-        })
-    })?;
-    stages.run("build", || bins(cargo().arg("build"), &WITH_EBPF))
+    prepare_all(&PROGRAMS, stages)
 }
 
 /// As above, with the benches: for measuring with them, and for tests, some of which use their programs.
 pub fn prepare_with_bench(stages: &mut Stages) -> anyhow::Result<()> {
-    prepare(stages)?;
-    stages.run("build of the benches", || {
-        bins(cargo().arg("build"), &BENCH)
-    })
+    prepare_all(&[PROGRAMS.as_slice(), &BENCH].concat(), stages)
+}
+
+fn prepare_all(programs: &[&str], stages: &mut Stages) -> anyhow::Result<()> {
+    setup::mounts(); // sudo may ask for a password
+    stages.run("setup", || {
+        together(setup::ebpf, || {
+            // What the build below takes is here by the time that the linker is made.
+            run(cargo().args(["fetch", "--quiet", "--locked", "--target", "host-tuple"]))?;
+            hook_with(cargo().arg("build"), &release())
+        })
+    })?;
+    stages.run("build", || bins(cargo().arg("build"), programs))
 }
 
 /// Builds the programs and the hook, optimised, with a `cargo build` for each that puts them into a folder.
 pub fn programs(cargo_build: impl Fn() -> Command, folder: &Path) -> anyhow::Result<()> {
     hook_with(&mut cargo_build(), folder)?;
-    bins(
-        &mut cargo_build(),
-        &[WITHOUT_EBPF.as_slice(), &WITH_EBPF].concat(),
-    )
+    bins(&mut cargo_build(), &PROGRAMS)
 }
 
 /// As above, with the benches.
