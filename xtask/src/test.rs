@@ -29,7 +29,7 @@ pub struct TestArguments {
 
 /// How the system tests are run, one group after the other. Those that measure and count would disturb each other.
 const GROUPS: [[&str; 2]; 2] = [
-    ["--group=parallel", "--test-threads=2"],
+    ["--group=parallel", "--test-threads=3"],
     ["--group=serial", "--test-threads=1"],
 ];
 
