@@ -201,17 +201,45 @@ fn names_in_the_object(kit: &Kit) -> anyhow::Result<BTreeSet<String>> {
     Ok(names)
 }
 
-/// Names of our programs that the kernel has loaded.
-fn loaded_programs(ours: &BTreeSet<String>) -> Vec<String> {
+/// Names of our programs that the kernel has loaded, but for those of other tests' processes.
+fn loaded_programs(kit: &Kit, ours: &BTreeSet<String>) -> Vec<String> {
     // The kernel keeps the first 15 bytes of a name.
     let kept: BTreeSet<&str> = ours
         .iter()
         .map(|name| name.get(..15).unwrap_or(name))
         .collect();
-    aya::programs::loaded_programs()
+    let loaded: Vec<(u32, String)> = aya::programs::loaded_programs()
         .flatten()
-        .filter_map(|program| program.name_as_str().map(str::to_owned))
-        .filter(|name| kept.contains(name.as_str()))
+        .filter_map(|program| Some((program.id(), program.name_as_str()?.to_owned())))
+        .filter(|(_, name)| kept.contains(name.as_str()))
+        .collect();
+    let others = held_by_others(kit);
+    loaded
+        .into_iter()
+        .filter(|(id, _)| !others.contains(id))
+        .map(|(_, name)| name)
+        .collect()
+}
+
+/// Numbers of the eBPF programs that processes hold which are not of this kit.
+fn held_by_others(kit: &Kit) -> BTreeSet<u32> {
+    let folder = kit.path("");
+    let others = fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|process| {
+            fs::read_link(process.join("exe")).is_ok_and(|exe| !exe.starts_with(&folder))
+        });
+    others
+        .filter_map(|process| fs::read_dir(process.join("fdinfo")).ok())
+        .flat_map(Iterator::flatten)
+        .filter_map(|entry| fs::read_to_string(entry.path()).ok())
+        .filter_map(|held| {
+            let id = held.lines().find_map(|line| line.strip_prefix("prog_id:"));
+            id?.trim().parse().ok()
+        })
         .collect()
 }
 
@@ -235,7 +263,7 @@ pub fn nothing_left(kit: &Kit) -> anyhow::Result<()> {
     let ours = names_in_the_object(kit)?;
     // The kernel frees programs after a grace period.
     wait_for("eBPF programs to be gone", || {
-        Ok(loaded_programs(&ours).is_empty())
+        Ok(loaded_programs(kit, &ours).is_empty())
     })
 }
 
@@ -568,7 +596,7 @@ fn start_endless(kit: &Kit, out: &Path) -> anyhow::Result<Running> {
     ensure!(our_processes(kit)?.len() >= 5, "{:?}", our_processes(kit)?);
     let ours = names_in_the_object(kit)?;
     wait_for("eBPF programs to be seen", || {
-        let loaded = loaded_programs(&ours);
+        let loaded = loaded_programs(kit, &ours);
         Ok(["read_done", "accepted", "closed", "thread_exit"]
             .iter()
             .all(|name| loaded.iter().any(|found| found == name)))

@@ -4,6 +4,7 @@
 //! is kept for the test to see.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 use tungstenite::stream::MaybeTlsStream;
-use tungstenite::{Message, WebSocket};
+use tungstenite::{Error, Message, WebSocket};
 
 use crate::kit::{Running, SOON, wait_for};
 
@@ -104,8 +105,11 @@ impl Browser {
         let id = self.send(method, parameters)?;
         let give_up = Instant::now() + SOON;
         while Instant::now() < give_up {
-            let Message::Text(text) = self.socket.read()? else {
-                continue;
+            let text = match self.socket.read() {
+                Ok(Message::Text(text)) => text,
+                Ok(_) => continue,
+                Err(Error::Io(error)) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error.into()),
             };
             let message: Value = serde_json::from_str(&text)?;
             if message["id"] == id {

@@ -17,10 +17,18 @@ use runlog::table::{Row, Rows};
 use crate::failures;
 use crate::ports::free_port;
 
-/// The programs, installed side by side in a folder that every user can read.
+/// What a kit links to.
+const LINKED: [&str; 3] = ["probe-user", "loadgen", "bench"];
+/// What a kit has copies of: a probe fires in every process that maps the file that it is attached to.
+const COPIED: [&str; 2] = ["sut", "readhook.so"];
+
+/// The programs, installed side by side in a folder that every user can read. Each test has a kit of its own, by whose
+/// path its processes are known.
 #[derive(Debug)]
 pub struct Kit {
     folder: tempfile::TempDir,
+    /// Where folders are made that tests share.
+    lasting: PathBuf,
     is_emulated: bool,
 }
 
@@ -32,6 +40,29 @@ const PATIENCE: Duration = Duration::from_mins(3);
 impl Kit {
     /// Copies the programs. An emulated machine is one where everything takes ten times as long.
     pub fn install(programs: &Path, is_emulated: bool) -> anyhow::Result<Self> {
+        let kit = Self::empty(is_emulated)?;
+        for name in LINKED.iter().chain(&COPIED) {
+            let from = programs.join(name);
+            fs::copy(&from, kit.path(name))
+                .with_context(|| format!("{} is missing; run cargo xtask build", from.display()))?;
+        }
+        Ok(kit)
+    }
+
+    /// A kit for one test, of the same programs.
+    pub fn for_test(&self) -> anyhow::Result<Self> {
+        let mut kit = Self::empty(self.is_emulated)?;
+        kit.lasting.clone_from(&self.lasting);
+        for name in LINKED {
+            fs::hard_link(self.path(name), kit.path(name))?;
+        }
+        for name in COPIED {
+            fs::copy(self.path(name), kit.path(name))?;
+        }
+        Ok(kit)
+    }
+
+    fn empty(is_emulated: bool) -> anyhow::Result<Self> {
         // Nobody else can know the name before, and put a folder or a link of theirs there.
         let folder = tempfile::Builder::new()
             .prefix("hookprobe-tests-")
@@ -46,12 +77,8 @@ impl Kit {
             fs::create_dir_all(&path)?;
             fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         }
-        for name in ["probe-user", "loadgen", "sut", "bench", "readhook.so"] {
-            let from = programs.join(name);
-            fs::copy(&from, root.join("bin").join(name))
-                .with_context(|| format!("{} is missing; run cargo xtask build", from.display()))?;
-        }
         Ok(Self {
+            lasting: root.join("scratch"),
             folder,
             is_emulated,
         })
@@ -99,9 +126,12 @@ impl Kit {
 
     /// A new folder that goes away with the value.
     pub fn scratch(&self) -> anyhow::Result<tempfile::TempDir> {
-        let folder = tempfile::tempdir_in(self.folder.path().join("scratch"))?;
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777))?;
-        Ok(folder)
+        scratch_in(&self.folder.path().join("scratch"))
+    }
+
+    /// A new folder that goes away when all tests have ended.
+    pub fn lasting(&self) -> anyhow::Result<PathBuf> {
+        Ok(scratch_in(&self.lasting)?.keep())
     }
 
     /// Starts `sut`, with the hook if `hook` says so.
@@ -114,6 +144,12 @@ impl Kit {
         }
         Server::start(command)
     }
+}
+
+fn scratch_in(folder: &Path) -> anyhow::Result<tempfile::TempDir> {
+    let scratch = tempfile::tempdir_in(folder)?;
+    fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o777))?;
+    Ok(scratch)
 }
 
 /// A server that ends with the value.

@@ -17,7 +17,7 @@ use crate::skips::Need;
 
 pub const TESTS: &[Test] = &[Test {
     name: "leaks::a_hundred_attaches_and_detaches_leak_nothing",
-    needs: &[Need::Root],
+    needs: &[Need::Root, Need::Alone],
     run: cycles,
 }];
 

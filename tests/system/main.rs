@@ -189,7 +189,7 @@ fn main() -> ExitCode {
             let skipped = skips.check(test);
             let run = test.run;
             Trial::test(test.name, move || {
-                let result = durations.time(test.name, || run(kit));
+                let result = durations.time(test.name, || run(&kit.for_test()?));
                 result.map_err(|error| failures::describe(&error).into())
             })
             .with_ignored_flag(skipped)

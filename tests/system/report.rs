@@ -69,8 +69,7 @@ fn run(kit: &Kit) -> anyhow::Result<PathBuf> {
     if let Some(folder) = &*made {
         return Ok(folder.clone());
     }
-    // It goes away with the kit.
-    let folder = kit.scratch()?.keep().join("a-run");
+    let folder = kit.lasting()?.join("a-run");
     let mut bench = kit.bench();
     bench
         .args([

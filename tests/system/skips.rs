@@ -18,7 +18,7 @@ pub enum Need {
     Clock,
     /// Nothing more; but it is not about the kernel, and so need not be run under others too.
     NoOtherKernel,
-    /// No other test meanwhile: it measures time, or says how soon something is to be done.
+    /// No other test meanwhile: it measures time, says how soon something is to be done, or looks at all of the machine.
     Alone,
     /// Two CPUs that we may use.
     TwoCpus,
@@ -68,7 +68,7 @@ fn unfetched(name: &str, is_there: bool) -> Option<String> {
 /// machine that has only these can run.
 pub fn probes_alone(test: &Test) -> bool {
     let is_met_there =
-        |need: &Need| matches!(need, Need::Root) || *need == Need::Architecture(ARCH);
+        |need: &Need| [Need::Root, Need::Alone, Need::Architecture(ARCH)].contains(need);
     test.needs.contains(&Need::Root) && test.needs.iter().all(is_met_there)
 }
 

@@ -26,6 +26,7 @@ pub const TESTS: &[Test] = &[
         name: "trace::redis_counts_equal_straces",
         needs: &[
             Need::Root,
+            Need::Alone,
             Need::Program("redis-server"),
             Need::Program("redis-benchmark"),
             Need::Program("strace"),
@@ -36,6 +37,7 @@ pub const TESTS: &[Test] = &[
         name: "trace::hooked_java_counts_equal_straces",
         needs: &[
             Need::Root,
+            Need::Alone,
             Need::Program("java"),
             Need::Program("javac"),
             Need::Program("strace"),
@@ -130,7 +132,7 @@ fn strace_reads(pid: u32, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::
         .map(|line| line.split_whitespace().collect::<Vec<_>>())
         .find(|fields| fields.last() == Some(&"read"))
         .and_then(|fields| fields.get(3)?.parse().ok());
-    calls.with_context(|| format!("no reads in strace's table: {table}"))
+    calls.with_context(|| format!("{}, and no reads in strace's table: {table}", output.status))
 }
 
 /// Runs bounded work under strace and under our trace at once, and compares the counts of `read`.
@@ -140,7 +142,8 @@ fn strace_reads(pid: u32, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::
 /// within strace's time and another around it, and strace's count must lie between theirs.
 ///
 /// At sites that the kernel has optimised our probe is a system call of a number that strace 6.1 does
-/// not know and crashes on, so the site is attached to where its note points.
+/// not know and crashes on, so the site is attached to where its note points; and no other test may attach anything
+/// meanwhile.
 fn compare_with_strace(
     kit: &Kit,
     pid: u32,

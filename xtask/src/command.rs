@@ -109,6 +109,11 @@ impl Stages {
         result
     }
 
+    /// Adds stages that ran at the same time.
+    pub fn append(&mut self, mut aside: Self) {
+        self.done.append(&mut aside.done);
+    }
+
     /// Prints how long each stage took.
     pub fn print(&self) {
         if self.done.is_empty() {

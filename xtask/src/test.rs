@@ -11,7 +11,7 @@ use clap::Args;
 
 use crate::build::{self, HOOK, SELECTION};
 use crate::check_hook;
-use crate::command::{Stages, cargo, output, release, run, target};
+use crate::command::{Stages, cargo, output, release, run, target, together};
 use crate::privilege::{Privilege, as_root, privilege};
 use crate::{deploy_tools, libcs, setup};
 
@@ -27,9 +27,9 @@ pub struct TestArguments {
     repeat: Option<NonZeroU32>,
 }
 
-/// How the system tests are run, one group after the other. Those that measure and count would disturb each other.
+/// How the system tests are run, one group after the other: what measures time is alone.
 const GROUPS: [[&str; 2]; 2] = [
-    ["--group=parallel", "--test-threads=3"],
+    ["--group=parallel", "--test-threads=4"],
     ["--group=serial", "--test-threads=1"],
 ];
 
@@ -65,19 +65,24 @@ fn test() -> Command {
 pub fn lint(stages: &mut Stages) -> anyhow::Result<()> {
     stages.run("format", || run(cargo().args(["fmt", "--all", "--check"])))?;
     stages.run("clippy", || {
-        clippy(cargo(), &SELECTION)?;
-        clippy(cargo(), &HOOK)
+        together(clippy_of_ebpf, || {
+            clippy(cargo(), &SELECTION)?;
+            clippy(cargo(), &HOOK)
+        })
     })?;
-    stages.run("clippy of the eBPF programs", || {
-        run(cargo()
-            .args(["clippy", "--quiet"])
-            .args(["--package", "probe-ebpf", "--package", "bench-ebpf"])
-            .args(["-Z", "build-std=core", "--target", "bpfel-unknown-none"])
-            .args(["--", "--deny", "warnings"])
-            .env("RUSTC_BOOTSTRAP", "1")
-            .env("RUSTFLAGS", "--cfg=bpf_target_arch=\"x86_64\"")
-            .env("CARGO_TARGET_DIR", target().join("ebpf")))
-    })
+    Ok(())
+}
+
+/// In a target folder of its own: for another target, and at the same time.
+fn clippy_of_ebpf() -> anyhow::Result<()> {
+    run(cargo()
+        .args(["clippy", "--quiet"])
+        .args(["--package", "probe-ebpf", "--package", "bench-ebpf"])
+        .args(["-Z", "build-std=core", "--target", "bpfel-unknown-none"])
+        .args(["--", "--deny", "warnings"])
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("RUSTFLAGS", "--cfg=bpf_target_arch=\"x86_64\"")
+        .env("CARGO_TARGET_DIR", target().join("ebpf")))
 }
 
 fn clippy(mut cargo: Command, selection: &[&str]) -> anyhow::Result<()> {
@@ -92,25 +97,38 @@ fn clippy(mut cargo: Command, selection: &[&str]) -> anyhow::Result<()> {
 /// Sets up, builds, and runs lints, unit tests and system tests; with `--repeat` the system tests alone.
 pub fn everyday(arguments: &TestArguments, stages: &mut Stages) -> anyhow::Result<ExitCode> {
     build::prepare_with_bench(stages)?;
-    if arguments.repeat.is_none() {
-        lint(stages)?;
+    if arguments.repeat.is_some() {
+        peers(stages)?;
+    } else {
+        // What the tests need comes in while the lints have the processors.
+        let ((), aside) = together(
+            || lint(stages),
+            || {
+                let mut aside = Stages::default();
+                peers(&mut aside).map(|()| aside)
+            },
+        )?;
+        stages.append(aside);
         stages.run("unit tests", unit_tests)?;
         stages.run("check of the hook's file", || {
             check_hook::check(&release().join("readhook.so"))
         })?;
     }
-    stages.run("test peers", || {
-        setup::test_peers();
-        Ok(())
-    })?;
-    let must_run = std::env::var_os("CI").is_some_and(|ci| !ci.is_empty());
-    stages.run("C libraries", || libcs::fetch(must_run))?;
-    stages.run("tools for manifests", || deploy_tools::fetch(must_run))?;
     let program = stages.run("build of the system tests", || {
         build_system_tests(cargo().arg("build"))
     })?;
     let times = arguments.repeat.map_or(1, NonZeroU32::get);
     system_tests(&program, times, stages)
+}
+
+/// Fetches what the system tests run beside our programs.
+fn peers(stages: &mut Stages) -> anyhow::Result<()> {
+    let must_run = std::env::var_os("CI").is_some_and(|ci| !ci.is_empty());
+    stages.run("test peers, C libraries, tools for manifests", || {
+        setup::test_peers();
+        libcs::fetch(must_run)?;
+        deploy_tools::fetch(must_run)
+    })
 }
 
 /// Builds the system tests with a `cargo build`; returns the path of the program.

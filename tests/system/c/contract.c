@@ -103,7 +103,7 @@ int main(void) {
     pid_t child = fork();
     if (child == 0) {
         /* Even on the loopback device, what was written takes its time to arrive where CPUs are busy. */
-        poll(&(struct pollfd){.fd = s2, .events = POLLIN}, 1, -1);
+        poll(&(struct pollfd){.fd = s2, .events = POLLIN}, 1, 10000);
         _exit(read(s2, buffer, 8) == 5 ? 0 : 1);
     }
     int status;
