@@ -23,15 +23,15 @@ pub fn write(path: &Path, value: &impl Serialize) -> Result<()> {
     file::replace(path, &text).map_err(Error::io(path))
 }
 
-/// What is taken out of JSON. The code for it is long: that of the shapes below is compiled here once, and not anew in
+/// A type that JSON is parsed into. Its parser is long: those of the shapes below are compiled here once, and not anew in
 /// each program.
 pub trait Shape: Sized {
-    /// Takes the shape out of a text's value. An error names the field that it is about.
+    /// Parses the value of a text. An error names the field that it is about.
     fn from_value(value: Value) -> std::result::Result<Self, Source>;
 }
 
-/// What is read from a JSON file. The rule for all of them: a file says in `schema` which version of its shape it has,
-/// and each version of hookprobe reads one. Another is an error that names the file and both.
+/// The shape of a JSON file. One rule for all: a file says in `schema` which version of its shape it has, and each version
+/// of hookprobe reads one. Another is an error that names the file and both.
 pub trait Versioned: Shape {
     /// The version that is read; `None` where any is.
     const SCHEMA: Option<&'static str>;
@@ -48,43 +48,31 @@ impl Versioned for Value {
     const SCHEMA: Option<&'static str> = None;
 }
 
+/// Shapes, with the version of those that are files.
 macro_rules! shapes {
-    ($($shape:path,)*) => {
-        $(impl Shape for $shape {
-            fn from_value(value: Value) -> std::result::Result<Self, Source> {
-                shape(value)
+    ($($module:ident::$shape:ident $(: $schema:ident)?,)*) => {
+        $(
+            impl Shape for crate::$module::$shape {
+                fn from_value(value: Value) -> std::result::Result<Self, Source> {
+                    shape(value)
+                }
             }
-        })*
+
+            $(impl Versioned for crate::$module::$shape {
+                const SCHEMA: Option<&'static str> = Some(crate::$module::$schema);
+            })?
+        )*
     };
 }
 
 shapes! {
-    crate::agent_run::AgentRun,
-    crate::agent_run::Announcement,
-    crate::agent_run::Finish,
-    crate::agent_run::LogBytes,
-    crate::analysis::Analysis,
-    crate::load_api::SessionRequest,
-    crate::load_api::StartRequest,
-    crate::manifest::Manifest,
-    crate::micro::MicroReport,
-    crate::summary::LoadSummary,
-    crate::trace::Trace,
-    crate::truth::Blind,
-}
-
-/// The files of a run that are read again.
-macro_rules! versioned {
-    ($($module:ident::$shape:ident: $schema:ident,)*) => {
-        $(impl Versioned for crate::$module::$shape {
-            const SCHEMA: Option<&'static str> = Some(crate::$module::$schema);
-        })*
-    };
-}
-
-versioned! {
     agent_run::AgentRun: SCHEMA,
+    agent_run::Announcement,
+    agent_run::Finish,
+    agent_run::LogBytes,
     analysis::Analysis: SCHEMA,
+    load_api::SessionRequest,
+    load_api::StartRequest,
     manifest::Manifest: SCHEMA,
     micro::MicroReport: SCHEMA,
     summary::LoadSummary: SCHEMA,
@@ -114,7 +102,7 @@ pub fn read<T: Versioned>(path: &Path) -> Result<T> {
     })
 }
 
-/// Takes a shape out of a value, for [`Shape::from_value`].
+/// Parses a shape, for [`Shape::from_value`].
 pub fn shape<T: DeserializeOwned>(value: Value) -> std::result::Result<T, Source> {
     Ok(serde_path_to_error::deserialize(value)?)
 }

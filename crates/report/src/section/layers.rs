@@ -128,12 +128,12 @@ pub fn forest(analysis: &Analysis) -> Forest {
             &macro_.a_a_difference,
         ),
     ];
-    let others = macro_.other_differences.iter().map(|(arm, estimate)| Row {
+    let others = of_other_arms(analysis).map(|line| Row {
         group: None,
-        label: format!("{arm} minus baseline"),
+        label: line.name,
         class: "layer-macro".to_owned(),
-        at: format!("analysis.json#/macro/other_differences/{arm}"),
-        estimate: estimate.clone(),
+        at: line.at,
+        estimate: line.estimate.clone(),
     });
     Forest {
         id: "layers",
@@ -145,6 +145,16 @@ pub fn forest(analysis: &Analysis) -> Forest {
     }
 }
 
+/// The differences of the arms beside the two baselines and the hooked one.
+fn of_other_arms(analysis: &Analysis) -> impl Iterator<Item = Line<'_>> {
+    let differences = analysis.macro_.other_differences.iter();
+    differences.map(|(arm, estimate)| Line {
+        name: format!("{arm} minus baseline"),
+        at: format!("analysis.json#/macro/other_differences/{arm}"),
+        estimate,
+    })
+}
+
 /// Its estimates.
 pub fn lines(analysis: &Analysis) -> Vec<Line<'_>> {
     let micro = &analysis.micro;
@@ -153,11 +163,6 @@ pub fn lines(analysis: &Analysis) -> Vec<Line<'_>> {
     let response_times = macro_.response_time.iter().map(|(arm, estimate)| Line {
         name: format!("Response time of {arm}"),
         at: format!("analysis.json#/macro/response_time/{arm}"),
-        estimate,
-    });
-    let others = macro_.other_differences.iter().map(|(arm, estimate)| Line {
-        name: format!("{arm} minus baseline"),
-        at: format!("analysis.json#/macro/other_differences/{arm}"),
         estimate,
     });
     let agreement = analysis.agreement.as_ref();
@@ -230,7 +235,7 @@ pub fn lines(analysis: &Analysis) -> Vec<Line<'_>> {
     ]
     .into_iter()
     .filter_map(|(name, at, estimate)| Line::of(name, &format!("analysis.json#/{at}"), estimate))
-    .chain(others)
+    .chain(of_other_arms(analysis))
     .chain(response_times)
     .collect()
 }
