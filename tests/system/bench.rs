@@ -221,17 +221,21 @@ fn loaded_programs(kit: &Kit, ours: &BTreeSet<String>) -> Vec<String> {
         .collect()
 }
 
-/// Numbers of the eBPF programs that processes hold which are not of this kit.
+/// Ids of the eBPF programs that other tests' programs hold. A server that holds one has it from this test: that is a leak.
 fn held_by_others(kit: &Kit) -> BTreeSet<u32> {
     let folder = kit.path("");
+    let is_other = |exe: &Path| {
+        !exe.starts_with(&folder)
+            && ["probe-user", "bench"]
+                .iter()
+                .any(|name| exe.ends_with(name))
+    };
     let others = fs::read_dir("/proc")
         .into_iter()
         .flatten()
         .flatten()
         .map(|entry| entry.path())
-        .filter(|process| {
-            fs::read_link(process.join("exe")).is_ok_and(|exe| !exe.starts_with(&folder))
-        });
+        .filter(|process| fs::read_link(process.join("exe")).is_ok_and(|exe| is_other(&exe)));
     others
         .filter_map(|process| fs::read_dir(process.join("fdinfo")).ok())
         .flat_map(Iterator::flatten)

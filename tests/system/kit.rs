@@ -17,9 +17,9 @@ use runlog::table::{Row, Rows};
 use crate::failures;
 use crate::ports::free_port;
 
-/// What a kit links to.
+/// Programs that a kit links to.
 const LINKED: [&str; 3] = ["probe-user", "loadgen", "bench"];
-/// What a kit has copies of: a probe fires in every process that maps the file that it is attached to.
+/// Files that a kit has its own copies of, as a probe fires in every process that maps the probed file.
 const COPIED: [&str; 2] = ["sut", "readhook.so"];
 
 /// The programs, installed side by side in a folder that every user can read. Each test has a kit of its own, by whose
@@ -27,7 +27,7 @@ const COPIED: [&str; 2] = ["sut", "readhook.so"];
 #[derive(Debug)]
 pub struct Kit {
     folder: tempfile::TempDir,
-    /// Where folders are made that tests share.
+    /// The parent of folders that tests share.
     lasting: PathBuf,
     is_emulated: bool,
 }
