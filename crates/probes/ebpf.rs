@@ -28,7 +28,7 @@ pub fn build(root: &Path, package: &str, folder: &str, sources: &[&str]) -> anyh
     // The eBPF target needs unstable features of cargo, which stable toolchains have under this
     // flag. It is set for that build alone.
     set_variable("RUSTC_BOOTSTRAP", "1".as_ref());
-    // A program that the verifier follows is a small one.
+    // The workspace compiles at a lower level; optimised programs are shorter for the verifier, and cost less.
     set_variable("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3".as_ref());
     // What the inner cargo says on stderr would become a warning, "Finished" too.
     set_variable("CARGO_TERM_QUIET", "true".as_ref());

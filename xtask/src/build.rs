@@ -45,7 +45,7 @@ fn prepare_all(programs: &[&str], stages: &mut Stages) -> anyhow::Result<()> {
     setup::mounts(); // sudo may ask for a password
     stages.run("setup", || {
         together(setup::ebpf, || {
-            // What the build below takes is here by the time that the linker is made.
+            // Download the crates of the build below while the linker compiles.
             run(cargo().args(["fetch", "--quiet", "--locked", "--target", "host-tuple"]))?;
             hook_with(cargo().arg("build"), &release())
         })

@@ -100,7 +100,7 @@ pub fn everyday(arguments: &TestArguments, stages: &mut Stages) -> anyhow::Resul
     if arguments.repeat.is_some() {
         peers(stages)?;
     } else {
-        // What the tests need comes in while the lints have the processors.
+        // The downloads wait for the network, the lints for the processors.
         let ((), aside) = together(
             || lint(stages),
             || {

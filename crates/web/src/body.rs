@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::refusal::Refused;
 
-/// A body that was understood. What is wrong with another is said by field.
+/// Parses a body. A refusal names the field that is wrong.
 pub fn body<T: Shape>(body: Result<Json<Value>, JsonRejection>) -> Result<T, Refused> {
     let Json(value) =
         body.map_err(|rejection| Refused::new(rejection.status(), rejection.body_text()))?;

@@ -19,6 +19,7 @@ fn it_waits_for_the_word_and_then_uses_cpu_time() {
     );
     let mut gated = Gated::start(&shell(&script), 0, folder.path()).unwrap();
     let pid = gated.pid();
+    // No event tells that nothing begins.
     sleep(Duration::from_millis(100));
     assert!(!begun.exists());
     gated.go().unwrap();
