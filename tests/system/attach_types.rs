@@ -204,7 +204,7 @@ fn surprise(facts: &Facts, kind: &AttachType, outcome: &Outcome) -> Option<Strin
 
 /// Attaches to a hooked server, has it read, and holds what was seen against what was done.
 fn attempt(kit: &Kit, kind: &AttachType) -> anyhow::Result<Outcome> {
-    let server = kit.sut(Some(&[]), &["--quiet"])?;
+    let server = kit.sut_with_own_libc()?;
     let mut command = kit.command("probe-user");
     command
         .args(["trace", "--json", "--calibration-rounds=0"])

@@ -134,6 +134,22 @@ impl Kit {
         Ok(scratch_in(&self.lasting)?.keep())
     }
 
+    /// Starts `sut` with the hook, and with a C library of its own, as a probe fires in every process that maps the
+    /// probed file.
+    pub fn sut_with_own_libc(&self) -> anyhow::Result<Server> {
+        let maps = fs::read_to_string("/proc/self/maps")?;
+        let mut mapped = maps
+            .lines()
+            .filter_map(|line| line.find('/').map(|at| &line[at..]));
+        let libc = mapped.find(|path| path.ends_with("/libc.so.6"));
+        let libc = libc.context("this program has no libc.so.6")?;
+        let folder = self.path("lib");
+        fs::create_dir_all(&folder)?;
+        fs::copy(libc, folder.join("libc.so.6"))?;
+        let folder = folder.to_str().context("a folder is not UTF-8")?;
+        self.sut(Some(&[("LD_LIBRARY_PATH", folder)]), &["--quiet"])
+    }
+
     /// Starts `sut`, with the hook if `hook` says so.
     pub fn sut(&self, hook: Option<&[(&str, &str)]>, arguments: &[&str]) -> anyhow::Result<Server> {
         let mut command = self.command("sut");

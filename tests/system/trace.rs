@@ -461,7 +461,7 @@ fn is_at_rest(now: [u8; 17], before: [u8; 17]) -> bool {
 /// Probes are attached and detached one after the other while calls go on. What begins in between
 /// must not show up as unpaired: at most the one call of the one thread that was open at either end.
 fn under_load(kit: &Kit) -> anyhow::Result<()> {
-    let server = kit.sut(Some(&[]), &["--quiet"])?;
+    let server = kit.sut_with_own_libc()?;
     let folder = kit.scratch()?;
     let mut load = kit.command("loadgen");
     load.args(["run", "--requests=100000000", "--blocks=1"])
