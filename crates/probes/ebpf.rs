@@ -2,7 +2,10 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::path::Path;
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use aya_build::{Package, Toolchain, build_ebpf};
@@ -32,16 +35,34 @@ pub fn build(root: &Path, package: &str, folder: &str, sources: &[&str]) -> anyh
     set_variable("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3".as_ref());
     // What the inner cargo says on stderr would become a warning, "Finished" too.
     set_variable("CARGO_TERM_QUIET", "true".as_ref());
+    let out = PathBuf::from(env::var_os("OUT_DIR").context("cargo sets OUT_DIR")?);
+    let shared = shared_folder(&out, package)?;
+    set_variable("OUT_DIR", shared.as_os_str());
     let root_dir = root.join(folder);
     let root_dir = root_dir
         .to_str()
         .context("the path of the workspace is not UTF-8")?;
-    let package = Package {
+    let built = Package {
         name: package,
         root_dir,
         ..Package::default()
     };
-    build_ebpf([package], Toolchain::Custom(toolchain().as_str()))
+    build_ebpf([built], Toolchain::Custom(toolchain().as_str()))?;
+    fs::copy(shared.join(package), out.join(package))?;
+    Ok(())
+}
+
+/// Where aya-build builds, instead of in `OUT_DIR`: each build script has one of its own, and builds and lints have
+/// different ones. In a folder of the profile, which is locked as any other of cargo's, `core` is compiled once.
+fn shared_folder(out: &Path, package: &str) -> anyhow::Result<PathBuf> {
+    let profile = out.ancestors().nth(3).context("OUT_DIR has no profile")?;
+    let shared = profile.join("ebpf");
+    let of_packages = shared.join("aya-build/target");
+    fs::create_dir_all(of_packages.join("all"))?;
+    match symlink("all", of_packages.join(package)) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error.into()),
+        _ => Ok(shared),
+    }
 }
 
 /// Sets a variable for the cargo that aya-build starts.
