@@ -43,6 +43,14 @@ const UNIT_TESTS: [&str; 6] = [
     "simulation",
 ];
 
+/// Builds unit tests and system tests in one go, so that no processor waits for the longest of them.
+fn build_tests() -> anyhow::Result<()> {
+    run(test()
+        .args(SELECTION)
+        .args(UNIT_TESTS)
+        .args(["--test", "system", "--no-run"]))
+}
+
 fn unit_tests() -> anyhow::Result<()> {
     run(test().args(SELECTION).args(UNIT_TESTS))?;
     run(test().args(HOOK))
@@ -109,6 +117,7 @@ pub fn everyday(arguments: &TestArguments, stages: &mut Stages) -> anyhow::Resul
             },
         )?;
         stages.append(aside);
+        stages.run("build of all tests", build_tests)?;
         stages.run("unit tests", unit_tests)?;
         stages.run("check of the hook's file", || {
             check_hook::check(&release().join("readhook.so"))
