@@ -1,7 +1,7 @@
 //! What the tests share: the installed programs, children that die with their test, waiting.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -241,6 +241,28 @@ impl Running {
         Ok(Self {
             child: child.with_context(|| format!("cannot start {command:?}"))?,
         })
+    }
+
+    /// Starts it to be talked to: [`Running::tell`], [`Running::hear`].
+    pub fn start_talking(command: &mut Command) -> anyhow::Result<Self> {
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        Ok(Self {
+            child: child.with_context(|| format!("cannot start {command:?}"))?,
+        })
+    }
+
+    /// Writes to its stdin.
+    pub fn tell(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        let stdin = self.child.stdin.as_mut().context("stdin is not piped")?;
+        Ok(stdin.write_all(bytes)?)
+    }
+
+    /// Reads so many bytes from its stdout.
+    pub fn hear(&mut self, count: usize) -> anyhow::Result<Vec<u8>> {
+        let stdout = self.child.stdout.as_mut().context("stdout is not piped")?;
+        let mut heard = vec![0; count];
+        stdout.read_exact(&mut heard)?;
+        Ok(heard)
     }
 
     /// Its process number.

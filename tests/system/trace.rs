@@ -50,6 +50,11 @@ pub const TESTS: &[Test] = &[
         run: function,
     },
     Test {
+        name: "trace::a_process_goes_on_when_its_first_thread_has_ended",
+        needs: &[Need::Root, Need::Program("cc")],
+        run: first_thread_ends,
+    },
+    Test {
         name: "trace::processes_that_share_a_hook_are_not_counted_twice",
         needs: &[Need::Root],
         run: shared_hook,
@@ -456,6 +461,45 @@ fn optimised_site(kit: &Kit) -> anyhow::Result<()> {
 /// 10-byte NOP, which do not matter to it.
 fn is_at_rest(now: [u8; 17], before: [u8; 17]) -> bool {
     now[..6] == before[..6] && now[11..] == before[11..]
+}
+
+/// A thread that calls a function and says so, again and again, while the first waits for a byte and ends.
+const OUTLIVES: &str = r#"
+#include <pthread.h>
+#include <unistd.h>
+__attribute__((noinline)) int probed(void) { return (int)write(1, "c", 1); }
+static void *call(void *unused) {
+    while (probed() == 1)
+        usleep(10000);
+    return unused;
+}
+int main(void) {
+    pthread_t thread;
+    char byte;
+    pthread_create(&thread, 0, call, 0);
+    if (read(0, &byte, 1) == 1)
+        pthread_exit(0);
+    return 0;
+}
+"#;
+
+fn first_thread_ends(kit: &Kit) -> anyhow::Result<()> {
+    /// Calls in some of the intervals in which the tracer looks whether the process lives.
+    const CALLS: usize = 50;
+    let folder = kit.scratch()?;
+    let program = compile_c(folder.path(), OUTLIVES, &["-pthread"])?;
+    let mut child = Running::start_talking(&mut Command::new(program))?;
+    let trace = Trace::start(kit, &["--pid", &child.pid().to_string(), "--symbol=probed"])?;
+    child.tell(b"g")?;
+    let stat = format!("/proc/{}/stat", child.pid());
+    wait_for("the first thread to end", || {
+        Ok(fs::read_to_string(&stat)?.contains(") Z "))
+    })?;
+    child.hear(CALLS)?;
+    let seen = trace.end()?;
+    let counted = seen["spans"]["function"]["count"].as_u64();
+    ensure!(counted.is_some_and(|count| count >= CALLS as u64), "{seen}");
+    Ok(())
 }
 
 /// Probes are attached and detached one after the other while calls go on. What begins in between

@@ -13,7 +13,7 @@ pub type Pid = i32;
 
 /// Checks that a process exists, and that the number is not one of its threads.
 pub fn by_pid(pid: Pid) -> anyhow::Result<Vec<Pid>> {
-    let process = Process::new(pid).ok().filter(Process::is_alive);
+    let process = Process::new(pid).ok().filter(is_alive);
     let status = process.and_then(|process| process.status().ok());
     match status {
         Some(status) if status.tgid == pid => Ok(vec![pid]),
@@ -23,6 +23,14 @@ pub fn by_pid(pid: Pid) -> anyhow::Result<Vec<Pid>> {
         ),
         None => bail!("there is no process {pid}"),
     }
+}
+
+/// Whether any thread of a process goes on. Its first may have ended before the others, and has for a moment whenever
+/// another of them executes a program.
+fn is_alive(process: &Process) -> bool {
+    process
+        .stat()
+        .is_ok_and(|stat| !matches!(stat.state, 'Z' | 'X') || stat.num_threads > 1)
 }
 
 /// Whether a process is `ancestor`, or was started by it or by what it started.
