@@ -463,12 +463,15 @@ fn is_at_rest(now: [u8; 17], before: [u8; 17]) -> bool {
     now[..6] == before[..6] && now[11..] == before[11..]
 }
 
-/// A thread that calls a function and says so, again and again, while the first waits for a byte and ends.
+/// When told to, the first thread ends, and another calls a function and says so, again and again.
 const OUTLIVES: &str = r#"
 #include <pthread.h>
 #include <unistd.h>
 __attribute__((noinline)) int probed(void) { return (int)write(1, "c", 1); }
+static volatile int is_told;
 static void *call(void *unused) {
+    while (!is_told)
+        usleep(1000);
     while (probed() == 1)
         usleep(10000);
     return unused;
@@ -477,9 +480,10 @@ int main(void) {
     pthread_t thread;
     char byte;
     pthread_create(&thread, 0, call, 0);
-    if (read(0, &byte, 1) == 1)
-        pthread_exit(0);
-    return 0;
+    if (read(0, &byte, 1) != 1)
+        return 1;
+    is_told = 1;
+    pthread_exit(0);
 }
 "#;
 
@@ -498,7 +502,11 @@ fn first_thread_ends(kit: &Kit) -> anyhow::Result<()> {
     child.hear(CALLS)?;
     let seen = trace.end()?;
     let counted = seen["spans"]["function"]["count"].as_u64();
-    ensure!(counted.is_some_and(|count| count >= CALLS as u64), "{seen}");
+    ensure!(
+        counted.is_some_and(|count| count >= CALLS as u64),
+        "{counted:?} of {CALLS} calls: {}",
+        seen["ended"]
+    );
     Ok(())
 }
 
