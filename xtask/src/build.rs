@@ -28,8 +28,6 @@ pub const HOOK: [&str; 4] = ["--profile", "hook", "--package", "readhook"];
 
 /// The programs of the main job.
 const PROGRAMS: [&str; 3] = ["sut", "loadgen", "probe-user"];
-/// Those of them that need no linker of eBPF programs.
-const WITHOUT_EBPF: [&str; 2] = ["sut", "loadgen"];
 /// What the main job does without.
 const BENCH: [&str; 1] = ["bench"];
 
@@ -47,10 +45,9 @@ fn prepare_all(programs: &[&str], stages: &mut Stages) -> anyhow::Result<()> {
     setup::mounts(); // sudo may ask for a password
     stages.run("setup", || {
         together(setup::ebpf, || {
-            // Download all crates at once, and build what can be while the linker downloads and compiles.
+            // Download the crates of the build below while the linker compiles.
             run(cargo().args(["fetch", "--quiet", "--locked", "--target", "host-tuple"]))?;
-            hook_with(cargo().arg("build"), &release())?;
-            bins(cargo().arg("build"), &WITHOUT_EBPF)
+            hook_with(cargo().arg("build"), &release())
         })
     })?;
     stages.run("build", || bins(cargo().arg("build"), programs))
