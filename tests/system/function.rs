@@ -2,15 +2,14 @@
 //! counts its calls itself.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::Command;
 
 use abi::OpenCalls;
 use anyhow::Context as _;
 use aya::maps::{HashMap, Map, MapData, MapInfo};
 
 use crate::Test;
-use crate::kit::{Kit, compile_c, fail};
+use crate::kit::{Kit, Running, compile_c, fail};
 use crate::skips::Need;
 use crate::trace::Trace;
 
@@ -74,8 +73,7 @@ pub const TESTS: &[Test] = &[
 
 /// The program of `function.c`, waiting to be told to go.
 struct Program {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
+    running: Running,
     /// Address of the function, as the program sees it.
     address: String,
     _folder: tempfile::TempDir,
@@ -95,15 +93,8 @@ impl Program {
         let folder = kit.scratch()?;
         let options = [&["-O2", "-pthread"], options].concat();
         let program = compile_c(folder.path(), include_str!("c/function.c"), &options)?;
-        let mut child = Command::new(program)
-            .arg(way)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let stdout = child.stdout.take().context("stdout")?;
         let mut program = Self {
-            child,
-            stdout: BufReader::new(stdout),
+            running: Running::start_talking(Command::new(program).arg(way))?,
             address: String::new(),
             _folder: folder,
         };
@@ -112,23 +103,17 @@ impl Program {
     }
 
     fn line(&mut self) -> anyhow::Result<String> {
-        let mut line = String::new();
-        self.stdout.read_line(&mut line)?;
-        ensure!(line.ends_with('\n'), "the program has ended");
-        Ok(line.trim().to_owned())
+        let line = self.running.read_until(|_| true)?;
+        Ok(String::from_utf8(line)?.trim().to_owned())
     }
 
     fn pid(&self) -> String {
-        self.child.id().to_string()
+        self.running.pid().to_string()
     }
 
     /// Has it do its work; it waits afterwards.
     fn go(&mut self) -> anyhow::Result<Truth> {
-        self.child
-            .stdin
-            .as_mut()
-            .context("stdin")?
-            .write_all(b"g")?;
+        self.running.tell(b"g")?;
         let line = self.line()?;
         let counts = line.split(' ').map(str::parse).collect::<Result<_, _>>();
         let counts: Vec<u64> = counts.with_context(|| line.clone())?;
@@ -141,13 +126,6 @@ impl Program {
             beyond,
             ended,
         })
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -170,7 +148,7 @@ fn trace(
     let truth = program.go()?;
     // The program waits in its only thread.
     let followed = followed_threads(trace.pid())?;
-    ensure!(followed == [program.child.id()], "{followed:?}");
+    ensure!(followed == [program.running.pid()], "{followed:?}");
     let seen = trace.end()?;
     println!("{truth:?}");
 
