@@ -52,8 +52,8 @@ pub fn build(root: &Path, package: &str, folder: &str, sources: &[&str]) -> anyh
     Ok(())
 }
 
-/// Where aya-build builds, instead of in `OUT_DIR`: each build script has one of its own, and builds and lints have
-/// different ones. In a folder of the profile, which is locked as any other of cargo's, `core` is compiled once.
+/// The folder that aya-build builds in. `OUT_DIR` differs between build scripts, and between builds and lints, and each
+/// would compile `core` anew. This one belongs to the profile, and cargo locks it.
 fn shared_folder(out: &Path, package: &str) -> anyhow::Result<PathBuf> {
     let profile = out.ancestors().nth(3).context("OUT_DIR has no profile")?;
     let shared = profile.join("ebpf");

@@ -25,8 +25,8 @@ pub fn by_pid(pid: Pid) -> anyhow::Result<Vec<Pid>> {
     }
 }
 
-/// Whether any thread of a process goes on. Its first may have ended before the others, and has for a moment whenever
-/// another of them executes a program.
+/// Whether a process has a thread that goes on. Its first thread may end before the others, and is a zombie for a moment
+/// when another one calls `execve(2)`.
 fn is_alive(process: &Process) -> bool {
     process
         .stat()

@@ -8,7 +8,7 @@ for folder in etc opt var/lib; do
     over=upperdir=/tmp/.over/$folder/upper,workdir=/tmp/.over/$folder/work
     mount -t overlay overlay -o "lowerdir=/$folder,$over" "/$folder"
 done
-# What is probed in the C library must not fire in processes outside, which map the same file.
+# Probes in the C library must not fire in processes outside, which map the same file.
 libc=$(sed -n 's|.* \(/.*/libc\.so\.6\)$|\1|p' "/proc/$$/maps" | head -n 1)
 cp "$libc" /tmp/.libc
 mount --bind /tmp/.libc "$libc"
