@@ -499,7 +499,8 @@ fn first_thread_ends(kit: &Kit) -> anyhow::Result<()> {
     wait_for("the first thread to end", || {
         Ok(fs::read_to_string(&stat)?.contains(") Z "))
     })?;
-    child.hear(CALLS)?;
+    // A call has returned, and is counted, when the one after it says so.
+    child.hear(CALLS + 1)?;
     let seen = trace.end()?;
     let counted = seen["spans"]["function"]["count"].as_u64();
     ensure!(
