@@ -336,7 +336,8 @@ fn thrown_away(kit: &Kit) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The requests that had bytes in these reads, by ports and byte ranges.
+/// The requests that had bytes in these reads, by ports, byte ranges and time: the kernel may give a later connection the
+/// port of one before.
 fn requests_of(
     reads: &[ReadSpan],
     spans: &RunDirectory,
@@ -346,8 +347,6 @@ fn requests_of(
         .into_iter()
         .map(|accepted| (accepted.connection, accepted.peer_port))
         .collect();
-    let used: BTreeSet<u16> = ports.values().copied().collect();
-    ensure!(used.len() == ports.len(), "a port was used twice");
     let mut sequences = BTreeSet::new();
     for read in reads.iter().filter(|read| read.returned > 0) {
         let port = ports.get(&read.connection).context("unknown connection")?;
@@ -356,6 +355,7 @@ fn requests_of(
             request.local_port == *port
                 && request.first_byte < end
                 && read.first_byte < request.end_byte
+                && (request.sent_ns..request.done_ns).contains(&read.exit_ns)
         });
         sequences.extend(hit.map(|request| request.sequence));
     }
