@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::children::{ends_with_us, interruptible, on_cpu};
 use anyhow::{Context as _, bail};
+use probes::discover::ports;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long it may take to start.
@@ -31,7 +32,7 @@ impl Server {
     /// Starts one on a CPU, at a free port of the loopback address.
     pub fn start(cpu: usize) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let address = free_address().context("no free port")?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free()?));
         write_files(folder.path(), address)?;
         let mut command = Command::new("nginx");
         command
@@ -89,10 +90,6 @@ impl Drop for Server {
         }
         let _ = self.child.wait();
     }
-}
-
-fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
 /// Keep-alive without an end, no log of accesses, the page kept open and sent in one piece.

@@ -17,6 +17,7 @@ use tokio::process::Command;
 use crate::run::process::{Process, Spawn};
 use probes::discover::elf::Elf;
 use probes::discover::mapped::mapped_code;
+use probes::discover::ports;
 use probes::discover::processes::{self, Pid};
 use probes::discover::sites::{LoadedHook, loaded_hook};
 
@@ -212,7 +213,7 @@ pub async fn start(
 ) -> anyhow::Result<()> {
     let port = match server.port {
         Some(first) => first + started,
-        None => free_port()?,
+        None => ports::free()?,
     };
     let spec = &arm.spec;
     let name = format!("server of arm {}", spec.name);
@@ -308,12 +309,6 @@ fn with_port(argument: &OsString, port: u16) -> OsString {
         Some(text) => text.replace("{port}", &port.to_string()).into(),
         None => argument.clone(),
     }
-}
-
-/// A port that nobody uses now.
-fn free_port() -> anyhow::Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free TCP port")?;
-    Ok(listener.local_addr()?.port())
 }
 
 async fn wait_until_ready(process: &mut Process, port: u16) -> anyhow::Result<()> {

@@ -6,6 +6,7 @@ pub mod function;
 pub mod generation;
 pub mod mapped;
 pub mod page;
+pub mod ports;
 pub mod processes;
 pub mod sites;
 mod unwind;
