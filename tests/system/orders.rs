@@ -143,7 +143,7 @@ fn short_bench(kit: &Kit, order: &str, requests: u64, out: &Path) -> Command {
 }
 
 fn duet_bench(kit: &Kit) -> anyhow::Result<()> {
-    /// Blocks long enough to run at once for a good part, whoever else takes the sides' CPUs for a time slice.
+    /// Blocks of so many still run at once for a good part when another program takes a time slice.
     const REQUESTS: u64 = 12_000;
     let folder = kit.scratch()?;
     let out = folder.path().join("run");

@@ -6,16 +6,16 @@ use std::ops::RangeInclusive;
 
 use anyhow::bail;
 
-/// Below are those of services.
+/// Services have the ports below.
 const FIRST: u16 = 10_000;
-/// From which ports the kernel chooses: ip(7), `ip_local_port_range`.
+/// The range that the kernel hands out: ip(7), `ip_local_port_range`.
 const KERNELS: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 
 /// A TCP port that nobody uses now.
 ///
-/// As long as there are others, it is none of those that the kernel gives to connections, and to servers that ask for any:
-/// one of these may be taken before the server that was told it begins to listen. Where the search begins depends on
-/// the process, so that two that search at once seldom find the same.
+/// It lies outside of the range that the kernel hands out, unless no port is free there: the kernel may give a port of its
+/// range to somebody else before the server listens. Each process begins its search at another port, so two that search
+/// at once seldom find the same.
 pub fn free() -> anyhow::Result<u16> {
     let kernels = fs::read_to_string(KERNELS);
     let kernels = kernels.ok().and_then(|text| parse_range(&text));
@@ -46,7 +46,7 @@ mod tests {
         let _listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
         assert_ne!(free().unwrap(), port);
         let kernels = parse_range(&fs::read_to_string(KERNELS).unwrap()).unwrap();
-        // Where the kernel's are all from 10,000 on, it is one of them.
+        // The kernel may have every port from 10,000 on.
         assert!(kernels == (FIRST..=u16::MAX) || !kernels.contains(&port));
     }
 
