@@ -320,6 +320,7 @@ impl RunArguments {
             servers_per_arm: servers_per_arm(self),
             warmup_requests: self.warmup,
             block_warmup_requests: self.block_warmup,
+            trial: None,
         }
     }
 }

@@ -54,7 +54,7 @@ impl Design {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         match self.order {
             Order::Sequential => self.sequential(),
-            Order::Rmit => self.interleaved(&mut random),
+            Order::Rmit | Order::Trial => self.interleaved(&mut random),
             Order::Duet => self.duet(&mut random),
         }
     }
@@ -131,7 +131,7 @@ impl Design {
         // In a duet both rounds of two are of the same servers, each once on either side.
         let turn = match self.order {
             Order::Duet => number / 2,
-            Order::Rmit | Order::Sequential => number,
+            Order::Rmit | Order::Sequential | Order::Trial => number,
         };
         Block {
             server: usize::try_from(turn % u64::from(self.servers)).unwrap_or(0),

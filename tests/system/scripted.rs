@@ -176,6 +176,7 @@ impl Script {
                 blocks_per_cell: 1,
                 warmup_requests: 0,
                 block_warmup_requests: 0,
+                trial: None,
             },
             started_unix_ns: 0,
             started_monotonic_ns: 0,

@@ -1,5 +1,5 @@
 //! What the eBPF programs and the agent agree on: records, map values, counters and the histogram
-//! layout. Plain old data only, `no_std`.
+//! layout; and what the bracket, the load generator and the agent agree on: [`trial`]. Plain old data only, `no_std`.
 //!
 //! Times are nanoseconds on `CLOCK_MONOTONIC`, which `bpf_ktime_get_ns` and the hook both read.
 //! Process and thread numbers are those of the root PID namespace.
@@ -13,6 +13,8 @@ pub mod open_calls;
 pub mod plain;
 pub mod records;
 pub mod threads;
+#[cfg(not(target_arch = "bpf"))] // of the bracket, which no eBPF program knows
+pub mod trial;
 
 pub use counters::{Counter, Counters};
 pub use lane::Lane;

@@ -190,6 +190,7 @@ pub(crate) mod tests {
                 servers_per_arm: 1,
                 warmup_requests: 0,
                 block_warmup_requests: 0,
+                trial: None,
             },
             probes: None,
             resources: None,

@@ -208,6 +208,7 @@ fn describe(run: &RunDirectory, shape: &Shape) -> Result<()> {
         blocks_per_cell: shape.blocks / 2,
         warmup_requests: 0,
         block_warmup_requests: 0,
+        trial: None,
     };
     let arms = ARMS.map(|name| Arm {
         name: name.to_owned(),

@@ -140,6 +140,16 @@ impl RunDirectory {
         self.root.join("spans-function.npy")
     }
 
+    /// One row a call of a trial that was timed around the hook: [`crate::record::BracketedCall`].
+    pub fn bracketed_calls(&self) -> PathBuf {
+        self.root.join("bracketed-calls.npy")
+    }
+
+    /// What the servers of a trial counted: [`crate::trial::TrialCounts`].
+    pub fn trial_counts(&self) -> PathBuf {
+        self.root.join("trial-counts.json")
+    }
+
     /// One row a joined request: [`crate::record::JoinedRequest`].
     pub fn joined(&self) -> PathBuf {
         self.root.join("joined.npy")
@@ -180,7 +190,7 @@ impl RunDirectory {
 
 /// Whether `name` can name an arm: it becomes part of file names and of JSON keys.
 pub fn is_arm_name(name: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+');
     (1..=64).contains(&name.len()) && !name.starts_with('.') && name.chars().all(allowed)
 }
 
@@ -212,7 +222,14 @@ mod tests {
 
     #[test]
     fn arm_names_are_safe_in_file_names() {
-        for name in ["baseline", "baseline-2", "hooked", "delay_1000ns", "v1.2"] {
+        for name in [
+            "baseline",
+            "baseline-2",
+            "hooked",
+            "delay_1000ns",
+            "v1.2",
+            "on+1000",
+        ] {
             assert!(is_arm_name(name), "{name}");
         }
         for name in ["", ".", "..", "a/b", "a b", "ärm", &"x".repeat(65)] {

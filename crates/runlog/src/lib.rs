@@ -38,6 +38,7 @@ pub mod role;
 pub mod summary;
 pub mod table;
 pub mod trace;
+pub mod trial;
 pub mod truth;
 
 #[cfg(test)]

@@ -131,6 +131,8 @@ pub enum Scheduling {
     /// `SCHED_FIFO` with the lowest priority: ahead of all that is not real-time, and without accounts of who
     /// has had how much of a core.
     Fifo,
+    /// `SCHED_BATCH`: no program is preempted by one that wakes up. It needs no right.
+    Batch,
 }
 
 /// One arm.
@@ -171,9 +173,11 @@ pub struct Schedule {
     pub seed: u64,
     /// Connections at a time.
     pub connections: usize,
-    /// Requests per arm, for each state of the probes; in a duet the first arm has as many in each pair.
+    /// Requests per arm, for each state of the probes; in a duet the first arm has as many in each pair; in a trial, on
+    /// average.
     pub requests_per_cell: u64,
-    /// Blocks per arm, for each state of the probes; in a duet the first arm has as many in each pair.
+    /// Blocks per arm, for each state of the probes; in a duet the first arm has as many in each pair; in a trial each
+    /// block has requests of all arms.
     pub blocks_per_cell: u32,
     /// Servers of each arm, which its blocks take in turn: round n has server n modulo this; in a duet,
     /// rounds 2n and 2n + 1 do.
@@ -183,6 +187,9 @@ pub struct Schedule {
     pub warmup_requests: u64,
     /// First requests of each block that count as warm-up: the block's connections are new.
     pub block_warmup_requests: u64,
+    /// How the arms of a trial are drawn, as `seed=1 size=256 run=1 arms=off,null,on`; null in other orders.
+    #[serde(default)]
+    pub trial: Option<String>,
 }
 
 /// The servers of an arm in runs that were made before there could be more.

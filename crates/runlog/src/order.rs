@@ -24,6 +24,11 @@ pub enum Order {
     Duet,
     /// All blocks of an arm, then all of the next, as in the paper: what drifts falls on one arm
     Sequential,
+    /// Arms are drawn request by request, within each server's process
+    ///
+    /// A block has requests of all arms. It takes a bracket around the hook, which goes past it as each request
+    /// wants.
+    Trial,
 }
 
 impl Order {
@@ -33,6 +38,7 @@ impl Order {
             Self::Rmit => "rmit",
             Self::Duet => "duet",
             Self::Sequential => "sequential",
+            Self::Trial => "trial",
         }
     }
 
@@ -40,7 +46,7 @@ impl Order {
     pub const fn at_once(self) -> usize {
         match self {
             Self::Duet => 2,
-            Self::Rmit | Self::Sequential => 1,
+            Self::Rmit | Self::Sequential | Self::Trial => 1,
         }
     }
 }
@@ -57,7 +63,7 @@ mod tests {
 
     #[test]
     fn an_order_has_one_name_everywhere() {
-        for order in [Order::Rmit, Order::Duet, Order::Sequential] {
+        for order in [Order::Rmit, Order::Duet, Order::Sequential, Order::Trial] {
             assert_eq!(serde_json::to_value(order).unwrap(), order.name());
             assert_eq!(order.to_string(), order.name());
             #[cfg(feature = "clap")]

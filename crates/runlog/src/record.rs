@@ -360,6 +360,49 @@ pub struct FunctionSpan {
     pub exit_ns: u64,
 }
 
+/// One call of a connection of a trial that was timed around the hook, in front of it and behind it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, AutoSerialize)]
+pub struct BracketedCall {
+    /// Number of the server, from 0, as blocks take them in turn.
+    pub server: u16,
+    /// Number of the arm, as the server drew it.
+    pub arm: u16,
+    /// Which function was called: 0 `read`, 1 `recv`, 2 `recvfrom`, 3 `recvmsg`, 4 `readv`.
+    pub function: u8,
+    /// [`BracketedCall::REACHED_BACK`] and others.
+    pub flags: u16,
+    /// Salt of the connection.
+    pub salt: u64,
+    /// Which request of the connection the call read from, from 0.
+    pub ordinal: u32,
+    /// Bytes that the call returned.
+    pub returned: u32,
+    /// Entered, in front of the hook.
+    pub enter_ns: u64,
+    /// From `enter_ns` to the entry behind the hook.
+    pub to_back_ns: u32,
+    /// Returned from the C library, behind the hook.
+    pub back_exit_ns: u64,
+    /// From `back_exit_ns` to the return in front of the hook, without the arm's delay.
+    pub from_back_ns: u32,
+    /// How long the arm's delay lasted, measured.
+    pub waited_ns: u32,
+}
+
+impl BracketedCall {
+    /// The call got behind the hook. Otherwise the hook answered it in another way, and its time within is not known.
+    pub const REACHED_BACK: u16 = 1;
+    /// It got there more than once.
+    pub const SEVERAL_INNER: u16 = 2;
+    /// It is the first call of its request.
+    pub const FRESH: u16 = 4;
+
+    /// What the hook added to the call, and the bracket with it.
+    pub fn overhead_ns(&self) -> u64 {
+        u64::from(self.to_back_ns) + u64::from(self.from_back_ns)
+    }
+}
+
 /// The `read(2)` calls of an arm's servers during one block, hooked or not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, AutoSerialize)]
 pub struct BlockReads {

@@ -51,7 +51,7 @@ impl Order {
         treatment: &[Option<f64>],
     ) -> Option<Interval> {
         match self.kind {
-            Kind::Rmit => self.paired(control, treatment),
+            Kind::Rmit | Kind::Trial => self.paired(control, treatment),
             Kind::Duet => self.paired(&by_twos(control), &by_twos(treatment)),
             Kind::Sequential => {
                 let [control, treatment] =
@@ -91,7 +91,7 @@ impl Order {
         less: &[Option<f64>],
     ) -> Option<Interval> {
         match self.kind {
-            Kind::Rmit | Kind::Duet => {
+            Kind::Rmit | Kind::Duet | Kind::Trial => {
                 let differences: Vec<Option<f64>> = control
                     .iter()
                     .zip(treatment)
@@ -110,7 +110,7 @@ impl Order {
     /// where what is compared did not run together.
     pub fn units(self, rounds: &[Option<f64>]) -> Vec<Option<f64>> {
         match self.kind {
-            Kind::Rmit => rounds.to_vec(),
+            Kind::Rmit | Kind::Trial => rounds.to_vec(),
             Kind::Duet => by_twos(rounds),
             Kind::Sequential => Vec::new(),
         }
@@ -125,6 +125,9 @@ impl Order {
     pub fn method(self) -> String {
         let method = match self.kind {
             Kind::Rmit => "Student's t on differences of block means, paired by round (order rmit)",
+            Kind::Trial => {
+                "Student's t on differences of the arms' means within each block (order trial)"
+            }
             Kind::Duet => {
                 "Student's t on differences of means of blocks that ran at once, of two rounds with the \
                  sides swapped (order duet)"
@@ -140,6 +143,9 @@ impl Order {
                 format!(
                     "{method}; one value is the mean of the blocks of one of an arm's {servers} servers"
                 )
+            }
+            (servers, Kind::Trial) => {
+                format!("{method}; one value is the mean of the blocks of one of {servers} servers")
             }
             (servers, Kind::Rmit | Kind::Duet) => {
                 format!(

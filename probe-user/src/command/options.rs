@@ -34,6 +34,8 @@ pub enum SchedulingChoice {
     Fair,
     /// `SCHED_FIFO`: real-time, ahead of all else on their CPUs
     Fifo,
+    /// `SCHED_BATCH`: no program is preempted by one that wakes up
+    Batch,
 }
 
 impl From<SchedulingChoice> for Scheduling {
@@ -41,6 +43,7 @@ impl From<SchedulingChoice> for Scheduling {
         match choice {
             SchedulingChoice::Fair => Self::Fair,
             SchedulingChoice::Fifo => Self::Fifo,
+            SchedulingChoice::Batch => Self::Batch,
         }
     }
 }
@@ -308,7 +311,7 @@ impl ExperimentOptions {
     fn units(&self) -> u32 {
         match self.order {
             Order::Duet => self.blocks / 2,
-            Order::Rmit | Order::Sequential => self.blocks,
+            Order::Rmit | Order::Sequential | Order::Trial => self.blocks,
         }
     }
 
@@ -363,6 +366,7 @@ impl ExperimentOptions {
             servers_per_arm: self.servers_per_arm(),
             warmup_requests: self.warmup,
             block_warmup_requests: self.block_warmup,
+            trial: None,
         }
     }
 

@@ -57,6 +57,7 @@ impl LoadGenerator {
             servers_per_arm: _,
             warmup_requests,
             block_warmup_requests,
+            trial: _,
         } = &load.schedule;
         let mut command = Command::new(&load.program);
         command

@@ -23,6 +23,7 @@ pub fn set(scheduling: Scheduling) -> anyhow::Result<()> {
     let (policy, sched_priority) = match scheduling {
         Scheduling::Fair => (libc::SCHED_OTHER, 0),
         Scheduling::Fifo => (libc::SCHED_FIFO, LOWEST_PRIORITY),
+        Scheduling::Batch => (libc::SCHED_BATCH, 0),
     };
     let parameter = libc::sched_param { sched_priority };
     // SAFETY: 0 is this thread, and the parameter is alive and of the policy's range.
@@ -30,7 +31,7 @@ pub fn set(scheduling: Scheduling) -> anyhow::Result<()> {
     if result == -1 {
         return Err(io::Error::last_os_error()).context(
             "--scheduling: the kernel refuses SCHED_FIFO, which takes root or CAP_SYS_NICE; --scheduling fair \
-             needs no right",
+             and batch need no right",
         );
     }
     Ok(())

@@ -55,6 +55,7 @@ fn set_up(manifest: &Manifest) {
         match placement.scheduling {
             Scheduling::Fair => "",
             Scheduling::Fifo => "; both real-time, SCHED_FIFO",
+            Scheduling::Batch => "; both SCHED_BATCH",
         }
     );
     if let Some(probes) = &manifest.probes {

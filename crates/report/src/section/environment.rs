@@ -135,6 +135,7 @@ fn layout(manifest: &Manifest) -> Vec<(&'static str, Markup)> {
     let scheduling = match placement.scheduling {
         Scheduling::Fair => "fair (SCHED_OTHER)",
         Scheduling::Fifo => "real-time (SCHED_FIFO)",
+        Scheduling::Batch => "batch (SCHED_BATCH)",
     };
     let mut entries = vec![
         (

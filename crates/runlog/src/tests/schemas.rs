@@ -19,6 +19,7 @@ use crate::merged::Merged;
 use crate::micro::MicroReport;
 use crate::summary::LoadSummary;
 use crate::trace::{Interval, Trace};
+use crate::trial::TrialCounts;
 use crate::truth::{Blind, Coverage, Truth};
 
 use super::load_openapi;
@@ -55,6 +56,7 @@ fn all() -> Vec<(String, String)> {
         "truth-blind.json": Blind,
         "trace.json": Trace,
         "trace-interval.json": Interval,
+        "trial-counts.json": TrialCounts,
         "truth.json": Truth,
     };
     all.push((

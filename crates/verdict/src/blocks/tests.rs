@@ -137,5 +137,6 @@ fn schedule(order: runlog::Order, requests_per_block: u64) -> Schedule {
         servers_per_arm: 1,
         warmup_requests: 0,
         block_warmup_requests: 0,
+        trial: None,
     }
 }

@@ -1,0 +1,115 @@
+//! The memory that front writes and the agent reads: counts, and rings of records.
+//!
+//! It is a sealed memory file (`memfd_create(2)`, with `F_SEAL_SHRINK` and `F_SEAL_GROW`), so nobody can cut it off under
+//! who has mapped it. Whoever is traced can write anything into it: the reader takes no number from it as an index.
+//!
+//! A writer takes the next number of a ring from its head, writes [`begun`](super::calls::begun) to the slot, then (after
+//! a release fence) the words and the checksum, then [`complete`](super::calls::complete) with release ordering. A reader counts by itself, reads a
+//! slot twice, and takes it if both are equal and [`Slot::decode`](super::calls::Slot::decode) finds the record whole.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use super::MAX_ARMS;
+use super::calls::WORDS;
+
+/// What the memory begins with; the last two digits are the version of this layout.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"hkprob01");
+
+/// Rings of records. A thread writes to one of them, by its number.
+pub const RINGS: usize = 4;
+/// Records of a ring.
+pub const SLOTS: usize = 1 << 15;
+
+/// Numbers of the counters of [`Shared::counts`] that are not by arm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Count {
+    /// Connections that were accepted.
+    Connections = 0,
+    /// First requests of connections, which carry the salt and belong to no arm.
+    FirstRequests = 1,
+    /// Connections whose first request carried no salt: theirs belong to no arm either.
+    WithoutSalt = 2,
+    /// Requests that did not begin where the one before should have ended: the calls before ended off a boundary.
+    OffBoundary = 3,
+    /// Calls that read beyond the request that they began in (pipelining).
+    BeyondRequest = 4,
+    /// Processes that have mapped the memory.
+    Processes = 5,
+    /// Calls that were not recorded, as the clock could not tell (spans of 4 s and more).
+    Unrecordable = 6,
+}
+
+impl Count {
+    /// How many there are.
+    pub const COUNT: usize = 8;
+}
+
+/// Numbers of the counters of [`Shared::by_arm`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum ArmCount {
+    /// Requests that were drawn.
+    Requests = 0,
+    /// Calls that returned bytes of them.
+    Calls = 1,
+    /// Of these, calls that never reached back.
+    Unreached = 2,
+    /// Bytes that these calls returned.
+    Bytes = 3,
+}
+
+impl ArmCount {
+    /// How many there are.
+    pub const COUNT: usize = 4;
+}
+
+/// A counter that many threads write, and its line of the cache.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub struct Head {
+    /// The number of the next record.
+    pub next: AtomicU64,
+    _rest: [u64; 7],
+}
+
+/// A ring: slots of [`WORDS`] words.
+pub type Ring = [[AtomicU64; WORDS]; SLOTS];
+
+/// The whole memory. All zero but for the magic word is an empty one.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub struct Shared {
+    /// [`MAGIC`].
+    pub magic: AtomicU64,
+    /// Not zero while calls are to be recorded. The agent writes it, between blocks.
+    pub is_recording: AtomicU64,
+    _rest: [u64; 6],
+    /// By [`Count`].
+    pub counts: [AtomicU64; Count::COUNT],
+    /// By arm, then by [`ArmCount`].
+    pub by_arm: [[AtomicU64; ArmCount::COUNT]; MAX_ARMS],
+    /// Numbers of the next records.
+    pub heads: [Head; RINGS],
+    /// The records.
+    pub rings: [Ring; RINGS],
+}
+
+impl Shared {
+    /// Adds one to a counter.
+    #[inline]
+    pub fn count(&self, count: Count) {
+        if let Some(counter) = self.counts.get(count as usize) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Adds to a counter of an arm.
+    #[inline]
+    pub fn add(&self, arm: usize, count: ArmCount, amount: u64) {
+        let counter = self.by_arm.get(arm).and_then(|arm| arm.get(count as usize));
+        if let Some(counter) = counter {
+            counter.fetch_add(amount, Ordering::Relaxed);
+        }
+    }
+}
