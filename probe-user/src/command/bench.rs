@@ -4,12 +4,13 @@ use clap::Args;
 use indicatif::ProgressBar;
 use runlog::analysis::Analysis;
 use runlog::table::TableWriter;
-use runlog::{Role, RunDirectory, json};
+use runlog::{Order, Role, RunDirectory, json};
 
 use crate::command::End;
 use crate::command::ladder::{Ladder, Recorded, Rungs};
 use crate::command::options::{ExperimentOptions, NewRun, Probing, progress_bar};
 use crate::command::report::write_page_of;
+use crate::command::trial::TrialOptions;
 use crate::doctor;
 use crate::run::arms::{ArmSpec, HookSpec};
 use crate::run::experiment::Experiment;
@@ -33,12 +34,17 @@ Examples:
   sudo probe-user bench --requests 100000
   sudo probe-user bench --hook ./other.so --hook-env NAME=VALUE
   sudo probe-user bench -- java Server.java {port}
-  probe-user bench --no-probes                    micro and macro, without root")]
+  probe-user bench --no-probes                    micro and macro, without root
+  probe-user bench --order trial --no-probes --hook ./any.so
+                                                  all three layers of any hook, without root")]
 pub struct BenchArguments {
     #[command(flatten)]
     options: ExperimentOptions,
 
-    /// Leave the in-situ layer out: needs no privileges
+    #[command(flatten)]
+    trial: TrialOptions,
+
+    /// Leave the eBPF probes out, and with them the in-situ layer, but of a trial: needs no privileges
     #[arg(long, conflicts_with_all = ["kernel_probe", "site", "ring_bytes", "program_stats"])]
     no_probes: bool,
 
@@ -58,17 +64,23 @@ pub struct BenchArguments {
 /// Runs it.
 pub async fn bench(arguments: BenchArguments) -> anyhow::Result<End> {
     let hook = arguments.options.hook()?;
-    let arms = vec![
-        ArmSpec::of(Role::Baseline, None),
-        ArmSpec::of(Role::Baseline2, None),
-        ArmSpec::of(Role::Hooked, Some(hook.clone())),
-    ];
     let probing = if arguments.no_probes {
         Probing::No
     } else {
         Probing::IfPossible
     };
-    let experiment = arguments.options.experiment(arms, probing)?;
+    let options = &arguments.options;
+    let experiment = if options.order == Order::Trial {
+        options.trial(&arguments.trial, &hook, probing)?
+    } else {
+        arguments.trial.refuse(options.order)?;
+        let arms = vec![
+            ArmSpec::of(Role::Baseline, None),
+            ArmSpec::of(Role::Baseline2, None),
+            ArmSpec::of(Role::Hooked, Some(hook.clone())),
+        ];
+        options.experiment(arms, probing)?
+    };
     let run = arguments.options.open_folder("bench")?;
     let end = run_in(&arguments, &hook, experiment, &run).await;
     if end.is_err() {

@@ -72,7 +72,7 @@ impl Ladder {
         recorded: Option<&Recorded>,
         bar: &ProgressBar,
     ) -> anyhow::Result<MicroReport> {
-        arms::check_hook_file(&self.hook.path)?;
+        arms::check_hook_file(&self.hook.path, &arms::FUNCTIONS[..1])?;
         // The hook's log, and what the processes have to say.
         let scratch = tempfile::tempdir().context("no temporary folder")?;
         give_to_caller(scratch.path())?;

@@ -16,6 +16,7 @@ pub mod options;
 pub mod report;
 mod settings;
 pub mod trace;
+mod trial;
 pub mod validate;
 
 pub use cli::End;

@@ -17,8 +17,10 @@ use runlog::{Order, RunDirectory};
 use serde::Serialize;
 use stats::Trim;
 
+use crate::command::trial::{self, TrialOptions};
 use crate::machine::{self, Policy};
 use crate::run::arms::{self, ArmSpec, HookSpec, ServerSpec};
+use crate::run::bracket::Bracket;
 use crate::run::experiment::{Experiment, ProbeOptions};
 use crate::run::identity::{give_folder_to_caller, give_to_caller};
 use crate::run::loadgen::Load;
@@ -48,7 +50,7 @@ impl From<SchedulingChoice> for Scheduling {
     }
 }
 
-/// Servers of each arm, where they are ours and so start at once.
+/// Servers of each arm where they are ours and so start at once, and of a trial, whose unit is the process.
 const SERVERS: u32 = 8;
 
 /// Whether to probe.
@@ -109,7 +111,7 @@ pub struct ExperimentOptions {
     #[arg(long, default_value_t = 100, value_name = "B")]
     pub blocks: u32,
 
-    /// Servers of each arm, which its blocks take in turn [default: 8 of sut, 1 of yours]
+    /// Servers of each arm, which its blocks take in turn [default: 8 of sut, 1 of yours; in a trial 8, for all arms]
     ///
     /// Two processes of one program differ, and several of each arm show by how much. By default there is at most one
     /// for each block, or two of a duet.
@@ -129,8 +131,9 @@ pub struct ExperimentOptions {
     pub warmup: u64,
 
     /// First requests of each block that count as warm-up: caches hold another arm's server
-    #[arg(long, hide_short_help = true, default_value_t = 50, value_name = "N")]
-    pub block_warmup: u64,
+    /// [default: 50; in a trial 20]
+    #[arg(long, hide_short_help = true, value_name = "N")]
+    pub block_warmup: Option<u64>,
 
     /// Share of a block's sorted values left out at each end, in every layer
     /// [default: 0.05; of validate truth 0.25]
@@ -153,17 +156,18 @@ pub struct ExperimentOptions {
     #[arg(long, default_value = "/", value_name = "PATH")]
     pub path: String,
 
-    /// Port of the first arm's server; the next arms follow [default: free ports]
+    /// Port of the first server; the next ones follow [default: free ports]
     #[arg(long, hide_short_help = true, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub port: Option<u16>,
 
     /// CPUs for servers, load generator and agent
     ///
-    /// A duet has a placement of its own.
+    /// A duet has a placement of its own, and a trial is on one core by itself.
     #[arg(long, value_enum, default_value_t = Policy::Auto)]
     pub placement: Policy,
 
-    /// How the kernel schedules servers and load generator [default: fair; of validate truth fifo, where that can be]
+    /// How the kernel schedules servers and load generator
+    /// [default: fair; in a trial batch; of validate truth fifo, where that can be]
     #[arg(long, hide_short_help = true, value_enum)]
     pub scheduling: Option<SchedulingChoice>,
 
@@ -228,6 +232,36 @@ impl ExperimentOptions {
 
     /// Puts an experiment together, after checking everything that can be checked.
     pub fn experiment(&self, arms: Vec<ArmSpec>, probing: Probing) -> anyhow::Result<Experiment> {
+        if self.order == Order::Trial {
+            bail!(
+                "--order trial draws arms within servers that all have the hook; this command compares servers \
+                 that differ, so take another order"
+            );
+        }
+        self.assemble(arms, None, self.schedule(), probing)
+    }
+
+    /// Puts a trial of a hook together, likewise.
+    pub fn trial(
+        &self,
+        options: &TrialOptions,
+        hook: &HookSpec,
+        probing: Probing,
+    ) -> anyhow::Result<Experiment> {
+        let mut schedule = self.schedule();
+        let trial = options.design(schedule.seed, &self.path)?;
+        schedule.trial = Some(trial.to_string());
+        let bracket = Bracket::beside_us(trial)?;
+        self.assemble(trial::arms(&trial, hook), Some(bracket), schedule, probing)
+    }
+
+    fn assemble(
+        &self,
+        arms: Vec<ArmSpec>,
+        bracket: Option<Bracket>,
+        schedule: Schedule,
+        probing: Probing,
+    ) -> anyhow::Result<Experiment> {
         self.check()?;
         let server = ServerSpec {
             command: if self.server.is_empty() {
@@ -238,14 +272,15 @@ impl ExperimentOptions {
             port: self.port,
             path: self.path.clone(),
         };
-        arms::check(&server, &arms, self.servers_per_arm())?;
+        arms::check(&server, &arms, bracket.as_ref(), self.servers_per_arm())?;
         Ok(Experiment {
             arms,
+            bracket,
             server,
             load: Load {
                 program: programs::loadgen()?,
                 arms: Vec::new(),
-                schedule: self.schedule(),
+                schedule,
                 observe: probing != Probing::No,
                 sequence_header: self.sequence_header,
             },
@@ -270,12 +305,12 @@ impl ExperimentOptions {
             requests,
             blocks,
             warmup,
-            block_warmup,
             connections,
             ring_bytes,
             path,
             ..
         } = self;
+        let block_warmup = self.block_warmup();
         if *blocks < 2 || u64::from(*blocks) > *requests {
             bail!("--blocks {blocks}: must be from 2 to --requests ({requests})");
         }
@@ -289,7 +324,7 @@ impl ExperimentOptions {
             bail!("--warmup {warmup}: must be below --requests ({requests})");
         }
         let per_block = requests / u64::from(*blocks);
-        if *block_warmup >= per_block {
+        if block_warmup >= per_block {
             bail!(
                 "--block-warmup {block_warmup}: must be below the {per_block} requests of a block"
             );
@@ -316,14 +351,22 @@ impl ExperimentOptions {
     }
 
     fn servers_per_arm(&self) -> u32 {
-        let usual = if self.server.is_empty() { SERVERS } else { 1 };
+        let is_many = self.server.is_empty() || self.order == Order::Trial;
+        let usual = if is_many { SERVERS } else { 1 };
         self.servers.unwrap_or(usual.min(self.units()))
+    }
+
+    fn block_warmup(&self) -> u64 {
+        let usual = if self.order == Order::Trial { 20 } else { 50 };
+        self.block_warmup.unwrap_or(usual)
     }
 
     /// Chooses CPUs, and how programs are scheduled there.
     fn place(&self) -> anyhow::Result<Placement> {
         let mut placement = self.choose_cpus()?;
-        if let Some(choice) = self.scheduling {
+        // Otherwise whether a server preempts its client when it is woken depends on the requests before.
+        let usual = (self.order == Order::Trial).then_some(SchedulingChoice::Batch);
+        if let Some(choice) = self.scheduling.or(usual) {
             placement.scheduling = choice.into();
         }
         if placement.scheduling == Scheduling::Fifo && !scheduling::leaves_us_a_cpu(&placement) {
@@ -338,7 +381,11 @@ impl ExperimentOptions {
     /// Chooses CPUs, as the order wants them.
     fn choose_cpus(&self) -> anyhow::Result<Placement> {
         if self.order != Order::Duet {
-            return machine::place(self.placement, self.connections);
+            let policy = match (self.order, self.placement) {
+                (Order::Trial, Policy::Auto) => Policy::OneCore,
+                (_, policy) => policy,
+            };
+            return machine::place(policy, self.connections);
         }
         if self.placement != Policy::Auto {
             bail!(
@@ -365,7 +412,7 @@ impl ExperimentOptions {
             blocks_per_cell: self.blocks,
             servers_per_arm: self.servers_per_arm(),
             warmup_requests: self.warmup,
-            block_warmup_requests: self.block_warmup,
+            block_warmup_requests: self.block_warmup(),
             trial: None,
         }
     }

@@ -1,10 +1,11 @@
-//! The arms: servers that differ in their hook alone.
+//! The arms, and the servers that serve them: they differ in their hook alone.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -12,9 +13,10 @@ use anyhow::{Context as _, bail};
 use runlog::manifest::{self, Placement};
 use runlog::{Role, RunDirectory};
 use tokio::net::TcpStream;
-use tokio::process::Command;
 
-use crate::run::process::{Process, Spawn};
+use crate::run::bracket::Bracket;
+use crate::run::process::{self, Process, Spawn};
+use crate::run::shared_memory::SharedMemory;
 use probes::discover::elf::Elf;
 use probes::discover::mapped::mapped_code;
 use probes::discover::ports;
@@ -65,23 +67,29 @@ pub struct ServerSpec {
     /// Program and arguments. `{port}` in an argument becomes the port; so does `SERVER_PORT` in
     /// the environment.
     pub command: Vec<OsString>,
-    /// Port of the first arm; the next arms follow. `None` takes free ones.
+    /// Port of the first server; the next ones follow. `None` takes free ones.
     pub port: Option<u16>,
     /// What requests ask for.
     pub path: String,
 }
 
-/// A running arm.
+/// Servers that are started alike.
 #[derive(Debug)]
-pub struct Arm {
-    /// What was asked for.
-    pub spec: ArmSpec,
+pub struct Group {
+    /// The arm that they serve; none where arms are drawn request by request, and they serve all.
+    arm: Option<ArmSpec>,
+    /// What is preloaded, or none.
+    hook: Option<HookSpec>,
+    /// What stands around the hook.
+    bracket: Option<Bracket>,
     /// The servers.
     pub processes: Vec<Process>,
     /// Where requests to each go.
     pub urls: Vec<String>,
     /// The processes that serve its port: the one that was started, or what it has started.
     pub servers: Vec<Server>,
+    /// Where each records the calls of a trial.
+    pub memories: Vec<SharedMemory>,
 }
 
 /// A process that serves requests.
@@ -93,23 +101,52 @@ pub struct Server {
     pub hook: Option<LoadedHook>,
 }
 
-impl Arm {
-    /// An arm without a server.
-    pub fn new(spec: ArmSpec) -> Self {
-        Self {
-            spec,
+impl Group {
+    /// The groups that serve these arms, still without servers: one for each, or one for all where arms are drawn request
+    /// by request.
+    pub fn of(arms: &[ArmSpec], bracket: Option<&Bracket>) -> Vec<Self> {
+        let group = |arm: Option<&ArmSpec>, hook: Option<&HookSpec>| Self {
+            arm: arm.cloned(),
+            hook: hook.cloned(),
+            bracket: bracket.cloned(),
             processes: Vec::new(),
             urls: Vec::new(),
             servers: Vec::new(),
+            memories: Vec::new(),
+        };
+        match bracket {
+            Some(_) => vec![group(None, arms.iter().find_map(|arm| arm.hook.as_ref()))],
+            None => arms
+                .iter()
+                .map(|arm| group(Some(arm), arm.hook.as_ref()))
+                .collect(),
         }
     }
 
-    /// What the manifest says of it.
-    pub fn describe(&self) -> manifest::Arm {
-        let hook = self.spec.hook.as_ref();
+    /// Its name for the load generator.
+    pub fn name(&self) -> &str {
+        self.arm.as_ref().map_or("server", |arm| &arm.name)
+    }
+
+    /// Its servers, in messages.
+    pub fn described(&self) -> String {
+        match &self.arm {
+            Some(arm) => format!("server of arm {}", arm.name),
+            None => "server".to_owned(),
+        }
+    }
+
+    /// Whether a hook is preloaded.
+    pub fn is_hooked(&self) -> bool {
+        self.hook.is_some()
+    }
+
+    /// What the manifest says of an arm that it serves.
+    pub fn describe(&self, arm: &ArmSpec) -> manifest::Arm {
+        let hook = arm.hook.as_ref();
         manifest::Arm {
-            name: self.spec.name.clone(),
-            role: Some(self.spec.role),
+            name: arm.name.clone(),
+            role: Some(arm.role),
             url: self.urls.first().cloned().unwrap_or_default(),
             pids: self.servers.iter().map(|server| server.pid).collect(),
             hook: hook.map(|hook| hook.path.display().to_string()),
@@ -120,10 +157,25 @@ impl Arm {
                 .collect(),
         }
     }
+
+    /// What is preloaded, in this order.
+    fn libraries(&self) -> io::Result<Vec<PathBuf>> {
+        let libraries: Vec<&Path> = match (&self.hook, &self.bracket) {
+            (None, _) => Vec::new(),
+            (Some(hook), None) => vec![&hook.path],
+            (Some(hook), Some(bracket)) => bracket.around(&hook.path).to_vec(),
+        };
+        libraries.into_iter().map(path::absolute).collect()
+    }
 }
 
 /// Checks what can be checked before anything is started.
-pub fn check(server: &ServerSpec, specs: &[ArmSpec], servers: u32) -> anyhow::Result<()> {
+pub fn check(
+    server: &ServerSpec,
+    specs: &[ArmSpec],
+    bracket: Option<&Bracket>,
+    servers: u32,
+) -> anyhow::Result<()> {
     let program = server
         .command
         .first()
@@ -141,12 +193,22 @@ pub fn check(server: &ServerSpec, specs: &[ArmSpec], servers: u32) -> anyhow::Re
             program.display()
         );
     }
+    let functions = match bracket {
+        Some(_) => &FUNCTIONS[..],
+        None => &FUNCTIONS[..1],
+    };
     for spec in specs {
         let Some(hook) = &spec.hook else { continue };
-        check_hook_file(&hook.path)?;
+        check_hook_file(&hook.path, functions)?;
+    }
+    if let Some(bracket) = bracket {
+        check_separators(
+            &bracket.front,
+            "install the programs in a folder whose path has none",
+        )?;
     }
     if let Some(first) = server.port {
-        let all = specs.len() * servers as usize;
+        let all = Group::of(specs, bracket).len() * servers as usize;
         for offset in 0..u16::try_from(all).unwrap_or(u16::MAX) {
             let port = first
                 .checked_add(offset)
@@ -158,24 +220,31 @@ pub fn check(server: &ServerSpec, specs: &[ArmSpec], servers: u32) -> anyhow::Re
     Ok(())
 }
 
-/// Checks that a library can be preloaded and hooks `read`.
-pub fn check_hook_file(path: &Path) -> anyhow::Result<()> {
-    if path
-        .as_os_str()
-        .as_bytes()
-        .iter()
-        .any(|byte| matches!(byte, b' ' | b':'))
-    {
-        bail!(
-            "{}: LD_PRELOAD takes spaces and colons for separators; give the hook (--hook) a path \
-                 without",
-            path.display()
-        );
-    }
+/// Functions whose hooks a trial measures. Elsewhere it is the first alone.
+pub const FUNCTIONS: [&str; 5] = ["read", "recv", "recvfrom", "recvmsg", "readv"];
+
+/// Checks that a library can be preloaded and hooks one of these functions.
+pub fn check_hook_file(path: &Path, functions: &[&str]) -> anyhow::Result<()> {
+    check_separators(path, "give the hook (--hook) a path without")?;
     let elf = Elf::open(path).context("the hook (--hook) cannot be used")?;
-    if !elf.defines("read")? {
+    for function in functions {
+        if elf.defines(function)? {
+            return Ok(());
+        }
+    }
+    bail!(
+        "{}: defines no function \"{}\", so it hooks nothing",
+        path.display(),
+        functions.join("\" or \"")
+    )
+}
+
+/// Checks that a path can be one of several in `LD_PRELOAD`.
+fn check_separators(path: &Path, advice: &str) -> anyhow::Result<()> {
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.iter().any(|byte| matches!(byte, b' ' | b':')) {
         bail!(
-            "{}: defines no function \"read\", so it hooks nothing",
+            "{}: LD_PRELOAD takes spaces and colons for separators; {advice}",
             path.display()
         );
     }
@@ -202,11 +271,11 @@ fn find_program(program: &Path) -> anyhow::Result<PathBuf> {
         })
 }
 
-/// Starts a server of an arm and waits until it accepts connections. `started` servers of any arm were
+/// Starts a server of a group and waits until it accepts connections. `started` servers of any group were
 /// started before.
 pub async fn start(
     server: &ServerSpec,
-    arm: &mut Arm,
+    group: &mut Group,
     started: u16,
     run: &RunDirectory,
     placement: &Placement,
@@ -215,32 +284,39 @@ pub async fn start(
         Some(first) => first + started,
         None => ports::free()?,
     };
-    let spec = &arm.spec;
-    let name = format!("server of arm {}", spec.name);
-    let log = match arm.processes.len() {
-        0 => format!("server-{}", spec.name),
-        others => format!("server-{}.{}", spec.name, others + 1),
-    };
+    let mut log = "server".to_owned();
+    if let Some(arm) = &group.arm {
+        log = format!("{log}-{}", arm.name);
+    }
+    if !group.processes.is_empty() {
+        log = format!("{log}.{}", group.processes.len() + 1);
+    }
     let mut arguments = server
         .command
         .iter()
         .map(|argument| with_port(argument, port));
-    let mut command = Command::new(arguments.next().unwrap_or_default());
+    let mut command = process::command(arguments.next().unwrap_or_default());
     command
         .args(arguments)
         .env("SERVER_PORT", port.to_string())
-        .env_remove("LD_PRELOAD")
         .stdin(Stdio::null())
         .stdout(Stdio::null());
-    if let Some(hook) = &spec.hook {
-        let path = std::path::absolute(&hook.path)?;
+    let libraries = group.libraries()?;
+    if let Some(hook) = &group.hook {
+        let names: Vec<&OsStr> = libraries.iter().map(|path| path.as_os_str()).collect();
         command
-            .env("LD_PRELOAD", path)
-            .envs(hook.environment.iter().cloned())
-            .envs(spec.sealed.iter().cloned());
+            .env("LD_PRELOAD", names.join(":".as_ref()))
+            .envs(hook.environment.iter().cloned());
     }
+    if let Some(arm) = &group.arm {
+        command.envs(arm.sealed.iter().cloned());
+    }
+    let memory = match &group.bracket {
+        Some(bracket) => Some(bracket.hand_over(&mut command)?),
+        None => None,
+    };
     let spawn = Spawn {
-        name: &name,
+        name: &group.described(),
         cpus: &placement.sut_cpus,
         placement,
         log: run.process_log(&log),
@@ -250,13 +326,15 @@ pub async fn start(
 
     let pid = process.pid().context("the server has ended")?;
     let servers = serving_processes(pid, port)?;
-    if let Some(hook) = &spec.hook {
-        check_hook(hook, &servers, &process)?;
+    if group.is_hooked() {
+        check_preloaded(&libraries, &servers, &process)?;
     }
-    arm.urls
+    group
+        .urls
         .push(format!("http://127.0.0.1:{port}{}", server.path));
-    arm.processes.push(process);
-    arm.servers.extend(servers);
+    group.processes.push(process);
+    group.servers.extend(servers);
+    group.memories.extend(memory);
     Ok(())
 }
 
@@ -278,30 +356,41 @@ fn serving_processes(started: Pid, port: u16) -> anyhow::Result<Vec<Server>> {
     Ok(servers)
 }
 
-/// Checks that the hook is where it should be and does what it should: a hook that silently does
+/// Checks that what is preloaded is where it should be and does what it should: a hook that silently does
 /// nothing would be measured as one that costs nothing.
-fn check_hook(hook: &HookSpec, servers: &[Server], process: &Process) -> anyhow::Result<()> {
+fn check_preloaded(
+    libraries: &[PathBuf],
+    servers: &[Server],
+    process: &Process,
+) -> anyhow::Result<()> {
     if let Some(complaint) = complaint(&process.said()) {
         bail!("{complaint}");
     }
-    let path = fs::canonicalize(&hook.path)
-        .with_context(|| format!("cannot find {}", hook.path.display()))?;
-    let has_mapped = |server: &Server| {
-        mapped_code(server.pid).is_ok_and(|files| files.iter().any(|file| file.path == path))
-    };
-    if servers.iter().any(has_mapped) {
-        return Ok(());
+    for library in libraries {
+        let path = fs::canonicalize(library)
+            .with_context(|| format!("cannot find {}", library.display()))?;
+        let has_mapped = |server: &Server| {
+            mapped_code(server.pid).is_ok_and(|files| files.iter().any(|file| file.path == path))
+        };
+        if !servers.iter().any(has_mapped) {
+            bail!(
+                "the server has not loaded {}: is it statically linked or set-uid, or does it clear \
+                 LD_PRELOAD?",
+                path.display()
+            );
+        }
     }
-    bail!(
-        "the server has not loaded {}: is it statically linked or set-uid, or does it clear \
-         LD_PRELOAD?",
-        path.display()
-    )
+    Ok(())
 }
 
-/// The line in which the hook says that it refuses its settings.
+/// The line in which the hook, or what stands in front of it, says that it refuses its settings.
 pub fn complaint(said: &str) -> Option<&str> {
-    said.lines().find(|line| line.starts_with("readhook: "))
+    let is_complaint = |line: &&str| {
+        ["readhook: ", "hookprobe front: "]
+            .iter()
+            .any(|name| line.starts_with(name))
+    };
+    said.lines().find(is_complaint)
 }
 
 fn with_port(argument: &OsString, port: u16) -> OsString {

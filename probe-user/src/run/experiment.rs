@@ -20,12 +20,14 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::doctor;
 use crate::machine::{self, monotonic_ns, unix_ns};
-use crate::run::arms::{self, Arm, ArmSpec, ServerSpec};
+use crate::run::arms::{self, ArmSpec, Group, ServerSpec};
 use crate::run::block_reads::BlockReadsLog;
+use crate::run::bracket::{Bracket, BracketLog};
 use crate::run::calibration;
 use crate::run::loadgen::{Load, LoadGenerator};
 use crate::run::process::Process;
 use crate::run::resources::Watch;
+use crate::run::shared_memory::Writers;
 use crate::run::span_log::SpanLog;
 use crate::run::stop::Stop;
 use crate::run::turn::Turn;
@@ -46,6 +48,8 @@ const SETTLE: Duration = Duration::from_millis(2);
 pub struct Experiment {
     /// The arms, in the order of their numbers.
     pub arms: Vec<ArmSpec>,
+    /// What stands around the hook where arms are drawn request by request (order trial).
+    pub bracket: Option<Bracket>,
     /// How servers are started.
     pub server: ServerSpec,
     /// What the load generator does; its arms are filled in when the servers run.
@@ -99,22 +103,22 @@ impl Experiment {
         };
         machine::bind_to(&self.placement.agent_cpus)?;
         bar.set_message("starting the servers");
-        let arms = tokio::select! {
-            arms = self.start_arms(run) => arms?,
+        let mut groups = tokio::select! {
+            groups = self.start_servers(run) => groups?,
             reason = stop.requested() => anyhow::bail!("{reason} before the first request"),
         };
-        self.load.arms = arms
+        self.load.arms = groups
             .iter()
-            .map(|arm| (arm.spec.name.clone(), arm.urls.clone()))
+            .map(|group| (group.name().to_owned(), group.urls.clone()))
             .collect();
 
-        let (probes, no_probes) = match self.load_probes(&arms) {
+        let (probes, no_probes) = match self.load_probes(&groups) {
             Ok(probes) => (probes, None),
             Err(reason) if self.needs_probes => anyhow::bail!("no in-situ layer: {reason}"),
             Err(reason) => (None, Some(reason)),
         };
         self.load.observe = probes.is_some();
-        let mut manifest = self.manifest(&arms, probes.as_ref(), before);
+        let mut manifest = self.manifest(&groups, probes.as_ref(), before);
         if let Some(probes) = probes.as_ref().filter(|_| self.calibration_rounds > 0) {
             bar.set_message("calibrating the probes");
             manifest.calibration = tokio::select! {
@@ -134,12 +138,22 @@ impl Experiment {
         let block_reads = probes
             .as_ref()
             .map(|_| BlockReadsLog::create(run, self.trim));
-        let servers = arms.iter().flat_map(|arm| &arm.servers);
+        let memories = groups
+            .iter_mut()
+            .flat_map(|group| std::mem::take(&mut group.memories))
+            .collect();
+        let bracket_log = self
+            .bracket
+            .is_some()
+            .then(|| BracketLog::create(run, memories))
+            .transpose()?;
+        let servers = groups.iter().flat_map(|group| &group.servers);
         let servers = servers.map(|server| server.pid).collect();
         let mut session = Session {
             watch: Watch::begin(servers, generator.pid()),
             block_reads: block_reads.transpose()?,
-            arms,
+            bracket_log,
+            groups,
             generator,
             probes,
             log,
@@ -157,7 +171,7 @@ impl Experiment {
             ledger,
             described,
             trouble,
-        } = session.close().await;
+        } = session.close(run).await;
         let cut_short = match end {
             Ok(End::Complete) => trouble,
             Ok(End::CutShort(reason)) => Some(reason),
@@ -204,29 +218,29 @@ impl Experiment {
         placement
     }
 
-    async fn start_arms(&self, run: &RunDirectory) -> anyhow::Result<Vec<Arm>> {
-        let mut arms: Vec<Arm> = self.arms.iter().cloned().map(Arm::new).collect();
+    async fn start_servers(&self, run: &RunDirectory) -> anyhow::Result<Vec<Group>> {
+        let mut groups = Group::of(&self.arms, self.bracket.as_ref());
         let mut random = ChaCha8Rng::seed_from_u64(self.load.schedule.seed);
         let mut started = 0;
         for number in 0..self.load.schedule.servers_per_arm {
             // Where a program's pages come to lie may depend on who was started before.
-            let mut order: Vec<&mut Arm> = arms.iter_mut().collect();
+            let mut order: Vec<&mut Group> = groups.iter_mut().collect();
             if number > 0 {
                 order.shuffle(&mut random);
             }
-            for arm in order {
-                let name = arm.spec.name.clone();
-                arms::start(&self.server, arm, started, run, &self.placement)
+            for group in order {
+                let described = group.described();
+                arms::start(&self.server, group, started, run, &self.placement)
                     .await
-                    .with_context(|| format!("arm {name} does not start"))?;
+                    .with_context(|| format!("the {described} does not start"))?;
                 started += 1;
             }
         }
-        Ok(arms)
+        Ok(groups)
     }
 
     /// Loads the probes. The error is a reason to go on without them.
-    fn load_probes(&self, arms: &[Arm]) -> Result<Option<Probes>, String> {
+    fn load_probes(&self, groups: &[Group]) -> Result<Option<Probes>, String> {
         let Some(ProbeOptions {
             kernel_probe,
             site,
@@ -244,19 +258,19 @@ impl Experiment {
                 ring_bytes: Some(ring_bytes),
                 read_records: false,
                 writing: Writing::AtOnce,
-                arms: u32::try_from(arms.len()).unwrap_or(u32::MAX),
+                arms: u32::try_from(groups.len()).unwrap_or(u32::MAX),
                 function_threads: 0,
             })?;
             let mut targets = Vec::new();
-            for (number, arm) in (0..).zip(arms) {
-                let has_sites = arm.servers.iter().any(|server| server.hook.is_some());
-                if arm.spec.hook.is_some() && !has_sites {
+            for (number, group) in (0..).zip(groups) {
+                let has_sites = group.servers.iter().any(|server| server.hook.is_some());
+                if group.is_hooked() && !has_sites {
                     return Err(LoadError::Other(anyhow::anyhow!(
-                        "the hook of arm {} has no probe sites",
-                        arm.spec.name
+                        "the hook of the {} has no probe sites",
+                        group.described()
                     )));
                 }
-                targets.extend(arm.servers.iter().map(|server| Target {
+                targets.extend(group.servers.iter().map(|server| Target {
                     pid: server.pid,
                     arm: number,
                     hook: server.hook.clone(),
@@ -296,7 +310,14 @@ impl Experiment {
         calibration::calibrate_or_say_why(&plan, kernel_probe.name(), bar).await
     }
 
-    fn manifest(&self, arms: &[Arm], probes: Option<&Probes>, before: Vec<Finding>) -> Manifest {
+    fn manifest(
+        &self,
+        groups: &[Group],
+        probes: Option<&Probes>,
+        before: Vec<Finding>,
+    ) -> Manifest {
+        // Each arm has a group of its own, or one serves them all.
+        let arms = self.arms.iter().zip(groups.iter().cycle());
         Manifest {
             schema: manifest::SCHEMA.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -307,7 +328,7 @@ impl Experiment {
             ended: "running".to_owned(),
             environment: machine::environment(),
             placement: self.placement.clone(),
-            arms: arms.iter().map(Arm::describe).collect(),
+            arms: arms.map(|(arm, group)| group.describe(arm)).collect(),
             schedule: self.load.schedule.clone(),
             probes: probes.map(Probes::describe),
             resources: None,
@@ -322,11 +343,12 @@ impl Experiment {
 
 /// Everything that is open while the load runs.
 struct Session {
-    arms: Vec<Arm>,
+    groups: Vec<Group>,
     generator: LoadGenerator,
     probes: Option<Probes>,
     log: Option<SpanLog>,
     block_reads: Option<BlockReadsLog>,
+    bracket_log: Option<BracketLog>,
     watch: Watch,
     /// The blocks that run.
     turn: Turn,
@@ -394,6 +416,9 @@ impl Session {
                         if let Some(log) = &mut self.log {
                             log.flush()?;
                         }
+                        if let Some(log) = &mut self.bracket_log {
+                            log.flush()?;
+                        }
                         bar.set_position(u64::from(block) + 1);
                     }
                     Some(Event::RunDone { cut_short }) => {
@@ -435,10 +460,7 @@ impl Session {
     }
 
     fn describe_turn(&self, arm: u16, beside: Option<u16>, observed: bool) -> String {
-        let name = |arm: u16| {
-            let arm = self.arms.get(usize::from(arm));
-            arm.map_or("?", |arm| arm.spec.name.as_str())
-        };
+        let name = |arm: u16| self.groups.get(usize::from(arm)).map_or("?", Group::name);
         let probes = if observed {
             "probes attached"
         } else {
@@ -456,11 +478,11 @@ impl Session {
             return Ok(());
         };
         for (arm, cpu) in [arm, other].into_iter().zip(cpus) {
-            let arm = self
-                .arms
+            let group = self
+                .groups
                 .get(usize::from(arm))
                 .context("the load generator named an arm that does not exist")?;
-            for server in &arm.servers {
+            for server in &group.servers {
                 machine::bind_process_to(server.pid, &[cpu])?;
             }
         }
@@ -469,6 +491,9 @@ impl Session {
 
     /// Puts the probes into the state that a block wants.
     fn prepare(&mut self, block: u32, beside: Option<u16>, observed: bool) -> anyhow::Result<()> {
+        if let Some(log) = &self.bracket_log {
+            log.set_recording(!observed)?;
+        }
         let Some(probes) = &mut self.probes else {
             return Ok(());
         };
@@ -490,17 +515,23 @@ impl Session {
             let turn = &mut self.turn;
             probes.drain(|record| Ok(turn.push(record, log)?))?;
         }
+        if let Some(log) = &mut self.bracket_log {
+            log.drain(Writers::Alive)?;
+        }
         Ok(())
     }
 
     fn dead_server(&mut self) -> Option<String> {
-        let mut processes = self.arms.iter_mut().flat_map(|arm| &mut arm.processes);
+        let mut processes = self
+            .groups
+            .iter_mut()
+            .flat_map(|group| &mut group.processes);
         processes.find_map(Process::has_ended)
     }
 
     /// Ends everything, in an order that loses nothing. Trouble on the way does not keep the rest
     /// from being closed.
-    async fn close(mut self) -> Closed {
+    async fn close(mut self, run: &RunDirectory) -> Closed {
         let detached = match &mut self.probes {
             Some(probes) => probes.detach(),
             None => Ok(()),
@@ -519,13 +550,15 @@ impl Session {
             None => Ok(()),
         });
         self.generator.stop().await;
-        for arm in self.arms {
-            for process in arm.processes {
-                process.stop(Duration::ZERO).await;
-            }
+        for process in self.groups.into_iter().flat_map(|group| group.processes) {
+            process.stop(Duration::ZERO).await;
         }
+        let counted = match self.bracket_log.take() {
+            Some(log) => log.finish(run),
+            None => Ok(()),
+        };
         let ledger = self.probes.as_ref().map(Probes::ledger).transpose();
-        let trouble = [detached, drained, finished]
+        let trouble = [detached, drained, finished, counted]
             .into_iter()
             .filter_map(Result::err)
             .chain(

@@ -9,9 +9,9 @@ use runlog::RunDirectory;
 use runlog::gate::{Event, GO};
 use runlog::manifest::{Placement, Schedule};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
-use tokio::process::{ChildStdin, ChildStdout, Command};
+use tokio::process::{ChildStdin, ChildStdout};
 
-use crate::run::process::{Process, Spawn};
+use crate::run::process::{self, Process, Spawn};
 
 /// How long the load generator gets to write its files.
 const WRITING_PATIENCE: Duration = Duration::from_mins(1);
@@ -21,7 +21,7 @@ const WRITING_PATIENCE: Duration = Duration::from_mins(1);
 pub struct Load {
     /// The program.
     pub program: PathBuf,
-    /// Name of each arm, and the URLs of its servers.
+    /// Name of each arm, and the URLs of its servers; in a trial these are of all arms.
     pub arms: Vec<(String, Vec<String>)>,
     /// Layout of the requests.
     pub schedule: Schedule,
@@ -57,9 +57,9 @@ impl LoadGenerator {
             servers_per_arm: _,
             warmup_requests,
             block_warmup_requests,
-            trial: _,
+            trial,
         } = &load.schedule;
-        let mut command = Command::new(&load.program);
+        let mut command = process::command(&load.program);
         command
             .arg("run")
             .arg("--gate")
@@ -85,16 +85,16 @@ impl LoadGenerator {
         if let Some([first, second]) = side_cpus {
             command.arg("--side-cpus").arg(format!("{first},{second}"));
         }
+        if let Some(trial) = trial {
+            command.arg("--trial").arg(trial);
+        }
         if load.observe {
             command.arg("--observe");
         }
         if load.sequence_header {
             command.arg("--sequence-header");
         }
-        command
-            .env_remove("LD_PRELOAD")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let spawn = Spawn {
             name: "load generator",
             cpus: &placement.loadgen_cpus,

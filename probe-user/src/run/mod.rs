@@ -3,6 +3,7 @@
 
 pub mod arms;
 mod block_reads;
+pub mod bracket;
 pub mod calibration;
 pub mod experiment;
 pub mod identity;
@@ -12,6 +13,7 @@ pub mod process;
 pub mod programs;
 mod resources;
 pub mod scheduling;
+mod shared_memory;
 pub mod span_log;
 pub mod stop;
 pub mod turn;

@@ -1,10 +1,13 @@
 //! Child processes that do not outlive us.
 #![allow(
     unsafe_code,
-    reason = "asking the kernel to kill a child with its parent takes code between fork and exec"
+    reason = "what a child inherits, and that it dies with its parent, is said between fork and exec"
 )]
 
+use std::ffi::{CStr, OsStr};
 use std::fs;
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -12,6 +15,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use runlog::file;
 use runlog::manifest::{Placement, Scheduling};
+use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{
     Pid, Signal, kill_process, kill_process_group, set_parent_process_death_signal,
 };
@@ -21,6 +25,31 @@ use tokio::time::timeout;
 use crate::machine::bind_to;
 use crate::run::identity::{Caller, caller};
 use crate::run::scheduling;
+
+/// A command to start a child by. Nothing is preloaded into it, whatever is into us.
+pub fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env_remove("LD_PRELOAD");
+    for variable in [abi::trial::VARIABLE, abi::trial::RECORDS_VARIABLE] {
+        command.env_remove(name(variable));
+    }
+    command
+}
+
+/// The name of an environment variable.
+pub fn name(variable: &'static CStr) -> &'static OsStr {
+    OsStr::from_bytes(variable.to_bytes())
+}
+
+/// Has a child inherit a file. Returns the number of its descriptor there.
+pub fn inherit(command: &mut Command, file: OwnedFd) -> RawFd {
+    let number = file.as_raw_fd();
+    // SAFETY: the closure makes one system call and nothing else: no allocation, no lock.
+    unsafe {
+        command.pre_exec(move || Ok(fcntl_setfd(&file, FdFlags::empty())?));
+    }
+    number
+}
 
 /// How a child is started.
 #[derive(Debug)]

@@ -20,6 +20,16 @@ pub fn hook() -> anyhow::Result<PathBuf> {
     beside_us(&["readhook.so", "libreadhook.so"])
 }
 
+/// The library in front of a hook in a trial.
+pub fn front() -> anyhow::Result<PathBuf> {
+    beside_us(&["front.so", "libfront.so"])
+}
+
+/// The library behind it.
+pub fn back() -> anyhow::Result<PathBuf> {
+    beside_us(&["back.so", "libback.so"])
+}
+
 fn beside_us(names: &[&str]) -> anyhow::Result<PathBuf> {
     let us = env::current_exe().context("cannot find this program's own path")?;
     let folder = us.parent().unwrap_or(Path::new("."));

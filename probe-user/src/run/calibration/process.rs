@@ -11,12 +11,11 @@ use stats::Trim;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::process::Command;
 
 use super::first_instruction::FirstInstruction;
 use super::words::{Answer, Hello, Order};
 use crate::run::arms::{HookSpec, complaint};
-use crate::run::process::{Process, Spawn};
+use crate::run::process::{self, Process, Spawn};
 use probes::discover::processes::Pid;
 
 /// A running process that follows orders. It ends with the value.
@@ -41,12 +40,11 @@ impl Worker {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let (answers, orders) = UnixStream::from_std(ours)?.into_split();
-        let mut command = Command::new(env::current_exe()?);
+        let mut command = process::command(env::current_exe()?);
         command
             .args(["calibrate-worker", "--trim", &trim.to_string()])
             .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::null())
-            .env_remove("LD_PRELOAD");
+            .stdout(Stdio::null());
         if let Some(hook) = hook {
             // A delay would be in each call, attached or not, and only take time.
             let settings = hook.environment.iter().cloned();

@@ -23,11 +23,11 @@ use rand_chacha::ChaCha8Rng;
 use runlog::manifest::Placement;
 use stats::Trim;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
-use tokio::process::{ChildStdin, ChildStdout, Command};
+use tokio::process::{ChildStdin, ChildStdout};
 
 use crate::run::arms::{HookSpec, complaint};
 use crate::run::micro::words::{Begin, Order};
-use crate::run::process::{Process, Spawn};
+use crate::run::process::{self, Process, Spawn};
 use verdict::micro_blocks::{Measured, MicroBlock, Ready, Temperature};
 
 /// A hook as it is set, under a name.
@@ -62,10 +62,9 @@ pub struct Plan {
 
 /// The bytes of the request that the load generator sends, so that both layers scan the same.
 pub async fn request_bytes(loadgen: &Path, path: &str) -> anyhow::Result<Vec<u8>> {
-    let output = Command::new(loadgen)
+    let output = process::command(loadgen)
         .arg("request")
         .arg(format!("micro=http://127.0.0.1:8080{path}"))
-        .env_remove("LD_PRELOAD")
         .output()
         .await
         .context("cannot start the load generator")?;
@@ -127,7 +126,7 @@ impl Worker {
     async fn start(plan: &Plan, rung: &Rung) -> anyhow::Result<(Self, Ready)> {
         let library = std::fs::canonicalize(&rung.hook.path)
             .with_context(|| format!("cannot find {}", rung.hook.path.display()))?;
-        let mut command = Command::new(env::current_exe()?);
+        let mut command = process::command(env::current_exe()?);
         command
             .arg("micro-worker")
             .env("LD_PRELOAD", library)

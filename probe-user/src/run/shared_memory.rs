@@ -1,0 +1,210 @@
+//! What a server in a trial records and counts, read as files are.
+//!
+//! The server maps this memory; we never do, and take no number from it as an index: nothing that is done to it there can
+//! do us harm. The layout, and the protocol of its writers, are in [`abi::trial::shared`].
+
+use std::fs::File;
+use std::io;
+use std::mem::offset_of;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt as _;
+
+use abi::trial::calls::{Call, Slot, complete};
+use abi::trial::shared::{ArmCount, Count, MAGIC, RINGS, Ring, SLOTS, Shared};
+use abi::trial::{MAX_ARMS, Trial};
+use runlog::trial::{ArmCounts, RecordLedger, ServerCounts};
+use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, memfd_create};
+use zerocopy::{FromBytes, IntoBytes};
+
+/// Slots that are read at once.
+const CHUNK: usize = 1_024;
+/// The most records by which a ring is taken to be ahead of where it was, however many its head says.
+const MOST_AHEAD: u64 = 1 << 32;
+/// How many records are begun after one that is not completed until it is given up. Its writer may be asleep.
+const PATIENCE: u64 = SLOTS as u64 / 2;
+
+/// The memory of one server.
+#[derive(Debug)]
+pub struct SharedMemory {
+    file: File,
+    trial: Trial,
+    rings: [Followed; RINGS],
+    ledger: RecordLedger,
+}
+
+/// How far a ring was followed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Followed {
+    /// Number of the record that is to be read next.
+    next: u64,
+    /// Number of the record that is to be begun next, as far as we believe it.
+    head: u64,
+}
+
+/// Whether a server may still be writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writers {
+    /// It may.
+    Alive,
+    /// It has ended: what is not complete will never be.
+    Gone,
+}
+
+/// What two looks at a slot have found.
+enum Found {
+    /// The record, whole.
+    Whole(Call),
+    /// A later record.
+    Later,
+    /// Nothing yet, or a part.
+    Unfinished,
+}
+
+impl SharedMemory {
+    /// Makes one, which nobody can cut off.
+    pub fn create(trial: Trial) -> io::Result<Self> {
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let file = File::from(memfd_create("hookprobe-records", flags)?);
+        // All of it now: where memory is short, the server would be killed at its first access to a page.
+        fallocate(
+            &file,
+            FallocateFlags::empty(),
+            0,
+            size_of::<Shared>() as u64,
+        )?;
+        file.write_all_at(&MAGIC.to_ne_bytes(), offset_of!(Shared, magic) as u64)?;
+        fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        Ok(Self {
+            file,
+            trial,
+            rings: Default::default(),
+            ledger: RecordLedger::default(),
+        })
+    }
+
+    /// A descriptor of it, for the server.
+    pub fn descriptor(&self) -> io::Result<OwnedFd> {
+        Ok(self.file.try_clone()?.into())
+    }
+
+    /// Has calls recorded from now on, or no longer.
+    pub fn set_recording(&self, is_recording: bool) -> io::Result<()> {
+        let word = u64::from(is_recording).to_ne_bytes();
+        let place = offset_of!(Shared, is_recording) as u64;
+        self.file.write_all_at(&word, place)
+    }
+
+    /// Takes the calls that were recorded since it was asked last.
+    pub fn drain(
+        &mut self,
+        writers: Writers,
+        mut take: impl FnMut(Call) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut heads = [[0_u64; HEAD_WORDS]; RINGS];
+        self.read(offset_of!(Shared, heads), &mut heads)?;
+        for (ring, [head, ..]) in heads.into_iter().enumerate() {
+            self.drain_ring(ring, head, writers, &mut take)?;
+        }
+        Ok(())
+    }
+
+    fn drain_ring(
+        &mut self,
+        ring: usize,
+        head: u64,
+        writers: Writers,
+        take: &mut impl FnMut(Call) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        const SLOTS_IN_RING: u64 = SLOTS as u64;
+        let begun = head.saturating_sub(self.rings[ring].head).min(MOST_AHEAD);
+        self.rings[ring].head += begun;
+        self.ledger.begun += begun;
+        let Followed { head, next } = self.rings[ring];
+        let overwritten = head.saturating_sub(SLOTS_IN_RING).saturating_sub(next);
+        self.rings[ring].next += overwritten;
+        self.ledger.overwritten += overwritten;
+
+        let (mut first, mut second) = (vec![Slot::default(); CHUNK], vec![Slot::default(); CHUNK]);
+        while self.rings[ring].next < head {
+            let next = self.rings[ring].next;
+            let slot = next % SLOTS_IN_RING;
+            let count = (head - next).min(SLOTS_IN_RING - slot).min(CHUNK as u64) as usize;
+            let place = offset_of!(Shared, rings)
+                + ring * size_of::<Ring>()
+                + slot as usize * size_of::<Slot>();
+            self.read(place, &mut first[..count])?;
+            self.read(place, &mut second[..count])?;
+            for (first, second) in first[..count].iter().zip(&second[..count]) {
+                let number = self.rings[ring].next;
+                let is_given_up = writers == Writers::Gone || head - number > PATIENCE;
+                match self.look(first, second, number) {
+                    Found::Whole(call) => {
+                        take(call)?;
+                        self.ledger.read += 1;
+                    }
+                    Found::Later => self.ledger.overwritten += 1,
+                    Found::Unfinished if is_given_up => self.ledger.torn += 1,
+                    Found::Unfinished => return Ok(()),
+                }
+                self.rings[ring].next += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for the record with this number in what was read of its slot, one time and another.
+    fn look(&self, first: &Slot, second: &Slot, number: u64) -> Found {
+        let call = second.decode(number).filter(|_| first == second);
+        match call.filter(|call| usize::from(call.arm) < self.trial.arms().len()) {
+            Some(call) => Found::Whole(call),
+            None if second.sequence > complete(number) => Found::Later,
+            None => Found::Unfinished,
+        }
+    }
+
+    /// What the server has counted, and where its records went.
+    pub fn counts(&self) -> io::Result<ServerCounts> {
+        let mut counts = [0_u64; Count::COUNT];
+        self.read(offset_of!(Shared, counts), &mut counts)?;
+        let mut by_arm = [[0_u64; ArmCount::COUNT]; MAX_ARMS];
+        self.read(offset_of!(Shared, by_arm), &mut by_arm)?;
+        let count = |count: Count| counts[count as usize];
+        let arms = self.trial.arms().iter().zip(by_arm).map(|(arm, counts)| {
+            let count = |count: ArmCount| counts[count as usize];
+            let counts = ArmCounts {
+                requests: count(ArmCount::Requests),
+                calls: count(ArmCount::Calls),
+                unreached: count(ArmCount::Unreached),
+                bytes: count(ArmCount::Bytes),
+            };
+            (arm.to_string(), counts)
+        });
+        Ok(ServerCounts {
+            processes: count(Count::Processes),
+            connections: count(Count::Connections),
+            first_requests: count(Count::FirstRequests),
+            without_salt: count(Count::WithoutSalt),
+            off_boundary: count(Count::OffBoundary),
+            beyond_request: count(Count::BeyondRequest),
+            arms: arms.collect(),
+            records: RecordLedger {
+                unrecordable: count(Count::Unrecordable),
+                ..self.ledger
+            },
+        })
+    }
+
+    fn read<T: FromBytes + IntoBytes + ?Sized>(
+        &self,
+        place: usize,
+        into: &mut T,
+    ) -> io::Result<()> {
+        self.file.read_exact_at(into.as_mut_bytes(), place as u64)
+    }
+}
+
+/// Words of a head, of which the first is the number of the next record.
+const HEAD_WORDS: usize = size_of::<abi::trial::shared::Head>() / size_of::<u64>();
+
+#[cfg(test)]
+mod tests;
