@@ -158,6 +158,7 @@ fn ladder(arguments: &BenchArguments, hook: &HookSpec, experiment: &Experiment) 
         hot_calls: arguments.micro_calls,
         cold_calls: arguments.micro_cold_calls,
         path: arguments.options.path.clone(),
+        trial: experiment.load.schedule.trial.clone(),
         trim: arguments.options.trim(),
         seed: experiment.load.schedule.seed,
         placement: experiment.placement_of_one(),
@@ -199,7 +200,12 @@ async fn measure_micro(
         }],
         temperatures,
         blocks: arguments.options.blocks.min(MAX_MICRO_BLOCKS),
-        message: micro::request_bytes(&experiment.load.program, &arguments.options.path).await?,
+        message: micro::request_bytes(
+            &experiment.load.program,
+            &arguments.options.path,
+            experiment.load.schedule.trial.as_deref(),
+        )
+        .await?,
         trim: arguments.options.trim(),
         seed: experiment.load.schedule.seed,
         placement: experiment.placement_of_one(),

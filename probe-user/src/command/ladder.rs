@@ -51,6 +51,8 @@ pub struct Ladder {
     pub cold_calls: u32,
     /// What the request that is read asks for.
     pub path: String,
+    /// The trial that the request is of, as text.
+    pub trial: Option<String>,
     /// The share of a block's sorted calls that is left out at each end.
     pub trim: Trim,
     pub seed: u64,
@@ -87,7 +89,8 @@ impl Ladder {
             rungs: self.rungs(scratch.path())?,
             temperatures,
             blocks: self.blocks,
-            message: request_bytes(&programs::loadgen()?, &self.path).await?,
+            message: request_bytes(&programs::loadgen()?, &self.path, self.trial.as_deref())
+                .await?,
             trim: self.trim,
             seed: self.seed,
             placement: self.placement.clone(),

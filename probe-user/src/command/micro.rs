@@ -96,6 +96,7 @@ pub async fn micro(arguments: MicroArguments) -> anyhow::Result<End> {
         hot_calls: arguments.calls,
         cold_calls: arguments.cold_calls,
         path: arguments.path,
+        trial: None,
         trim: arguments.trim,
         seed: arguments.seed.unwrap_or_else(machine::unix_ns),
         placement: machine::place(Policy::OneCore, 1)?,

@@ -13,6 +13,9 @@ use crate::discover::processes::Pid;
 
 /// Provider of the hook's USDT notes.
 pub const PROVIDER: &str = "readhook";
+/// Defined by what stands in front of a hook in a trial. Its sites fire for every call, those of the hook behind it for
+/// some.
+const FRONT: &str = "hookprobe_front";
 
 /// A hook that a process has loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,8 +35,8 @@ impl LoadedHook {
     }
 }
 
-/// The hook in a process: the first mapped file with notes of [`PROVIDER`], whatever it is called. A file that may be
-/// one and cannot be looked into is said.
+/// The hook in a process: the mapped file with notes of [`PROVIDER`], whatever it is called; of several what stands in
+/// front, or else the first. A file that may be one and cannot be looked into is said.
 pub fn loaded_hook(pid: Pid) -> anyhow::Result<Option<LoadedHook>> {
     match Sites::default().look_for_hook(pid)? {
         HookSearch::Hook(hook) => Ok(Some(hook)),
@@ -73,7 +76,15 @@ const MAX_FILE: u64 = 1 << 30;
 /// The sites in files that were looked into: for who asks again and again.
 #[derive(Debug, Default)]
 pub struct Sites {
-    known: HashMap<Version, Vec<UsdtSite>>,
+    known: HashMap<Version, InFile>,
+}
+
+/// What a file has.
+#[derive(Clone, Debug, Default)]
+struct InFile {
+    sites: Vec<UsdtSite>,
+    /// Whether it defines [`FRONT`].
+    is_front: bool,
 }
 
 /// What tells a file, and one state of it, from others.
@@ -86,30 +97,36 @@ impl Sites {
         for file in mapped_code(pid)? {
             match fs::metadata(&file.reachable) {
                 Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                    found = HookSearch::Hidden(file.path);
+                    if matches!(found, HookSearch::None) {
+                        found = HookSearch::Hidden(file.path);
+                    }
                     continue;
                 }
                 _ => {}
             }
-            let sites = self.in_file(&file.reachable)?;
-            if !sites.is_empty() {
-                return Ok(HookSearch::Hook(LoadedHook {
-                    sites: sites.to_vec(),
+            let InFile { sites, is_front } = self.in_file(&file.reachable)?;
+            let is_found = matches!(found, HookSearch::Hook(_));
+            if !sites.is_empty() && (is_front || !is_found) {
+                found = HookSearch::Hook(LoadedHook {
+                    sites,
                     path: file.path,
                     reachable: file.reachable,
-                }));
+                });
+            }
+            if is_front {
+                break;
             }
         }
         Ok(found)
     }
 
-    fn in_file(&mut self, path: &Path) -> anyhow::Result<&[UsdtSite]> {
+    fn in_file(&mut self, path: &Path) -> anyhow::Result<InFile> {
         // Files that are no ELF, or are gone, carry no sites.
         let Ok(file) = fs::metadata(path) else {
-            return Ok(&[]);
+            return Ok(InFile::default());
         };
         if file.len() > MAX_FILE {
-            return Ok(&[]);
+            return Ok(InFile::default());
         }
         let version = (
             file.dev(),
@@ -122,14 +139,17 @@ impl Sites {
             self.known.clear();
         }
         match self.known.entry(version) {
-            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Occupied(known) => Ok(known.get().clone()),
             Entry::Vacant(unknown) => {
-                let sites = match Elf::open(path) {
-                    Ok(elf) => elf.usdt_sites(PROVIDER)?,
-                    Err(ElfError::NotElf { .. }) => Vec::new(),
-                    Err(ElfError::Io { .. }) => return Ok(&[]), // not to be remembered
+                let in_file = match Elf::open(path) {
+                    Ok(elf) => InFile {
+                        sites: elf.usdt_sites(PROVIDER)?,
+                        is_front: elf.defines(FRONT)?,
+                    },
+                    Err(ElfError::NotElf { .. }) => InFile::default(),
+                    Err(ElfError::Io { .. }) => return Ok(InFile::default()), // not to be remembered
                 };
-                Ok(unknown.insert(sites))
+                Ok(unknown.insert(in_file).clone())
             }
         }
     }

@@ -60,11 +60,20 @@ pub struct Plan {
     pub log: PathBuf,
 }
 
-/// The bytes of the request that the load generator sends, so that both layers scan the same.
-pub async fn request_bytes(loadgen: &Path, path: &str) -> anyhow::Result<Vec<u8>> {
-    let output = process::command(loadgen)
+/// The bytes of the request that the load generator sends, in a trial too, so that both layers scan the same.
+pub async fn request_bytes(
+    loadgen: &Path,
+    path: &str,
+    trial: Option<&str>,
+) -> anyhow::Result<Vec<u8>> {
+    let mut command = process::command(loadgen);
+    command
         .arg("request")
-        .arg(format!("micro=http://127.0.0.1:8080{path}"))
+        .arg(format!("micro=http://127.0.0.1:8080{path}"));
+    if let Some(trial) = trial {
+        command.arg("--trial").arg(trial);
+    }
+    let output = command
         .output()
         .await
         .context("cannot start the load generator")?;
