@@ -20,7 +20,7 @@ use crate::ports::free_port;
 /// Programs that a kit links to.
 const LINKED: [&str; 3] = ["probe-user", "loadgen", "bench"];
 /// Files that a kit has its own copies of, as a probe fires in every process that maps the probed file.
-const COPIED: [&str; 2] = ["sut", "readhook.so"];
+const COPIED: [&str; 4] = ["sut", "readhook.so", "front.so", "back.so"];
 
 /// The programs, installed side by side in a folder that every user can read. Each test has a kit of its own, by whose
 /// path its processes are known.
@@ -536,6 +536,10 @@ const SCHEMAS: &[(&str, &str)] = &[
     (
         "truth-blind",
         include_str!("../../docs/schema/truth-blind.json"),
+    ),
+    (
+        "trial-counts",
+        include_str!("../../docs/schema/trial-counts.json"),
     ),
     ("truth", include_str!("../../docs/schema/truth.json")),
     ("doctor", include_str!("../../docs/schema/doctor.json")),

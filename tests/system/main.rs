@@ -13,6 +13,7 @@ mod analyze;
 mod attach_types;
 mod bad_input;
 mod bench;
+mod bracket;
 mod calibration;
 mod cdp;
 mod coverage;
@@ -141,6 +142,7 @@ const TESTS: &[&[Test]] = &[
     unprivileged::TESTS,
     doctor::TESTS,
     bench::TESTS,
+    bracket::TESTS,
     report::TESTS,
     old_runs::TESTS,
     join::TESTS,

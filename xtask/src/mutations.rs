@@ -239,7 +239,7 @@ fn build(tree: &Path) -> anyhow::Result<PathBuf> {
         built.join("release/probe-user"),
         programs.join("probe-user"),
     )?;
-    for name in ["loadgen", "sut", "readhook.so"] {
+    for name in ["loadgen", "sut", "readhook.so", "front.so", "back.so"] {
         fs::copy(release().join(name), programs.join(name))?;
     }
     Ok(programs)

@@ -75,7 +75,14 @@ impl Sandbox {
         for folder in [&bin, &programs, &sandbox.harness("scripts")] {
             fs::create_dir_all(folder)?;
         }
-        for name in ["probe-user", "loadgen", "sut", "readhook.so"] {
+        for name in [
+            "probe-user",
+            "loadgen",
+            "sut",
+            "readhook.so",
+            "front.so",
+            "back.so",
+        ] {
             fs::copy(kit.path(name), programs.join(name))?;
         }
         for (file, text) in [
