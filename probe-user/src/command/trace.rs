@@ -241,6 +241,7 @@ async fn calibrate(
             None => Functions::No,
         },
         hook,
+        bracket: None,
         site: arguments.site,
         rounds: arguments.calibration.calibration_rounds,
         trim: Trim::USUAL,

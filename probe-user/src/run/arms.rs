@@ -157,16 +157,23 @@ impl Group {
                 .collect(),
         }
     }
+}
 
+impl HookSpec {
     /// What is preloaded, in this order.
-    fn libraries(&self) -> io::Result<Vec<PathBuf>> {
-        let libraries: Vec<&Path> = match (&self.hook, &self.bracket) {
-            (None, _) => Vec::new(),
-            (Some(hook), None) => vec![&hook.path],
-            (Some(hook), Some(bracket)) => bracket.around(&hook.path).to_vec(),
+    pub fn libraries(&self, bracket: Option<&Bracket>) -> io::Result<Vec<PathBuf>> {
+        let libraries: &[&Path] = match bracket {
+            None => &[&self.path],
+            Some(bracket) => &bracket.around(&self.path),
         };
-        libraries.into_iter().map(path::absolute).collect()
+        libraries.iter().map(path::absolute).collect()
     }
+}
+
+/// Libraries as `LD_PRELOAD` takes them.
+pub fn preload(libraries: &[PathBuf]) -> OsString {
+    let names: Vec<&OsStr> = libraries.iter().map(|path| path.as_os_str()).collect();
+    names.join(":".as_ref())
 }
 
 /// Checks what can be checked before anything is started.
@@ -301,11 +308,11 @@ pub async fn start(
         .env("SERVER_PORT", port.to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::null());
-    let libraries = group.libraries()?;
+    let mut libraries = Vec::new();
     if let Some(hook) = &group.hook {
-        let names: Vec<&OsStr> = libraries.iter().map(|path| path.as_os_str()).collect();
+        libraries = hook.libraries(group.bracket.as_ref())?;
         command
-            .env("LD_PRELOAD", names.join(":".as_ref()))
+            .env("LD_PRELOAD", preload(&libraries))
             .envs(hook.environment.iter().cloned());
     }
     if let Some(arm) = &group.arm {
@@ -326,9 +333,7 @@ pub async fn start(
 
     let pid = process.pid().context("the server has ended")?;
     let servers = serving_processes(pid, port)?;
-    if group.is_hooked() {
-        check_preloaded(&libraries, &servers, &process)?;
-    }
+    check_preloaded(&libraries, &servers, &process)?;
     group
         .urls
         .push(format!("http://127.0.0.1:{port}{}", server.path));

@@ -300,6 +300,7 @@ impl Experiment {
             kernel_probes: vec![kernel_probe],
             functions: calibration::Functions::No,
             hook: self.arms.iter().find_map(|arm| arm.hook.clone()),
+            bracket: self.bracket.clone(),
             site: self.probes.map_or(SiteChoice::Auto, |probes| probes.site),
             rounds: self.calibration_rounds,
             trim: self.trim,

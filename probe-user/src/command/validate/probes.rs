@@ -35,6 +35,7 @@ pub fn every_kind(
             path: programs::hook()?,
             environment: Vec::new(),
         }),
+        bracket: None,
         site,
         rounds,
         trim,

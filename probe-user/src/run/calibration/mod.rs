@@ -28,6 +28,7 @@ use runlog::manifest::Placement;
 use stats::Trim;
 
 use crate::run::arms::HookSpec;
+use crate::run::bracket::Bracket;
 use first_instruction::FirstInstruction;
 use probes::attach::{Function, Target};
 use probes::discover::sites::{LoadedHook, loaded_hook};
@@ -69,6 +70,8 @@ pub struct Plan {
     pub functions: Functions,
     /// The hook to preload.
     pub hook: Option<HookSpec>,
+    /// What stands around the hook. Outside a trial its front passes all calls on to the hook, and its sites fire for them.
+    pub bracket: Option<Bracket>,
     /// Where in a site to attach.
     pub site: SiteChoice,
     /// Rounds, at least two.
@@ -98,8 +101,7 @@ pub enum Functions {
 /// could.
 pub async fn calibrate(plan: &Plan, bar: &ProgressBar) -> anyhow::Result<Calibration> {
     ensure!(plan.rounds >= 2, "calibration takes at least 2 rounds");
-    let mut worker =
-        Worker::start(plan.hook.as_ref(), plan.trim, &plan.placement, &plan.log).await?;
+    let mut worker = Worker::start(plan).await?;
     let mut missing = Vec::new();
     let mut subjects = subjects(plan, &worker, &mut missing)?;
     let mut random = ChaCha8Rng::seed_from_u64(plan.seed);

@@ -2,19 +2,17 @@
 
 use std::env;
 use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context as _, bail};
-use runlog::manifest::Placement;
-use stats::Trim;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
+use super::Plan;
 use super::first_instruction::FirstInstruction;
 use super::words::{Answer, Hello, Order};
-use crate::run::arms::{HookSpec, complaint};
+use crate::run::arms::{complaint, preload};
 use crate::run::process::{self, Process, Spawn};
 use probes::discover::processes::Pid;
 
@@ -30,13 +28,16 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts it on the CPUs of the servers, with `hook` preloaded.
-    pub async fn start(
-        hook: Option<&HookSpec>,
-        trim: Trim,
-        placement: &Placement,
-        log: &Path,
-    ) -> anyhow::Result<Self> {
+    /// Starts it on the CPUs of the servers, with the hook preloaded.
+    pub async fn start(plan: &Plan) -> anyhow::Result<Self> {
+        let Plan {
+            hook,
+            bracket,
+            trim,
+            placement,
+            log,
+            ..
+        } = plan;
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let (answers, orders) = UnixStream::from_std(ours)?.into_split();
@@ -51,13 +52,13 @@ impl Worker {
             command
                 .envs(settings.filter(|(name, _)| name != "READHOOK_DELAY_NS"))
                 .env_remove("READHOOK_DELAY_NS")
-                .env("LD_PRELOAD", std::path::absolute(&hook.path)?);
+                .env("LD_PRELOAD", preload(&hook.libraries(bracket.as_ref())?));
         }
         let spawn = Spawn {
             name: "calibrated process",
             cpus: &placement.sut_cpus,
             placement,
-            log: log.to_owned(),
+            log: log.clone(),
         };
         let process = spawn.start(command)?;
         let pid = process.pid().context("it has ended")?;
