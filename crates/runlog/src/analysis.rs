@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::doctor::Finding;
 use crate::estimate::Estimate;
 use crate::manifest::{Environment, Placement, Probes};
+use crate::trial::TrialResult;
 
 /// Version of this shape.
 pub const SCHEMA: &str = "hookprobe/analysis/1";
@@ -34,6 +35,9 @@ pub struct Analysis {
     /// End to end, as the client sees it, from blocks with the probes detached.
     #[serde(rename = "macro")]
     pub macro_: Macro,
+    /// What came out request by request, where arms were drawn so; null in other runs.
+    #[serde(default)]
+    pub trial: Option<TrialResult>,
     /// What the attached probes add to the hooked arm's response time.
     pub probe_effect: Option<Estimate>,
     /// Whether the layers agree.
@@ -153,6 +157,10 @@ pub struct Agreement {
     /// About how many more blocks an arm would have 80 % power to see a difference as large as the hook's
     /// cost; null unless the verdict is `unresolved`.
     pub blocks_more: Option<usize>,
+    /// In a trial the layers agree if the whole interval of what is unexplained lies within this many nanoseconds of 0, and
+    /// differ if all of it lies beyond; null in other runs.
+    #[serde(default)]
+    pub margin_ns: Option<f64>,
     /// What follows.
     pub verdict: Verdict,
     /// Why no verdict is given.
@@ -165,11 +173,12 @@ pub struct Agreement {
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// The interval of the unexplained difference holds 0, and the run resolves less than the hook
-    /// costs in situ.
+    /// costs in situ. In a trial: it lies within the margin.
     Agree,
-    /// It holds 0, but a difference as large as the hook's cost would not have been seen.
+    /// It holds 0, but a difference as large as the hook's cost would not have been seen. In a trial: it lies on both
+    /// sides of an end of the margin.
     Unresolved,
-    /// It does not hold 0.
+    /// It does not hold 0. In a trial: it lies beyond the margin.
     Differ,
     /// Something speaks against any verdict. The estimates stand as they are.
     Withheld,

@@ -1,8 +1,15 @@
-//! What the servers of a trial counted: `trial-counts.json`.
+//! Trials: what their servers counted, `trial-counts.json`, and what came out of them.
+
+mod result;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use result::{
+    ArmEffect, BracketInSitu, CarryOver, CountsCheck, DifferenceBudget, DifferenceLine,
+    DifferingCount, Dose, Doses, LagEffect, Overhead, QuantileEffect, TrialResult,
+};
 
 /// Version of this shape.
 pub const SCHEMA: &str = "hookprobe/trial-counts/1";

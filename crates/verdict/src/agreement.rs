@@ -84,6 +84,7 @@ pub fn agreement(rounds: &Rounds<'_>, doubts: &[Doubt]) -> Option<Agreement> {
         blocks_more: (verdict == Verdict::Unresolved)
             .then(|| blocks_more(&rests, in_situ.estimate, by_round.len()))
             .flatten(),
+        margin_ns: None,
         verdict,
         withheld,
         in_situ_per_request: estimate(

@@ -129,6 +129,7 @@ pub fn analyze(
         micro: micro::layer(micro_blocks),
         in_situ,
         macro_,
+        trial: None,
         probe_effect,
         agreement,
         budget: logged

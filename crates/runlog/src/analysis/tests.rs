@@ -31,6 +31,7 @@ fn analysis() -> Analysis {
             response_time: [("baseline".to_owned(), estimate(Unit::Ns))].into(),
             ..Macro::default()
         },
+        trial: None,
         probe_effect: None,
         agreement: Some(Agreement {
             in_situ_per_request: estimate(Unit::Ns),
@@ -40,6 +41,7 @@ fn analysis() -> Analysis {
             explained_share: Some(estimate(Unit::One)),
             lines: [("read_syscall".to_owned(), estimate(Unit::Ns))].into(),
             blocks_more: None,
+            margin_ns: None,
             withheld: vec![],
         }),
         budget: Some(Budget {

@@ -1,0 +1,246 @@
+//! What came out of a trial, as a part of `analysis.json`.
+//!
+//! Each estimate is made in each process of the server by itself, and its interval is over processes; where there is one
+//! alone, it is over that one's blocks, and the method says "in this process".
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::RecordLedger;
+use crate::estimate::Estimate;
+
+/// The result of a trial.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct TrialResult {
+    /// How arms were drawn, as in the manifest.
+    pub trial: String,
+    /// Processes of the server that have requests which count.
+    pub processes: usize,
+    /// Response times are split here, in nanoseconds, into what is counted as body and as tail: 4 times the median of the
+    /// warm-up, one for all arms and processes. Null without a warm-up.
+    pub threshold_ns: Option<f64>,
+    /// What each arm differs by from the arm `off`, by arm. That of `null` is the negative control.
+    pub effects: BTreeMap<String, ArmEffect>,
+    /// What quantiles of the response time of the arm `on` differ by from those of `off`.
+    pub quantiles: Vec<QuantileEffect>,
+    /// The positive control: delays that were injected, and what of them is seen end to end. Null without arms with
+    /// delays.
+    pub doses: Option<Doses>,
+    /// Whether the arm of a request has an effect on other requests of the connection, by contrast. Empty without a
+    /// threshold.
+    pub carry_over: Vec<CarryOver>,
+    /// Whether both sides counted the same; null if the servers' counts are missing.
+    pub counts: Option<CountsCheck>,
+    /// The hook inside the server, by the bracket's records.
+    pub in_situ: Option<BracketInSitu>,
+    /// Why that is missing.
+    pub in_situ_missing: Option<String>,
+    /// Where a request of each arm takes longer than one of `off`, by arm.
+    pub budgets: BTreeMap<String, DifferenceBudget>,
+    /// In-situ overhead per request after the read, by eBPF minus by the bracket's records; null unless both are there.
+    pub in_situ_sources_differ_by: Option<Estimate>,
+}
+
+/// What the response time of an arm differs by from that of `off`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ArmEffect {
+    /// Requests of the arm that count.
+    pub requests: u64,
+    /// Difference of medians.
+    pub typical: Option<Estimate>,
+    /// Difference of means of what lies below the threshold: of min(response time, threshold).
+    pub body: Option<Estimate>,
+    /// Difference of means of what lies above it.
+    pub tail: Option<Estimate>,
+    /// Difference of means: body and tail.
+    pub mean: Option<Estimate>,
+    /// Difference of the shares of requests that took longer than the threshold.
+    pub share_above: Option<Estimate>,
+}
+
+/// What a quantile of the response time differs by.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct QuantileEffect {
+    /// The quantile, from 0 to 1.
+    pub quantile: f64,
+    /// Of `on` minus that of `off`.
+    pub effect: Estimate,
+}
+
+/// The positive control.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Doses {
+    /// The arms with delays, from the shortest to the longest.
+    pub arms: Vec<Dose>,
+    /// Nanoseconds of response time for one nanosecond of delay, by least squares through the origin; its interval must
+    /// hold 1.
+    pub slope: Option<Estimate>,
+}
+
+/// One arm of the positive control.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Dose {
+    /// Its name.
+    pub arm: String,
+    /// How long a request was delayed: the mean of what was measured in front of the hook, or what was asked for where
+    /// there are no records. In nanoseconds.
+    pub delay_ns: f64,
+    /// Whether it was measured.
+    pub is_measured: bool,
+    /// Body of the arm minus body of `on`.
+    pub effect: Estimate,
+}
+
+/// The effect of a request's arm on the response times of its neighbours on the connection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CarryOver {
+    /// Which arms are held against the rest: `hooked`, or the name of the arm with the longest delay.
+    pub contrast: String,
+    /// By distance: the lead first, then lags 0 to 8.
+    pub lags: Vec<LagEffect>,
+    /// The sum of the lags from 0 on: the cost of a request when all requests are alike.
+    pub steady: Option<Estimate>,
+}
+
+/// The effect on the request that comes so much later.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct LagEffect {
+    /// Requests later: 0 is the request's own, -1 is the one before, where there must be none.
+    pub lag: i32,
+    /// On the body of the response time.
+    pub effect: Estimate,
+    /// Probability of one as large, were there none, corrected (Holm) for all lags but 0 of both contrasts; null at lag 0.
+    pub p: Option<f64>,
+}
+
+/// Whether client and servers counted the same. There is no tolerance.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CountsCheck {
+    /// Each server and arm for which they did not.
+    pub differing: Vec<DifferingCount>,
+    /// Requests that the servers drew an arm for.
+    pub requests: u64,
+    /// Connections that the client opened.
+    pub connections_opened: u64,
+    /// Connections that the servers accepted: whoever looks whether they are up opens some more.
+    pub connections_accepted: u64,
+    /// First requests without a salt.
+    pub without_salt: u64,
+    /// Requests that did not begin where the one before should have ended.
+    pub off_boundary: u64,
+    /// Calls that read beyond the request that they began in.
+    pub beyond_request: u64,
+    /// Calls of arms with the hook that never got behind it.
+    pub unreached: u64,
+    /// Whether the hook never calls through the dynamic linker: none of its calls got behind it.
+    pub never_reached: bool,
+    /// Records of calls that belong to no request of the log, to one of another arm, or to one that has another already.
+    pub misplaced: u64,
+    /// Where the records of calls went, of all servers.
+    pub records: RecordLedger,
+}
+
+/// Requests of one arm to one server, as both sides counted them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DifferingCount {
+    /// Number of the server.
+    pub server: usize,
+    /// Name of the arm.
+    pub arm: String,
+    /// Requests that the client has an answer to.
+    pub answered: u64,
+    /// Requests that failed or were cut off: the server may have read them or not.
+    pub uncertain: u64,
+    /// What the server counted; `answered` at the least, and at most with `uncertain`.
+    pub drawn: u64,
+}
+
+/// What the hook takes inside the server, of one request: of the arm `on`, less the same of `null`, which is what the bracket
+/// takes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct BracketInSitu {
+    /// Whether the server waits for requests inside of the call: what the hook does before the read then falls into
+    /// idle time, and is in no response time.
+    pub blocking_reads: bool,
+    /// Before and after the read.
+    pub whole: Overhead,
+    /// After the read alone.
+    pub after_read: Overhead,
+    /// Calls of a request.
+    pub calls_per_request: Option<Estimate>,
+    /// Bytes that a call returned.
+    pub bytes_per_call: Option<Estimate>,
+    /// Overheads are clipped here for their means, in nanoseconds: 4 times the median of the warm-up. Null without a
+    /// warm-up; the means are then plain.
+    pub threshold_ns: Option<f64>,
+}
+
+impl BracketInSitu {
+    /// What lengthens response times.
+    pub fn in_response(&self) -> &Overhead {
+        if self.blocking_reads {
+            &self.after_read
+        } else {
+            &self.whole
+        }
+    }
+}
+
+/// Hook overhead of all calls of a request.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Overhead {
+    /// Difference of means.
+    pub mean: Option<Estimate>,
+    /// Difference of medians.
+    pub typical: Option<Estimate>,
+}
+
+/// Where a request takes longer than one of the arm `off`, in differences of means. The lines add up to the total.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DifferenceBudget {
+    /// Requests of the arm behind it: those with a record.
+    pub requests: u64,
+    /// In the order of the path: `before_return`, from sending until the read has returned inside the hook; `hook`, from
+    /// then until the hook has returned, with any delay; `after_call`, from then until the response is there.
+    pub lines: Vec<DifferenceLine>,
+    /// Body of the same requests.
+    pub total: Estimate,
+    /// The total without the line `hook`.
+    pub outside_call: Estimate,
+}
+
+/// One line of a [`DifferenceBudget`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DifferenceLine {
+    /// `before_return`, `hook` or `after_call`.
+    pub name: String,
+    /// The difference.
+    pub difference: Estimate,
+}
