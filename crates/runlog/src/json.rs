@@ -77,6 +77,7 @@ shapes! {
     micro::MicroReport: SCHEMA,
     summary::LoadSummary: SCHEMA,
     trace::Trace: SCHEMA,
+    trial::TrialCounts: SCHEMA,
     truth::Blind: BLIND_SCHEMA,
 }
 

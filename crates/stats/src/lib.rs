@@ -22,6 +22,7 @@ pub mod power;
 pub mod ranks;
 pub mod ratio;
 pub mod slope;
+pub mod spread;
 pub mod t_test;
 pub mod trim;
 pub mod unpaired;

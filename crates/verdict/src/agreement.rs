@@ -57,18 +57,13 @@ pub fn agreement(rounds: &Rounds<'_>, doubts: &[Doubt]) -> Option<Agreement> {
     let (overheads, macros) = both(order.units(by_round), order.units(&differences));
     // In the order of time.
     let unsettled = of_level(&less(&macros, &overheads));
-    let mut withheld = words(doubts, |severity| severity >= Severity::Withholds);
-    withheld.extend(unsettled.map(|doubt| doubt.to_string()));
+    let doubts: Vec<Doubt> = doubts.iter().cloned().chain(unsettled).collect();
+    let (verdict, withheld) = verdict(unexplained, in_situ.estimate, None, &doubts);
     let (overheads, macros) = both(
         order.observations(by_round),
         order.observations(&differences),
     );
     let rests = less(&macros, &overheads);
-    let verdict = if withheld.is_empty() {
-        judge(unexplained, in_situ.estimate)
-    } else {
-        Verdict::Withheld
-    };
     let share = ratio_of_means(&overheads, &macros).map(|ratio| {
         estimate(
             ratio,
@@ -102,13 +97,30 @@ pub fn agreement(rounds: &Rounds<'_>, doubts: &[Doubt]) -> Option<Agreement> {
     })
 }
 
-fn judge(unexplained: Interval, in_situ_ns: f64) -> Verdict {
-    if !unexplained.contains(0.0) {
-        Verdict::Differ
-    } else if unexplained.half_width() > in_situ_ns {
-        Verdict::Unresolved
+/// The verdict, and why none is given.
+pub fn verdict(
+    unexplained: Interval,
+    in_situ_ns: f64,
+    margin_ns: Option<f64>,
+    doubts: &[Doubt],
+) -> (Verdict, Vec<String>) {
+    let withheld = words(doubts, |severity| severity >= Severity::Withholds);
+    let verdict = if withheld.is_empty() {
+        judge(unexplained, in_situ_ns, margin_ns)
     } else {
-        Verdict::Agree
+        Verdict::Withheld
+    };
+    (verdict, withheld)
+}
+
+fn judge(unexplained: Interval, in_situ_ns: f64, margin_ns: Option<f64>) -> Verdict {
+    let [low, high] = unexplained.ci95;
+    match margin_ns {
+        Some(margin_ns) if -margin_ns <= low && high <= margin_ns => Verdict::Agree,
+        Some(margin_ns) if high < -margin_ns || margin_ns < low => Verdict::Differ,
+        None if !unexplained.contains(0.0) => Verdict::Differ,
+        None if unexplained.half_width() <= in_situ_ns => Verdict::Agree,
+        _ => Verdict::Unresolved,
     }
 }
 
@@ -116,7 +128,8 @@ fn judge(unexplained: Interval, in_situ_ns: f64) -> Verdict {
 /// not something withholds the verdict.
 pub fn is_resolved(agreement: &Agreement) -> bool {
     let unexplained = as_interval(&agreement.unexplained);
-    judge(unexplained, agreement.in_situ_per_request.estimate) != Verdict::Unresolved
+    let in_situ_ns = agreement.in_situ_per_request.estimate;
+    judge(unexplained, in_situ_ns, agreement.margin_ns) != Verdict::Unresolved
 }
 
 /// Differences, one by one.

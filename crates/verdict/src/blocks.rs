@@ -3,9 +3,12 @@
 //! Of a block those requests count that succeeded, outside of the warm-up. Of two blocks that ran at once, those count
 //! that were under way while both ran: the faster arm ends first, and the other then has the machine to itself. Their
 //! time is that from sending to the last byte of the response. A block has a value if it came to its end.
+//!
+//! In a trial a block has requests of all arms; here it counts as a block of each of them, with the same number.
 
 use std::collections::BTreeMap;
 
+use abi::trial::Trial;
 use runlog::RunDirectory;
 use runlog::analysis::Requests;
 use runlog::groups::Groups;
@@ -13,6 +16,7 @@ use runlog::manifest::Schedule;
 use runlog::record::Request;
 use stats::Trim;
 
+use crate::in_situ::set;
 use crate::order::Order;
 
 /// The least share of the requests that the schedule gives a block which it must have answered to count. Failures make
@@ -113,11 +117,11 @@ impl Blocks {
     /// Reads the request log. The schedule tells a block that did not come to its end.
     pub fn read(run: &RunDirectory, schedule: &Schedule, reading: Reading) -> runlog::Result<Self> {
         let is_duet = Order::of(schedule).is_duet();
+        let per_arm = schedule.requests_per_cell / u64::from(schedule.blocks_per_cell.max(1));
         let mut reader = Reader {
             reading,
             is_duet,
-            least: LEAST_SHARE
-                * (schedule.requests_per_cell / u64::from(schedule.blocks_per_cell.max(1))) as f64,
+            least: LEAST_SHARE * (per_arm * arms_of_a_block(schedule)) as f64,
             blocks: Vec::new(),
         };
         let mut groups = Groups::open(run.requests(), |request: &Request| request.block)?;
@@ -142,6 +146,13 @@ impl Blocks {
             cut_short: groups.was_cut_short(),
         })
     }
+}
+
+/// How many arms a block has requests of.
+fn arms_of_a_block(schedule: &Schedule) -> u64 {
+    let text = schedule.trial.as_deref().map(str::as_bytes);
+    let trial = text.and_then(|text| Trial::parse(text).ok());
+    trial.map_or(1, |trial| trial.arms().len() as u64)
 }
 
 /// Blocks that have too little of what the longest of their cell has are not complete.
@@ -187,52 +198,56 @@ impl Reader {
             .iter()
             .map(|(_, requests)| Some(requests.first()?.arm))
             .collect();
-        for (index, (number, requests)) in turn.iter().enumerate() {
-            let Some(first) = requests.first() else {
-                continue;
-            };
-            let mut times_ns = Vec::with_capacity(requests.len());
-            let mut of_warmup = Vec::new();
-            let mut apart = 0;
-            for request in requests.iter().filter(|request| request.is_ok()) {
-                let took_ns = request.response_time_ns();
-                if request.is_warmup() && !self.reading.with_warmup {
-                    of_warmup.push(took_ns);
-                } else if in_common(request) {
-                    times_ns.push(took_ns);
-                } else {
-                    apart += 1;
+        for (index, (number, requests)) in turn.iter_mut().enumerate() {
+            // Of several arms in a trial, each in the order of sending.
+            requests.sort_by_key(|request| request.arm);
+            for requests in requests.chunk_by(|one, next| one.arm == next.arm) {
+                let Some(first) = requests.first() else {
+                    continue;
+                };
+                let mut times_ns = Vec::with_capacity(requests.len());
+                let mut of_warmup = Vec::new();
+                let mut apart = 0;
+                for request in requests.iter().filter(|request| request.is_ok()) {
+                    let took_ns = request.response_time_ns();
+                    if request.is_warmup() && !self.reading.with_warmup {
+                        of_warmup.push(took_ns);
+                    } else if in_common(request) {
+                        times_ns.push(took_ns);
+                    } else {
+                        apart += 1;
+                    }
                 }
+                let counted = times_ns.len();
+                let is_warmup = counted == 0 && apart == 0;
+                let mut block = Block {
+                    number: *number,
+                    cell: Cell {
+                        arm: first.arm,
+                        observed: first.is_observed(),
+                    },
+                    beside: arms.get(1 - index).copied().flatten(),
+                    requests: Requests::default(),
+                    from_ns: spans[index][0],
+                    until_ns: spans[index][1],
+                    warmup: of_warmup.len(),
+                    apart,
+                    counted,
+                    mean_ns: None,
+                    is_complete: is_whole
+                        && is_answered
+                        && (!self.is_duet || is_warmup || counted >= LEAST_IN_COMMON),
+                    times_ns: Vec::new(),
+                };
+                count(&mut block.requests, requests);
+                let drawn = if is_warmup { &of_warmup } else { &times_ns };
+                let mut drawn: Vec<f64> = drawn.iter().map(|ns| *ns as f64).collect();
+                block.mean_ns = self.reading.trim.mean(&mut drawn);
+                if self.reading.with_times {
+                    block.times_ns = times_ns;
+                }
+                self.blocks.push(block);
             }
-            let counted = times_ns.len();
-            let is_warmup = counted == 0 && apart == 0;
-            let mut block = Block {
-                number: *number,
-                cell: Cell {
-                    arm: first.arm,
-                    observed: first.is_observed(),
-                },
-                beside: arms.get(1 - index).copied().flatten(),
-                requests: Requests::default(),
-                from_ns: spans[index][0],
-                until_ns: spans[index][1],
-                warmup: of_warmup.len(),
-                apart,
-                counted,
-                mean_ns: None,
-                is_complete: is_whole
-                    && is_answered
-                    && (!self.is_duet || is_warmup || counted >= LEAST_IN_COMMON),
-                times_ns: Vec::new(),
-            };
-            count(&mut block.requests, requests);
-            let drawn = if is_warmup { &of_warmup } else { &times_ns };
-            let mut drawn: Vec<f64> = drawn.iter().map(|ns| *ns as f64).collect();
-            block.mean_ns = self.reading.trim.mean(&mut drawn);
-            if self.reading.with_times {
-                block.times_ns = times_ns;
-            }
-            self.blocks.push(block);
         }
     }
 }
@@ -274,15 +289,16 @@ impl BlockMeans {
             with_times: false,
         };
         let blocks = Blocks::read(run, schedule, reading)?;
-        Ok(Self::by_rounds(&blocks, Order::of(schedule).is_duet()))
+        Ok(Self::by_rounds(&blocks, Order::of(schedule)))
     }
 
     /// Brings blocks into rounds.
-    fn by_rounds(blocks: &Blocks, is_duet: bool) -> Self {
+    fn by_rounds(blocks: &Blocks, order: Order) -> Self {
         let mut result = Self {
             cut_short: blocks.cut_short,
             ..Self::default()
         };
+        let mut of_trial = RoundsOfTrial::default();
         for block in &blocks.blocks {
             let requests = result.requests.entry(block.cell.arm).or_default();
             requests.sent += block.requests.sent;
@@ -290,7 +306,7 @@ impl BlockMeans {
                 *requests.failed.entry(kind.clone()).or_default() += count;
             }
             // One that lost its neighbour belongs to no round.
-            if is_duet && block.beside.is_none() {
+            if order.is_duet() && block.beside.is_none() {
                 continue;
             }
             *result.load_ns.entry(block.cell).or_default() +=
@@ -300,11 +316,17 @@ impl BlockMeans {
                 beside: block.beside,
             };
             let rounds = result.means.entry(seat).or_default();
+            let round = if order.is_trial() {
+                of_trial.round_of(block.number, block.cell.observed)
+            } else {
+                rounds.len()
+            };
             if block.is_complete() {
-                let round = (rounds.len(), block.beside);
-                result.round_of_block.insert(block.number, round);
+                result
+                    .round_of_block
+                    .insert(block.number, (round, block.beside));
             }
-            rounds.push(block.value_ns());
+            set(rounds, round, block.value_ns());
         }
         result
     }
@@ -328,6 +350,23 @@ impl BlockMeans {
     /// no estimate, of any layer.
     pub fn round_of(&self, block: u32) -> Option<(usize, Option<u16>)> {
         self.round_of_block.get(&block).copied()
+    }
+}
+
+/// The rounds of a trial: each block in turn, apart for blocks with the probes attached and detached.
+#[derive(Debug, Default)]
+pub struct RoundsOfTrial {
+    /// Blocks of each state so far, and the number of the last.
+    states: [(usize, Option<u32>); 2],
+}
+
+impl RoundsOfTrial {
+    /// The round of a block. Blocks come in the order of their numbers, and may come several times in a row.
+    pub fn round_of(&mut self, block: u32, observed: bool) -> usize {
+        let (blocks, last) = &mut self.states[usize::from(observed)];
+        *blocks += usize::from(*last != Some(block));
+        *last = Some(block);
+        *blocks - 1
     }
 }
 

@@ -23,6 +23,26 @@ pub struct CallMeans {
     pub overhead_per_request_ns: Vec<Option<f64>>,
 }
 
+impl CallMeans {
+    /// The same with the overheads less those of another arm, which was seen in the same rounds.
+    pub fn less_overheads(self, other: &Self) -> Self {
+        let less = |own: &[Option<f64>], other: &[Option<f64>]| {
+            let rounds = own.iter().zip(other);
+            rounds
+                .map(|(own, other)| Some((*own)? - (*other)?))
+                .collect()
+        };
+        Self {
+            hook_overhead_ns: less(&self.hook_overhead_ns, &other.hook_overhead_ns),
+            overhead_per_request_ns: less(
+                &self.overhead_per_request_ns,
+                &other.overhead_per_request_ns,
+            ),
+            ..self
+        }
+    }
+}
+
 /// Collects joined requests, block by block.
 #[derive(Debug)]
 pub struct InSituCollector {
@@ -42,7 +62,7 @@ impl InSituCollector {
         }
     }
 
-    /// Adds a block. Only requests outside the warm-up count.
+    /// Adds a block, in a trial what it has of one arm. Only requests outside the warm-up count.
     pub fn add(&mut self, joined: &[JoinedRequest], blocks: &BlockMeans) {
         let Some(first) = joined.first() else {
             return;

@@ -49,7 +49,9 @@ pub enum Part<'a> {
 /// Judges a run by its analysis, and by the limits that it hit.
 pub fn judge<'a>(analysis: &'a Analysis, resources: Option<&Resources>) -> Judgement<'a> {
     let limits = resources.map(find::of_resources).unwrap_or_default();
+    // The negative control of a trial is no second server; what it says stands with the others' doubts.
     let a_a = analysis.macro_.a_a_difference.as_ref();
+    let a_a = a_a.filter(|_| analysis.trial.is_none());
     let facts: Vec<Doubt> = limits
         .into_iter()
         .chain(a_a.and_then(find::of_a_a))
@@ -109,13 +111,18 @@ fn verdict(agreement: Option<&Agreement>) -> (Tone, String) {
     };
     match agreement.verdict {
         Verdict::Agree => {
-            let resolution = agreement.resolution_ns;
-            let headline = format!("The layers agree to within {resolution:.0} ns.");
+            let within_ns = agreement.margin_ns.unwrap_or(agreement.resolution_ns);
+            let headline = format!("The layers agree to within {within_ns:.0} ns.");
             (Tone::Good, headline)
         }
         Verdict::Unresolved => {
-            let headline = "The hook costs less than this run can see end to end.";
-            (Tone::Open, headline.to_owned())
+            let headline = match agreement.margin_ns {
+                Some(margin_ns) => format!(
+                    "That the layers agree to within {margin_ns:.0} ns is not shown, nor that they differ."
+                ),
+                None => "The hook costs less than this run can see end to end.".to_owned(),
+            };
+            (Tone::Open, headline)
         }
         Verdict::Differ => {
             let more = more_or_less(agreement);
@@ -166,6 +173,18 @@ fn of_agreement(agreement: &Agreement) -> Vec<Vec<Part<'_>>> {
         words(" is left unexplained"),
     ];
     match agreement.verdict {
+        Verdict::Agree | Verdict::Unresolved if let Some(margin_ns) = agreement.margin_ns => costs
+            .extend([
+                words(if agreement.verdict == Verdict::Agree {
+                    ": all of the interval lies within "
+                } else {
+                    ": the interval reaches beyond an end of "
+                }),
+                Part::Ns("/agreement/margin_ns", margin_ns),
+                words(" of 0. Its half-width is "),
+                resolution,
+                words("; more processes make it less."),
+            ]),
         Verdict::Agree => costs.extend([
             words(", which cannot be distinguished from 0. Differences below "),
             resolution,

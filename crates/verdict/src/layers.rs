@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use runlog::Role;
-use runlog::analysis::{self, Analysis, InSitu, Macro, Requests};
+use runlog::analysis::{self, Agreement, Analysis, InSitu, Macro, Requests};
 use runlog::calibration::{Calibration, HOOK_OVERHEAD, HOOKED_READ_SYSCALL};
 use runlog::estimate::{Estimate, Unit};
 use runlog::manifest::{Arm, Manifest};
@@ -13,7 +13,7 @@ use stats::{Trim, mean_interval};
 use crate::agreement::{Rounds, agreement};
 use crate::blocks::{BlockMeans, Cell};
 use crate::correct::corrected;
-use crate::doubt::{Doubt, Severity, find, words};
+use crate::doubt::{Doubt, Severity, find, of_trial, words};
 use crate::in_situ::CallMeans;
 use crate::logs::Logged;
 use crate::micro_blocks::Measured;
@@ -62,15 +62,29 @@ pub fn analyze(
         ledger,
         no_probes,
     } = outcome;
-    let calls = logged.calls.against(roles.hooked, roles.baseline);
+    let order = Order::of(&manifest.schedule);
+    let mut calls = logged.calls.against(roles.hooked, roles.baseline);
+    if order.is_trial() {
+        // What brackets the hook is seen in either arm.
+        calls = calls.less_overheads(&logged.calls.against(roles.baseline_2, roles.baseline));
+    }
     let layers = Layers {
         blocks: &logged.blocks,
         calls: &calls,
         roles,
-        order: Order::of(&manifest.schedule),
+        order,
     };
-    let macro_ = layers.macro_(&manifest, no_probes.is_none());
-    let in_situ = layers.in_situ(no_probes, manifest.calibration.as_ref());
+    let mut trial = logged.trial.take();
+    let mut macro_ = layers.macro_(&manifest, no_probes.is_none());
+    let in_situ = match &trial {
+        Some(trial) if no_probes.is_some() => trial.in_situ(),
+        _ => layers.in_situ(no_probes, manifest.calibration.as_ref()),
+    };
+    if let Some(trial) = &mut trial {
+        trial.fill_macro(&mut macro_);
+        trial.result.in_situ_sources_differ_by =
+            trial.sources_differ_by(&calls.overhead_per_request_ns, order);
+    }
     let probe_effect = layers.probe_effect();
     let requests: BTreeMap<String, Requests> = (0..)
         .zip(&manifest.arms)
@@ -93,29 +107,17 @@ pub fn analyze(
     doubts.extend(of_join.filter(|doubt| cut_short.is_none() || *doubt != Doubt::NothingToJoin));
     // Before A/A: a limit that was hit may be why equal servers differ.
     doubts.extend(manifest.resources.iter().flat_map(find::of_resources));
-    doubts.extend(macro_.a_a_difference.as_ref().and_then(find::of_a_a));
-    doubts.extend(
-        layers
-            .order
-            .is_sequential()
-            .then_some(Doubt::OneAfterTheOther),
-    );
+    match &trial {
+        Some(trial) => doubts.extend(of_trial(&trial.result, &manifest.placement)),
+        None => doubts.extend(macro_.a_a_difference.as_ref().and_then(find::of_a_a)),
+    }
+    doubts.extend(order.is_sequential().then_some(Doubt::OneAfterTheOther));
     doubts.extend(manifest.doctor.iter().flat_map(find::of_checkups));
 
-    let Roles {
-        baseline, hooked, ..
-    } = roles;
-    let rounds = Rounds {
-        baseline: layers.against(baseline, hooked, false),
-        hooked: layers.against(hooked, baseline, false),
-        in_situ: &calls.overhead_per_request_ns,
-        reads: [
-            logged.reads_against(baseline, hooked),
-            logged.reads_against(hooked, baseline),
-        ],
-        order: layers.order,
+    let agreement = match &trial {
+        Some(trial) => trial.agreement(&doubts),
+        None => layers.agreement(&logged, &doubts),
     };
-    let agreement = agreement(&rounds, &doubts);
     let hooked_name = manifest
         .arms
         .get(usize::from(roles.hooked))
@@ -124,12 +126,16 @@ pub fn analyze(
         schema: analysis::SCHEMA.to_owned(),
         cut_short,
         not_usable: words(&doubts, |severity| severity == Severity::NotUsable),
-        warnings: words(&doubts, |severity| severity == Severity::Warning),
+        warnings: words(&doubts, |severity| {
+            // What withholds a verdict stands with the agreement, where there is one.
+            severity == Severity::Warning
+                || severity == Severity::Withholds && trial.is_some() && agreement.is_none()
+        }),
         trim_each_end: trim.fraction_each_end(),
         micro: micro::layer(micro_blocks),
         in_situ,
         macro_,
-        trial: None,
+        trial: trial.map(|trial| trial.result),
         probe_effect,
         agreement,
         budget: logged
@@ -264,6 +270,23 @@ impl Layers<'_> {
                 "mean of bytes of requests per hooked read",
             ),
         }
+    }
+
+    fn agreement(&self, logged: &Logged, doubts: &[Doubt]) -> Option<Agreement> {
+        let Roles {
+            baseline, hooked, ..
+        } = self.roles;
+        let rounds = Rounds {
+            baseline: self.against(baseline, hooked, false),
+            hooked: self.against(hooked, baseline, false),
+            in_situ: &self.calls.overhead_per_request_ns,
+            reads: [
+                logged.reads_against(baseline, hooked),
+                logged.reads_against(hooked, baseline),
+            ],
+            order: self.order,
+        };
+        agreement(&rounds, doubts)
     }
 
     fn probe_effect(&self) -> Option<Estimate> {

@@ -21,6 +21,7 @@ pub mod order;
 pub mod outcome;
 pub mod recorded;
 mod spectrum;
+pub mod trial;
 
 use runlog::estimate::{Estimate, Unit};
 use stats::Interval;

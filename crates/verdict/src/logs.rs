@@ -19,6 +19,8 @@ use crate::blocks::BlockMeans;
 use crate::budget::BudgetCollector;
 use crate::in_situ::{InSituCollector, set};
 use crate::join::{Grouping, JoinOutput, Source, Window, join};
+use crate::order::Order;
+use crate::trial;
 
 /// The block means of every layer that was logged.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub struct Logged {
     reads: BTreeMap<(u16, Option<u16>), Vec<Option<f64>>>,
     /// The budget of each hooked arm.
     pub budgets: BTreeMap<u16, BudgetCollector>,
+    /// What came out request by request; `None` unless arms were drawn so.
+    pub trial: Option<trial::Found>,
     /// The join; `None` without probes.
     pub join: Option<Join>,
     /// Whether a log was cut short.
@@ -45,6 +49,7 @@ pub fn read_logs(
     trim: Trim,
     mut table: Option<TableWriter<JoinedRequest>>,
 ) -> anyhow::Result<Logged> {
+    let order = Order::of(&manifest.schedule);
     let blocks =
         BlockMeans::read(run, trim, &manifest.schedule).context("cannot read the request log")?;
     let calibration = manifest.calibration.as_ref();
@@ -59,6 +64,10 @@ pub fn read_logs(
         calls: InSituCollector::new(trim, bias_ns),
         reads: BTreeMap::new(),
         budgets: BTreeMap::new(),
+        trial: order
+            .is_trial()
+            .then(|| trial::read(run, &manifest.schedule))
+            .transpose()?,
         join: None,
     };
     if manifest.probes.is_some() {
@@ -70,7 +79,8 @@ pub fn read_logs(
             load: run.clone(),
             spans: run.clone(),
             grouping: Grouping::Block,
-            wants: &|arm, observed| observed && is_hooked(arm),
+            // In a trial every request went through the process with the probes.
+            wants: &|arm, observed| observed && (order.is_trial() || is_hooked(arm)),
             window: Window::ALWAYS,
             one_clock: one_clock(manifest.clock.as_ref(), run)?,
         };
@@ -108,13 +118,21 @@ impl Logged {
     }
 }
 
-/// Joins, and hands the joined requests out block by block. `table` takes them too.
+/// Joins, and hands the joined requests out block by block; in a trial the arms of a block one after the other. `table`
+/// takes them too.
 pub fn join_blocks(
     source: &Source<'_>,
     mut table: Option<&mut TableWriter<JoinedRequest>>,
     mut take: impl FnMut(&[JoinedRequest]),
 ) -> anyhow::Result<JoinOutput> {
     let mut block: Vec<JoinedRequest> = Vec::new();
+    let mut take = |block: &mut Vec<JoinedRequest>| {
+        block.sort_by_key(|request| request.arm);
+        for of_arm in block.chunk_by(|one, next| one.arm == next.arm) {
+            take(of_arm);
+        }
+        block.clear();
+    };
     let joined = join(source, |request| {
         if let Some(table) = &mut table {
             table.push(request)?;
@@ -123,14 +141,13 @@ pub fn join_blocks(
             .first()
             .is_some_and(|first| first.block != request.block)
         {
-            take(&block);
-            block.clear();
+            take(&mut block);
         }
         block.push(*request);
         Ok(())
     });
     let output = joined.context("cannot join records to requests")?;
-    take(&block);
+    take(&mut block);
     Ok(output)
 }
 

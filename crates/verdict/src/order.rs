@@ -36,6 +36,11 @@ impl Order {
         self.kind == Kind::Duet
     }
 
+    /// Whether arms were drawn request by request.
+    pub fn is_trial(self) -> bool {
+        self.kind == Kind::Trial
+    }
+
     /// Whether one arm ran wholly after the other.
     pub fn is_sequential(self) -> bool {
         self.kind == Kind::Sequential

@@ -151,8 +151,11 @@ pub struct CountsCheck {
     pub unreached: u64,
     /// Whether the hook never calls through the dynamic linker: none of its calls got behind it.
     pub never_reached: bool,
-    /// Records of calls that belong to no request of the log, to one of another arm, or to one that has another already.
+    /// Records of calls that belong to no request of the log, to one of another arm, or to one that has another already; and
+    /// requests that are logged with another arm than they were drawn.
     pub misplaced: u64,
+    /// Share of the requests that count without a record, by arm; empty without records.
+    pub without_record: BTreeMap<String, f64>,
     /// Where the records of calls went, of all servers.
     pub records: RecordLedger,
 }
@@ -191,9 +194,6 @@ pub struct BracketInSitu {
     pub calls_per_request: Option<Estimate>,
     /// Bytes that a call returned.
     pub bytes_per_call: Option<Estimate>,
-    /// Overheads are clipped here for their means, in nanoseconds: 4 times the median of the warm-up. Null without a
-    /// warm-up; the means are then plain.
-    pub threshold_ns: Option<f64>,
 }
 
 impl BracketInSitu {
@@ -212,7 +212,7 @@ impl BracketInSitu {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Overhead {
-    /// Difference of means.
+    /// Difference of means, clipped at the threshold of the trial, so that rare costs count in all layers alike.
     pub mean: Option<Estimate>,
     /// Difference of medians.
     pub typical: Option<Estimate>,

@@ -2,9 +2,12 @@
 //! reports print them and decide nothing.
 
 pub mod find;
+mod trial;
 
 use std::collections::BTreeMap;
 use std::fmt;
+
+pub use trial::{TrialDoubt, of_trial};
 
 /// The share of an arm's requests that may fail.
 const FAILED_SHARE: f64 = 0.0;
@@ -130,6 +133,8 @@ pub enum Doubt {
     NoVariation([String; 2]),
     /// Quantiles whose intervals hold too seldom with so few blocks; how often they held in simulation.
     WeakIntervals(Vec<(f64, Option<f64>)>),
+    /// A doubt about a trial.
+    Trial(TrialDoubt),
     /// A doubt about the arm of this name.
     OfArm(String, Box<Doubt>),
 }
@@ -166,6 +171,7 @@ impl Doubt {
             | Self::UnequalLengths { .. }
             | Self::NoVariation(_)
             | Self::WeakIntervals(_) => Severity::Warning,
+            Self::Trial(doubt) => doubt.severity(),
             Self::OfArm(_, doubt) => doubt.severity(),
             // A new one is grave until somebody says otherwise.
             _ => Severity::NotUsable,
@@ -279,6 +285,7 @@ impl fmt::Display for Doubt {
                 LEAST_COVERAGE * 100.0,
                 listed(quantiles)
             ),
+            Self::Trial(doubt) => doubt.to_string(),
             Self::OfArm(arm, doubt) => format!("arm {arm}: {doubt}"),
         };
         f.write_str(&words)

@@ -1,0 +1,269 @@
+//! Doubts about trials.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use runlog::estimate::Estimate;
+use runlog::manifest::{Placement, Scheduling};
+use runlog::trial::{CountsCheck, DifferingCount, TrialResult};
+
+use super::{Doubt, Severity};
+
+/// Level of the test for carry-over, corrected for all lags.
+const CARRY_OVER_LEVEL: f64 = 0.01;
+/// The share of records that may be lost.
+const LOST_SHARE: f64 = 0.01;
+/// By how much the shares of requests without a record may differ between arms.
+const LOST_DIFFERENCE: f64 = 0.005;
+
+/// Something that speaks against the result of a trial.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TrialDoubt {
+    /// Client and servers counted other numbers of requests.
+    CountsDiffer(Vec<DifferingCount>),
+    /// So many records or requests are not of the arm, or of the request, that they say.
+    Misplaced(u64),
+    /// So many requests did not begin where the one before should have ended.
+    OffBoundary(u64),
+    /// So many calls read beyond their request.
+    BeyondRequest(u64),
+    /// So many connections had no salt.
+    WithoutSalt(u64),
+    /// So many calls of the hook never got behind it.
+    Unreached(u64),
+    /// The arm of a request has an effect on another.
+    CarriesOver {
+        /// Which arms were held against the rest.
+        contrast: String,
+        /// Requests later.
+        lag: i32,
+        /// The effect, ns.
+        effect_ns: f64,
+        /// Corrected p-value.
+        p: f64,
+    },
+    /// Server and load generator were scheduled as programs usually are.
+    FairScheduling,
+    /// So many records were lost, of so many.
+    RecordsLost {
+        /// Lost.
+        lost: u64,
+        /// Of these.
+        of: u64,
+    },
+    /// Shares of requests without a record, by arm.
+    RecordsLostUnevenly(BTreeMap<String, f64>),
+    /// The delays that were injected are not what is seen.
+    SlopeWrong(Estimate),
+    /// The negative control is told apart from `off`.
+    NullDiffers(Estimate),
+    /// Nobody wrote down what the servers counted.
+    NoCounts,
+    /// Nothing was sent before the requests that count.
+    NoWarmUp,
+}
+
+impl TrialDoubt {
+    /// How grave it is.
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::CountsDiffer(_)
+            | Self::Misplaced(_)
+            | Self::OffBoundary(_)
+            | Self::BeyondRequest(_)
+            | Self::WithoutSalt(_) => Severity::NotUsable,
+            Self::Unreached(_)
+            | Self::CarriesOver { .. }
+            | Self::FairScheduling
+            | Self::RecordsLost { .. }
+            | Self::RecordsLostUnevenly(_)
+            | Self::SlopeWrong(_)
+            | Self::NullDiffers(_)
+            | Self::NoCounts
+            | Self::NoWarmUp => Severity::Withholds,
+        }
+    }
+}
+
+/// What speaks against the result of a trial.
+pub fn of_trial(result: &TrialResult, placement: &Placement) -> Vec<Doubt> {
+    let mut doubts = match &result.counts {
+        Some(counts) => of_counts(counts),
+        None => vec![TrialDoubt::NoCounts],
+    };
+    if placement.scheduling == Scheduling::Fair {
+        doubts.push(TrialDoubt::FairScheduling);
+    }
+    if result.threshold_ns.is_none() {
+        doubts.push(TrialDoubt::NoWarmUp);
+    }
+    for contrast in &result.carry_over {
+        doubts.extend(contrast.lags.iter().filter_map(|effect| {
+            Some(TrialDoubt::CarriesOver {
+                contrast: contrast.contrast.clone(),
+                lag: effect.lag,
+                effect_ns: effect.effect.estimate,
+                p: effect.p.filter(|p| *p < CARRY_OVER_LEVEL)?,
+            })
+        }));
+    }
+    let slope = result.doses.as_ref().and_then(|doses| doses.slope.clone());
+    let wrong = slope.filter(|slope| !slope.reaches(1.0, 0.0));
+    doubts.extend(wrong.map(TrialDoubt::SlopeWrong));
+    let null = result
+        .effects
+        .get("null")
+        .and_then(|null| null.body.clone());
+    let differs = null.filter(Estimate::excludes_zero);
+    doubts.extend(differs.map(TrialDoubt::NullDiffers));
+    let mut doubts: Vec<Doubt> = doubts.into_iter().map(Doubt::Trial).collect();
+    let ledger = result.counts.as_ref().map(|counts| &counts.records);
+    doubts.extend(
+        ledger
+            .is_some_and(|ledger| !ledger.is_balanced())
+            .then_some(Doubt::Unbalanced),
+    );
+    doubts
+}
+
+/// Both sides' counts.
+fn of_counts(counts: &CountsCheck) -> Vec<TrialDoubt> {
+    let CountsCheck {
+        differing,
+        without_salt,
+        off_boundary,
+        beyond_request,
+        unreached,
+        never_reached,
+        misplaced,
+        without_record,
+        records,
+        ..
+    } = counts;
+    let some = |count: u64, doubt: fn(u64) -> TrialDoubt| (count > 0).then(|| doubt(count));
+    let (lost, of) = (records.lost(), records.begun + records.unrecordable);
+    let shares = || without_record.values().copied();
+    let most = shares().max_by(f64::total_cmp).unwrap_or(0.0);
+    let fewest = shares().min_by(f64::total_cmp).unwrap_or(0.0);
+    [
+        (!differing.is_empty()).then(|| TrialDoubt::CountsDiffer(differing.clone())),
+        some(*misplaced, TrialDoubt::Misplaced),
+        some(*off_boundary, TrialDoubt::OffBoundary),
+        some(*beyond_request, TrialDoubt::BeyondRequest),
+        some(*without_salt, TrialDoubt::WithoutSalt),
+        some(*unreached, TrialDoubt::Unreached).filter(|_| !never_reached),
+        (lost as f64 > LOST_SHARE * of as f64).then_some(TrialDoubt::RecordsLost { lost, of }),
+        (most - fewest > LOST_DIFFERENCE)
+            .then(|| TrialDoubt::RecordsLostUnevenly(without_record.clone())),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+impl fmt::Display for TrialDoubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CountsDiffer(differing) => {
+                let words: Vec<String> = differing.iter().map(in_words).collect();
+                write!(
+                    f,
+                    "client and servers counted other requests ({})",
+                    words.join("; ")
+                )
+            }
+            Self::Misplaced(count) => write!(
+                f,
+                "{count} requests or records of calls are of another arm or request than both sides draw"
+            ),
+            Self::OffBoundary(count) => write!(
+                f,
+                "{count} requests did not begin where the one before should have ended: they are not all of one size"
+            ),
+            Self::BeyondRequest(count) => write!(
+                f,
+                "{count} calls read more than one request (pipelining): these have no arm of their own"
+            ),
+            Self::WithoutSalt(count) => write!(
+                f,
+                "{count} connections had no salt in their first request: their requests were drawn no arm"
+            ),
+            Self::Unreached(count) => write!(
+                f,
+                "{count} calls of the hook never got behind it, others did: what they took is not known"
+            ),
+            Self::CarriesOver {
+                contrast,
+                lag,
+                effect_ns,
+                p,
+            } => {
+                let on = match lag {
+                    -1 => "the one before it, which cannot be".to_owned(),
+                    lag => format!("the request {lag} later"),
+                };
+                write!(
+                    f,
+                    "the arm of a request ({contrast}) has an effect of {effect_ns:.0} ns on {on} (p {p:.4}): requests \
+                     of one connection are no units of their own"
+                )
+            }
+            Self::FairScheduling => f.write_str(
+                "server and load generator were not scheduled in batch: one preempts the other on waking up, and the \
+                 arm of a request has effects on others",
+            ),
+            Self::RecordsLost { lost, of } => {
+                write!(f, "{lost} of {of} records of calls were lost")
+            }
+            Self::RecordsLostUnevenly(shares) => {
+                let shares: Vec<String> = shares
+                    .iter()
+                    .map(|(arm, share)| format!("{arm} {:.1} %", 100.0 * share))
+                    .collect();
+                write!(
+                    f,
+                    "arms lack records of calls to other shares ({})",
+                    shares.join(", ")
+                )
+            }
+            Self::SlopeWrong(slope) => {
+                let [low, high] = slope.ci95;
+                write!(
+                    f,
+                    "the positive control fails: of each ns of injected delay {:.2} ns [{low:.2}, {high:.2}] are seen",
+                    slope.estimate
+                )
+            }
+            Self::NullDiffers(null) => {
+                let [low, high] = null.ci95;
+                write!(
+                    f,
+                    "the negative control fails: null and off, which do the same, differ by {:.0} ns [{low:.0}, \
+                     {high:.0}] (of sound runs one in 20 does)",
+                    null.estimate
+                )
+            }
+            Self::NoCounts => f.write_str(
+                "nobody wrote down what the servers counted: whether both sides drew the same arms is not known",
+            ),
+            Self::NoWarmUp => f.write_str(
+                "there is no warm-up to tell body and tail apart by: only typical differences are known",
+            ),
+        }
+    }
+}
+
+fn in_words(differing: &DifferingCount) -> String {
+    let DifferingCount {
+        server,
+        arm,
+        answered,
+        uncertain,
+        drawn,
+    } = differing;
+    let or_more = match uncertain {
+        0 => String::new(),
+        uncertain => format!(" to {}", answered + uncertain),
+    };
+    format!("server {server}, {arm}: {answered}{or_more} sent, {drawn} drawn")
+}

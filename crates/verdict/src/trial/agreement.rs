@@ -1,0 +1,97 @@
+//! Whether the layers of a trial agree, process by process, and whether the two sources of its in-situ layer do.
+
+use std::collections::BTreeMap;
+
+use runlog::analysis::Agreement;
+use runlog::estimate::{Estimate, Unit};
+use stats::mean_interval;
+use stats::ratio::ratio_of_means;
+
+use crate::agreement::verdict;
+use crate::doubt::Doubt;
+use crate::estimate;
+use crate::order::Order;
+use crate::trial::Found;
+use crate::trial::block::{ArmOfBlock, Block};
+use crate::trial::effects::recorded_difference;
+use crate::trial::figure::{Figure, Weight};
+
+/// The layers agree within this much, or within this share of the in-situ layer, whichever is more.
+const LEAST_MARGIN_NS: f64 = 25.0;
+const MARGIN_SHARE: f64 = 0.1;
+
+impl Found {
+    /// Compares the layers; `doubts` are those about the run. `None` without an in-situ layer by records.
+    pub fn agreement(&self, doubts: &[Doubt]) -> Option<Agreement> {
+        let layer = self.layer.as_ref()?;
+        let design = &self.design;
+        let both = |block: &Block| {
+            let body_ns = block.less([design.on, design.off], ArmOfBlock::body_ns)?;
+            Some([body_ns, layer.in_response_ns(design, block)?])
+        };
+        let figure = |value: fn([f64; 2]) -> f64| {
+            Figure::of(&self.blocks, Weight::Requests, |block| {
+                both(block).map(value)
+            })
+        };
+        let macros = figure(|[body_ns, _]| body_ns);
+        let in_situ = figure(|[_, in_situ_ns]| in_situ_ns);
+        let unexplained = figure(|[body_ns, in_situ_ns]| body_ns - in_situ_ns);
+        let in_situ_per_request = in_situ.ns(
+            "difference of means of the hook overhead of all calls of a request that lengthens its response time, \
+             on minus null, by the bracket's records",
+        )?;
+        let margin_ns = LEAST_MARGIN_NS.max(MARGIN_SHARE * in_situ_per_request.estimate);
+        let interval = unexplained.interval()?;
+        let (verdict, withheld) = verdict(
+            interval,
+            in_situ_per_request.estimate,
+            Some(margin_ns),
+            doubts,
+        );
+        let share = ratio_of_means(&in_situ.values, &macros.values);
+        Some(Agreement {
+            resolution_ns: interval.half_width(),
+            explained_share: share.map(|share| {
+                estimate(
+                    share,
+                    Unit::One,
+                    "in-situ overhead per request as a share of the macro difference",
+                    &format!("Fieller's theorem; {}", in_situ.method()),
+                )
+            }),
+            lines: BTreeMap::new(),
+            blocks_more: None,
+            margin_ns: Some(margin_ns),
+            verdict,
+            withheld,
+            unexplained: unexplained.ns("macro difference minus in-situ overhead per request")?,
+            in_situ_per_request,
+        })
+    }
+
+    /// What eBPF saw of a request's overhead, by round, minus what the bracket's records have after the read: in each
+    /// process, as these differ. `None` unless both are there.
+    pub fn sources_differ_by(&self, ebpf_ns: &[Option<f64>], order: Order) -> Option<Estimate> {
+        let estimand = "hook overhead of all calls of a request after the read, on minus null, by eBPF minus by the \
+                        bracket's records";
+        let arms = [self.design.on, self.design.null?];
+        let by_server = order.observations(ebpf_ns);
+        if self.design.servers > 1 {
+            let difference = Figure::of(&self.blocks, Weight::Requests, |block| {
+                let bracket_ns =
+                    block.less(arms, |arm| Some(arm.recorded.as_ref()?.after_read.mean_ns))?;
+                Some((*by_server.get(block.server)?)? - bracket_ns)
+            });
+            return difference.ns(estimand);
+        }
+        let known: Vec<f64> = by_server.into_iter().flatten().collect();
+        let bracket = recorded_difference(&self.blocks, arms, |of| of.after_read.mean_ns);
+        Some(estimate(
+            mean_interval(&known)?.minus(bracket.interval()?),
+            Unit::Ns,
+            estimand,
+            "in this process: Student's t on blocks; half-widths of both are added in quadrature",
+        ))
+    }
+}

@@ -1,0 +1,148 @@
+//! The records of calls, brought to their requests by salt and ordinal.
+
+use abi::trial::Trial;
+use runlog::RunDirectory;
+use runlog::record::{BracketedCall, ClientConnection, Request};
+use runlog::table;
+
+use crate::trial::design::Design;
+
+/// All calls of a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Calls {
+    /// How many.
+    pub count: u32,
+    /// Of these, so many were entered before the request was sent: the server was waiting in them.
+    pub waiting: u32,
+    /// Bytes that they returned.
+    pub bytes: u64,
+    /// Hook overhead, with that of the bracket.
+    pub whole_ns: u64,
+    /// The part of it after the read.
+    pub after_read_ns: u64,
+    /// The delay of the arm.
+    pub waited_ns: u64,
+    /// So many never got behind the hook: what they took is not known.
+    pub unreached: u32,
+    /// From sending to the last return behind the hook,
+    returned_ns: u64,
+    /// and to the last return in front of it.
+    left_ns: u64,
+}
+
+impl Calls {
+    fn add(&mut self, call: &BracketedCall, sent_ns: u64) {
+        let after_read_ns = u64::from(call.from_back_ns);
+        let waited_ns = u64::from(call.waited_ns);
+        let left_ns = call.back_exit_ns + after_read_ns + waited_ns;
+        self.count += 1;
+        self.unreached += u32::from(call.flags & BracketedCall::REACHED_BACK == 0);
+        self.waiting += u32::from(call.enter_ns < sent_ns);
+        self.bytes += u64::from(call.returned);
+        self.whole_ns += call.overhead_ns();
+        self.after_read_ns += after_read_ns;
+        self.waited_ns += waited_ns;
+        self.returned_ns = call.back_exit_ns.saturating_sub(sent_ns);
+        self.left_ns = left_ns.saturating_sub(sent_ns);
+    }
+
+    /// What the response time is made of: until the read had returned, then until the hook had, then the rest. Instants are
+    /// clipped at the threshold, so that the segments are clipped and add up to min(time, threshold).
+    pub fn segments(&self, took_ns: f64, threshold_ns: f64) -> [f64; 3] {
+        let end_ns = took_ns.min(threshold_ns);
+        let returned_ns = (self.returned_ns as f64).min(end_ns);
+        let left_ns = (self.left_ns as f64).clamp(returned_ns, end_ns);
+        [returned_ns, left_ns - returned_ns, end_ns - left_ns]
+    }
+}
+
+/// The records of all calls.
+#[derive(Debug)]
+pub struct CallLog {
+    /// With the number of the connection; in the order of connection, ordinal and time.
+    calls: Vec<(u32, BracketedCall)>,
+    /// Records of no connection, or that do not belong where they say.
+    misplaced: u64,
+    /// Records whose connections were looked at.
+    seen: usize,
+}
+
+impl CallLog {
+    /// Reads them; `None` if there are none.
+    pub fn read(
+        run: &RunDirectory,
+        trial: &Trial,
+        connections: &[ClientConnection],
+    ) -> runlog::Result<Option<Self>> {
+        if !run.bracketed_calls().exists() {
+            return Ok(None);
+        }
+        let mut salts: Vec<(u64, u32)> = connections
+            .iter()
+            .map(|opened| (trial.salt(opened.connection), opened.connection))
+            .collect();
+        salts.sort_unstable();
+        let mut log = Self {
+            calls: Vec::new(),
+            misplaced: 0,
+            seen: 0,
+        };
+        for call in table::Rows::<BracketedCall>::open(run.bracketed_calls())? {
+            let call = call?;
+            match salts.binary_search_by_key(&call.salt, |(salt, _)| *salt) {
+                Ok(index) => log.calls.push((salts[index].1, call)),
+                Err(_) => log.misplaced += 1,
+            }
+        }
+        // Stable: records that are nearly in this order are sorted fast.
+        log.calls
+            .sort_by_key(|(connection, call)| (*connection, call.ordinal, call.enter_ns));
+        Ok(Some(log))
+    }
+
+    /// The calls of a connection's requests, which are in the order of their bytes.
+    pub fn of_connection(
+        &mut self,
+        design: &Design,
+        server: usize,
+        requests: &[Request],
+    ) -> Vec<Option<Calls>> {
+        let mut found = vec![None::<Calls>; requests.len()];
+        let connection = requests.first().map_or(0, |request| request.connection);
+        let from = self.calls.partition_point(|(of, _)| *of < connection);
+        let count = self.calls[from..].partition_point(|(of, _)| *of == connection);
+        self.seen += count;
+        let mut last_fresh = None;
+        for (_, call) in &self.calls[from..from + count] {
+            let ordinal = u64::from(call.ordinal);
+            let index = requests.binary_search_by_key(&ordinal, |request| design.ordinal(request));
+            let arm = design.trial.arm_of(call.salt, ordinal);
+            let is_of_server = usize::from(call.server) == server;
+            let is_again = call.flags & BracketedCall::FRESH != 0
+                && last_fresh.replace(ordinal) == Some(ordinal);
+            match (index, arm) {
+                // The first request carries the salt, and has no arm.
+                (_, None) if is_of_server => {}
+                (Ok(index), Some(arm))
+                    if is_of_server && arm == usize::from(call.arm) && !is_again =>
+                {
+                    let sent_ns = requests[index].sent_ns;
+                    // A look for the request before it was there is no part of it.
+                    if call.returned > 0 || call.back_exit_ns >= sent_ns {
+                        found[index].get_or_insert_default().add(call, sent_ns);
+                    }
+                }
+                // The end of the stream, or a look for a request that never came.
+                (Err(_), _) if is_of_server && call.returned == 0 => {}
+                _ => self.misplaced += 1,
+            }
+        }
+        found
+    }
+
+    /// Records that do not belong where they say, once all requests were looked at.
+    pub fn misplaced(&self) -> u64 {
+        let unseen = self.calls.len() - self.seen;
+        self.misplaced + unseen as u64
+    }
+}

@@ -1,0 +1,62 @@
+//! How the arms of a trial were drawn, and which server a block went to.
+
+use abi::trial::{Arm, Trial};
+use anyhow::Context as _;
+use runlog::manifest::Schedule;
+use runlog::record::Request;
+
+/// The design of a trial. Arms are known by their numbers.
+#[derive(Clone, Debug)]
+pub struct Design {
+    /// The draw.
+    pub trial: Trial,
+    /// Servers, which blocks take in turn.
+    pub servers: usize,
+    /// Number of the arm `off`.
+    pub off: usize,
+    /// Number of the arm `null`, if there is one.
+    pub null: Option<usize>,
+    /// Number of the arm `on`.
+    pub on: usize,
+}
+
+impl Design {
+    /// The design that a schedule names.
+    pub fn of(schedule: &Schedule) -> anyhow::Result<Self> {
+        let text = schedule.trial.as_deref();
+        let text = text.context("the schedule of this trial does not say how arms are drawn")?;
+        let trial = Trial::parse(text.as_bytes())
+            .with_context(|| format!("the schedule's trial, {text:?}, is none"))?;
+        let number = |arm| trial.arms().iter().position(|other| *other == arm);
+        Ok(Self {
+            servers: usize::try_from(schedule.servers_per_arm.max(1))?,
+            off: number(Arm::Off).context("no arm is off")?,
+            null: number(Arm::Null),
+            on: number(Arm::On).context("no arm is on")?,
+            trial,
+        })
+    }
+
+    /// The arms with their numbers.
+    pub fn arms(&self) -> impl Iterator<Item = (usize, Arm)> + '_ {
+        self.trial.arms().iter().copied().enumerate()
+    }
+
+    /// The arms with delays, from the shortest to the longest.
+    pub fn spiked(&self) -> Vec<(usize, Arm)> {
+        let mut spiked: Vec<_> = self.arms().filter(|(_, arm)| arm.delay_ns() > 0).collect();
+        spiked.sort_by_key(|(_, arm)| arm.delay_ns());
+        spiked
+    }
+
+    /// Which request of its connection this is, from 0.
+    pub fn ordinal(&self, request: &Request) -> u64 {
+        request.first_byte / u64::from(self.trial.size)
+    }
+
+    /// Number of the arm that a request was drawn; `None` for the first of a connection.
+    pub fn arm_of(&self, request: &Request) -> Option<usize> {
+        let salt = self.trial.salt(request.connection);
+        self.trial.arm_of(salt, self.ordinal(request))
+    }
+}

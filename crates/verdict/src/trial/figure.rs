@@ -1,0 +1,138 @@
+//! A figure of a trial and its interval: made in each process of the server, then over processes.
+
+use std::collections::BTreeMap;
+
+use runlog::estimate::{Estimate, Unit};
+use stats::distribution::t_two_sided;
+use stats::{Interval, Moments, mean_interval};
+
+use crate::estimate;
+use crate::trial::block::Block;
+
+/// How the blocks of a process are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// By their requests: a mean over requests.
+    Requests,
+    /// Each alike: what is no mean.
+    Alike,
+}
+
+/// A quantity by what counts as one observation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figure {
+    /// By process, in the order of their numbers; where there is one alone, by block.
+    pub values: Vec<f64>,
+    is_one_process: bool,
+    method: &'static str,
+    /// Half of the narrowest interval.
+    least_half_width: f64,
+}
+
+impl Figure {
+    /// A figure of blocks; those without a value are left out. All figures of the same blocks have the same processes.
+    pub fn of(blocks: &[Block], weight: Weight, value: impl Fn(&Block) -> Option<f64>) -> Self {
+        let known = blocks
+            .iter()
+            .filter_map(|block| Some((block, value(block)?)));
+        let mut processes = BTreeMap::<usize, Vec<[f64; 2]>>::new();
+        for (block, value) in known {
+            let weight = match weight {
+                Weight::Requests => block.requests as f64,
+                Weight::Alike => 1.0,
+            };
+            let process = processes.entry(block.server).or_default();
+            process.push([weight, value]);
+        }
+        let is_one_process = processes.len() < 2;
+        let values = if is_one_process {
+            let blocks = processes.into_values().flatten();
+            blocks.map(|[_, value]| value).collect()
+        } else {
+            processes
+                .into_values()
+                .map(|of| weighted_mean(&of))
+                .collect()
+        };
+        Self {
+            values,
+            is_one_process,
+            method: match weight {
+                Weight::Requests => "within each block, blocks weighted by their requests",
+                Weight::Alike => "within each block, blocks weighted alike",
+            },
+            least_half_width: 0.0,
+        }
+    }
+
+    /// A figure of all requests of each process, whose blocks are too short for it.
+    pub fn pooled(values: Vec<f64>) -> Self {
+        Self {
+            is_one_process: values.len() < 2,
+            values,
+            method: "over all blocks of a process",
+            least_half_width: 0.0,
+        }
+    }
+
+    /// The same with an interval that is never of no width: no figure is better than the clock's step.
+    pub fn with_step(self, step: f64) -> Self {
+        Self {
+            least_half_width: step / 2.0,
+            ..self
+        }
+    }
+
+    /// The mean and its interval; `None` below two observations.
+    pub fn interval(&self) -> Option<Interval> {
+        let interval = mean_interval(&self.values)?;
+        let half_width = interval.half_width();
+        Some(if half_width > 0.0 {
+            interval
+        } else {
+            let end = |sign: f64| interval.estimate + sign * self.least_half_width;
+            Interval {
+                ci95: [end(-1.0), end(1.0)],
+                ..interval
+            }
+        })
+    }
+
+    /// The same, as the run directory has it.
+    pub fn estimate(&self, unit: Unit, estimand: &str) -> Option<Estimate> {
+        Some(estimate(self.interval()?, unit, estimand, &self.method()))
+    }
+
+    /// In nanoseconds.
+    pub fn ns(&self, estimand: &str) -> Option<Estimate> {
+        self.estimate(Unit::Ns, estimand)
+    }
+
+    /// How the interval is made.
+    pub fn method(&self) -> String {
+        let over = if self.is_one_process {
+            "in this process: Student's t on blocks"
+        } else {
+            "Student's t on processes"
+        };
+        format!("{over}; {}", self.method)
+    }
+
+    /// The probability of a mean as far from 0, were it 0; `None` below two observations. Observations that are all alike
+    /// tell nothing.
+    pub fn p(&self) -> Option<f64> {
+        let moments = Moments::of(&self.values)?;
+        let error = moments.squared_error().sqrt();
+        let t = moments.mean / error;
+        Some(if error > 0.0 {
+            t_two_sided(t, (moments.count - 1) as f64)
+        } else {
+            1.0
+        })
+    }
+}
+
+fn weighted_mean(of: &[[f64; 2]]) -> f64 {
+    let weights: f64 = of.iter().map(|[weight, _]| weight).sum();
+    of.iter().map(|[weight, value]| weight * value).sum::<f64>() / weights
+}

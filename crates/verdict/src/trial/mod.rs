@@ -1,0 +1,225 @@
+//! A trial: arms that were drawn request by request are compared within each process of the server.
+//!
+//! The rules were fixed before there was any data. A response time is split at a threshold, one for all arms and processes, which
+//! the warm-up alone decides: what lies below is the body, the rest the tail. Both together are the mean. Differences are
+//! formed within blocks, so that what drifts between blocks is in none; intervals are over processes, which differ for as
+//! long as they live.
+
+mod agreement;
+mod block;
+mod calls;
+mod carry_over;
+mod counts;
+mod design;
+mod effects;
+mod figure;
+mod in_situ;
+mod threshold;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Context as _;
+use runlog::RunDirectory;
+use runlog::analysis::{InSitu, Macro};
+use runlog::groups::Groups;
+use runlog::manifest::Schedule;
+use runlog::record::{ClientConnection, Request};
+use runlog::table;
+use runlog::trial::TrialResult;
+
+use crate::blocks::RoundsOfTrial;
+use crate::trial::block::{Block, Sample};
+use crate::trial::calls::CallLog;
+use crate::trial::counts::Tally;
+use crate::trial::design::Design;
+use crate::trial::effects::TimesByServer;
+use crate::trial::in_situ::Layer;
+
+/// What came out of a trial, and what the layers are compared by.
+#[derive(Debug)]
+pub struct Found {
+    /// As the run directory has it.
+    pub result: TrialResult,
+    design: Design,
+    blocks: Vec<Block>,
+    layer: Option<Layer>,
+}
+
+/// What was read of a trial.
+struct Read {
+    blocks: Vec<Block>,
+    times: TimesByServer,
+    tally: Tally,
+    calls: Option<CallLog>,
+    connections: u64,
+}
+
+/// Reads a trial, and draws it up.
+pub fn read(run: &RunDirectory, schedule: &Schedule) -> anyhow::Result<Found> {
+    let design = Design::of(schedule)?;
+    let threshold_ns =
+        threshold::read(run, &design).context("cannot read the trial's request log")?;
+    let Read {
+        blocks,
+        times,
+        tally,
+        calls,
+        connections,
+    } = read_blocks(run, &design, threshold_ns).context("cannot read the trial's logs")?;
+    let misplaced = calls.as_ref().map_or(0, CallLog::misplaced);
+    let mut counts = tally
+        .check(run, &design, connections, misplaced)
+        .context("cannot read what the trial's servers counted")?;
+    let never_reached = counts.as_ref().is_some_and(|counts| counts.never_reached);
+    if let Some(counts) = &mut counts
+        && calls.is_some()
+    {
+        counts.without_record = without_record(&design, &blocks);
+    }
+    let layer = match &calls {
+        None => Err("there are no records of calls"),
+        Some(_) if never_reached => Err(
+            "the hook does not call through the dynamic linker: none of its calls got behind it",
+        ),
+        Some(_) => Layer::of(&design, &blocks),
+    };
+    let named = |arm: usize| design.trial.arms()[arm].to_string();
+    let others = || {
+        design
+            .arms()
+            .map(|(arm, _)| arm)
+            .filter(|arm| *arm != design.off)
+    };
+    let processes: BTreeSet<usize> = blocks.iter().map(|block| block.server).collect();
+    let result = TrialResult {
+        trial: design.trial.to_string(),
+        processes: processes.len(),
+        threshold_ns,
+        effects: others()
+            .map(|arm| (named(arm), effects::of_arm(&design, &blocks, arm)))
+            .collect(),
+        quantiles: effects::of_quantiles(&design, &blocks, &times),
+        doses: effects::of_doses(&design, &blocks),
+        carry_over: carry_over::of_blocks(&design, &blocks),
+        counts,
+        in_situ: layer.as_ref().ok().map(|layer| layer.bracket.clone()),
+        in_situ_missing: layer.as_ref().err().map(|why| (*why).to_owned()),
+        budgets: others()
+            .filter_map(|arm| Some((named(arm), effects::budget(&design, &blocks, arm)?)))
+            .collect(),
+        in_situ_sources_differ_by: None,
+    };
+    Ok(Found {
+        result,
+        design,
+        blocks,
+        layer: layer.ok(),
+    })
+}
+
+impl Found {
+    /// Puts what is known end to end where all runs have it: the body of response times.
+    pub fn fill_macro(&self, macro_: &mut Macro) {
+        let mut bodies = BTreeMap::new();
+        for (name, effect) in &self.result.effects {
+            bodies.extend(effect.body.clone().map(|body| (name.clone(), body)));
+        }
+        macro_.difference = bodies.remove("on");
+        macro_.a_a_difference = bodies.remove("null");
+        macro_.other_differences = bodies;
+        macro_.missing = macro_.difference.is_none().then(|| {
+            "there are no two blocks with requests of off and on, or there is no warm-up".to_owned()
+        });
+    }
+
+    /// The in-situ layer by the bracket's records, as all runs have it.
+    pub fn in_situ(&self) -> InSitu {
+        self.layer.as_ref().map_or_else(
+            || InSitu {
+                missing: self.result.in_situ_missing.clone(),
+                ..InSitu::default()
+            },
+            |layer| layer.in_situ.clone(),
+        )
+    }
+}
+
+/// Reads the logs block by block.
+fn read_blocks(
+    run: &RunDirectory,
+    design: &Design,
+    threshold_ns: Option<f64>,
+) -> runlog::Result<Read> {
+    let connections: Vec<ClientConnection> = table::read_all(run.client_connections())?;
+    let mut read = Read {
+        blocks: Vec::new(),
+        times: BTreeMap::new(),
+        tally: Tally::new(design),
+        calls: CallLog::read(run, &design.trial, &connections)?,
+        connections: connections.len() as u64,
+    };
+    let mut rounds = RoundsOfTrial::default();
+    let mut groups = Groups::open(run.requests(), |request: &Request| request.block)?;
+    while let Some((number, mut requests)) = groups.next_group()? {
+        let observed = requests.iter().any(Request::is_observed);
+        let server = rounds.round_of(number, observed) % design.servers;
+        requests.retain(|request| request.connection != Request::NO_CONNECTION);
+        for request in &requests {
+            read.tally.add(design, server, request);
+        }
+        if observed {
+            continue;
+        }
+        requests.sort_unstable_by_key(|request| (request.connection, request.first_byte));
+        let mut samples = Vec::with_capacity(requests.len());
+        for requests in requests.chunk_by(|one, next| one.connection == next.connection) {
+            let calls = read.calls.as_mut();
+            let calls = calls.map(|calls| calls.of_connection(design, server, requests));
+            for (index, request) in requests.iter().enumerate() {
+                if let Some(arm) = design.arm_of(request)
+                    && request.is_ok()
+                    && !request.is_warmup()
+                {
+                    samples.push(Sample {
+                        arm,
+                        connection: request.connection,
+                        ordinal: design.ordinal(request),
+                        took_ns: request.response_time_ns() as f64,
+                        calls: calls.as_ref().and_then(|calls| calls[index]),
+                    });
+                }
+            }
+        }
+        if samples.is_empty() {
+            continue;
+        }
+        let times = read.times.entry(server).or_default();
+        for sample in &samples {
+            if let Some(place) = [design.off, design.on]
+                .iter()
+                .position(|arm| *arm == sample.arm)
+            {
+                times[place].push(sample.took_ns);
+            }
+        }
+        let block = Block::new(design, server, &samples, threshold_ns);
+        read.blocks.push(block);
+    }
+    Ok(read)
+}
+
+/// The share of requests that count without a record, by arm.
+fn without_record(design: &Design, blocks: &[Block]) -> BTreeMap<String, f64> {
+    let of_arm = |(arm, of): (usize, abi::trial::Arm)| {
+        let (mut all, mut recorded) = (0, 0);
+        for arm in blocks.iter().filter_map(|block| block.arms.get(arm)) {
+            all += arm.requests;
+            recorded += arm.with_records;
+        }
+        (all > 0).then(|| (of.to_string(), 1.0 - recorded as f64 / all as f64))
+    };
+    design.arms().filter_map(of_arm).collect()
+}
+
+#[cfg(test)]
+mod tests;

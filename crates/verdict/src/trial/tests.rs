@@ -1,0 +1,675 @@
+//! Trials made up, each with an outcome known beforehand.
+
+use abi::trial::{Arm, Trial};
+use runlog::record::{BracketedCall, Outcome};
+use runlog::table::{TableWriter, WritableRow};
+use runlog::trial::{
+    self, ArmCounts, CarryOver, CountsCheck, RecordLedger, ServerCounts, TrialCounts,
+};
+
+use super::*;
+use crate::doubt::{Doubt, Severity, TrialDoubt, of_trial, words};
+use runlog::analysis::Verdict;
+use runlog::estimate::Estimate;
+use runlog::manifest::{Placement, Scheduling};
+
+/// Bytes of a request.
+const SIZE: u32 = 256;
+/// What a request takes without anything.
+const BASE_NS: f64 = 8_000.0;
+/// What the bracket takes before and after the call behind the hook.
+const BRACKET_NS: u32 = 25;
+/// What the hook takes before the read.
+const BEFORE_READ_NS: u32 = 30;
+/// By how much injected delays last longer than asked for.
+const LONGER_NS: u32 = 40;
+/// Requests of each connection that are warm-up, the first included.
+const WARM_UP: u64 = 20;
+
+/// Random numbers: SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// From 0 to 1.
+    fn uniform(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Nearly normal, with a standard deviation of 1.
+    fn normal(&mut self) -> f64 {
+        (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
+    }
+}
+
+/// What to make.
+#[derive(Clone, Copy)]
+struct Script {
+    seed: u64,
+    servers: u32,
+    /// Blocks of each server.
+    blocks: u32,
+    connections: u32,
+    /// Requests of each connection.
+    requests: u64,
+    /// Standard deviation of response times.
+    noise_ns: f64,
+    /// By how much neighbouring blocks differ.
+    drift_ns: f64,
+    /// What the hook takes.
+    hook_ns: u32,
+    /// How often it takes 20 µs more.
+    rare: f64,
+    /// What a hooked request adds to the next one.
+    carry_ns: f64,
+    /// The server waits for requests in its reads.
+    blocking: bool,
+}
+
+const SCRIPT: Script = Script {
+    seed: 1,
+    servers: 8,
+    blocks: 2,
+    connections: 2,
+    requests: 1_000,
+    noise_ns: 300.0,
+    drift_ns: 0.0,
+    hook_ns: 100,
+    rare: 0.0,
+    carry_ns: 0.0,
+    blocking: false,
+};
+
+/// The rows of a run.
+struct Rows {
+    trial: Trial,
+    schedule: Schedule,
+    requests: Vec<Request>,
+    connections: Vec<ClientConnection>,
+    calls: Vec<BracketedCall>,
+    counts: TrialCounts,
+}
+
+impl Script {
+    fn make(self) -> Rows {
+        let arms = [100, 1_000].map(|delay_ns| Arm::Spiked { delay_ns });
+        let arms = [Arm::Off, Arm::Null, Arm::On, arms[0], arms[1]];
+        let trial = Trial::new(self.seed, SIZE, 1, &arms).unwrap();
+        let mut rows = Rows {
+            schedule: Schedule {
+                order: runlog::Order::Trial,
+                seed: self.seed,
+                connections: self.connections as usize,
+                requests_per_cell: 0,
+                blocks_per_cell: self.blocks * self.servers,
+                servers_per_arm: self.servers,
+                warmup_requests: 0,
+                block_warmup_requests: WARM_UP,
+                trial: Some(trial.to_string()),
+            },
+            trial,
+            requests: Vec::new(),
+            connections: Vec::new(),
+            calls: Vec::new(),
+            counts: TrialCounts {
+                schema: trial::SCHEMA.to_owned(),
+                servers: vec![ServerCounts::default(); self.servers as usize],
+            },
+        };
+        let mut random = Random(self.seed.wrapping_mul(0x1234_5678_9abc_def1));
+        let mut now_ns = 1_000_000;
+        for block in 0..self.blocks * self.servers {
+            for number in 0..self.connections {
+                let connection = block * self.connections + number;
+                now_ns = self.connection(&mut rows, &mut random, block, connection, now_ns);
+            }
+        }
+        rows
+    }
+
+    /// All requests of a connection, one after the other.
+    fn connection(
+        self,
+        rows: &mut Rows,
+        random: &mut Random,
+        block: u32,
+        connection: u32,
+        mut now_ns: u64,
+    ) -> u64 {
+        let server = block % self.servers;
+        let counts = &mut rows.counts.servers[server as usize];
+        counts.connections += 1;
+        counts.first_requests += 1;
+        rows.connections.push(ClientConnection {
+            connection,
+            block,
+            ..ClientConnection::default()
+        });
+        let salt = rows.trial.salt(connection);
+        let mut was_hooked = false;
+        for ordinal in 0..self.requests {
+            let number = rows.trial.arm_of(salt, ordinal);
+            let arm = number.map_or(Arm::Off, |number| rows.trial.arms()[number]);
+            let is_rare = arm.is_hooked() && random.uniform() < self.rare;
+            let hook_ns = if arm.is_hooked() { self.hook_ns } else { 0 };
+            let before_ns = hook_ns.min(BEFORE_READ_NS);
+            let after_ns = hook_ns - before_ns + if is_rare { 20_000 } else { 0 };
+            let delay_ns = u32::try_from(arm.delay_ns()).unwrap();
+            let waited_ns = if delay_ns > 0 {
+                delay_ns + LONGER_NS
+            } else {
+                0
+            };
+            let mut took_ns = BASE_NS
+                + self.noise_ns * random.normal()
+                + self.drift_ns * f64::from(block % 5)
+                + f64::from(after_ns + waited_ns)
+                + if was_hooked { self.carry_ns } else { 0.0 };
+            if !self.blocking {
+                took_ns += f64::from(before_ns);
+            }
+            was_hooked = arm.is_hooked();
+            let sent_ns = now_ns + 1_000;
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a time of some microseconds"
+            )]
+            let took_ns = took_ns.round() as u64;
+            rows.requests.push(Request {
+                sequence: rows.requests.len() as u64,
+                arm: u16::try_from(number.unwrap_or(0)).unwrap(),
+                flags: if ordinal < WARM_UP {
+                    Request::WARMUP
+                } else {
+                    0
+                },
+                block,
+                connection,
+                status: 200,
+                first_byte: ordinal * u64::from(SIZE),
+                end_byte: (ordinal + 1) * u64::from(SIZE),
+                planned_ns: sent_ns,
+                sent_ns,
+                done_ns: sent_ns + took_ns,
+                ..Request::default()
+            });
+            now_ns = sent_ns + took_ns;
+            let Some(number) = number else { continue };
+            let to_back_ns = BRACKET_NS + before_ns;
+            let enter_ns = if self.blocking {
+                sent_ns - 500
+            } else {
+                sent_ns + 2_000
+            };
+            rows.calls.push(BracketedCall {
+                server: u16::try_from(server).unwrap(),
+                arm: u16::try_from(number).unwrap(),
+                flags: BracketedCall::REACHED_BACK | BracketedCall::FRESH,
+                salt,
+                ordinal: u32::try_from(ordinal).unwrap(),
+                returned: SIZE,
+                enter_ns,
+                to_back_ns,
+                back_exit_ns: sent_ns + 2_000 + u64::from(to_back_ns) + 1_000,
+                from_back_ns: BRACKET_NS + after_ns,
+                waited_ns,
+                ..BracketedCall::default()
+            });
+            let of_arm = counts.arms.entry(arm.to_string()).or_default();
+            of_arm.requests += 1;
+            of_arm.calls += 1;
+            of_arm.bytes += u64::from(SIZE);
+            counts.records.begun += 1;
+            counts.records.read += 1;
+        }
+        now_ns
+    }
+
+    fn found(self) -> Found {
+        self.make().found()
+    }
+}
+
+fn table<T: WritableRow>(path: std::path::PathBuf, rows: &[T]) {
+    let mut table = TableWriter::create(path).unwrap();
+    for row in rows {
+        table.push(row).unwrap();
+    }
+    table.finish().unwrap();
+}
+
+impl Rows {
+    fn found(&self) -> Found {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDirectory::create(folder.path().join("run")).unwrap();
+        table(run.requests(), &self.requests);
+        table(run.client_connections(), &self.connections);
+        table(run.bracketed_calls(), &self.calls);
+        runlog::json::write(&run.trial_counts(), &self.counts).unwrap();
+        read(&run, &self.schedule).unwrap()
+    }
+}
+
+fn doubts(found: &Found) -> Vec<Doubt> {
+    let placement = Placement {
+        scheduling: Scheduling::Batch,
+        ..Placement::default()
+    };
+    of_trial(&found.result, &placement)
+}
+
+fn known(estimate: Option<&Estimate>) -> &Estimate {
+    estimate.expect("an estimate")
+}
+
+fn half_width(estimate: &Estimate) -> f64 {
+    (estimate.ci95[1] - estimate.ci95[0]) / 2.0
+}
+
+fn assert_finds(estimate: Option<&Estimate>, truth: f64, half_width_at_most: f64) {
+    let estimate = known(estimate);
+    assert!(estimate.reaches(truth, 0.0), "{truth}: {estimate:?}");
+    assert!(half_width(estimate) <= half_width_at_most, "{estimate:?}");
+}
+
+fn counts(found: &Found) -> &CountsCheck {
+    found.result.counts.as_ref().expect("counts")
+}
+
+#[test]
+fn a_known_effect_is_found_end_to_end_and_inside_and_both_agree() {
+    let found = SCRIPT.found();
+    let result = &found.result;
+    assert_eq!(doubts(&found), []);
+    assert_eq!((result.processes, result.effects.len()), (8, 4));
+    // Four times the median of 19 requests, or 38 with the second connection's, of 8,000 ± 300 ns.
+    let threshold_ns = result.threshold_ns.unwrap();
+    assert!(
+        (31_000.0..35_000.0).contains(&threshold_ns),
+        "{threshold_ns}"
+    );
+    let on = &result.effects["on"];
+    assert_finds(on.body.as_ref(), 100.0, 25.0);
+    assert_finds(on.mean.as_ref(), 100.0, 25.0);
+    assert_finds(on.typical.as_ref(), 100.0, 30.0);
+    assert_finds(result.effects["null"].body.as_ref(), 0.0, 25.0);
+    assert_finds(result.effects["on+1000"].body.as_ref(), 1_140.0, 25.0);
+    let doses = result.doses.as_ref().unwrap();
+    let delays: Vec<String> = doses
+        .arms
+        .iter()
+        .map(|dose| format!("{:.3}", dose.delay_ns))
+        .collect();
+    assert_eq!(delays, ["140.000", "1040.000"]);
+    assert!(doses.arms.iter().all(|dose| dose.is_measured));
+    assert_finds(doses.slope.as_ref(), 1.0, 0.03);
+    assert_eq!(result.quantiles.len(), 7);
+    for shift in &result.quantiles {
+        assert!(shift.effect.reaches(100.0, 0.0), "{shift:?}");
+    }
+    let in_situ = result.in_situ.as_ref().unwrap();
+    assert!(!in_situ.blocking_reads);
+    assert_finds(in_situ.whole.mean.as_ref(), 100.0, 1e-6);
+    assert_finds(in_situ.whole.typical.as_ref(), 100.0, 0.5);
+    assert_finds(in_situ.after_read.mean.as_ref(), 70.0, 1e-6);
+    let agreement = found.agreement(&[]).unwrap();
+    assert_eq!(agreement.margin_ns, Some(25.0));
+    assert_eq!(agreement.verdict, Verdict::Agree, "{agreement:?}");
+    let doubt = [Doubt::Trial(TrialDoubt::FairScheduling)];
+    let withheld = found.agreement(&doubt).unwrap();
+    assert_eq!(withheld.verdict, Verdict::Withheld);
+}
+
+#[test]
+fn body_and_tail_add_up_and_so_do_the_segments_of_a_request() {
+    let found = Script {
+        rare: 0.1,
+        noise_ns: 4_000.0,
+        ..SCRIPT
+    }
+    .found();
+    for effect in found.result.effects.values() {
+        let [body, tail, mean] = [&effect.body, &effect.tail, &effect.mean]
+            .map(|estimate| known(estimate.as_ref()).estimate);
+        assert!((body + tail - mean).abs() < 1e-6);
+    }
+    assert_eq!(found.result.budgets.len(), 4);
+    for (arm, budget) in &found.result.budgets {
+        let lines: Vec<f64> = budget
+            .lines
+            .iter()
+            .map(|line| line.difference.estimate)
+            .collect();
+        let [before, hook, after] = lines[..] else {
+            panic!("{lines:?}");
+        };
+        assert!((before + hook + after - budget.total.estimate).abs() < 1e-6);
+        assert!((before + after - budget.outside_call.estimate).abs() < 1e-6);
+        // Every request has its record.
+        let body = known(found.result.effects[arm].body.as_ref()).estimate;
+        assert!((budget.total.estimate - body).abs() < 1e-6);
+    }
+    let hook = &found.result.budgets["on"].lines[1];
+    assert_eq!(hook.name, "hook");
+    assert_finds(Some(&hook.difference), 70.0 + 2_000.0, 200.0);
+}
+
+#[test]
+fn equal_arms_are_told_apart_as_seldom_as_they_should_be() {
+    let mut covered = 0;
+    let mut sum = 0.0;
+    for seed in 0..40 {
+        let found = Script {
+            seed,
+            blocks: 1,
+            connections: 1,
+            requests: 500,
+            ..SCRIPT
+        }
+        .found();
+        let null = known(found.result.effects["null"].body.as_ref()).clone();
+        covered += u32::from(null.reaches(0.0, 0.0));
+        sum += null.estimate;
+    }
+    // 38 are expected; fewer than 34 have a probability of 0.003.
+    assert!(covered >= 34, "{covered}");
+    // 8 servers of 96 requests each: a mean over 40 runs has a standard error of 2.4 ns.
+    assert!((sum / 40.0).abs() < 7.5, "{}", sum / 40.0);
+}
+
+#[test]
+fn a_rare_cost_is_in_the_mean() {
+    let mut covered = 0;
+    for seed in 0..50 {
+        let found = Script {
+            seed,
+            rare: 0.03,
+            ..SCRIPT
+        }
+        .found();
+        let mean = known(found.result.effects["on"].mean.as_ref()).clone();
+        covered += u32::from(mean.reaches(100.0 + 600.0, 0.0));
+        assert!(!mean.reaches(100.0, 0.0), "{mean:?}");
+    }
+    assert!(covered >= 43, "{covered}");
+}
+
+#[test]
+fn carry_over_is_found_where_there_is_some() {
+    let carried = |found: &Found| -> Vec<(String, i32)> {
+        doubts(found)
+            .into_iter()
+            .filter_map(|doubt| match doubt {
+                Doubt::Trial(TrialDoubt::CarriesOver { contrast, lag, .. }) => {
+                    Some((contrast, lag))
+                }
+                _ => None,
+            })
+            .collect()
+    };
+    let found = Script {
+        carry_ns: 60.0,
+        ..SCRIPT
+    }
+    .found();
+    assert!(carried(&found).contains(&("hooked".to_owned(), 1)));
+    let CarryOver { lags, steady, .. } = &found.result.carry_over[0];
+    assert_eq!(
+        lags.iter().map(|effect| effect.lag).collect::<Vec<_>>(),
+        (-1..9).collect::<Vec<_>>()
+    );
+    assert_finds(Some(&lags[2].effect), 60.0, 40.0);
+    // Of hooked arms a third waits for 140 ns and a third for 1,040.
+    assert_finds(steady.as_ref(), 160.0 + 1_180.0 / 3.0, 150.0);
+    let alarms = (0..200).filter(|seed| {
+        let found = Script {
+            seed: *seed,
+            blocks: 1,
+            connections: 1,
+            requests: 400,
+            ..SCRIPT
+        }
+        .found();
+        !carried(&found).is_empty()
+    });
+    let alarms = alarms.count();
+    assert!(alarms <= 10, "{alarms}");
+}
+
+#[test]
+fn levels_of_blocks_do_not_disturb() {
+    let width = |drift_ns| {
+        let found = Script {
+            drift_ns,
+            requests: 300,
+            ..SCRIPT
+        }
+        .found();
+        let on = &found.result.effects["on"];
+        [on.body.as_ref(), on.typical.as_ref()].map(|estimate| {
+            assert_finds(estimate, 100.0, 80.0);
+            half_width(known(estimate))
+        })
+    };
+    let (level, drifting) = (width(0.0), width(500.0));
+    for (level, drifting) in level.into_iter().zip(drifting) {
+        assert!(drifting < 1.1 * level, "{level} {drifting}");
+    }
+}
+
+#[test]
+fn one_process_speaks_for_itself_alone() {
+    let found = Script {
+        servers: 1,
+        blocks: 6,
+        ..SCRIPT
+    }
+    .found();
+    let body = known(found.result.effects["on"].body.as_ref());
+    assert!(
+        body.method.starts_with("in this process"),
+        "{}",
+        body.method
+    );
+    assert_eq!((found.result.processes, body.blocks), (1, 6));
+    assert_finds(Some(body), 100.0, 60.0);
+}
+
+#[test]
+fn what_a_server_does_before_it_waits_for_a_request_is_not_held_against_the_response() {
+    let found = Script {
+        blocking: true,
+        ..SCRIPT
+    }
+    .found();
+    let in_situ = found.result.in_situ.as_ref().unwrap();
+    assert!(in_situ.blocking_reads);
+    let agreement = found.agreement(&[]).unwrap();
+    assert_finds(Some(&agreement.in_situ_per_request), 70.0, 1e-6);
+    assert_eq!(agreement.verdict, Verdict::Agree, "{agreement:?}");
+}
+
+#[test]
+fn a_cost_outside_of_the_calls_makes_the_layers_differ() {
+    let mut rows = SCRIPT.make();
+    for request in &mut rows.requests {
+        if rows.trial.arms()[usize::from(request.arm)].is_hooked() {
+            request.done_ns += 200;
+        }
+    }
+    let found = rows.found();
+    assert_eq!(found.agreement(&[]).unwrap().verdict, Verdict::Differ);
+    let outside = &found.result.budgets["on"].outside_call;
+    // The hook's part before the read is outside of the line as well.
+    assert_finds(Some(outside), 230.0, 25.0);
+}
+
+#[test]
+fn a_server_with_another_seed_is_found_out() {
+    let mut rows = SCRIPT.make();
+    let other = Script { seed: 2, ..SCRIPT }.make();
+    rows.counts = other.counts;
+    for call in &mut rows.calls {
+        let arm = other.trial.arm_of(call.salt, call.ordinal.into());
+        call.arm = u16::try_from(arm.unwrap()).unwrap();
+    }
+    let found = rows.found();
+    let said = words(&doubts(&found), |severity| severity == Severity::NotUsable);
+    assert!(
+        said[0].starts_with("client and servers counted other requests (server 0, "),
+        "{said:?}"
+    );
+    // Arms are equal by chance in a fifth.
+    let share = counts(&found).misplaced as f64 / rows.calls.len() as f64;
+    assert!((share - 0.8).abs() < 0.02, "{share}");
+    assert!(
+        said[1].contains("are of another arm or request"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn records_that_are_shifted_doubled_or_foreign_are_found_out() {
+    let calls = |change: fn(&mut Vec<BracketedCall>)| {
+        let mut rows = SCRIPT.make();
+        change(&mut rows.calls);
+        counts(&rows.found()).misplaced
+    };
+    assert_eq!(calls(|_| {}), 0);
+    assert_eq!(calls(|calls| calls.push(calls[7])), 1);
+    assert_eq!(calls(|calls| calls[9].salt ^= 1), 1);
+    assert_eq!(calls(|calls| calls[9].server += 1), 1);
+    let shifted = calls(|calls| calls.iter_mut().for_each(|call| call.ordinal += 1));
+    assert!(shifted > 20_000, "{shifted}");
+    // A look for a request that never came, and the first request, are in their place.
+    assert_eq!(
+        calls(|calls| {
+            let last = calls
+                .iter()
+                .rposition(|call| call.salt == calls[0].salt)
+                .unwrap();
+            let end = BracketedCall {
+                ordinal: calls[last].ordinal + 1,
+                returned: 0,
+                ..calls[last]
+            };
+            let first = BracketedCall {
+                ordinal: 0,
+                ..calls[0]
+            };
+            calls.extend([end, first]);
+        }),
+        0
+    );
+}
+
+#[test]
+fn lost_records_are_said_where_they_are_many_or_of_one_arm() {
+    let mut rows = SCRIPT.make();
+    let on = 2;
+    let mut kept = 0;
+    rows.calls.retain(|call| {
+        kept += u32::from(call.arm == on);
+        call.arm != on || kept % 50 > 0
+    });
+    let lost = 32_000 - 32 - rows.calls.len() as u64;
+    rows.counts.servers[3].records.overwritten = lost;
+    rows.counts.servers[3].records.read -= lost;
+    let found = rows.found();
+    let share = counts(&found).without_record["on"];
+    assert!((share - 0.02).abs() < 0.002, "{share}");
+    let found = doubts(&found);
+    assert!(
+        matches!(
+            found[..],
+            [Doubt::Trial(TrialDoubt::RecordsLostUnevenly(_))]
+        ),
+        "{found:?}"
+    );
+    let mut rows = SCRIPT.make();
+    rows.counts.servers[0].records = RecordLedger {
+        begun: 4_000,
+        read: 3_500,
+        torn: 500,
+        ..RecordLedger::default()
+    };
+    let lost = TrialDoubt::RecordsLost {
+        lost: 500,
+        of: 4_000 + 7 * 3_996,
+    };
+    assert_eq!(doubts(&rows.found()), [Doubt::Trial(lost)]);
+    rows.counts.servers[0].records.torn = 0;
+    assert!(doubts(&rows.found()).contains(&Doubt::Unbalanced));
+}
+
+/// A request that failed may have been read or not; one that was never sent was not.
+#[test]
+fn requests_that_failed_may_or_may_not_be_counted() {
+    let check = |outcome: Outcome, drawn_less| {
+        let mut rows = SCRIPT.make();
+        let last = rows.requests.last_mut().unwrap();
+        last.outcome = outcome as u8;
+        let arm = rows.trial.arms()[usize::from(last.arm)].to_string();
+        let server = rows.counts.servers.last_mut().unwrap();
+        server.arms.get_mut(&arm).unwrap().requests -= drawn_less;
+        counts(&rows.found()).differing.clone()
+    };
+    assert_eq!(check(Outcome::Unfinished, 0), []);
+    assert_eq!(check(Outcome::Unfinished, 1), []);
+    assert_eq!(check(Outcome::Unfinished, 2).len(), 1);
+    assert_eq!(check(Outcome::Status5xx, 1).len(), 1);
+    assert_eq!(check(Outcome::ConnectRefused, 0).len(), 1);
+    assert_eq!(check(Outcome::ConnectRefused, 1), []);
+}
+
+#[test]
+fn a_hook_that_is_never_behind_itself_has_no_layer_inside_and_a_trial_still() {
+    let mut rows = SCRIPT.make();
+    for call in &mut rows.calls {
+        if rows.trial.arms()[usize::from(call.arm)].is_hooked() {
+            call.flags = BracketedCall::FRESH;
+        }
+    }
+    for (name, arm) in rows
+        .counts
+        .servers
+        .iter_mut()
+        .flat_map(|server| &mut server.arms)
+    {
+        let ArmCounts {
+            calls, unreached, ..
+        } = arm;
+        *unreached = if name.starts_with("on") { *calls } else { 0 };
+    }
+    let found = rows.found();
+    assert_eq!(doubts(&found), []);
+    assert!(found.result.in_situ.is_none() && found.agreement(&[]).is_none());
+    assert!(found.in_situ().missing.unwrap().contains("does not call"));
+    assert_finds(found.result.effects["on"].body.as_ref(), 100.0, 25.0);
+    // Where some do, that is not known of which.
+    rows.counts.servers[0].arms.get_mut("on").unwrap().unreached -= 1;
+    assert!(matches!(
+        doubts(&rows.found())[0],
+        Doubt::Trial(TrialDoubt::Unreached(_))
+    ));
+}
+
+#[test]
+fn without_a_warm_up_only_typical_differences_are_known() {
+    let mut rows = SCRIPT.make();
+    rows.requests.retain(|request| request.first_byte > 0);
+    for request in &mut rows.requests {
+        request.flags = 0;
+    }
+    let found = rows.found();
+    let on = &found.result.effects["on"];
+    assert!(on.body.is_none() && on.typical.is_some() && found.agreement(&[]).is_none());
+    assert!(doubts(&found).contains(&Doubt::Trial(TrialDoubt::NoWarmUp)));
+}
