@@ -30,6 +30,7 @@ pub fn check(arguments: &RunArguments) -> anyhow::Result<()> {
     if let Some([name, _]) = names.array_windows().find(|[left, right]| left == right) {
         bail!("--arm {name}: two arms have this name; names tell arms apart");
     }
+    check_trial(arguments)?;
     check_servers(arguments)?;
     check_order(arguments)?;
     if *connections == 0 || *connections > 50_000 {
@@ -63,7 +64,7 @@ fn check_requests(arguments: &RunArguments, requests: u64) -> anyhow::Result<()>
         bail!("--blocks {blocks}: must be from 1 to --requests ({requests})");
     }
     // The smallest block leaves the rest out.
-    let block_requests = requests / u64::from(*blocks);
+    let block_requests = arguments.cell_requests().unwrap_or(requests) / u64::from(*blocks);
     if *connections as u64 > block_requests {
         bail!(
             "--connections {connections}: must be at most the requests of a block ({block_requests})"
@@ -154,6 +155,53 @@ fn check_servers(arguments: &RunArguments) -> anyhow::Result<()> {
                 arm.name
             );
         }
+    }
+    Ok(())
+}
+
+/// Checks what a trial takes.
+fn check_trial(arguments: &RunArguments) -> anyhow::Result<()> {
+    let RunArguments {
+        arms,
+        order,
+        rate,
+        pipeline,
+        agent,
+        ..
+    } = arguments;
+    if arguments.request.trial.is_none() {
+        if *order == Order::Trial {
+            bail!(
+                "--order trial: takes --trial with the text that the servers have, as in --trial \"seed=1 size=512 \
+                 arms=off,on\""
+            );
+        }
+        return Ok(());
+    }
+    if *order != Order::Trial {
+        bail!("--order {order}: --trial draws arms request by request; leave --order out");
+    }
+    if arms.len() > 1 {
+        bail!(
+            "--arm: --trial has arms of its own; give one --arm, the server, and more servers with --server"
+        );
+    }
+    if *pipeline > 1 {
+        bail!(
+            "--pipeline {pipeline}: requests of a trial come one after the other on a connection, as the server takes \
+             the next arm at its first read after an answer; leave --pipeline out"
+        );
+    }
+    if rate.is_some() {
+        bail!(
+            "--rate: a trial is a closed loop, as its load generator stands back while the server has work; leave \
+             --rate out"
+        );
+    }
+    if agent.agent_url.is_some() {
+        bail!(
+            "--agent: an agent tells arms apart by their processes, and those of a trial share them; leave --agent out"
+        );
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::Duration;
@@ -76,6 +77,8 @@ pub type BlockEnd = Result<(), CutShort>;
 pub struct ArmTarget {
     /// Name, for messages.
     pub name: String,
+    /// Numbers of the arms that its requests are of: in a trial all, otherwise one.
+    pub arms: Range<u16>,
     /// Address.
     pub address: SocketAddr,
     /// The requests.

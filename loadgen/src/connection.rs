@@ -125,18 +125,18 @@ impl Connection {
         self.is_connected && !self.is_last_sent && self.under_way.len() < self.depth
     }
 
-    /// Puts a request behind those under way. `request` carries arm, block, sequence, flags and, if it
-    /// was planned, the instant for which; the rest is filled in. It is sent by the next `flush`: to be
+    /// Puts a request behind those under way. `request` carries arm (but in a trial), block, sequence, flags and, if
+    /// it was planned, the instant for which; the rest is filled in. It is sent by the next `flush`: to be
     /// called soon, as several requests then take one call to the kernel.
     pub fn queue(&mut self, mut request: Request, message: &mut Message) {
-        let bytes = message.numbered(request.sequence);
         request.connection = self.log.connection;
         request.local_port = self.log.local_port;
         request.first_byte = self.queued_bytes;
+        let bytes = message.take(&mut request);
         self.queued_bytes += bytes.len() as u64;
         request.end_byte = self.queued_bytes;
         request.sent_ns = 0;
-        self.unsent.push_back(Arc::clone(bytes));
+        self.unsent.push_back(bytes);
         self.is_last_sent |= message.is_last();
         self.under_way.push_back(UnderWay {
             request,

@@ -5,6 +5,7 @@
 //! second. Where nobody looks, nothing is counted.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -119,14 +120,19 @@ impl Live {
         })
     }
 
-    /// An arm has its turn, until the value goes away.
-    pub fn begin_block(&self, arm: u16) -> BlockCounter<'_> {
-        let counts = self.arms.get(usize::from(arm));
-        if let Some(counts) = counts {
-            let mut counts = lock(counts);
-            counts.since_ns = Some(monotonic_ns());
+    /// These arms have their turn, until the value goes away.
+    pub fn begin_block(&self, arms: Range<u16>) -> BlockCounter<'_> {
+        let counts = self
+            .arms
+            .get(usize::from(arms.start)..usize::from(arms.end))
+            .unwrap_or_default();
+        for counts in counts {
+            lock(counts).since_ns = Some(monotonic_ns());
         }
-        BlockCounter { counts }
+        BlockCounter {
+            counts,
+            first: arms.start,
+        }
     }
 
     /// Shows what the last, incomplete interval had, and ends.
@@ -147,13 +153,17 @@ impl Drop for Live {
 /// Counts the requests of one block.
 #[derive(Debug)]
 pub struct BlockCounter<'l> {
-    counts: Option<&'l Mutex<Counts>>,
+    /// Of its arms; none where nobody looks.
+    counts: &'l [Mutex<Counts>],
+    /// Number of the first of them.
+    first: u16,
 }
 
 impl BlockCounter<'_> {
     /// Counts a request that has ended.
     pub fn count(&self, request: &Request) {
-        let Some(counts) = self.counts else {
+        let place = request.arm.checked_sub(self.first);
+        let Some(counts) = place.and_then(|place| self.counts.get(usize::from(place))) else {
             return;
         };
         let mut counts = lock(counts);
@@ -168,7 +178,7 @@ impl BlockCounter<'_> {
 
 impl Drop for BlockCounter<'_> {
     fn drop(&mut self) {
-        if let Some(counts) = self.counts {
+        for counts in self.counts {
             let mut counts = lock(counts);
             counts.pause(monotonic_ns());
             counts.since_ns = None;

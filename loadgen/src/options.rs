@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::ArgPredicate;
 use runlog::Order;
+use runlog::load_api::NamedUrl;
 use runlog::manifest::Schedule;
 use runlog::summary::{Load, Model, Spacing};
 
@@ -65,12 +67,14 @@ Examples:
               --arm b=http://127.0.0.1:8081/")]
 pub struct RunArguments {
     /// An arm and where its requests go; repeat for each arm
+    ///
+    /// With --trial, which has arms of its own, the server that gets their requests.
     #[arg(long = "arm", value_name = "NAME=URL", required = true)]
     pub arms: Vec<Arm>,
 
     /// Another server of an arm; repeat for more, as many for each arm
     ///
-    /// The arm's blocks take its servers in turn.
+    /// The arm's blocks take its servers in turn; with --trial, all blocks do.
     #[arg(long = "server", hide_short_help = true, value_name = "NAME=URL")]
     pub servers: Vec<Arm>,
 
@@ -78,10 +82,14 @@ pub struct RunArguments {
     pub request: RequestOptions,
 
     /// Requests per arm [default: 50000, or as many as there are in --duration]
+    ///
+    /// With --trial, on average.
     #[arg(long, value_name = "N")]
     pub requests: Option<u64>,
 
     /// Seconds of load per arm, over all its blocks; with --requests, whichever comes first
+    ///
+    /// With --trial, of all arms together.
     #[arg(long, value_name = "SECONDS")]
     pub duration: Option<f64>,
 
@@ -134,14 +142,23 @@ pub struct RunArguments {
     pub pipeline: usize,
 
     /// Blocks per arm
+    ///
+    /// With --trial, each of them has requests of all arms.
     #[arg(long, default_value_t = 25, value_name = "B")]
     pub blocks: u32,
 
-    /// Order of the blocks
-    #[arg(long, value_enum, default_value_t = Order::Rmit)]
+    /// Order of the blocks; with --trial it is trial
+    #[arg(
+        long,
+        value_enum,
+        default_value_t = Order::Rmit,
+        default_value_if("trial", ArgPredicate::IsPresent, Order::Trial.name())
+    )]
     pub order: Order,
 
     /// First requests of each arm that estimates leave out, as warm-up
+    ///
+    /// With --trial, on average.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub warmup: u64,
 
@@ -236,16 +253,45 @@ impl RunArguments {
         self.requests.or(default)
     }
 
-    /// The layout of the blocks.
+    /// Requests per cell of the plan: of an arm, or of all arms of a trial. None where the time decides alone.
+    pub fn cell_requests(&self) -> Option<u64> {
+        let requests = self.requests()?;
+        Some(requests.saturating_mul(self.arms_per_cell()))
+    }
+
+    /// How many arms share a cell of the plan.
+    fn arms_per_cell(&self) -> u64 {
+        let trial = self.request.trial.as_ref();
+        trial.map_or(1, |trial| trial.arms().len() as u64)
+    }
+
+    /// The arms that requests are counted by, and where they go: those that were given, or a trial's.
+    pub fn named_arms(&self) -> Vec<NamedUrl> {
+        let arm = |name, server: &Arm| NamedUrl {
+            name,
+            url: server.url.clone(),
+        };
+        let given = self.arms.iter();
+        match &self.request.trial {
+            Some(trial) => given
+                .flat_map(|server| trial.arms().iter().map(|own| arm(own.to_string(), server)))
+                .collect(),
+            None => given
+                .map(|server| arm(server.name.clone(), server))
+                .collect(),
+        }
+    }
+
+    /// The layout of the blocks, for so many arms that have blocks of their own.
     pub fn design(&self, arms: u16, seed: u64) -> Design {
         Design {
             arms,
             observe: self.observe,
-            requests: self.requests(),
+            requests: self.cell_requests(),
             time_ns: self.duration.map(seconds_ns),
             blocks: self.blocks,
             servers: servers_per_arm(self),
-            warmup: self.warmup,
+            warmup: self.warmup.saturating_mul(self.arms_per_cell()),
             block_warmup: self.block_warmup,
             order: self.order,
             seed,
@@ -303,10 +349,12 @@ impl RunArguments {
     }
 
     /// Whether a core that is shared with the server is left to the server while it has work: in a closed loop where
-    /// more than one response may come at once. The pacer of an open loop must not wait.
+    /// more than one response may come at once, and in a trial, where else the requests before would decide who
+    /// preempts whom. The pacer of an open loop must not wait.
     pub fn lets_others_finish(&self) -> bool {
         let may_come_at_once = self.connections > 1 || self.pipeline > 1;
-        may_come_at_once && self.rate.is_none() && !self.spin
+        let is_wanted = may_come_at_once || self.request.trial.is_some();
+        is_wanted && self.rate.is_none() && !self.spin
     }
 
     /// What the summary says about the layout of the blocks.
@@ -320,7 +368,7 @@ impl RunArguments {
             servers_per_arm: servers_per_arm(self),
             warmup_requests: self.warmup,
             block_warmup_requests: self.block_warmup,
-            trial: None,
+            trial: self.request.trial.as_ref().map(ToString::to_string),
         }
     }
 }
@@ -334,3 +382,6 @@ pub fn servers_per_arm(arguments: &RunArguments) -> u32 {
     let others = arguments.servers.len() / arguments.arms.len().max(1);
     u32::try_from(1 + others).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use runlog::Order;
 /// One run of consecutive requests to one arm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Block {
-    /// Index of the arm.
+    /// Index of the arm; 0 in a trial, where a block has requests of all arms.
     pub arm: u16,
     /// Whether the probes are to be attached.
     pub observed: bool,
@@ -22,10 +22,10 @@ pub struct Block {
     pub server: usize,
 }
 
-/// What a plan is made from. A cell is an arm in one state of the probes.
+/// What a plan is made from. A cell is an arm in one state of the probes; in a trial, all arms.
 #[derive(Clone, Copy, Debug)]
 pub struct Design {
-    /// Number of arms.
+    /// Number of arms that have blocks of their own: 1 in a trial.
     pub arms: u16,
     /// Whether each arm is also measured with the probes attached.
     pub observe: bool,

@@ -9,9 +9,8 @@ use runlog::agent_run::Announcement;
 use runlog::clock::Clock;
 use runlog::gate::Event;
 use runlog::live::{LiveEvent, Started};
-use runlog::load_api::NamedUrl;
 use runlog::manifest::Schedule;
-use runlog::summary::{self, LoadSummary, Pacer};
+use runlog::summary::{self, Load, LoadSummary, Pacer};
 use runlog::table::TableWriter;
 use runlog::{RunDirectory, json};
 
@@ -34,10 +33,10 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<End> {
     check(arguments)?;
     allow_connections(arguments)?;
     let seed = arguments.seed.unwrap_or_else(unix_ns);
-    let targets = targets(arguments, seed)?;
+    let arms = arguments.named_arms();
+    let targets = targets(arguments, arms.len(), seed)?;
     let stop = stop_on_signals()?;
-    let arms = u16::try_from(targets.len()).context("too many arms")?;
-    let design = arguments.design(arms, seed);
+    let design = arguments.design(u16::try_from(targets.len())?, seed);
     let runner = Runner::new(
         design.order.at_once(),
         arguments.settings(seed),
@@ -66,7 +65,7 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<End> {
     // Not yet bound to a CPU, so that it takes another than the load.
     let agent = agent.map(|agent| agent.stream(&run)).transpose()?;
     let started = Started {
-        arms: arguments.arms.iter().map(|arm| arm.name.clone()).collect(),
+        arms: arms.iter().map(|arm| arm.name.clone()).collect(),
         requests: planned,
         schedule: schedule.clone(),
         started_unix_ns: start.unix_ns,
@@ -79,14 +78,13 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<End> {
         stop,
         live,
         numbering: Numbering::new(&design),
-        kept: vec![ArmKept::default(); arguments.arms.len()],
+        kept: vec![ArmKept::default(); arms.len()],
     };
     if let Some(cpu) = arguments.cpu {
         bind_to(cpu).context("--cpu")?;
     }
-    if arguments.lets_others_finish() {
-        let_others_finish().context("cannot choose how to be scheduled")?;
-    }
+    let batch_scheduling = arguments.lets_others_finish()
+        && let_others_finish().context("cannot choose how to be scheduled")?;
     let cut_short = load.run_blocks(&blocks, gate.as_mut())?;
     load.live.finish();
     load.logs.requests.finish()?;
@@ -99,8 +97,11 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<End> {
         started_unix_ns: start.unix_ns,
         started_monotonic_ns: start.monotonic_ns,
         clock: Clock::of_this_process(),
-        load: Some(arguments.load()),
-        arms: export(&run, &named(arguments), &load.kept, start)?,
+        load: Some(Load {
+            batch_scheduling,
+            ..arguments.load()
+        }),
+        arms: export(&run, &arms, &load.kept, start)?,
         agent: None,
     };
     json::write(&run.load_summary(), &summary)?;
@@ -165,15 +166,6 @@ fn end_of(summary: &LoadSummary) -> End {
     }
 }
 
-/// The arms, as they were given.
-fn named(arguments: &RunArguments) -> Vec<NamedUrl> {
-    let arms = arguments.arms.iter().map(|arm| NamedUrl {
-        name: arm.name.clone(),
-        url: arm.url.clone(),
-    });
-    arms.collect()
-}
-
 /// What an agent is told of a run.
 fn announcement(
     arguments: &RunArguments,
@@ -181,7 +173,7 @@ fn announcement(
     requests: Option<u64>,
 ) -> Announcement {
     Announcement {
-        arms: named(arguments),
+        arms: arguments.named_arms(),
         schedule: schedule.clone(),
         load: Some(arguments.load()),
         requests,
@@ -189,10 +181,15 @@ fn announcement(
     }
 }
 
-/// The servers of each arm. Each must accept a connection.
-fn targets(arguments: &RunArguments, seed: u64) -> anyhow::Result<Vec<Vec<ArmTarget>>> {
+/// The servers of each arm that has blocks of its own, of `arms` in all. Each must accept a connection.
+fn targets(
+    arguments: &RunArguments,
+    arms: usize,
+    seed: u64,
+) -> anyhow::Result<Vec<Vec<ArmTarget>>> {
     let mut targets = Vec::new();
-    for arm in &arguments.arms {
+    let arms = u16::try_from(arms).context("too many arms")?;
+    for (number, arm) in (0..).zip(&arguments.arms) {
         let others = arguments
             .servers
             .iter()
@@ -200,6 +197,10 @@ fn targets(arguments: &RunArguments, seed: u64) -> anyhow::Result<Vec<Vec<ArmTar
         let servers = [arm].into_iter().chain(others).map(|server| {
             Ok(ArmTarget {
                 name: server.name.clone(),
+                arms: match arguments.request.trial {
+                    Some(_) => 0..arms,
+                    None => number..number + 1,
+                },
                 requests: arguments
                     .request
                     .requests(server, arguments.sequence_header, seed)?,
@@ -244,7 +245,7 @@ struct Running {
     stop: Arc<AtomicBool>,
     live: Live,
     numbering: Numbering,
-    /// What is known of each arm beside its requests.
+    /// What is known of each arm beside its requests; what no arm of a trial has for itself is the first's.
     kept: Vec<ArmKept>,
 }
 

@@ -13,8 +13,9 @@ use std::io;
 /// client is woken as before.
 pub fn let_others_finish() -> io::Result<bool> {
     // SAFETY: no preconditions; 0 is this thread.
-    if unsafe { libc::sched_getscheduler(0) } != libc::SCHED_OTHER {
-        return Ok(false);
+    let policy = unsafe { libc::sched_getscheduler(0) };
+    if policy != libc::SCHED_OTHER {
+        return Ok(policy == libc::SCHED_BATCH);
     }
     let parameters = libc::sched_param { sched_priority: 0 };
     // SAFETY: the pointer is to a value of ours; 0 is this thread.
@@ -37,6 +38,7 @@ mod tests {
             assert_eq!(policy(), libc::SCHED_BATCH);
             let child = std::thread::spawn(policy);
             assert_eq!(child.join().unwrap(), libc::SCHED_BATCH);
+            assert!(let_others_finish().unwrap(), "it does so already");
         })
         .join()
         .unwrap();

@@ -30,7 +30,7 @@ impl FromStr for Arm {
             .split_once('=')
             .context("expected NAME=URL, as in baseline=http://127.0.0.1:8080/")?;
         if !runlog::directory::is_arm_name(name) {
-            bail!("the arm name \"{name}\" may have letters, digits, '-', '_' and '.' only");
+            bail!("the arm name \"{name}\" may have letters, digits, '-', '_', '.' and '+' only");
         }
         let (uri, authority, port) = http_url(url)?;
         Ok(Self {

@@ -148,7 +148,7 @@ fn run_one(
     log: &mut dyn Log,
     live: &Live,
 ) -> anyhow::Result<BlockReport> {
-    let block = live.begin_block(numbered.block.arm);
+    let block = live.begin_block(target.arms.clone());
     client.run_block(target, numbered, log, &mut |request| block.count(request))
 }
 

@@ -47,7 +47,7 @@ pub struct Limits {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NamedUrl {
-    /// Letters, digits, `-`, `_` and `.`; at most 64.
+    /// Letters, digits, `-`, `_`, `.` and `+`; at most 64.
     pub name: String,
     /// Begins with `http://`.
     pub url: String,
@@ -84,7 +84,7 @@ pub struct StartRequest {
     /// Blocks of each arm.
     #[serde(default)]
     pub blocks: Option<u64>,
-    /// Order of the blocks.
+    /// Order of the blocks; `trial` is refused, as it is for the command line only.
     #[serde(default)]
     pub order: Option<Order>,
     /// First requests of each arm that are left out of the summary.

@@ -45,6 +45,7 @@ fn silence(
     let arm: Arm = "a=http://a/".parse().unwrap();
     let mut target = ArmTarget {
         name: arm.name.clone(),
+        arms: 0..1,
         address: silent.local_addr().unwrap(),
         requests: RequestOptions::default().requests(&arm, false, 0).unwrap(),
     };

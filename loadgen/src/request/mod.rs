@@ -2,15 +2,20 @@
 
 mod file;
 mod options;
+mod trial;
 
 pub use options::RequestOptions;
 
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 
+use abi::trial::Trial;
 use anyhow::{Context as _, bail};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
+use runlog::record::Request;
+
+use self::trial::Draw;
 
 /// Digits of the sequence number in test mode: all requests have the same length.
 const SEQUENCE_DIGITS: usize = 20;
@@ -74,12 +79,15 @@ impl Requests {
     }
 }
 
-/// The bytes of a request, with room for its sequence number in test mode.
+/// The bytes of a request, with room for what differs from one to the next: its sequence number in test mode, the salt of
+/// its connection in a trial.
 #[derive(Clone, Debug)]
 pub struct Message {
     /// Shared with connections whose sockets did not take all of it at once.
     bytes: Arc<[u8]>,
     sequence_at: Option<usize>,
+    /// Apart, as a file may have many messages, and a trial has one.
+    draw: Option<Box<Draw>>,
     expects_no_body: bool,
     is_last: bool,
 }
@@ -88,20 +96,39 @@ impl Message {
     /// A request that is complete. With a sequence, a header field for it is put in front of the others.
     fn new(mut bytes: Vec<u8>, with_sequence: bool) -> anyhow::Result<Self> {
         let head = Head::parse(&bytes)?.context("the head does not end")?;
-        let sequence_at = with_sequence.then(|| {
-            let line_end = bytes.iter().position(|byte| *byte == b'\n');
-            let at = line_end.map_or(0, |at| at + 1);
-            let name = b"X-Sequence: ";
-            let field = [&name[..], &[b'0'; SEQUENCE_DIGITS], b"\r\n"].concat();
-            bytes.splice(at..at, field);
-            at + name.len()
-        });
+        let sequence_at =
+            with_sequence.then(|| put_field(&mut bytes, "X-Sequence", &[b'0'; SEQUENCE_DIGITS]));
         Ok(Self {
             bytes: bytes.into(),
             sequence_at,
+            draw: None,
             expects_no_body: head.expects_no_body,
             is_last: head.is_last,
         })
+    }
+
+    /// A request of a trial, made from one that is complete.
+    fn of_trial(mut bytes: Vec<u8>, trial: &Trial) -> anyhow::Result<Self> {
+        let draw = Draw::new(trial, &mut bytes)?;
+        let message = Self::new(bytes, false)?;
+        if message.is_last {
+            bail!(
+                "--trial: it needs connections of more than one request; leave out what asks the server to close them \
+                 (--close, --header)"
+            );
+        }
+        Ok(Self {
+            draw: Some(Box::new(draw)),
+            ..message
+        })
+    }
+
+    /// The bytes of a request whose number, connection and first byte are known. In a trial it gets its arm.
+    pub fn take(&mut self, request: &mut Request) -> Arc<[u8]> {
+        match &self.draw {
+            Some(draw) => draw.take(request, &self.bytes),
+            None => Arc::clone(self.numbered(request.sequence)),
+        }
     }
 
     /// The bytes of the request with this number.
@@ -125,6 +152,19 @@ impl Message {
     pub fn is_last(&self) -> bool {
         self.is_last
     }
+}
+
+/// A line of a head.
+fn field(name: &str, value: &[u8]) -> Vec<u8> {
+    [name.as_bytes(), b": ", value, b"\r\n"].concat()
+}
+
+/// Puts a header field in front of the others of a request. Returns where its value is.
+fn put_field(bytes: &mut Vec<u8>, name: &str, value: &[u8]) -> usize {
+    let line_end = bytes.iter().position(|byte| *byte == b'\n');
+    let at = line_end.map_or(0, |at| at + 1);
+    bytes.splice(at..at, field(name, value));
+    at + name.len() + ": ".len()
 }
 
 /// What the head of a request says about its body and its connection.

@@ -4,11 +4,13 @@ use std::fs;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use abi::trial::Trial;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use http::{HeaderName, HeaderValue, Method};
 
 use super::file::{Entry, Line, parse};
+use super::trial::is_reserved;
 use super::{Message, Pick, Requests};
 use crate::target::Arm;
 
@@ -51,6 +53,18 @@ pub struct RequestOptions {
     /// The server is asked to close it after.
     #[arg(long)]
     pub close: bool,
+
+    /// Draw an arm for each request, as "seed=1 size=512 arms=off,on" says
+    ///
+    /// The servers have the same text in their environment. Each request is filled up to the size that it names; the first
+    /// of each connection carries the connection's salt and belongs to no arm.
+    #[arg(
+        long,
+        hide_short_help = true,
+        value_name = "TEXT",
+        value_parser = |text: &str| Trial::parse(text.as_bytes())
+    )]
+    pub trial: Option<Trial>,
 }
 
 /// A header field, as in `Accept: text/html`.
@@ -107,6 +121,9 @@ impl RequestOptions {
         if self.method == Some(Method::CONNECT) {
             bail!("--method CONNECT: asks for a tunnel, which is nothing to measure here");
         }
+        if self.trial.is_some() {
+            self.refuse_with_trial(with_sequence)?;
+        }
         let body = self.read_body()?;
         let usual = if body.is_some() {
             Method::POST
@@ -120,7 +137,11 @@ impl RequestOptions {
             body: body.as_deref().unwrap_or_default(),
         };
         let Some(path) = &self.request_file else {
-            let message = Message::new(self.put_together(&parts), with_sequence)?;
+            let bytes = self.put_together(&parts);
+            let message = match &self.trial {
+                Some(trial) => Message::of_trial(bytes, trial)?,
+                None => Message::new(bytes, with_sequence)?,
+            };
             return Requests::new(vec![message], Pick::Cycle, seed);
         };
         let in_file = || format!("--request-file {}", path.display());
@@ -156,6 +177,27 @@ impl RequestOptions {
                     .with_context(|| format!("--body {text}")),
                 None => Ok(Some(text.clone().into_bytes())),
             },
+        }
+    }
+
+    /// The place of a request in the stream of its connection says its arm, so all have one size.
+    fn refuse_with_trial(&self, with_sequence: bool) -> anyhow::Result<()> {
+        if self.request_file.is_some() {
+            bail!(
+                "--request-file: the requests of a trial have one size; say with --method, --header and --body what \
+                 they are like"
+            );
+        }
+        if with_sequence {
+            bail!(
+                "--sequence-header: requests of a trial share their bytes; leave out either it or --trial"
+            );
+        }
+        match self.headers.iter().find(|given| is_reserved(&given.name)) {
+            Some(Header { spelled, .. }) => {
+                bail!("--header {spelled}: a trial writes this field itself; leave it out")
+            }
+            None => Ok(()),
         }
     }
 

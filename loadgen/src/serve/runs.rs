@@ -168,7 +168,7 @@ impl Runs {
             // What the load makes of NAME=URL must be what is looked at here.
             if !runlog::directory::is_arm_name(&arm.name) {
                 return refuse(format!(
-                    "the arm name \"{}\" may have letters, digits, '-', '_' and '.' only",
+                    "the arm name \"{}\" may have letters, digits, '-', '_', '.' and '+' only",
                     arm.name
                 ));
             }
@@ -187,6 +187,11 @@ impl Runs {
                 }
                 Err(error) => return refuse(format!("arm {}: {error:#}", arm.name)),
             }
+        }
+        if wanted.order == Some(Order::Trial) {
+            let error = "order trial: needs servers with a bracket around their hook, and is run on the command line \
+                         only (loadgen run --trial)";
+            return refuse(error.to_owned());
         }
         // In a duet the first arm runs beside each of the others.
         let blocks_at_once = if wanted.order == Some(Order::Duet) {
