@@ -60,6 +60,7 @@ mod sockets;
 mod sut;
 mod trace;
 mod trace_event;
+mod trial_load;
 mod tutorial;
 mod unprivileged;
 mod wire;
@@ -137,6 +138,7 @@ const TESTS: &[&[Test]] = &[
     serve::TESTS,
     page::TESTS,
     wire::TESTS,
+    trial_load::TESTS,
     bad_input::TESTS,
     analyze::TESTS,
     unprivileged::TESTS,

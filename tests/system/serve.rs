@@ -263,6 +263,7 @@ fn as_described(kit: &Kit) -> anyhow::Result<()> {
     for (body, status) in [
         (json!({"arms": "a"}), 422),
         (json!({"arms": [], "x": 1}), 422),
+        (json!({"arms": wanted["arms"], "order": "trial"}), 422),
     ] {
         call("POST", "/api/runs", "/api/runs", Some(&body), status)?;
     }
