@@ -4,27 +4,13 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use libc::ssize_t;
 
-use crate::clock::{busy_wait, monotonic_ns, wait_for_call_of};
+use preload::clock::{busy_wait, monotonic_ns, wait_for_call_of};
+use preload::site::{CallWord, Function};
+use preload::{errno, marks};
+
 use crate::rung::Rung;
 use crate::scan::Scanner;
-use crate::site::{self, CallWord};
-use crate::{errno, marks, match_log, matches, words};
-
-/// A function of the family that reads. The number is what the site reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Function {
-    /// `read(2)`.
-    Read = 0,
-    /// `recv(2)`.
-    Recv = 1,
-    /// `recvfrom(2)`.
-    RecvFrom = 2,
-    /// `recvmsg(2)`.
-    RecvMsg = 3,
-    /// `readv(2)`.
-    ReadV = 4,
-}
+use crate::{match_log, matches, site, words};
 
 /// What a read of a connection waits, 0 for nothing.
 static WAIT_NS: AtomicU64 = AtomicU64::new(0);

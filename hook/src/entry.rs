@@ -8,9 +8,11 @@ use core::ffi::{c_int, c_void};
 
 use libc::{iovec, msghdr, size_t, sockaddr, socklen_t, ssize_t};
 
-use crate::clock::monotonic_ns;
-use crate::connection::{is_internet_socket, new_identity, peer_of};
-use crate::{errno, family, marks, next, owner, rung, settings, site};
+use preload::clock::monotonic_ns;
+use preload::connection::peer_of;
+use preload::{marks, next, owner};
+
+use crate::{family, rung, settings, site};
 
 /// Runs when the library is loaded, before `main`.
 #[cfg(not(test))]
@@ -95,7 +97,7 @@ pub unsafe extern "C" fn close(fd: c_int) -> c_int {
         forget(fd);
     }
     // SAFETY: the caller's argument, passed on.
-    unsafe { next::close()(fd) }
+    unsafe { next::CLOSE.get()(fd) }
 }
 
 /// `accept(2)`.
@@ -109,7 +111,7 @@ pub unsafe extern "C" fn accept(
     length: *mut socklen_t,
 ) -> c_int {
     // SAFETY: the caller's arguments, passed on.
-    let accepted = unsafe { next::accept()(fd, address, length) };
+    let accepted = unsafe { next::ACCEPT.get()(fd, address, length) };
     mark(accepted);
     accepted
 }
@@ -126,7 +128,7 @@ pub unsafe extern "C" fn accept4(
     flags: c_int,
 ) -> c_int {
     // SAFETY: the caller's arguments, passed on.
-    let accepted = unsafe { next::accept4()(fd, address, length, flags) };
+    let accepted = unsafe { next::ACCEPT4.get()(fd, address, length, flags) };
     mark(accepted);
     accepted
 }
@@ -136,31 +138,20 @@ pub unsafe extern "C" fn accept4(
 #[cold]
 #[inline(never)]
 fn forget(fd: c_int) {
-    // A child of vfork closes its own descriptor; the mark is of its parent's, which stays open.
-    if !owner::is_this_process() {
-        return;
-    }
-    // The mark goes first: once the descriptor is closed, another thread may be given its number.
-    let connection = marks::take(fd);
-    if connection != 0 && site::CLOSED.is_watched() {
+    if let Some(connection) = marks::forget(fd)
+        && site::CLOSED.is_watched()
+    {
         site::closed(fd, connection);
     }
 }
 
 /// Marks an accepted descriptor if it is an internet connection.
 fn mark(fd: c_int) {
-    if fd < 0 || !rung::marks_connections() {
+    if !rung::marks_connections() {
         return;
     }
-    owner::claim();
-    errno::keeping(|| {
-        // Storing 0 clears the mark of a descriptor that was closed behind our back.
-        let connection = if is_internet_socket(fd) {
-            new_identity()
-        } else {
-            0
-        };
-        if marks::set(fd, connection) && connection != 0 && site::ACCEPTED.is_watched() {
+    marks::accept(fd, |connection| {
+        if site::ACCEPTED.is_watched() {
             site::accepted(fd, connection, peer_of(fd), monotonic_ns());
         }
     });

@@ -9,19 +9,17 @@
 )]
 
 use core::ffi::{c_int, c_void};
-use core::slice;
-use core::sync::atomic::{AtomicPtr, Ordering};
 
 use libc::{iovec, msghdr, size_t, sockaddr, socklen_t, ssize_t};
 
-use crate::call::{Function, connection_of, on_connection};
-use crate::next::{self, ReadVFn, RecvFn, RecvFromFn, RecvMsgFn};
+use preload::buffers;
+use preload::next::{self, ReadVFn, RecvFn, RecvFromFn, RecvMsgFn, Target};
+use preload::site::Function;
+
+use crate::call::{connection_of, on_connection};
 use crate::pieces;
 use crate::rung::{LOG, LOOKUP, PASSTHROUGH, Rung, SCAN};
-use crate::scan::{Filter, Scanner};
-
-/// Flags of calls that take nothing from the stream.
-const BESIDE_THE_STREAM: c_int = libc::MSG_PEEK | libc::MSG_OOB | libc::MSG_ERRQUEUE;
+use crate::scan::Filter;
 
 /// The rung of a function: the instance of a generic function, or the next function for none.
 macro_rules! on_rung {
@@ -37,54 +35,53 @@ macro_rules! on_rung {
 }
 pub(crate) use on_rung;
 
-static RECV: AtomicPtr<c_void> = AtomicPtr::new(recv_before_load as RecvFn as *mut c_void);
-static RECVFROM: AtomicPtr<c_void> =
-    AtomicPtr::new(recvfrom_before_load as RecvFromFn as *mut c_void);
-static RECVMSG: AtomicPtr<c_void> = AtomicPtr::new(recvmsg_before_load as RecvMsgFn as *mut c_void);
-static READV: AtomicPtr<c_void> = AtomicPtr::new(readv_before_load as ReadVFn as *mut c_void);
+// SAFETY: each is a function of its type.
+static RECV: Target<RecvFn> = unsafe { Target::new(recv_before_load as *mut c_void) };
+// SAFETY: as above.
+static RECVFROM: Target<RecvFromFn> = unsafe { Target::new(recvfrom_before_load as *mut c_void) };
+// SAFETY: as above.
+static RECVMSG: Target<RecvMsgFn> = unsafe { Target::new(recvmsg_before_load as *mut c_void) };
+// SAFETY: as above.
+static READV: Target<ReadVFn> = unsafe { Target::new(readv_before_load as *mut c_void) };
 
 /// Puts the rungs of these functions to work for the life of the program.
 pub fn install(rung_of: impl Fn(Function) -> Rung) {
-    let recv: RecvFn = on_rung!(rung_of(Function::Recv), recv_on, next::recv());
-    let recvfrom: RecvFromFn = on_rung!(rung_of(Function::RecvFrom), recvfrom_on, next::recvfrom());
-    let recvmsg: RecvMsgFn = on_rung!(rung_of(Function::RecvMsg), recvmsg_on, next::recvmsg());
-    let readv: ReadVFn = on_rung!(rung_of(Function::ReadV), readv_on, next::readv());
-    RECV.store(recv as *mut c_void, Ordering::Release);
-    RECVFROM.store(recvfrom as *mut c_void, Ordering::Release);
-    RECVMSG.store(recvmsg as *mut c_void, Ordering::Release);
-    READV.store(readv as *mut c_void, Ordering::Release);
+    let recv: RecvFn = on_rung!(rung_of(Function::Recv), recv_on, next::RECV.get());
+    let recvfrom: RecvFromFn = on_rung!(
+        rung_of(Function::RecvFrom),
+        recvfrom_on,
+        next::RECVFROM.get()
+    );
+    let recvmsg: RecvMsgFn = on_rung!(rung_of(Function::RecvMsg), recvmsg_on, next::RECVMSG.get());
+    let readv: ReadVFn = on_rung!(rung_of(Function::ReadV), readv_on, next::READV.get());
+    RECV.set(recv);
+    RECVFROM.set(recvfrom);
+    RECVMSG.set(recvmsg);
+    READV.set(readv);
 }
 
 /// The `recv` of the rung in use.
 #[inline]
 pub fn recv() -> RecvFn {
-    let recv = RECV.load(Ordering::Relaxed);
-    // SAFETY: only functions of this type are ever stored there.
-    unsafe { core::mem::transmute::<*mut c_void, RecvFn>(recv) }
+    RECV.get()
 }
 
 /// The `recvfrom` of the rung in use.
 #[inline]
 pub fn recvfrom() -> RecvFromFn {
-    let recvfrom = RECVFROM.load(Ordering::Relaxed);
-    // SAFETY: as above.
-    unsafe { core::mem::transmute::<*mut c_void, RecvFromFn>(recvfrom) }
+    RECVFROM.get()
 }
 
 /// The `recvmsg` of the rung in use.
 #[inline]
 pub fn recvmsg() -> RecvMsgFn {
-    let recvmsg = RECVMSG.load(Ordering::Relaxed);
-    // SAFETY: as above.
-    unsafe { core::mem::transmute::<*mut c_void, RecvMsgFn>(recvmsg) }
+    RECVMSG.get()
 }
 
 /// The `readv` of the rung in use.
 #[inline]
 pub fn readv() -> ReadVFn {
-    let readv = READV.load(Ordering::Relaxed);
-    // SAFETY: as above.
-    unsafe { core::mem::transmute::<*mut c_void, ReadVFn>(readv) }
+    READV.get()
 }
 
 unsafe extern "C" fn recv_before_load(
@@ -94,7 +91,7 @@ unsafe extern "C" fn recv_before_load(
     flags: c_int,
 ) -> ssize_t {
     // SAFETY: the caller's arguments, passed on.
-    unsafe { next::recv()(fd, buffer, count, flags) }
+    unsafe { next::RECV.get()(fd, buffer, count, flags) }
 }
 
 unsafe extern "C" fn recvfrom_before_load(
@@ -106,17 +103,17 @@ unsafe extern "C" fn recvfrom_before_load(
     length: *mut socklen_t,
 ) -> ssize_t {
     // SAFETY: the caller's arguments, passed on.
-    unsafe { next::recvfrom()(fd, buffer, count, flags, address, length) }
+    unsafe { next::RECVFROM.get()(fd, buffer, count, flags, address, length) }
 }
 
 unsafe extern "C" fn recvmsg_before_load(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t {
     // SAFETY: the caller's arguments, passed on.
-    unsafe { next::recvmsg()(fd, message, flags) }
+    unsafe { next::RECVMSG.get()(fd, message, flags) }
 }
 
 unsafe extern "C" fn readv_before_load(fd: c_int, buffers: *const iovec, count: c_int) -> ssize_t {
     // SAFETY: the caller's arguments, passed on.
-    unsafe { next::readv()(fd, buffers, count) }
+    unsafe { next::READV.get()(fd, buffers, count) }
 }
 
 unsafe extern "C" fn recv_on<const RUNG: u8>(
@@ -126,9 +123,9 @@ unsafe extern "C" fn recv_on<const RUNG: u8>(
     flags: c_int,
 ) -> ssize_t {
     // SAFETY: the caller's arguments, passed on.
-    let next = move || unsafe { next::recv()(fd, buffer, count, flags) };
+    let next = move || unsafe { next::RECV.get()(fd, buffer, count, flags) };
     let connection = connection_of::<RUNG>(fd);
-    if connection == 0 || flags & BESIDE_THE_STREAM != 0 {
+    if connection == 0 || !buffers::takes(flags) {
         return next();
     }
     on_connection::<RUNG>(
@@ -138,7 +135,8 @@ unsafe extern "C" fn recv_on<const RUNG: u8>(
         next,
         move |scanner, length| {
             // SAFETY: the kernel has just written what was read there.
-            unsafe { scan_flat(scanner, buffer, count, flags, length) }
+            let bytes = unsafe { buffers::flat(buffer, count, flags, length) }?;
+            scanner.first_of_list(bytes, Filter::in_use())
         },
     )
 }
@@ -152,12 +150,12 @@ unsafe extern "C" fn recvfrom_on<const RUNG: u8>(
     address_length: *mut socklen_t,
 ) -> ssize_t {
     let next = move || {
-        let next = next::recvfrom();
+        let next = next::RECVFROM.get();
         // SAFETY: the caller's arguments, passed on.
         unsafe { next(fd, buffer, count, flags, address, address_length) }
     };
     let connection = connection_of::<RUNG>(fd);
-    if connection == 0 || flags & BESIDE_THE_STREAM != 0 {
+    if connection == 0 || !buffers::takes(flags) {
         return next();
     }
     on_connection::<RUNG>(
@@ -167,7 +165,8 @@ unsafe extern "C" fn recvfrom_on<const RUNG: u8>(
         next,
         move |scanner, length| {
             // SAFETY: the kernel has just written what was read there.
-            unsafe { scan_flat(scanner, buffer, count, flags, length) }
+            let bytes = unsafe { buffers::flat(buffer, count, flags, length) }?;
+            scanner.first_of_list(bytes, Filter::in_use())
         },
     )
 }
@@ -178,9 +177,9 @@ unsafe extern "C" fn recvmsg_on<const RUNG: u8>(
     flags: c_int,
 ) -> ssize_t {
     // SAFETY: the caller's arguments, passed on.
-    let next = move || unsafe { next::recvmsg()(fd, message, flags) };
+    let next = move || unsafe { next::RECVMSG.get()(fd, message, flags) };
     let connection = connection_of::<RUNG>(fd);
-    if connection == 0 || flags & BESIDE_THE_STREAM != 0 {
+    if connection == 0 || !buffers::takes(flags) {
         return next();
     }
     on_connection::<RUNG>(
@@ -189,15 +188,9 @@ unsafe extern "C" fn recvmsg_on<const RUNG: u8>(
         connection,
         next,
         move |scanner, length| {
-            if flags & libc::MSG_TRUNC != 0 {
-                return None;
-            }
-            // SAFETY: the kernel has just taken this message header for valid.
-            let message = unsafe { &*message };
-            // Of this word musl has an int and 32 bits that may hold anything; the kernel takes 1,024 at most.
-            let count = message.msg_iovlen & 0xffff_ffff;
-            // SAFETY: it has written what was read into these buffers.
-            unsafe { scan_pieces(scanner, message.msg_iov, count, length) }
+            // SAFETY: the kernel has just taken this message header for valid, and read so much.
+            let pieces = unsafe { buffers::of_message(message, flags, length) }?;
+            pieces::first_of_list(scanner, Filter::in_use(), pieces)
         },
     )
 }
@@ -208,7 +201,7 @@ unsafe extern "C" fn readv_on<const RUNG: u8>(
     count: c_int,
 ) -> ssize_t {
     // SAFETY: the caller's arguments, passed on.
-    let next = move || unsafe { next::readv()(fd, buffers, count) };
+    let next = move || unsafe { next::READV.get()(fd, buffers, count) };
     let connection = connection_of::<RUNG>(fd);
     if connection == 0 {
         return next();
@@ -221,53 +214,8 @@ unsafe extern "C" fn readv_on<const RUNG: u8>(
         move |scanner, length| {
             let count = usize::try_from(count).unwrap_or(0);
             // SAFETY: the kernel has written what was read into these buffers, so there are so many.
-            unsafe { scan_pieces(scanner, buffers, count, length) }
+            let pieces = unsafe { buffers::pieces(buffers, count, length) };
+            pieces::first_of_list(scanner, Filter::in_use(), pieces)
         },
     )
-}
-
-/// Scans `length` bytes that were read into a buffer of `count`. With `MSG_TRUNC`, TCP throws them away
-/// (tcp(7)): there is nothing to be scanned.
-///
-/// # Safety
-/// Without that flag the first of them, as many as the buffer has, are there and initialised.
-unsafe fn scan_flat(
-    scanner: &Scanner<'_>,
-    buffer: *const c_void,
-    count: usize,
-    flags: c_int,
-    length: usize,
-) -> Option<u16> {
-    if flags & libc::MSG_TRUNC != 0 {
-        return None;
-    }
-    // SAFETY: as the caller has promised.
-    let bytes = unsafe { slice::from_raw_parts(buffer.cast::<u8>(), length.min(count)) };
-    scanner.first_of_list(bytes, Filter::in_use())
-}
-
-/// Scans `length` bytes that were read into buffers, one after the other.
-///
-/// # Safety
-/// There are so many buffers, and these bytes have been written to them.
-unsafe fn scan_pieces(
-    scanner: &Scanner<'_>,
-    buffers: *const iovec,
-    count: usize,
-    length: usize,
-) -> Option<u16> {
-    // SAFETY: as the caller has promised.
-    let buffers = unsafe { slice::from_raw_parts(buffers, count) };
-    let mut rest = length;
-    let pieces = buffers.iter().map_while(|buffer| {
-        let here = buffer.iov_len.min(rest);
-        rest -= here;
-        if here == 0 {
-            // It may have any address.
-            return (rest > 0).then_some(&[][..]);
-        }
-        // SAFETY: so many bytes were written there.
-        Some(unsafe { slice::from_raw_parts(buffer.iov_base.cast::<u8>(), here) })
-    });
-    pieces::first_of_list(scanner, Filter::in_use(), pieces)
 }

@@ -11,8 +11,8 @@
 //! count that was really read.
 //!
 //! One idea a module: [`entry`] holds the interposed symbols, [`rung`] what each mode does on a
-//! call, [`marks`] which descriptors are connections, [`owner`] whose they are, [`scan`] the keyword
-//! scanner, [`site`] the probe sites, [`settings`] the environment variables.
+//! call, [`scan`] the keyword scanner, [`site`] the probe sites, [`settings`] the environment variables. What the
+//! bracket has as well is in `preload`: which descriptors are connections, and whose they are.
 //!
 //! # Limits
 //!
@@ -42,29 +42,16 @@
     )
 )]
 
-#[cfg(all(panic = "unwind", not(test)))]
-compile_error!(
-    "the hook must not unwind: `cargo xtask build` builds it, or cargo with `--profile hook`"
-);
+preload::library!();
 
 mod call;
-mod clock;
-mod connection;
 #[cfg(target_arch = "x86_64")]
 mod cpu;
 mod entry;
-mod errno;
 mod family;
-mod line;
-mod marks;
 mod match_log;
 mod matches;
-mod next;
-mod owner;
-#[cfg(not(test))]
-mod personality;
 mod pieces;
-mod raw;
 mod rung;
 mod scan;
 mod settings;
@@ -74,10 +61,3 @@ mod words;
 // C functions are `extern "C"`, not `extern "C-unwind"`: with panic=abort the latter stops the
 // program when `pthread_cancel` unwinds through a blocked read, while plain frames, which carry call
 // frame information and nothing to clean up, let it pass.
-
-/// A panic here is a bug in the hook. There is nothing safe to unwind to, so the program stops.
-#[cfg(not(test))]
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
-    next::abort()
-}

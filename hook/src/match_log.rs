@@ -8,10 +8,10 @@ use core::cell::UnsafeCell;
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
-use crate::clock::monotonic_ns;
-use crate::line::Line;
-use crate::owner;
-use crate::raw::{self, file_identity};
+use preload::clock::monotonic_ns;
+use preload::line::Line;
+use preload::owner;
+use preload::raw::{self, file_identity};
 
 /// The log's descriptor is moved up here, out of the way of programs that count on low numbers.
 const LOWEST_DESCRIPTOR: i32 = 500;

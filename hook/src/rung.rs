@@ -7,13 +7,15 @@
 
 use core::ffi::{c_int, c_void};
 use core::slice;
-use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use libc::{size_t, ssize_t};
 
-use crate::call::{self, Function, connection_at_once, connection_of};
+use preload::next::{self, ReadFn, Target};
+use preload::site::Function;
+
+use crate::call::{self, connection_at_once, connection_of};
 use crate::family::{self, on_rung};
-use crate::next::{self, ReadFn};
 use crate::scan::{Filter, Scanner};
 
 /// How much the hook does on a call.
@@ -42,15 +44,16 @@ pub const SCAN: u8 = Rung::Scan as u8;
 pub const LOG: u8 = Rung::Log as u8;
 
 /// The function that `read` jumps to.
-static READ: AtomicPtr<c_void> = AtomicPtr::new(before_load as ReadFn as *mut c_void);
+// SAFETY: it is a function of this type.
+static READ: Target<ReadFn> = unsafe { Target::new(before_load as *mut c_void) };
 static MARKING: AtomicBool = AtomicBool::new(false);
 
 /// Puts `rung` to work for the life of the program, in the functions that are hooked.
 pub fn install(rung: Rung, is_hooked: impl Fn(Function) -> bool, delay_ns: u64) {
     let rung_of = |function| if is_hooked(function) { rung } else { Rung::Off };
-    let read: ReadFn = on_rung!(rung_of(Function::Read), read_on, next::read());
+    let read: ReadFn = on_rung!(rung_of(Function::Read), read_on, next::READ.get());
     call::delay_by(delay_ns);
-    READ.store(read as *mut c_void, Ordering::Release);
+    READ.set(read);
     family::install(rung_of);
     MARKING.store(rung != Rung::Off, Ordering::Release);
 }
@@ -63,15 +66,13 @@ pub fn marks_connections() -> bool {
 /// The `read` of the rung in use.
 #[inline]
 pub fn read() -> ReadFn {
-    let read = READ.load(Ordering::Relaxed);
-    // SAFETY: only functions of this type are ever stored.
-    unsafe { core::mem::transmute::<*mut c_void, ReadFn>(read) }
+    READ.get()
 }
 
 /// Serves constructors of other libraries that run before ours.
 unsafe extern "C" fn before_load(fd: c_int, buffer: *mut c_void, count: size_t) -> ssize_t {
     // SAFETY: the caller's arguments, passed on.
-    unsafe { next::read()(fd, buffer, count) }
+    unsafe { next::READ.get()(fd, buffer, count) }
 }
 
 /// Nothing is kept over a call here, so that nothing has to be saved: each way out is a jump.
@@ -154,7 +155,7 @@ unsafe extern "C" fn read_as<const RUNG: u8, const IS_WATCHED: bool>(
 #[inline]
 unsafe fn next_read(fd: c_int, buffer: *mut c_void, count: size_t) -> ssize_t {
     // SAFETY: rungs are put to work when all symbols have been looked up.
-    let next = unsafe { next::known_read() };
+    let next = unsafe { next::READ.known() };
     // SAFETY: the caller's arguments, passed on.
     unsafe { next(fd, buffer, count) }
 }

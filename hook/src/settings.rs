@@ -12,20 +12,19 @@
 //! Nonsense in any of them is one line on stderr, and the hook passes everything through. So it does,
 //! without a word, in set-uid programs and their like (`AT_SECURE`), whatever the variables say: the
 //! hook gets there by `/etc/ld.so.preload` or by being linked to.
-#![allow(
-    unsafe_code,
-    reason = "getenv, getauxval and write through libc: the hook has no std"
-)]
 
 use core::ffi::CStr;
 use core::fmt::{self, Write as _};
 
-use crate::call::Function;
-use crate::line::Line;
+use preload::environment::{is_privileged, say, variable};
+use preload::line::Line;
+use preload::next;
+use preload::site::Function;
+
 use crate::rung::{self, Rung};
 use crate::scan::{Filter, Problem};
 use crate::words::LoadError;
-use crate::{match_log, next, words};
+use crate::{match_log, words};
 
 /// The longest delay that `READHOOK_DELAY_NS` may ask for.
 const MAX_DELAY_NS: u64 = 60_000_000_000;
@@ -112,10 +111,8 @@ impl Chosen {
 
 /// Reads the variables and puts the hook to work. Called from the constructor.
 pub fn apply() {
-    next::resolve_all();
-    // SAFETY: has no preconditions.
-    let is_privileged = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
-    match chosen(is_privileged, variable) {
+    resolve();
+    match chosen(is_privileged(), variable) {
         Ok(Chosen {
             rung,
             functions,
@@ -127,9 +124,7 @@ pub fn apply() {
                 line,
                 "readhook: {refusal}; the hook passes everything through"
             );
-            let bytes = line.as_bytes();
-            // SAFETY: `bytes` is readable for its length.
-            unsafe { libc::write(2, bytes.as_ptr().cast(), bytes.len()) };
+            say(&line);
             rung::install(Rung::Off, |_| false, 0);
         }
     }
@@ -177,16 +172,16 @@ fn chosen(
     })
 }
 
-/// The value of a variable that is set and not empty.
-fn variable(name: &CStr) -> Option<&'static CStr> {
-    // SAFETY: `name` is a C string. No other thread changes the environment while libraries load.
-    let value = unsafe { libc::getenv(name.as_ptr()) };
-    if value.is_null() {
-        return None;
-    }
-    // SAFETY: getenv returns a C string, which is read before the program can change it.
-    let value = unsafe { CStr::from_ptr(value) };
-    (!value.is_empty()).then_some(value)
+/// Looks up all that the hook stands in front of.
+fn resolve() {
+    next::READ.get();
+    next::RECV.get();
+    next::RECVFROM.get();
+    next::RECVMSG.get();
+    next::READV.get();
+    next::CLOSE.get();
+    next::ACCEPT.get();
+    next::ACCEPT4.get();
 }
 
 fn parse_rung(name: &[u8]) -> Option<Rung> {

@@ -8,8 +8,9 @@ use core::cell::UnsafeCell;
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use preload::{errno, next};
+
 use crate::scan::{Prepared, Problem, Scanner};
-use crate::{errno, next};
 
 /// The 200 words of the paper's hook; `KEYWORDS.md` says where they come from.
 pub const DEFAULT_TEXT: &[u8] = include_bytes!("../keywords.txt");
@@ -95,7 +96,7 @@ fn read_file(path: &CStr, buffer: &mut [u8]) -> Result<usize, LoadError> {
             break Err(LoadError::TooLong);
         }
         // SAFETY: `rest` is writable for its length.
-        let count = unsafe { next::read()(fd, rest.as_mut_ptr().cast(), rest.len()) };
+        let count = unsafe { next::READ.get()(fd, rest.as_mut_ptr().cast(), rest.len()) };
         match usize::try_from(count) {
             Ok(0) => break Ok(length),
             Ok(count) => length += count,
@@ -104,7 +105,7 @@ fn read_file(path: &CStr, buffer: &mut [u8]) -> Result<usize, LoadError> {
         }
     };
     // SAFETY: `fd` was opened above and is closed once.
-    unsafe { next::close()(fd) };
+    unsafe { next::CLOSE.get()(fd) };
     result
 }
 

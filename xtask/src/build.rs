@@ -11,8 +11,8 @@ use crate::setup;
 
 /// What is selected for every build of something, which then names its target. The selection decides which features
 /// libraries have: with one selection, and one profile, each is compiled once for programs, tests and benches. The
-/// eBPF programs and the hook are for targets and a profile of their own.
-pub const SELECTION: [&str; 8] = [
+/// eBPF programs and the preloaded libraries are for targets and a profile of their own.
+pub const SELECTION: [&str; 12] = [
     "--release",
     "--workspace",
     "--exclude",
@@ -21,10 +21,26 @@ pub const SELECTION: [&str; 8] = [
     "bench-ebpf",
     "--exclude",
     "readhook",
+    "--exclude",
+    "front",
+    "--exclude",
+    "back",
 ];
 
-/// What is selected to build, lint or test the hook.
-pub const HOOK: [&str; 4] = ["--profile", "hook", "--package", "readhook"];
+/// The preloaded libraries: the hook, and the bracket around it.
+pub const LIBRARIES: [&str; 3] = ["readhook", "front", "back"];
+
+/// What is selected to build, lint or test them.
+pub const HOOK: [&str; 8] = [
+    "--profile",
+    "hook",
+    "--package",
+    LIBRARIES[0],
+    "--package",
+    LIBRARIES[1],
+    "--package",
+    LIBRARIES[2],
+];
 
 /// The programs of the main job.
 const PROGRAMS: [&str; 3] = ["sut", "loadgen", "probe-user"];
@@ -72,25 +88,28 @@ pub fn bins(cargo_build: &mut Command, names: &[&str]) -> anyhow::Result<()> {
         .args(names.iter().flat_map(|name| ["--bin", name])))
 }
 
-/// Builds the hook alone, optimised; returns its path.
+/// Builds the preloaded libraries alone, optimised; returns their folder.
 pub fn hook(stages: &mut Stages) -> anyhow::Result<PathBuf> {
     stages.run("build of the hook", || {
         hook_with(cargo().arg("build"), &release())
     })?;
-    Ok(release().join("readhook.so"))
+    Ok(release())
 }
 
-/// Builds the hook alone, optimised, with a `cargo build`, and puts it into the folder of the programs.
+/// Builds the preloaded libraries alone, optimised, with a `cargo build`, and puts them into the folder of the programs.
 pub fn hook_with(cargo_build: &mut Command, folder: &Path) -> anyhow::Result<()> {
     run(cargo_build.args(HOOK))?;
-    // Cargo names libraries lib*.so; the hook is known as readhook.so. Its folder is the one of its profile.
-    let built = folder.with_file_name("hook").join("libreadhook.so");
-    let named = folder.join("readhook.so");
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let _ = fs::remove_file(&named);
-    fs::hard_link(&built, &named)
-        .or_else(|_| fs::copy(&built, &named).map(|_| ()))
-        .with_context(|| format!("cannot make {}", named.display()))
+    for name in LIBRARIES {
+        // Cargo names libraries lib*.so; the hook is known as readhook.so. Their folder is the one of their profile.
+        let built = folder.with_file_name("hook").join(format!("lib{name}.so"));
+        let named = folder.join(format!("{name}.so"));
+        let _ = fs::remove_file(&named);
+        fs::hard_link(&built, &named)
+            .or_else(|_| fs::copy(&built, &named).map(|_| ()))
+            .with_context(|| format!("cannot make {}", named.display()))?;
+    }
+    Ok(())
 }
 
 /// Writes the JSON schemas of the run directory's files.

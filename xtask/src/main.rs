@@ -105,11 +105,11 @@ Once built, `target/release/probe-user bench --help` lists the options.")]
     ///
     /// How fast each is, and how true its latencies are. Further words go to `bench load`.
     BenchLoad(BenchWords),
-    /// Read the hook's file: does it load under every C library?
+    /// Read the hook's files: do they load under every C library?
     ///
-    /// And does it keep what it must? Imports, exports, relocations, stack and probe sites are looked at.
+    /// The hook's and the bracket's. And do they keep what they must? Imports, exports, relocations, stack and probe sites are looked at.
     CheckHook {
-        /// The file [default: target/release/readhook.so, which is built first]
+        /// The file of a hook [default: readhook.so, front.so and back.so in target/release, which are built first]
         #[arg(value_name = "FILE")]
         hook: Option<PathBuf>,
     },
@@ -209,11 +209,11 @@ fn run(task: Task, stages: &mut Stages) -> anyhow::Result<ExitCode> {
             package::package(&arguments, stages).map(|()| ExitCode::SUCCESS)
         }
         Task::CheckHook { hook } => {
-            let hook = match hook {
-                Some(hook) => hook,
-                None => build::hook(stages)?,
-            };
-            check_hook::check(&hook).map(|()| ExitCode::SUCCESS)
+            match hook {
+                Some(hook) => check_hook::check(&hook, "readhook")?,
+                None => check_hook::check_all(&build::hook(stages)?)?,
+            }
+            Ok(ExitCode::SUCCESS)
         }
         Task::Setup => stages.run("setup", setup::all).map(|()| ExitCode::SUCCESS),
         Task::Build => build::prepare_with_bench(stages).map(|()| ExitCode::SUCCESS),

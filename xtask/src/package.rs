@@ -30,8 +30,8 @@ pub struct PackageArguments {
     pub hook_only: bool,
 }
 
-/// The image that has nothing but the hook.
-const HOOK_FILES: [&str; 2] = ["readhook.so", INSTALLER];
+/// The image that has nothing but the hook, and the bracket around it.
+const HOOK_FILES: [&str; 4] = ["readhook.so", "front.so", "back.so", INSTALLER];
 /// The others.
 const PROGRAMS: [&str; 3] = ["sut", "loadgen", "probe-user"];
 /// The program that copies the hook.

@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 
-use crate::build::{self, HOOK, SELECTION};
+use crate::build::{self, HOOK, LIBRARIES, SELECTION};
 use crate::check_hook;
 use crate::command::{Stages, cargo, output, release, run, target, together};
 use crate::privilege::{Privilege, as_root, privilege};
@@ -60,7 +60,7 @@ fn unit_tests() -> anyhow::Result<()> {
 pub fn unit_tests_with_assertions() -> anyhow::Result<()> {
     let selection = SELECTION.iter().filter(|word| **word != "--release");
     run(test().args(selection).args(UNIT_TESTS))?;
-    run(test().args(["--package", "readhook"]))
+    run(test().args(LIBRARIES.iter().flat_map(|name| ["--package", name])))
 }
 
 fn test() -> Command {
@@ -120,7 +120,7 @@ pub fn everyday(arguments: &TestArguments, stages: &mut Stages) -> anyhow::Resul
         stages.run("build of all tests", build_tests)?;
         stages.run("unit tests", unit_tests)?;
         stages.run("check of the hook's file", || {
-            check_hook::check(&release().join("readhook.so"))
+            check_hook::check_all(&release())
         })?;
     }
     let program = stages.run("build of the system tests", || {

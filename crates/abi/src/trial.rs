@@ -247,7 +247,7 @@ const SALT_KEY: u64 = 0x7361_6c74_7366_6870;
 
 /// The finalizer of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): a bijection on 64 bits.
 #[inline]
-const fn mix(seed: u64) -> u64 {
+pub const fn mix(seed: u64) -> u64 {
     let z = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)

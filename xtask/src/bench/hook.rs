@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 
 use crate::bench::{has, install};
-use crate::build::HOOK;
 use crate::command::{Stages, cargo, command, is_installed, root, run, target};
 
 /// What it takes beside ours, and the Debian packages that have it.
@@ -61,7 +60,7 @@ fn build_without_sites() -> anyhow::Result<PathBuf> {
     let folder: PathBuf = target().join("hook-without-sites");
     run(cargo()
         .arg("build")
-        .args(HOOK)
+        .args(["--profile", "hook", "--package", "readhook"])
         .args(["--features", "without-sites"])
         .env("CARGO_TARGET_DIR", &folder))?;
     Ok(Path::new(&folder).join("hook/libreadhook.so"))

@@ -1,13 +1,21 @@
-//! The lists that are kept beside the hook: what it may import, and what it exports.
+//! The lists that are kept beside each preloaded library: what it may import, and what it exports.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, ensure};
 
-const IMPORTS: &str = include_str!("../../../hook/imports.txt");
-const EXPORTS: &str = include_str!("../../../hook/exports.txt");
+/// The lists of a library, as they stand in its folder.
+macro_rules! lists_in {
+    ($folder:literal) => {
+        (
+            $folder,
+            include_str!(concat!("../../../", $folder, "/imports.txt")),
+            include_str!(concat!("../../../", $folder, "/exports.txt")),
+        )
+    };
+}
 
-/// A symbol that the hook may import.
+/// A symbol that a library may import.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Import {
     /// The library that has it.
@@ -19,9 +27,11 @@ pub struct Import {
 /// A release of glibc: `[2, 2, 5]`. They compare as they should.
 pub type Version = Vec<u32>;
 
-/// What is kept about the hook.
+/// What is kept about a library.
 #[derive(Clone, Debug)]
 pub struct Lists {
+    /// Its folder.
+    pub folder: &'static str,
     /// What it may import, by symbol.
     pub imports: BTreeMap<String, Import>,
     /// What it exports.
@@ -29,16 +39,24 @@ pub struct Lists {
 }
 
 impl Lists {
-    /// The lists of this repository.
-    pub fn kept() -> anyhow::Result<Self> {
-        Self::parse(IMPORTS, EXPORTS)
+    /// The lists that this repository has of a library; all but the bracket's are hooks.
+    pub fn kept(library: &str) -> anyhow::Result<Self> {
+        let (folder, imports, exports) = match library {
+            "front" => lists_in!("bracket/front"),
+            "back" => lists_in!("bracket/back"),
+            _ => lists_in!("hook"),
+        };
+        Self::parse(folder, imports, exports)
     }
 
-    fn parse(imports: &str, exports: &str) -> anyhow::Result<Self> {
+    fn parse(folder: &'static str, imports: &str, exports: &str) -> anyhow::Result<Self> {
         let imports = lines(imports)
-            .map(|line| parse_import(line).with_context(|| format!("hook/imports.txt: \"{line}\"")))
+            .map(|line| {
+                parse_import(line).with_context(|| format!("{folder}/imports.txt: \"{line}\""))
+            })
             .collect::<anyhow::Result<_>>()?;
         Ok(Self {
+            folder,
             imports,
             exports: lines(exports).map(str::to_owned).collect(),
         })
@@ -76,20 +94,23 @@ pub fn parse_version(text: &str) -> anyhow::Result<Version> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::build::LIBRARIES;
 
     #[test]
     fn the_kept_lists_are_well_formed_and_old_enough() {
-        let lists = Lists::kept().unwrap();
-        assert!(lists.exports.contains("read"));
-        assert_eq!(lists.imports["dlsym"].library, "libdl.so.2");
+        for library in LIBRARIES {
+            let lists = Lists::kept(library).unwrap();
+            assert!(lists.exports.contains("read"));
+            assert_eq!(lists.imports["dlsym"].library, "libdl.so.2");
+        }
     }
 
     #[test]
     fn an_import_without_its_reason_or_with_nonsense_is_refused() {
         for line in ["open", "open libc.so.6 2.2.5", "open libc.so.6 new because"] {
-            assert!(Lists::parse(line, "").is_err(), "{line}");
+            assert!(Lists::parse("hook", line, "").is_err(), "{line}");
         }
-        assert!(Lists::parse("# a comment\n\nopen libc.so.6 2.2.5 because", "").is_ok());
+        assert!(Lists::parse("hook", "# a comment\n\nopen libc.so.6 2.2.5 because", "").is_ok());
     }
 
     #[test]

@@ -1,15 +1,17 @@
-//! What the hook's file must be like, and why.
+//! What the file of a preloaded library must be like, and why.
 
 use std::collections::BTreeSet;
+
+use object::elf::{R_AARCH64_TLS_TPREL, R_X86_64_TPOFF64};
 
 use crate::check_hook::facts::Facts;
 use crate::check_hook::lists::Lists;
 
-/// The libraries that the hook asks for. glibc has both, since 2.34 with nothing in the first; musl takes either
+/// The libraries that it asks for. glibc has both, since 2.34 with nothing in the first; musl takes either
 /// name for itself.
 const NEEDED: [&str; 2] = ["libdl.so.2", "libc.so.6"];
 
-/// The oldest glibc that the hook is for: that of RHEL 7 and of the wheels named `manylinux2014`.
+/// The oldest glibc that it is for: that of RHEL 7 and of the wheels named `manylinux2014`.
 const OLDEST_GLIBC: [u32; 2] = [2, 17];
 
 const SITES: [&str; 3] = ["readhook:accepted", "readhook:closed", "readhook:read_done"];
@@ -17,6 +19,28 @@ const SITES: [&str; 3] = ["readhook:accepted", "readhook:closed", "readhook:read
 /// Bytes that the file may have. It is read at the start of every program; a formatter or an allocator that
 /// has crept in shows here first.
 const MOST_BYTES: usize = 256 * 1024;
+
+/// What holds for one library alone.
+#[derive(Debug)]
+pub struct Rules {
+    lists: Lists,
+    /// Whether it has the sites.
+    has_sites: bool,
+    /// Whether it has storage of its own in each thread. It must be static then, which `dlopen` need not allocate, and be
+    /// placed by the loader.
+    has_storage: bool,
+}
+
+impl Rules {
+    /// The rules for a library of ours, or for a hook of any other name.
+    pub fn of(name: &str) -> anyhow::Result<Self> {
+        Ok(Self {
+            lists: Lists::kept(name)?,
+            has_sites: name != "back",
+            has_storage: name == "back",
+        })
+    }
+}
 
 /// One thing that was looked at.
 #[derive(Debug)]
@@ -30,7 +54,8 @@ pub struct Finding {
 }
 
 /// Looks at everything.
-pub fn check(facts: &Facts, lists: &Lists) -> Vec<Finding> {
+pub fn check(facts: &Facts, rules: &Rules) -> Vec<Finding> {
+    let lists = &rules.lists;
     vec![
         yes(
             "kind",
@@ -61,7 +86,7 @@ pub fn check(facts: &Facts, lists: &Lists) -> Vec<Finding> {
             &facts.indirect,
             "runs while the program is half loaded",
         ),
-        relocations(facts),
+        relocations(facts, rules),
         not(
             "text relocations",
             facts.text_relocations,
@@ -90,12 +115,8 @@ pub fn check(facts: &Facts, lists: &Lists) -> Vec<Finding> {
             facts.stays_loaded,
             "fork would call a handler that is gone",
         ),
-        not(
-            "thread storage",
-            facts.thread_storage,
-            "dlopen allocates it at first use, perhaps in a signal handler",
-        ),
-        sites(facts),
+        storage(facts, rules),
+        sites(facts, rules),
         size(facts),
     ]
 }
@@ -143,7 +164,10 @@ fn imports(facts: &Facts, lists: &Lists) -> Finding {
     let mut faults = Vec::new();
     for symbol in &facts.imports {
         match lists.imports.get(symbol) {
-            None => faults.push(format!("{symbol} is imported and not in hook/imports.txt")),
+            None => faults.push(format!(
+                "{symbol} is imported and not in {}/imports.txt",
+                lists.folder
+            )),
             Some(import) if import.glibc[..] > OLDEST_GLIBC[..] => {
                 faults.push(format!("{symbol} is newer than glibc 2.17"));
             }
@@ -183,9 +207,12 @@ fn needed(facts: &Facts) -> Finding {
 
 fn exports(facts: &Facts, lists: &Lists) -> Finding {
     let exported: BTreeSet<String> = facts.exports.iter().cloned().collect();
-    let extra = exported
-        .difference(&lists.exports)
-        .map(|symbol| format!("{symbol} is exported and not in hook/exports.txt"));
+    let extra = exported.difference(&lists.exports).map(|symbol| {
+        format!(
+            "{symbol} is exported and not in {}/exports.txt",
+            lists.folder
+        )
+    });
     let missing = lists
         .exports
         .difference(&exported)
@@ -197,12 +224,32 @@ fn exports(facts: &Facts, lists: &Lists) -> Finding {
     )
 }
 
-fn relocations(facts: &Facts) -> Finding {
+fn storage(facts: &Facts, rules: &Rules) -> Finding {
+    if rules.has_storage {
+        return yes(
+            "thread storage",
+            "static",
+            facts.thread_storage,
+            "dlopen would allocate it at first use, perhaps in a signal handler",
+        );
+    }
+    not(
+        "thread storage",
+        facts.thread_storage,
+        "dlopen allocates it at first use, perhaps in a signal handler",
+    )
+}
+
+fn relocations(facts: &Facts, rules: &Rules) -> Finding {
     let mut faults = Vec::new();
     if facts.packed_relocations {
         faults.push("DT_RELR: loaders before glibc 2.36 and musl 1.2.4 do not know it".to_owned());
     }
+    // Where static storage of a thread lies is such an address, too.
+    let is_plain =
+        |kind: &u32| rules.has_storage && [R_X86_64_TPOFF64, R_AARCH64_TLS_TPREL].contains(kind);
     let odd: BTreeSet<u32> = facts.odd_relocations.iter().copied().collect();
+    let odd: BTreeSet<u32> = odd.into_iter().filter(|kind| !is_plain(kind)).collect();
     faults.extend(odd.iter().map(|kind| format!("relocations of type {kind}")));
     let found = if faults.is_empty() {
         "plain addresses"
@@ -212,12 +259,13 @@ fn relocations(facts: &Facts) -> Finding {
     finding("relocations", found.to_owned(), faults)
 }
 
-fn sites(facts: &Facts) -> Finding {
+fn sites(facts: &Facts, rules: &Rules) -> Finding {
+    let sites = if rules.has_sites { &SITES[..] } else { &[] };
     let mut names: Vec<&str> = facts.notes.iter().map(|note| note.name.as_str()).collect();
     names.sort_unstable();
     let mut faults = Vec::new();
-    if names != SITES {
-        faults.push(format!("the notes are {names:?}, not {SITES:?}"));
+    if names != sites {
+        faults.push(format!("the notes are {names:?}, not {sites:?}"));
     }
     let outside = |names: &[String], what: &str| -> Vec<String> {
         names

@@ -12,8 +12,15 @@ use crate::vm::initramfs::{self, Contents};
 use crate::vm::kernels::Kernel;
 use crate::vm::qemu::{Boot, Ended};
 
-/// The programs that every guest has in `/bin`, and the hook.
-const PROGRAMS: [&str; 4] = ["probe-user", "loadgen", "sut", "readhook.so"];
+/// The programs that every guest has in `/bin`, the hook, and the bracket around it.
+const PROGRAMS: [&str; 6] = [
+    "probe-user",
+    "loadgen",
+    "sut",
+    "readhook.so",
+    "front.so",
+    "back.so",
+];
 
 /// A command that runs in a guest. [`install_tools`] and [`build_init`] come
 /// first.

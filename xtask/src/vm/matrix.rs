@@ -110,7 +110,7 @@ fn build_for(architecture: Architecture) -> anyhow::Result<()> {
 
 /// Checks the hook's file, and runs its unit tests one program at a time, which is faster than in a guest.
 fn test_hook(architecture: Architecture, target: &str) -> anyhow::Result<()> {
-    check_hook::check(&architecture.programs_folder().join("readhook.so"))?;
+    check_hook::check_all(&architecture.programs_folder())?;
     run(architecture
         .cargo("test", Some(target))
         .arg("--quiet")

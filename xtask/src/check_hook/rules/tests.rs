@@ -9,6 +9,10 @@ fn note(name: &str) -> Note {
     }
 }
 
+fn hook() -> Rules {
+    Rules::of("readhook").unwrap()
+}
+
 /// A hook without a fault.
 fn good() -> Facts {
     Facts {
@@ -16,7 +20,7 @@ fn good() -> Facts {
         size: 50_000,
         needed: NEEDED.map(str::to_owned).to_vec(),
         imports: vec!["dlsym".to_owned(), "mmap".to_owned()],
-        exports: Lists::kept().unwrap().exports.into_iter().collect(),
+        exports: hook().lists.exports.into_iter().collect(),
         relro: true,
         bind_now: true,
         stays_loaded: true,
@@ -26,7 +30,7 @@ fn good() -> Facts {
 }
 
 fn faults(facts: &Facts) -> Vec<(&'static str, Vec<String>)> {
-    check(facts, &Lists::kept().unwrap())
+    check(facts, &hook())
         .into_iter()
         .filter(|finding| !finding.faults.is_empty())
         .map(|finding| (finding.what, finding.faults))
@@ -98,9 +102,34 @@ fn a_site_that_is_missing_or_misplaced_is_a_fault() {
 
 #[test]
 fn an_import_that_is_too_new_is_a_fault() {
-    let mut lists = Lists::kept().unwrap();
-    lists.imports.get_mut("mmap").unwrap().glibc = vec![2, 34];
-    let findings = check(&good(), &lists);
+    let mut rules = hook();
+    rules.lists.imports.get_mut("mmap").unwrap().glibc = vec![2, 34];
+    let findings = check(&good(), &rules);
     let imports = findings.iter().find(|finding| finding.what == "imports");
     assert_eq!(imports.unwrap().faults, ["mmap is newer than glibc 2.17"]);
+}
+
+#[test]
+fn back_alone_has_storage_and_no_sites() {
+    let mut facts = good();
+    facts.thread_storage = true;
+    facts.odd_relocations.push(R_X86_64_TPOFF64);
+    facts.notes.clear();
+    let found: Vec<&str> = faults(&facts).into_iter().map(|(what, _)| what).collect();
+    assert_eq!(found, ["relocations", "thread storage", "probe sites"]);
+
+    let back = Rules::of("back").unwrap();
+    facts
+        .imports
+        .retain(|symbol| back.lists.imports.contains_key(symbol));
+    facts.exports = back.lists.exports.iter().cloned().collect();
+    let faults = |facts: &Facts| -> Vec<&str> {
+        let findings = check(facts, &back).into_iter();
+        let faulty = findings.filter(|finding| !finding.faults.is_empty());
+        faulty.map(|finding| finding.what).collect()
+    };
+    assert_eq!(faults(&facts), [""; 0]);
+    facts.thread_storage = false;
+    facts.notes.push(note(SITES[0]));
+    assert_eq!(faults(&facts), ["thread storage", "probe sites"]);
 }

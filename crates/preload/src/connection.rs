@@ -7,6 +7,8 @@
 use core::mem;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use abi::trial::mix;
+
 use crate::clock::monotonic_ns;
 
 static ACCEPTED: AtomicU64 = AtomicU64::new(0);
@@ -23,13 +25,6 @@ pub fn new_identity() -> u64 {
     let pid = unsafe { libc::getpid() };
     let seed = monotonic_ns() ^ (u64::from(pid.cast_unsigned()) << 32) ^ count.rotate_right(16);
     mix(seed).max(1)
-}
-
-/// The finalizer of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): a bijection on 64 bits.
-fn mix(seed: u64) -> u64 {
-    let z = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 /// Whether `fd` is an IPv4 or IPv6 socket. Asks the kernel, so that it also holds when the caller

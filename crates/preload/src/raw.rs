@@ -1,10 +1,10 @@
-//! System calls on the log's descriptor that a pending `pthread_cancel` cannot end.
+//! System calls that a pending `pthread_cancel` cannot end.
 //!
-//! The C library's `open`, `write` and `close` are cancellation points. The log is written when a
+//! The C library's `open`, `write` and `close` are cancellation points. The hook's log is written when a
 //! read has already taken bytes from the connection; a thread that ended there would lose them.
 #![allow(
     unsafe_code,
-    reason = "system calls by number: the hook has no std, and libc's own are cancellation points"
+    reason = "system calls by number: there is no std, and libc's own are cancellation points"
 )]
 
 use core::ffi::{CStr, c_long};
@@ -40,14 +40,23 @@ pub fn close(fd: i32) {
 }
 
 /// Which file a descriptor belongs to: device and inode, folded. `None` when it is not open.
-///
-/// By number also because the name `fstat` would bind the library to glibc 2.33.
 pub fn file_identity(fd: i32) -> Option<u64> {
+    let status = status(fd)?;
+    Some(status.st_dev.rotate_left(32) ^ status.st_ino)
+}
+
+/// How many bytes the file of a descriptor has. `None` when it is not open.
+pub fn file_size(fd: i32) -> Option<u64> {
+    u64::try_from(status(fd)?.st_size).ok()
+}
+
+/// By number also because the name `fstat` would bind the library to glibc 2.33.
+fn status(fd: i32) -> Option<libc::stat> {
     // SAFETY: all-zero bytes are a valid stat.
     let mut status: libc::stat = unsafe { mem::zeroed() };
     // SAFETY: `status` is live and writable, and on 64-bit machines the C library's is the kernel's.
     let result = unsafe { libc::syscall(libc::SYS_fstat, c_long::from(fd), &raw mut status) };
-    (result == 0).then(|| status.st_dev.rotate_left(32) ^ status.st_ino)
+    (result == 0).then_some(status)
 }
 
 #[cfg(test)]
@@ -68,6 +77,7 @@ mod tests {
 
         let other = std::fs::File::open("/dev/null").unwrap();
         assert!(file_identity(one).is_some());
+        assert_eq!((file_size(one), file_size(-1)), (Some(8), None));
         assert_eq!(file_identity(one), file_identity(two));
         assert_ne!(file_identity(one), file_identity(other.as_raw_fd()));
         close(one);

@@ -1,4 +1,4 @@
-//! A line of text in a fixed buffer: what the hook says without an allocator.
+//! A line of text in a fixed buffer: what is said without an allocator.
 
 use core::fmt;
 
@@ -6,9 +6,16 @@ use core::fmt;
 const CAPACITY: usize = 512;
 
 /// Text under construction. `write!` to it, then take [`Line::as_bytes`].
+#[derive(Debug)]
 pub struct Line {
     bytes: [u8; CAPACITY],
     length: usize,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Line {

@@ -31,9 +31,18 @@ pub fn wait_for_call_of(length_ns: u64) -> u64 {
 
 /// Burns CPU until `wait_ns` have passed since the call's first clock read.
 pub fn busy_wait(wait_ns: u64) {
-    let deadline = monotonic_ns().saturating_add(wait_ns);
-    // No pause instruction: it would make the end of the wait coarser.
-    while monotonic_ns() < deadline {}
+    busy_wait_since(monotonic_ns(), wait_ns);
+}
+
+/// Burns CPU until `wait_ns` have passed since an instant; returns how many have. It reads the clock at least once.
+pub fn busy_wait_since(start_ns: u64, wait_ns: u64) -> u64 {
+    loop {
+        // No pause instruction: it would make the end of the wait coarser.
+        let passed_ns = monotonic_ns().saturating_sub(start_ns);
+        if passed_ns >= wait_ns {
+            return passed_ns;
+        }
+    }
 }
 
 /// What one clock read costs: the least of several means, as interrupts only ever add.

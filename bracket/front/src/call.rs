@@ -1,0 +1,144 @@
+//! One call that reads from a connection, whichever function it is.
+
+use core::ffi::c_void;
+
+use abi::trial::calls::Call;
+use abi::trial::shared::{ArmCount, Count, Shared};
+use libc::ssize_t;
+use preload::clock::{busy_wait_since, monotonic_ns};
+use preload::frame::{Frame, Inner};
+use preload::site::{CallWord, Function};
+
+use crate::plan::plan;
+use crate::stream::{Place, STREAMS};
+use crate::{record, site};
+
+/// Calls the target of the call's place. `call` calls what it is given; `takes` says whether bytes are taken from the stream:
+/// what only looks at them goes where the next read will go. `pieces` is where so many bytes were read to.
+#[inline(always)]
+#[allow(
+    clippy::inline_always,
+    reason = "each function has its own: it is called through pointers already"
+)]
+pub fn on_connection<'b, P: Iterator<Item = &'b [u8]>>(
+    function: Function,
+    fd: i32,
+    connection: u64,
+    takes: bool,
+    call: impl FnOnce(*mut c_void) -> ssize_t,
+    pieces: impl FnOnce(usize) -> P,
+) -> ssize_t {
+    let plan = plan();
+    let stream = STREAMS.get(fd);
+    let in_trial = stream.zip(plan.trial.as_ref());
+    let place = in_trial.map_or(Place::OUTSIDE, |(stream, trial)| stream.next(trial));
+    let target = plan.target(function, place.slot);
+    if !takes {
+        return call(target);
+    }
+
+    let is_watched = site::READ_DONE.is_watched();
+    let is_recording = plan.is_recording();
+    let is_timed = is_watched || is_recording;
+    let frame = plan.frame();
+    let outer = frame.map(|frame| frame.replace(Inner::new(fd, is_timed)));
+    let enter_ns = if is_timed { monotonic_ns() } else { 0 };
+    let returned = call(target);
+    let exit_ns = if is_timed || plan.has_delays {
+        monotonic_ns()
+    } else {
+        0
+    };
+    let inner = frame.zip(outer).map(|(frame, outer)| frame.replace(outer));
+    let times = Times {
+        enter_ns,
+        exit_ns,
+        inner: inner.unwrap_or(Inner::new(fd, false)),
+    };
+
+    if let (Some((stream, trial)), Ok(length @ 1..)) = (in_trial, usize::try_from(returned)) {
+        let waited_ns = if plan.has_delays {
+            busy_wait_since(exit_ns, plan.delay_ns(place.slot))
+        } else {
+            0
+        };
+        stream.advance(trial, &place, length as u64, pieces(length), plan.shared);
+        if let (Some(shared), Some(arm)) = (plan.shared, place.arm()) {
+            if times.inner.entries == 0 {
+                shared.add(arm, ArmCount::Unreached, 1);
+            }
+            if is_recording {
+                let call = times.call(function, &place, arm, waited_ns, length);
+                write(shared, frame, call);
+            }
+        }
+    }
+    if is_watched {
+        let word = CallWord::new(function, fd, None);
+        let inner_exit_ns = times.inner_exit_ns();
+        site::read_done(word, returned, enter_ns, inner_exit_ns, exit_ns, connection);
+    }
+    returned
+}
+
+fn write(shared: &Shared, frame: Option<&Frame>, call: Option<Call>) {
+    match (frame, call) {
+        (Some(frame), Some(call)) => record::write(shared, &raw const *frame as usize, &call),
+        _ => shared.count(Count::Unrecordable),
+    }
+}
+
+/// When a call was where.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    enter_ns: u64,
+    exit_ns: u64,
+    inner: Inner,
+}
+
+impl Times {
+    /// When the call came back from back; if it never was there, when it began.
+    #[inline]
+    fn inner_exit_ns(&self) -> u64 {
+        if self.inner.entries == 0 {
+            self.enter_ns
+        } else {
+            self.inner.exit_ns
+        }
+    }
+
+    /// The call as a record, if its spans fit into one.
+    #[inline]
+    fn call(
+        &self,
+        function: Function,
+        place: &Place,
+        arm: usize,
+        waited_ns: u64,
+        length: usize,
+    ) -> Option<Call> {
+        let back_exit_ns = self.inner_exit_ns();
+        let (reached, to_back_ns) = match self.inner.entries {
+            0 => (0, 0),
+            1 => (Call::REACHED_BACK, self.to_back_ns()),
+            _ => (Call::REACHED_BACK | Call::SEVERAL_INNER, self.to_back_ns()),
+        };
+        Some(Call {
+            salt: place.salt,
+            ordinal: u32::try_from(place.ordinal).ok()?,
+            arm: u8::try_from(arm).ok()?,
+            function: function as u8,
+            flags: reached | if place.is_fresh { Call::FRESH } else { 0 },
+            enter_ns: self.enter_ns,
+            back_exit_ns,
+            to_back_ns: u32::try_from(to_back_ns).ok()?,
+            from_back_ns: u32::try_from(self.exit_ns.wrapping_sub(back_exit_ns)).ok()?,
+            waited_ns: u32::try_from(waited_ns).ok()?,
+            returned: u32::try_from(length).ok()?,
+        })
+    }
+
+    fn to_back_ns(&self) -> u64 {
+        self.inner.enter_ns.wrapping_sub(self.enter_ns)
+    }
+}

@@ -1,0 +1,142 @@
+//! What was decided when the library was loaded: where calls go, and what is counted. It never changes afterwards.
+#![allow(
+    unsafe_code,
+    reason = "it is written once, in place, while the program loads"
+)]
+
+use core::cell::UnsafeCell;
+use core::ffi::c_void;
+use core::ptr;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use abi::trial::Trial;
+use abi::trial::shared::Shared;
+use preload::frame::{Back, Frame};
+use preload::site::Function;
+
+use crate::stream::{HOOK, PAST, SLOTS};
+
+/// Where the calls of a function go, by slot.
+pub type Targets = [*mut c_void; SLOTS];
+
+/// The plan.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// The trial, if there is one.
+    pub trial: Option<Trial>,
+    /// By function, then by slot: no branch tells arms apart.
+    targets: [Targets; Function::COUNT],
+    /// How long a call waits when it has read something, by slot.
+    delays_ns: [u64; SLOTS],
+    /// Whether any of them waits. All then read the clock.
+    pub has_delays: bool,
+    /// Back, if it is there.
+    back: Option<&'static Back>,
+    /// Where to count and record, if anywhere.
+    pub shared: Option<&'static Shared>,
+}
+
+impl Plan {
+    /// Calls go to the hook.
+    pub const fn without_trial(
+        hook: [*mut c_void; Function::COUNT],
+        back: Option<&'static Back>,
+    ) -> Self {
+        let mut targets = [[ptr::null_mut(); SLOTS]; Function::COUNT];
+        let mut function = 0;
+        while function < Function::COUNT {
+            targets[function][HOOK] = hook[function];
+            function += 1;
+        }
+        Self {
+            trial: None,
+            targets,
+            delays_ns: [0; SLOTS],
+            has_delays: false,
+            back,
+            shared: None,
+        }
+    }
+
+    /// Calls of connections go where the trial says.
+    pub fn with_trial(
+        hook: [*mut c_void; Function::COUNT],
+        back: &'static Back,
+        trial: Trial,
+        shared: Option<&'static Shared>,
+    ) -> Self {
+        let mut plan = Self::without_trial(hook, Some(back));
+        for (targets, past) in plan.targets.iter_mut().zip(&back.functions) {
+            let past = past.load(Ordering::Relaxed);
+            let hook = targets[HOOK];
+            targets[PAST] = past;
+            for (target, arm) in targets.iter_mut().zip(trial.arms()) {
+                *target = if arm.is_hooked() { hook } else { past };
+            }
+        }
+        for (delay_ns, arm) in plan.delays_ns.iter_mut().zip(trial.arms()) {
+            *delay_ns = arm.delay_ns();
+            plan.has_delays |= *delay_ns > 0;
+        }
+        plan.trial = Some(trial);
+        plan.shared = shared;
+        plan
+    }
+
+    /// Where a call goes.
+    #[inline]
+    pub fn target(&self, function: Function, slot: usize) -> *mut c_void {
+        self.targets[function as usize][slot % SLOTS]
+    }
+
+    /// How long a call waits.
+    #[inline]
+    pub fn delay_ns(&self, slot: usize) -> u64 {
+        self.delays_ns[slot % SLOTS]
+    }
+
+    /// The frame of the calling thread, if back is there. Nobody may keep it longer than a call.
+    #[inline]
+    pub fn frame(&self) -> Option<&'static Frame> {
+        let frame = (self.back?.frame)();
+        // SAFETY: back says where this thread's is, which is there as long as the thread.
+        unsafe { frame.as_ref() }
+    }
+
+    /// Whether calls are to be recorded now.
+    #[inline]
+    pub fn is_recording(&self) -> bool {
+        self.shared
+            .is_some_and(|shared| shared.is_recording.load(Ordering::Relaxed) != 0)
+    }
+}
+
+struct Settled(UnsafeCell<Plan>);
+
+// SAFETY: written by `put_to_work` alone, in the constructor, before connections are marked; read for calls of these.
+unsafe impl Sync for Settled {}
+
+static PLAN: Settled = Settled(UnsafeCell::new(Plan::without_trial(
+    [ptr::null_mut(); Function::COUNT],
+    None,
+)));
+static AT_WORK: AtomicBool = AtomicBool::new(false);
+
+/// Puts a plan to work for the life of the program. Called at most once, from the constructor.
+pub fn put_to_work(plan: Plan) {
+    // SAFETY: nobody reads it before the flag is up (see `Settled`).
+    unsafe { *PLAN.0.get() = plan };
+    AT_WORK.store(true, Ordering::Release);
+}
+
+/// Whether accepted connections are to be marked.
+pub fn is_at_work() -> bool {
+    AT_WORK.load(Ordering::Acquire)
+}
+
+/// The plan, for calls of connections that were marked.
+#[inline]
+pub fn plan() -> &'static Plan {
+    // SAFETY: see `Settled`.
+    unsafe { &*PLAN.0.get() }
+}

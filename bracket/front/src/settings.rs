@@ -1,0 +1,77 @@
+//! The environment variables, read once while the program loads.
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `HOOKPROBE_TRIAL` | the trial ([`abi::trial::Trial`]); without it all calls go to the hook |
+//! | `HOOKPROBE_RECORDS` | number of an inherited descriptor: the memory in which calls of the trial are counted and recorded |
+//!
+//! Nonsense in any of them is one line on stderr, and all calls go to the hook. So they do, without a word, in set-uid
+//! programs and their like.
+
+use core::ffi::CStr;
+use core::fmt::{self, Write as _};
+
+use abi::trial::{Problem, RECORDS_VARIABLE, Trial, VARIABLE};
+use preload::environment::{is_privileged, say, variable};
+use preload::line::Line;
+
+use crate::entry::{back, hook};
+use crate::memory;
+use crate::plan::Plan;
+
+/// Why there is no trial although one was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    Trial(Problem),
+    Records,
+    Back,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Trial(problem) => write!(f, "HOOKPROBE_TRIAL: {problem}"),
+            Self::Records => f.write_str(
+                "HOOKPROBE_RECORDS must be the number of an open descriptor of the agent's memory for records",
+            ),
+            Self::Back => f.write_str(
+                "HOOKPROBE_TRIAL needs the back.so of the same release behind the hook: LD_PRELOAD=front.so:HOOK.so:back.so",
+            ),
+        }
+    }
+}
+
+/// What the variables ask for, and what is there; `None` if there is nothing to be done.
+pub fn plan() -> Option<Plan> {
+    if is_privileged() {
+        return None;
+    }
+    let without_trial = || Plan::without_trial(hook(), back());
+    let Some(text) = variable(VARIABLE) else {
+        return Some(without_trial());
+    };
+    Some(plan_of(text).unwrap_or_else(|refusal| {
+        let mut line = Line::new();
+        let _ = writeln!(line, "hookprobe front: {refusal}; all calls go to the hook");
+        say(&line);
+        without_trial()
+    }))
+}
+
+fn plan_of(text: &CStr) -> Result<Plan, Refusal> {
+    let trial = Trial::parse(text.to_bytes()).map_err(Refusal::Trial)?;
+    let back = back().ok_or(Refusal::Back)?;
+    let shared = match variable(RECORDS_VARIABLE) {
+        None => None,
+        Some(number) => Some(
+            descriptor(number)
+                .and_then(memory::map)
+                .ok_or(Refusal::Records)?,
+        ),
+    };
+    Ok(Plan::with_trial(hook(), back, trial, shared))
+}
+
+fn descriptor(number: &CStr) -> Option<i32> {
+    number.to_str().ok()?.parse().ok()
+}
