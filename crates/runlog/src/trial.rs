@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 pub use result::{
     ArmEffect, BracketInSitu, CarryOver, CountsCheck, DifferenceBudget, DifferenceLine,
-    DifferingCount, Dose, Doses, LagEffect, Overhead, QuantileEffect, TrialResult,
+    DifferingCount, Dose, Doses, LagEffect, Overhead, ProcessEffect, QuantileEffect, TrialResult,
 };
 
 /// Version of this shape.

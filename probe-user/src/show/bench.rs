@@ -7,11 +7,11 @@ use runlog::manifest::{Manifest, Scheduling};
 use runlog::{Order, Role, RunDirectory};
 use verdict::judgement::{Judgement, Part, Tone, judge};
 
-use crate::show::budget;
 use crate::show::calibration::print_missing;
 use crate::show::{
     BAD, GOOD, UNSURE, cells, cells_or_dash, heading, join, ledger, list, machine, ns, table,
 };
+use crate::show::{budget, trial};
 
 /// Prints a result.
 pub fn print(analysis: &Analysis, manifest: &Manifest, run: &RunDirectory) {
@@ -22,6 +22,9 @@ pub fn print(analysis: &Analysis, manifest: &Manifest, run: &RunDirectory) {
     }
     let judgement = judge(analysis, manifest.resources.as_ref());
     print_judgement(&judgement);
+    if let Some(found) = &analysis.trial {
+        trial::print(found);
+    }
     if let Some(budget) = &analysis.budget {
         budget::print(budget);
     }

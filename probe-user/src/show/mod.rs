@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod merge;
 pub mod micro;
 pub mod trace;
+pub mod trial;
 pub mod truth;
 
 use std::collections::BTreeMap;

@@ -3,10 +3,12 @@
 pub mod blocks;
 pub mod boxes;
 pub mod budget;
+pub mod difference;
 pub mod forest;
 mod frame;
 pub mod lag;
 pub mod percentiles;
+pub mod quantiles;
 
 use std::fmt::Write as _;
 

@@ -2,9 +2,10 @@
 
 use crate::chart::blocks::Blocks;
 use crate::chart::budget::BudgetChart;
+use crate::chart::quantiles::QuantileChart;
 use crate::chart::{Chart, standalone};
 use crate::run::Run;
-use crate::section::{distribution, ladder, layers, settings, shifts};
+use crate::section::{distribution, ladder, layers, settings, shifts, trial};
 
 /// A plot: the name of its file, and the file.
 pub type Plot = (String, String);
@@ -38,6 +39,18 @@ fn of_one(run: &Run) -> Vec<Box<dyn Chart + '_>> {
         charts.push(Box::new(layers::forest(analysis)));
         if let Some(budget) = &analysis.budget {
             charts.push(Box::new(BudgetChart(budget)));
+        }
+        if let Some(found) = &analysis.trial {
+            charts.push(Box::new(trial::effects(run, found)));
+            if !found.by_process.is_empty() {
+                charts.push(Box::new(trial::processes(found)));
+            }
+            if !found.quantiles.is_empty() {
+                charts.push(Box::new(QuantileChart(&found.quantiles)));
+            }
+            if !found.budgets.is_empty() {
+                charts.push(Box::new(trial::differences(found)));
+            }
         }
     }
     if let Ok(ladder) = &run.ladder {

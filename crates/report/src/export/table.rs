@@ -6,7 +6,7 @@ use runlog::estimate::{Estimate, Unit};
 
 use crate::format::Print;
 use crate::run::Run;
-use crate::section::{Line, calibration, layers, shifts};
+use crate::section::{Line, calibration, layers, shifts, trial};
 
 /// The columns of the CSV.
 const COLUMNS: [&str; 9] = [
@@ -31,6 +31,7 @@ fn lines(run: &Run) -> Vec<Line<'_>> {
             "analysis.json#/probe_effect",
             effect,
         ));
+        lines.extend(analysis.trial.iter().flat_map(trial::lines));
     }
     if let Ok(comparisons) = &run.comparisons {
         lines.extend(shifts::lines(comparisons));

@@ -7,12 +7,14 @@ use super::{Page, frame};
 use crate::run::Run;
 use crate::section::{
     blocks, budget, calibration, distribution, environment, judgement, ladder, layers, ledger,
-    methods, missing, recommendations, section, settings, shifts,
+    methods, missing, recommendations, section, settings, shifts, trial,
 };
 
 /// The page of one run.
 pub fn one(run: &Run) -> String {
-    let sections: [(&str, &str, Markup); 11] = [
+    let of_trial = run.analysed().and_then(|analysis| analysis.trial.as_ref());
+    let of_trial = of_trial.map(|found| ("trial", "Request by request", trial::body(run, found)));
+    let others: [(&str, &str, Markup); 11] = [
         ("budget", "What requests are made of", budget::body(run)),
         ("ladder", "The hook alone, rung by rung", ladder::body(run)),
         (
@@ -45,6 +47,7 @@ pub fn one(run: &Run) -> String {
             methods::body(run.analysed().map(|analysis| analysis.trim_each_end)),
         ),
     ];
+    let sections: Vec<(&str, &str, Markup)> = of_trial.into_iter().chain(others).collect();
     let title = run.name();
     frame(&Page {
         heading: "What the hook costs".to_owned(),

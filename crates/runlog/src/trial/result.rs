@@ -24,6 +24,8 @@ pub struct TrialResult {
     pub threshold_ns: Option<f64>,
     /// What each arm differs by from the arm `off`, by arm. That of `null` is the negative control.
     pub effects: BTreeMap<String, ArmEffect>,
+    /// What the hook takes in each process of the server by itself.
+    pub by_process: Vec<ProcessEffect>,
     /// What quantiles of the response time of the arm `on` differ by from those of `off`.
     pub quantiles: Vec<QuantileEffect>,
     /// The positive control: delays that were injected, and what of them is seen end to end. Null without arms with
@@ -61,6 +63,19 @@ pub struct ArmEffect {
     pub mean: Option<Estimate>,
     /// Difference of the shares of requests that took longer than the threshold.
     pub share_above: Option<Estimate>,
+}
+
+/// What the hook takes in one process of the server. Processes differ, and keep it for as long as they live.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ProcessEffect {
+    /// Number of the server.
+    pub server: usize,
+    /// Body of `on` minus that of `off`; its interval is over the blocks of this process.
+    pub body: Estimate,
+    /// Hook overhead of a request after the read, `on` minus `null`, by the bracket's records; likewise.
+    pub in_situ: Option<Estimate>,
 }
 
 /// What a quantile of the response time differs by.

@@ -1,0 +1,377 @@
+//! A trial: what was found request by request, within processes.
+
+use maud::{Markup, html};
+use runlog::estimate::Estimate;
+use runlog::trial::{ArmEffect, BracketInSitu, CarryOver, CountsCheck, Doses, TrialResult};
+
+use super::{Line, definitions, estimates, figure, missing, table};
+use crate::chart::arm_class;
+use crate::chart::difference::{DifferenceChart, part_name};
+use crate::chart::forest::{Forest, Row};
+use crate::chart::quantiles::QuantileChart;
+use crate::format::{
+    Print, count, count_figure, figure as shown, interval, percentile, probability, value,
+    value_and_interval,
+};
+use crate::run::Run;
+
+const AT: &str = "analysis.json#/trial";
+
+/// The trial of a run that has one.
+pub fn body(run: &Run, trial: &TrialResult) -> Markup {
+    html! {
+        p {
+            "Arms were drawn request by request within each of "
+            (count_figure(&format!("{AT}/processes"), trial.processes as u64))
+            " processes of the server. An estimate is made in each process by itself; its interval is over processes."
+            @if let Some(threshold_ns) = trial.threshold_ns {
+                " Response times are split at "
+                (shown(&format!("{AT}/threshold_ns"), threshold_ns, &Print::ns(threshold_ns).text(threshold_ns)))
+                ", fixed before the first request that counts: what lies below is the body, what lies above the tail, and both \
+                 add up to the mean."
+            }
+        }
+        (figure(&effects(run, trial), &estimates(&effect_lines(trial))))
+        @if !trial.by_process.is_empty() {
+            h3 { "Processes side by side" }
+            (figure(&processes(trial), &estimates(&process_lines(trial))))
+        }
+        @if !trial.quantiles.is_empty() {
+            h3 { "What each quantile is shifted by" }
+            (figure(&QuantileChart(&trial.quantiles), &estimates(&quantile_lines(trial))))
+        }
+        @if !trial.budgets.is_empty() {
+            h3 { "Where it costs" }
+            (figure(&differences(trial), &estimates(&budget_lines(trial))))
+        }
+        h3 { "Inside the server, by the bracket's records" }
+        @match &trial.in_situ {
+            Some(in_situ) => { (of_in_situ(trial, in_situ)) },
+            None => { (missing("No records:", trial.in_situ_missing.as_deref().unwrap_or("there are none"))) },
+        }
+        h3 { "Controls" }
+        @if let Some(doses) = &trial.doses { (of_doses(doses)) }
+        @if !trial.carry_over.is_empty() { (of_carry_over(&trial.carry_over)) }
+        @match &trial.counts {
+            Some(counts) => { (of_counts(counts)) },
+            None => { (missing("No counts:", "the servers' counts are missing, so nothing says that both sides drew the same arms")) },
+        }
+    }
+}
+
+/// The effects as a plot.
+pub fn effects(run: &Run, trial: &TrialResult) -> Forest {
+    let mut rows = Vec::new();
+    for (arm, effect) in &trial.effects {
+        let mut group = Some(format!("{arm} minus off"));
+        for (name, part, estimate) in parts(effect) {
+            rows.push(Row {
+                group: group.take(),
+                label: name.to_owned(),
+                class: arm_class(run.arm(arm)),
+                at: format!("{AT}/effects/{arm}/{part}"),
+                estimate: estimate.clone(),
+            });
+        }
+    }
+    Forest {
+        id: "effects",
+        label: "What each arm adds to a request, with 95 % intervals".to_owned(),
+        axis: "longer than off".to_owned(),
+        logarithmic: true,
+        legend: Vec::new(),
+        rows,
+    }
+}
+
+/// The effects of an arm in nanoseconds, each with its name and its place.
+fn parts(effect: &ArmEffect) -> impl Iterator<Item = (&'static str, &'static str, &Estimate)> {
+    [
+        ("typical: median", "typical", &effect.typical),
+        ("body of the mean", "body", &effect.body),
+        ("tail of the mean", "tail", &effect.tail),
+        ("mean", "mean", &effect.mean),
+    ]
+    .into_iter()
+    .filter_map(|(name, part, estimate)| Some((name, part, estimate.as_ref()?)))
+}
+
+fn effect_lines(trial: &TrialResult) -> Vec<Line<'_>> {
+    let mut lines = Vec::new();
+    for (arm, effect) in &trial.effects {
+        let share = effect.share_above.as_ref();
+        let share = share.map(|estimate| ("share above the threshold", "share_above", estimate));
+        lines.extend(
+            parts(effect)
+                .chain(share)
+                .map(|(name, part, estimate)| Line {
+                    name: format!("{arm}: {name}"),
+                    at: format!("{AT}/effects/{arm}/{part}"),
+                    estimate,
+                }),
+        );
+    }
+    lines
+}
+
+/// The processes as a plot.
+pub fn processes(trial: &TrialResult) -> Forest {
+    let row = |line: Line<'_>, group: Option<&str>, class: &str| Row {
+        group: group.map(str::to_owned),
+        label: line.name,
+        class: class.to_owned(),
+        at: line.at,
+        estimate: line.estimate.clone(),
+    };
+    let of = |lines: Vec<Line<'_>>, group: &str, class: &str| -> Vec<Row> {
+        let numbered = lines.into_iter().enumerate();
+        numbered
+            .map(|(place, line)| row(line, (place == 0).then_some(group), class))
+            .collect()
+    };
+    let bodies = of(body_lines(trial), "End to end, on minus off", "layer-macro");
+    let in_situ = of(
+        in_situ_lines(trial),
+        "In situ after the read, on minus null",
+        "layer-in-situ",
+    );
+    Forest {
+        id: "processes",
+        label: "The hook in each process, with 95 % intervals over its blocks".to_owned(),
+        axis: "what the hook adds to a request".to_owned(),
+        logarithmic: false,
+        legend: Vec::new(),
+        rows: bodies.into_iter().chain(in_situ).collect(),
+    }
+}
+
+fn body_lines(trial: &TrialResult) -> Vec<Line<'_>> {
+    let processes = trial.by_process.iter().enumerate();
+    processes
+        .map(|(place, process)| Line {
+            name: format!("process {}", process.server + 1),
+            at: format!("{AT}/by_process/{place}/body"),
+            estimate: &process.body,
+        })
+        .collect()
+}
+
+fn in_situ_lines(trial: &TrialResult) -> Vec<Line<'_>> {
+    let processes = trial.by_process.iter().enumerate();
+    processes
+        .filter_map(|(place, process)| {
+            let name = format!("process {}", process.server + 1);
+            let at = format!("{AT}/by_process/{place}/in_situ");
+            Line::of(&name, &at, process.in_situ.as_ref())
+        })
+        .collect()
+}
+
+fn process_lines(trial: &TrialResult) -> Vec<Line<'_>> {
+    let layers = [
+        (body_lines(trial), "end to end"),
+        (in_situ_lines(trial), "in situ"),
+    ];
+    let mut lines = Vec::new();
+    for (of_layer, layer) in layers {
+        lines.extend(of_layer.into_iter().map(|line| Line {
+            name: format!("{}, {layer}", line.name),
+            ..line
+        }));
+    }
+    lines
+}
+
+fn quantile_lines(trial: &TrialResult) -> Vec<Line<'_>> {
+    let quantiles = trial.quantiles.iter().enumerate();
+    quantiles
+        .map(|(place, at)| Line {
+            name: percentile(at.quantile),
+            at: format!("{AT}/quantiles/{place}/effect"),
+            estimate: &at.effect,
+        })
+        .collect()
+}
+
+/// Where each arm takes longer, as a plot.
+pub fn differences(trial: &TrialResult) -> DifferenceChart<'_> {
+    let budgets = trial.budgets.iter();
+    DifferenceChart {
+        budgets: budgets
+            .map(|(arm, budget)| (arm.as_str(), budget))
+            .collect(),
+    }
+}
+
+fn budget_lines(trial: &TrialResult) -> Vec<Line<'_>> {
+    let mut lines = Vec::new();
+    for (arm, budget) in &trial.budgets {
+        let at = format!("{AT}/budgets/{arm}");
+        let of = |name: &str, part: String, estimate| Line {
+            name: format!("{arm}: {name}"),
+            at: format!("{at}/{part}"),
+            estimate,
+        };
+        for (place, line) in budget.lines.iter().enumerate() {
+            let part = format!("lines/{place}/difference");
+            lines.push(of(part_name(&line.name), part, &line.difference));
+        }
+        lines.push(of("total", "total".to_owned(), &budget.total));
+        let outside = "outside_call".to_owned();
+        lines.push(of("outside the hook", outside, &budget.outside_call));
+    }
+    lines
+}
+
+fn of_in_situ(trial: &TrialResult, in_situ: &BracketInSitu) -> Markup {
+    let of = |name, part| (name, format!("{AT}/in_situ/{part}"));
+    let lines = [
+        (
+            of("After the read, mean", "after_read/mean"),
+            &in_situ.after_read.mean,
+        ),
+        (
+            of("After the read, median", "after_read/typical"),
+            &in_situ.after_read.typical,
+        ),
+        (
+            of("Before and after, mean", "whole/mean"),
+            &in_situ.whole.mean,
+        ),
+        (
+            of("Before and after, median", "whole/typical"),
+            &in_situ.whole.typical,
+        ),
+        (
+            of("Calls of a request", "calls_per_request"),
+            &in_situ.calls_per_request,
+        ),
+        (
+            of("Bytes of a call", "bytes_per_call"),
+            &in_situ.bytes_per_call,
+        ),
+    ];
+    let lines: Vec<Line<'_>> = lines
+        .iter()
+        .filter_map(|((name, at), estimate)| Line::of(name, at, estimate.as_ref()))
+        .collect();
+    html! {
+        p {
+            "Hook overhead of a request, on minus null: what the bracket takes by itself is in both. "
+            @if in_situ.blocking_reads {
+                "The server waits for requests inside of the call, so what the hook does before the read falls into idle time \
+                 and lengthens no response."
+            } @else {
+                "The server calls when a request is there, so all that the hook does lengthens the response."
+            }
+            @if let Some(estimate) = &trial.in_situ_sources_differ_by {
+                " The eBPF probes, in blocks of their own, show "
+                (value_and_interval(&format!("{AT}/in_situ_sources_differ_by"), estimate))
+                " more than the records after the read."
+            }
+        }
+        (estimates(&lines))
+    }
+}
+
+fn of_doses(doses: &Doses) -> Markup {
+    let at = format!("{AT}/doses");
+    html! {
+        p {
+            "Positive control: arms that wait so much longer behind the hook. "
+            @if let Some(slope) = &doses.slope {
+                "A nanosecond of delay is seen end to end as "
+                (value_and_interval(&format!("{at}/slope"), slope))
+                " ns: the interval must hold 1."
+            }
+        }
+        (table(&["Arm", "Delay", "Seen end to end", "95 % interval"], &html! {
+            @for (place, dose) in doses.arms.iter().enumerate() {
+                @let at = format!("{at}/arms/{place}");
+                tr {
+                    th scope="row" { (dose.arm) }
+                    td {
+                        (shown(&format!("{at}/delay_ns"), dose.delay_ns, &Print::ns(dose.delay_ns).text(dose.delay_ns)))
+                        @if !dose.is_measured { " (asked for)" }
+                    }
+                    td { (value(&format!("{at}/effect"), &dose.effect)) }
+                    td { (interval(&format!("{at}/effect"), &dose.effect)) }
+                }
+            }
+        }))
+    }
+}
+
+fn of_carry_over(carry_over: &[CarryOver]) -> Markup {
+    html! {
+        p {
+            "Whether the arm of a request has an effect on its neighbours on the connection. It must have none on the request \
+             before (−1), as that one was over; an effect on later ones is carried over, and withholds the verdict."
+        }
+        (table(&["Contrast", "Requests later", "Effect", "95 % interval", "p by Holm"], &html! {
+            @for (number, contrast) in carry_over.iter().enumerate() {
+                @for (place, lag) in contrast.lags.iter().enumerate() {
+                    @let at = format!("{AT}/carry_over/{number}/lags/{place}");
+                    tr {
+                        th scope="row" { @if place == 0 { (contrast.contrast) } }
+                        td { (shown(&format!("{at}/lag"), f64::from(lag.lag), &crate::format::decimal(f64::from(lag.lag), 0))) }
+                        td { (value(&format!("{at}/effect"), &lag.effect)) }
+                        td { (interval(&format!("{at}/effect"), &lag.effect)) }
+                        td { (probability(lag.p)) }
+                    }
+                }
+                @if let Some(steady) = &contrast.steady {
+                    @let at = format!("{AT}/carry_over/{number}/steady");
+                    tr class="sum" {
+                        th scope="row" {}
+                        td { "sum of 0 to 8" }
+                        td { (value(&at, steady)) }
+                        td { (interval(&at, steady)) }
+                        td {}
+                    }
+                }
+            }
+        }))
+    }
+}
+
+fn of_counts(counts: &CountsCheck) -> Markup {
+    let at = format!("{AT}/counts");
+    let of = |name: &str, value: u64| count_figure(&format!("{at}/{name}"), value);
+    let records = counts.records;
+    html! {
+        p {
+            @if counts.differing.is_empty() {
+                "Client and servers counted the same requests for each arm: "
+            } @else {
+                strong { "Client and servers counted differently for " (count(counts.differing.len() as u64)) " arms of servers. " }
+                "The servers drew an arm for "
+            }
+            (of("requests", counts.requests)) "."
+        }
+        (definitions([
+            ("Requests that began off a boundary", of("off_boundary", counts.off_boundary)),
+            ("Calls that read beyond their request", of("beyond_request", counts.beyond_request)),
+            ("First requests without a salt", of("without_salt", counts.without_salt)),
+            ("Hooked calls that never got behind the hook", of("unreached", counts.unreached)),
+            ("Records that belong to no request or arm", of("misplaced", counts.misplaced)),
+            ("Records begun", of("records/begun", records.begun)),
+            ("Records read", of("records/read", records.read)),
+            ("Records overwritten", of("records/overwritten", records.overwritten)),
+            ("Records torn", of("records/torn", records.torn)),
+            ("Calls too long for a record", of("records/unrecordable", records.unrecordable)),
+        ]))
+    }
+}
+
+/// Its estimates, for tables.
+pub fn lines(trial: &TrialResult) -> Vec<Line<'_>> {
+    let mut lines = effect_lines(trial);
+    lines.extend(process_lines(trial));
+    lines.extend(quantile_lines(trial));
+    lines.extend(budget_lines(trial));
+    lines
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! The tables of a trial.
+
+use cli::outln;
+use runlog::estimate::Estimate;
+use runlog::trial::{BracketInSitu, CountsCheck, TrialResult};
+
+use crate::show::{BAD, cells, cells_or_dash, heading, ns, or_dash, table};
+
+/// Prints it.
+pub fn print(trial: &TrialResult) {
+    heading(format!(
+        "request by request, within {} processes of the server",
+        trial.processes
+    ));
+    effects(trial);
+    if let Some(in_situ) = &trial.in_situ {
+        of_in_situ(in_situ);
+    }
+    if let Some(estimate) = &trial.in_situ_sources_differ_by {
+        let [value, interval, _] = cells(estimate);
+        outln!(
+            "in situ by eBPF minus by the bracket's records, after the read: {value} {interval}"
+        );
+    }
+    budgets(trial);
+    controls(trial);
+    match &trial.counts {
+        Some(counts) => of_counts(counts),
+        None => outln!("{BAD}the servers' counts are missing{BAD:#}"),
+    }
+}
+
+fn short(estimate: Option<&Estimate>) -> String {
+    or_dash(estimate, |estimate| {
+        let [value, interval, _] = cells(estimate);
+        format!("{value} {interval}")
+    })
+}
+
+fn effects(trial: &TrialResult) {
+    let header = [
+        "minus off",
+        "requests",
+        "median",
+        "body of the mean",
+        "tail of the mean",
+    ];
+    let mut table = table(&header, 1);
+    for (arm, effect) in &trial.effects {
+        table.add_row([
+            arm.clone(),
+            effect.requests.to_string(),
+            short(effect.typical.as_ref()),
+            short(effect.body.as_ref()),
+            short(effect.tail.as_ref()),
+        ]);
+    }
+    outln!("{table}");
+    if let Some(threshold_ns) = trial.threshold_ns {
+        outln!(
+            "body: up to {} of each response time; tail: what is above; they add up to the difference of means",
+            ns(threshold_ns)
+        );
+    }
+}
+
+fn of_in_situ(in_situ: &BracketInSitu) {
+    let header = [
+        "in situ by the bracket's records, on minus null",
+        "mean",
+        "95 % interval",
+        "",
+    ];
+    let mut table = table(&header, 1);
+    for (name, overhead) in [
+        (
+            "hook overhead of a request after the read",
+            &in_situ.after_read,
+        ),
+        ("before and after it", &in_situ.whole),
+    ] {
+        let cells = cells_or_dash(overhead.mean.as_ref());
+        table.add_row([name.to_owned()].into_iter().chain(cells));
+    }
+    outln!("{table}");
+    if in_situ.blocking_reads {
+        outln!("reads block: what the hook does before the read falls into idle time");
+    }
+}
+
+fn budgets(trial: &TrialResult) {
+    let Some((_, first)) = trial.budgets.first_key_value() else {
+        return;
+    };
+    heading("where a request takes longer than one of off");
+    let names = first.lines.iter().map(|line| line.name.as_str());
+    let header: Vec<&str> = ["arm"].into_iter().chain(names).chain(["total"]).collect();
+    let mut table = table(&header, 1);
+    for (arm, budget) in &trial.budgets {
+        let lines = budget
+            .lines
+            .iter()
+            .map(|line| short(Some(&line.difference)));
+        let cells = lines.chain([short(Some(&budget.total))]);
+        table.add_row([arm.clone()].into_iter().chain(cells));
+    }
+    outln!("{table}");
+}
+
+fn controls(trial: &TrialResult) {
+    if let Some(doses) = &trial.doses {
+        for dose in &doses.arms {
+            let how = if dose.is_measured {
+                ""
+            } else {
+                ", as asked for"
+            };
+            outln!(
+                "{}: delayed by {}{how}, seen end to end as {}",
+                dose.arm,
+                ns(dose.delay_ns),
+                short(Some(&dose.effect))
+            );
+        }
+        outln!(
+            "slope of doses: {} (1 is right)",
+            short(doses.slope.as_ref())
+        );
+    }
+    for contrast in &trial.carry_over {
+        let others = contrast.lags.iter().filter(|lag| lag.lag != 0);
+        let least = others
+            .filter_map(|lag| Some((lag.p?, lag)))
+            .min_by(|a, b| a.0.total_cmp(&b.0));
+        if let Some((p, lag)) = least {
+            outln!(
+                "carry-over of {}: the strongest is that on the request {} later, {} (p {p:.3} by Holm)",
+                contrast.contrast,
+                lag.lag,
+                short(Some(&lag.effect))
+            );
+        }
+    }
+}
+
+fn of_counts(counts: &CountsCheck) {
+    if counts.differing.is_empty() {
+        outln!(
+            "client and servers counted the same arms for {} requests",
+            counts.requests
+        );
+    }
+    for differing in &counts.differing {
+        outln!(
+            "{BAD}server {}, arm {}: the server drew {} requests, the client has {} answers{}{BAD:#}",
+            differing.server + 1,
+            differing.arm,
+            differing.drawn,
+            differing.answered,
+            if differing.uncertain > 0 {
+                format!(" and {} requests without one", differing.uncertain)
+            } else {
+                String::new()
+            }
+        );
+    }
+    let records = counts.records;
+    outln!(
+        "records: {} begun, {} read, {} overwritten, {} torn, {} calls too long for one",
+        records.begun,
+        records.read,
+        records.overwritten,
+        records.torn,
+        records.unrecordable
+    );
+    for (count, what) in [
+        (counts.off_boundary, "requests began off a boundary"),
+        (counts.beyond_request, "calls read beyond their request"),
+        (counts.without_salt, "first requests had no salt"),
+        (counts.unreached, "hooked calls never got behind the hook"),
+        (
+            counts.misplaced,
+            "records belong to no request, or to another arm",
+        ),
+    ] {
+        if count > 0 {
+            outln!("{BAD}{count} {what}{BAD:#}");
+        }
+    }
+}
