@@ -1,9 +1,11 @@
 //! What arms differ by: the effects of a trial, end to end and inside the server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use runlog::estimate::{Estimate, Unit};
-use runlog::trial::{ArmEffect, DifferenceBudget, DifferenceLine, Dose, Doses, QuantileEffect};
+use runlog::trial::{
+    ArmEffect, DifferenceBudget, DifferenceLine, Dose, Doses, ProcessEffect, QuantileEffect,
+};
 use stats::spread;
 
 use crate::trial::block::{ArmOfBlock, Block, QUANTILES, Recorded, Split};
@@ -70,6 +72,29 @@ pub fn of_arm(design: &Design, blocks: &[Block], arm: usize) -> ArmEffect {
             &what("difference of the shares of response times above the threshold"),
         ),
     }
+}
+
+/// What the hook takes in each process that has two blocks.
+pub fn by_process(design: &Design, blocks: &[Block]) -> Vec<ProcessEffect> {
+    let servers: BTreeSet<usize> = blocks.iter().map(|block| block.server).collect();
+    let of_process = |server: usize| {
+        let own = blocks.iter().filter(|block| block.server == server);
+        let own: Vec<Block> = own.cloned().collect();
+        let body = difference(&own, [design.on, design.off], ArmOfBlock::body_ns);
+        let in_situ = design.null.and_then(|null| {
+            let after_read = |of: &Recorded| of.after_read.mean_ns;
+            recorded_difference(&own, [design.on, null], after_read).ns(
+                "difference of means of the hook overhead of a request after the read, on minus null, by the \
+                 bracket's records",
+            )
+        });
+        Some(ProcessEffect {
+            server,
+            body: body.ns("difference of means of min(response time, threshold), on minus off")?,
+            in_situ,
+        })
+    };
+    servers.into_iter().filter_map(of_process).collect()
 }
 
 /// What quantiles of `on` differ by from those of `off`.

@@ -98,6 +98,7 @@ pub fn read(run: &RunDirectory, schedule: &Schedule) -> anyhow::Result<Found> {
         effects: others()
             .map(|arm| (named(arm), effects::of_arm(&design, &blocks, arm)))
             .collect(),
+        by_process: effects::by_process(&design, &blocks),
         quantiles: effects::of_quantiles(&design, &blocks, &times),
         doses: effects::of_doses(&design, &blocks),
         carry_over: carry_over::of_blocks(&design, &blocks),
