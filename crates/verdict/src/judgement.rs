@@ -118,7 +118,7 @@ fn verdict(agreement: Option<&Agreement>) -> (Tone, String) {
         Verdict::Unresolved => {
             let headline = match agreement.margin_ns {
                 Some(margin_ns) => format!(
-                    "That the layers agree to within {margin_ns:.0} ns is not shown, nor that they differ."
+                    "This run does not show whether the layers agree to within {margin_ns:.0} ns."
                 ),
                 None => "The hook costs less than this run can see end to end.".to_owned(),
             };

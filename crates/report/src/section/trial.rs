@@ -265,9 +265,9 @@ fn of_in_situ(trial: &TrialResult, in_situ: &BracketInSitu) -> Markup {
                 "The server calls when a request is there, so all that the hook does lengthens the response."
             }
             @if let Some(estimate) = &trial.in_situ_sources_differ_by {
-                " The eBPF probes, in blocks of their own, show "
+                " The eBPF probes, in blocks of their own, differ by "
                 (value_and_interval(&format!("{AT}/in_situ_sources_differ_by"), estimate))
-                " more than the records after the read."
+                " from what the records show after the read."
             }
         }
         (estimates(&lines))
