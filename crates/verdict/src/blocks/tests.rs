@@ -127,6 +127,45 @@ fn of_two_blocks_at_once_what_they_have_in_common_counts() {
     assert_eq!((means.round_of(2), means.requests[&1].sent), (None, 60));
 }
 
+/// Blocks 0, 1 and 3 without probes, block 2 with; block 1 has no request of arm 1.
+#[test]
+fn a_block_of_a_trial_has_a_mean_of_each_arm_in_its_round() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunDirectory::create(folder.path().join("run")).unwrap();
+    let mut writer = TableWriter::create(run.requests()).unwrap();
+    for (block, observed, arms) in [
+        (0, 0, [0, 1]),
+        (1, 0, [0, 0]),
+        (2, 1, [1, 0]),
+        (3, 0, [1, 0]),
+    ] {
+        for (number, arm) in arms.into_iter().enumerate() {
+            let request = Request {
+                block,
+                arm,
+                flags: observed * Request::OBSERVED,
+                sent_ns: 100 * number as u64,
+                done_ns: 100 * number as u64 + 10 * u64::from(block) + u64::from(arm),
+                ..Request::default()
+            };
+            writer.push(&request).unwrap();
+        }
+    }
+    writer.finish().unwrap();
+    let mut schedule = schedule(runlog::Order::Trial, 1);
+    schedule.trial = Some("seed=1 size=64 arms=off,on".to_owned());
+    let means = BlockMeans::read(&run, Trim::NONE, &schedule).unwrap();
+    let of = |arm, observed| means.of(Cell { arm, observed });
+    assert_eq!(of(0, false), [Some(0.0), Some(10.0), Some(30.0)]);
+    assert_eq!(of(1, false), [Some(1.0), None, Some(31.0)]);
+    assert_eq!(
+        (of(0, true), of(1, true)),
+        (vec![Some(20.0)], vec![Some(21.0)])
+    );
+    assert_eq!(means.round_of(3), Some((2, None)));
+    assert_eq!((means.requests[&0].sent, means.requests[&1].sent), (5, 3));
+}
+
 fn schedule(order: runlog::Order, requests_per_block: u64) -> Schedule {
     Schedule {
         order,

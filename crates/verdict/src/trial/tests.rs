@@ -1,17 +1,23 @@
 //! Trials made up, each with an outcome known beforehand.
 
 use abi::trial::{Arm, Trial};
-use runlog::record::{BracketedCall, Outcome};
+use runlog::Role;
+use runlog::analysis::{Analysis, Verdict};
+use runlog::estimate::Estimate;
+use runlog::manifest::{Environment, Manifest, Placement, Probes, Scheduling};
+use runlog::record::{BracketedCall, Outcome, ReadSpan, ServerClose, ServerConnection, WriteSpan};
 use runlog::table::{TableWriter, WritableRow};
 use runlog::trial::{
     self, ArmCounts, CarryOver, CountsCheck, RecordLedger, ServerCounts, TrialCounts,
 };
 
+use stats::Trim;
+
 use super::*;
 use crate::doubt::{Doubt, Severity, TrialDoubt, of_trial, words};
-use runlog::analysis::Verdict;
-use runlog::estimate::Estimate;
-use runlog::manifest::{Placement, Scheduling};
+use crate::layers::{Roles, analyze};
+use crate::logs::read_logs;
+use crate::outcome;
 
 /// Bytes of a request.
 const SIZE: u32 = 256;
@@ -70,6 +76,8 @@ struct Script {
     carry_ns: f64,
     /// The server waits for requests in its reads.
     blocking: bool,
+    /// Each block is followed by one with probes.
+    probed: bool,
 }
 
 const SCRIPT: Script = Script {
@@ -84,6 +92,7 @@ const SCRIPT: Script = Script {
     rare: 0.0,
     carry_ns: 0.0,
     blocking: false,
+    probed: false,
 };
 
 /// The rows of a run.
@@ -94,6 +103,9 @@ struct Rows {
     connections: Vec<ClientConnection>,
     calls: Vec<BracketedCall>,
     counts: TrialCounts,
+    /// What probes saw.
+    accepted: Vec<ServerConnection>,
+    reads: Vec<ReadSpan>,
 }
 
 impl Script {
@@ -117,6 +129,8 @@ impl Script {
             requests: Vec::new(),
             connections: Vec::new(),
             calls: Vec::new(),
+            accepted: Vec::new(),
+            reads: Vec::new(),
             counts: TrialCounts {
                 schema: trial::SCHEMA.to_owned(),
                 servers: vec![ServerCounts::default(); self.servers as usize],
@@ -124,7 +138,8 @@ impl Script {
         };
         let mut random = Random(self.seed.wrapping_mul(0x1234_5678_9abc_def1));
         let mut now_ns = 1_000_000;
-        for block in 0..self.blocks * self.servers {
+        let states = 1 + u32::from(self.probed);
+        for block in 0..self.blocks * self.servers * states {
             for number in 0..self.connections {
                 let connection = block * self.connections + number;
                 now_ns = self.connection(&mut rows, &mut random, block, connection, now_ns);
@@ -142,15 +157,30 @@ impl Script {
         connection: u32,
         mut now_ns: u64,
     ) -> u64 {
-        let server = block % self.servers;
+        let observed = self.probed && block % 2 == 1;
+        let round = if self.probed { block / 2 } else { block };
+        let server = round % self.servers;
         let counts = &mut rows.counts.servers[server as usize];
         counts.connections += 1;
         counts.first_requests += 1;
+        let local_port = u16::try_from(10_000 + connection).unwrap();
         rows.connections.push(ClientConnection {
             connection,
             block,
+            local_port,
+            opening_ns: now_ns + 1,
+            sent_bytes: self.requests * u64::from(SIZE),
             ..ClientConnection::default()
         });
+        if observed {
+            rows.accepted.push(ServerConnection {
+                connection: connection.into(),
+                attach: block,
+                peer_port: local_port,
+                accepted_ns: now_ns + 2,
+                ..ServerConnection::default()
+            });
+        }
         let salt = rows.trial.salt(connection);
         let mut was_hooked = false;
         for ordinal in 0..self.requests {
@@ -189,7 +219,8 @@ impl Script {
                     Request::WARMUP
                 } else {
                     0
-                },
+                } | if observed { Request::OBSERVED } else { 0 },
+                local_port,
                 block,
                 connection,
                 status: 200,
@@ -201,8 +232,31 @@ impl Script {
                 ..Request::default()
             });
             now_ns = sent_ns + took_ns;
-            let Some(number) = number else { continue };
             let to_back_ns = BRACKET_NS + before_ns;
+            let back_exit_ns = sent_ns + 2_000 + u64::from(to_back_ns) + 1_000;
+            let from_back_ns = BRACKET_NS + after_ns;
+            if observed {
+                rows.reads.push(ReadSpan {
+                    connection: connection.into(),
+                    attach: block,
+                    first_byte: ordinal * u64::from(SIZE),
+                    returned: SIZE.into(),
+                    enter_ns: sent_ns + 2_000,
+                    inner_exit_ns: back_exit_ns,
+                    exit_ns: back_exit_ns + u64::from(from_back_ns),
+                    ..ReadSpan::default()
+                });
+            }
+            let Some(number) = number else { continue };
+            let of_arm = counts.arms.entry(arm.to_string()).or_default();
+            of_arm.requests += 1;
+            of_arm.calls += 1;
+            of_arm.bytes += u64::from(SIZE);
+            if observed {
+                continue;
+            }
+            counts.records.begun += 1;
+            counts.records.read += 1;
             let enter_ns = if self.blocking {
                 sent_ns - 500
             } else {
@@ -217,17 +271,11 @@ impl Script {
                 returned: SIZE,
                 enter_ns,
                 to_back_ns,
-                back_exit_ns: sent_ns + 2_000 + u64::from(to_back_ns) + 1_000,
-                from_back_ns: BRACKET_NS + after_ns,
+                back_exit_ns,
+                from_back_ns,
                 waited_ns,
                 ..BracketedCall::default()
             });
-            let of_arm = counts.arms.entry(arm.to_string()).or_default();
-            of_arm.requests += 1;
-            of_arm.calls += 1;
-            of_arm.bytes += u64::from(SIZE);
-            counts.records.begun += 1;
-            counts.records.read += 1;
         }
         now_ns
     }
@@ -246,14 +294,76 @@ fn table<T: WritableRow>(path: std::path::PathBuf, rows: &[T]) {
 }
 
 impl Rows {
-    fn found(&self) -> Found {
+    fn write(&self) -> (tempfile::TempDir, RunDirectory) {
         let folder = tempfile::tempdir().unwrap();
         let run = RunDirectory::create(folder.path().join("run")).unwrap();
         table(run.requests(), &self.requests);
         table(run.client_connections(), &self.connections);
         table(run.bracketed_calls(), &self.calls);
+        table(run.server_connections(), &self.accepted);
+        table(run.server_closes(), &[] as &[ServerClose]);
+        table(run.reads(), &self.reads);
+        table(run.writes(), &[] as &[WriteSpan]);
         runlog::json::write(&run.trial_counts(), &self.counts).unwrap();
+        (folder, run)
+    }
+
+    fn found(&self) -> Found {
+        let (_folder, run) = self.write();
         read(&run, &self.schedule).unwrap()
+    }
+
+    /// As `probe-user bench` draws a run up.
+    fn analysis(&self, probes: Option<Probes>) -> Analysis {
+        let (_folder, run) = self.write();
+        let arms: Vec<runlog::manifest::Arm> = self
+            .trial
+            .arms()
+            .iter()
+            .map(|arm| runlog::manifest::Arm {
+                name: arm.to_string(),
+                role: Some(match arm {
+                    Arm::Off => Role::Baseline,
+                    Arm::Null => Role::Baseline2,
+                    Arm::On => Role::Hooked,
+                    Arm::Spiked { .. } => Role::Other,
+                }),
+                url: String::new(),
+                pids: Vec::new(),
+                hook: arm.is_hooked().then(|| "hook.so".to_owned()),
+                hook_environment: Vec::new(),
+            })
+            .collect();
+        let roles = Roles::of(&arms).unwrap();
+        let no_probes = probes.is_none().then(|| "no right to".to_owned());
+        let manifest = Manifest {
+            schema: runlog::manifest::SCHEMA.to_owned(),
+            version: String::new(),
+            command: Vec::new(),
+            started_unix_ns: 0,
+            started_monotonic_ns: 0,
+            clock: None,
+            ended: "complete".to_owned(),
+            environment: Environment::default(),
+            placement: Placement {
+                scheduling: Scheduling::Batch,
+                ..Placement::default()
+            },
+            arms,
+            schedule: self.schedule.clone(),
+            probes,
+            resources: None,
+            doctor: None,
+            calibration: None,
+        };
+        let logged = read_logs(&run, &manifest, Trim::USUAL, None).unwrap();
+        let outcome = outcome::Outcome {
+            manifest,
+            cut_short: None,
+            ledger: None,
+            no_probes,
+        };
+        analyze(logged, roles, outcome, Err(String::new()), Trim::USUAL)
     }
 }
 
@@ -672,4 +782,66 @@ fn without_a_warm_up_only_typical_differences_are_known() {
     let on = &found.result.effects["on"];
     assert!(on.body.is_none() && on.typical.is_some() && found.agreement(&[]).is_none());
     assert!(doubts(&found).contains(&Doubt::Trial(TrialDoubt::NoWarmUp)));
+}
+
+#[test]
+fn a_bench_without_probes_has_all_layers_but_micro() {
+    let analysis = SCRIPT.make().analysis(None);
+    assert_eq!(analysis.not_usable, [] as [&str; 0]);
+    assert_eq!(analysis.warnings, [] as [&str; 0]);
+    assert_finds(analysis.macro_.difference.as_ref(), 100.0, 25.0);
+    assert_finds(analysis.macro_.a_a_difference.as_ref(), 0.0, 25.0);
+    let others: Vec<&String> = analysis.macro_.other_differences.keys().collect();
+    assert_eq!(others, ["on+100", "on+1000"]);
+    assert_finds(analysis.in_situ.hook_overhead.as_ref(), 100.0, 1e-6);
+    assert_eq!(
+        (&analysis.in_situ.missing, &analysis.macro_.missing),
+        (&None, &None)
+    );
+    assert_eq!(analysis.agreement.as_ref().unwrap().verdict, Verdict::Agree);
+    let judgement = crate::judgement::judge(&analysis, None);
+    assert_eq!(judgement.headline, "The layers agree to within 25 ns.");
+    let sent: u64 = analysis
+        .requests
+        .values()
+        .map(|requests| requests.sent)
+        .sum();
+    assert_eq!((sent, analysis.requests.len()), (32_000, 5));
+    let trial = analysis.trial.unwrap();
+    assert_eq!(trial.in_situ_sources_differ_by, None);
+}
+
+/// The probes see the part after the read, and 7 ns more in each call of a hook.
+#[test]
+fn a_bench_with_probes_holds_their_figure_against_the_records() {
+    let script = Script {
+        probed: true,
+        requests: 300,
+        ..SCRIPT
+    };
+    let mut rows = script.make();
+    for read in &mut rows.reads {
+        let salt = rows.trial.salt(u32::try_from(read.connection).unwrap());
+        let ordinal = read.first_byte / u64::from(SIZE);
+        let arm = rows
+            .trial
+            .arm_of(salt, ordinal)
+            .map(|arm| rows.trial.arms()[arm]);
+        read.exit_ns += if arm.is_some_and(Arm::is_hooked) {
+            7
+        } else {
+            0
+        };
+    }
+    let analysis = rows.analysis(Some(Probes::default()));
+    assert_eq!(analysis.not_usable, [] as [&str; 0]);
+    let join = analysis.join.as_ref().unwrap();
+    assert_eq!((join.requests, join.matched), (9_600, 9_600));
+    assert_finds(analysis.in_situ.hook_overhead.as_ref(), 77.0, 1e-6);
+    let trial = analysis.trial.unwrap();
+    assert_finds(trial.in_situ_sources_differ_by.as_ref(), 7.0, 1e-6);
+    assert_finds(analysis.macro_.difference.as_ref(), 100.0, 40.0);
+    assert!(analysis.probe_effect.is_some());
+    let counts = trial.counts.unwrap();
+    assert_eq!((counts.differing.len(), counts.misplaced), (0, 0));
 }
