@@ -34,7 +34,7 @@ pub struct Estimate {
     pub estimand: String,
     /// How the interval was made.
     pub method: String,
-    /// Blocks, or pairs of blocks, that the interval rests on.
+    /// Blocks, pairs of blocks, or processes in a trial, that the interval rests on.
     pub blocks: usize,
 }
 

@@ -34,7 +34,7 @@ impl Calls {
     fn add(&mut self, call: &BracketedCall, sent_ns: u64) {
         let after_read_ns = u64::from(call.from_back_ns);
         let waited_ns = u64::from(call.waited_ns);
-        let left_ns = call.back_exit_ns + after_read_ns + waited_ns;
+        let left_ns = call.back_exit_ns.saturating_add(after_read_ns + waited_ns);
         self.count += 1;
         self.unreached += u32::from(call.flags & BracketedCall::REACHED_BACK == 0);
         self.waiting += u32::from(call.enter_ns < sent_ns);
@@ -120,21 +120,15 @@ impl CallLog {
             let is_of_server = usize::from(call.server) == server;
             let is_again = call.flags & BracketedCall::FRESH != 0
                 && last_fresh.replace(ordinal) == Some(ordinal);
-            match (index, arm) {
-                // The first request carries the salt, and has no arm.
-                (_, None) if is_of_server => {}
-                (Ok(index), Some(arm))
-                    if is_of_server && arm == usize::from(call.arm) && !is_again =>
-                {
-                    let sent_ns = requests[index].sent_ns;
-                    // A look for the request before it was there is no part of it.
-                    if call.returned > 0 || call.back_exit_ns >= sent_ns {
-                        found[index].get_or_insert_default().add(call, sent_ns);
-                    }
-                }
-                // The end of the stream, or a look for a request that never came.
-                (Err(_), _) if is_of_server && call.returned == 0 => {}
-                _ => self.misplaced += 1,
+            if let (Ok(index), Some(arm)) = (index, arm)
+                && is_of_server
+                && arm == usize::from(call.arm)
+                && !is_again
+            {
+                let sent_ns = requests[index].sent_ns;
+                found[index].get_or_insert_default().add(call, sent_ns);
+            } else {
+                self.misplaced += 1;
             }
         }
         found

@@ -13,8 +13,7 @@ use crate::trial::design::Design;
 use crate::trial::figure::{Figure, Weight};
 
 /// The segments of a request.
-const SEGMENTS: [&str; 3] = ["before_return", HOOK, "after_call"];
-const HOOK: &str = "hook";
+const SEGMENTS: [&str; 3] = ["before_return", "hook", "after_call"];
 
 /// The response times of `off` and of `on` of each server that has any, ns.
 pub type TimesByServer = BTreeMap<usize, [Vec<f64>; 2]>;
@@ -47,8 +46,9 @@ pub fn recorded_difference(
 pub fn of_arm(design: &Design, blocks: &[Block], arm: usize) -> ArmEffect {
     let arms = [arm, design.off];
     let name = design.trial.arms()[arm];
-    let of_split =
-        |part: fn(&Split) -> f64| difference(blocks, arms, |arm| arm.split.as_ref().map(part));
+    let of_split = |part: fn(&Split) -> f64| {
+        difference(blocks, arms, |arm| arm.split.as_ref().map(part)).with_step(step_ns(blocks))
+    };
     let what = |what: &str| format!("{what}, {name} minus off");
     let in_arm = blocks.iter().filter_map(|block| block.arms.get(arm));
     let typical = Figure::of(blocks, Weight::Alike, |block| {
@@ -67,7 +67,7 @@ pub fn of_arm(design: &Design, blocks: &[Block], arm: usize) -> ArmEffect {
         )),
         mean: of_split(|split| split.body_ns + split.tail_ns)
             .ns(&what("difference of mean response times, body and tail")),
-        share_above: of_split(|split| split.share_above).estimate(
+        share_above: difference(blocks, arms, |arm| Some(arm.split?.share_above)).estimate(
             Unit::One,
             &what("difference of the shares of response times above the threshold"),
         ),
