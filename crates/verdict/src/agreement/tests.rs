@@ -94,3 +94,24 @@ fn blocks_are_enough_or_not_whatever_withholds_the_verdict() {
         );
     }
 }
+
+#[test]
+fn with_a_margin_the_whole_interval_decides() {
+    for (ci95, expected) in [
+        ([-24.0, 25.0], Verdict::Agree),
+        ([3.0, 9.0], Verdict::Agree),
+        ([-10.0, 26.0], Verdict::Unresolved),
+        ([10.0, 90.0], Verdict::Unresolved),
+        ([-900.0, 900.0], Verdict::Unresolved),
+        ([26.0, 90.0], Verdict::Differ),
+        ([-90.0, -26.0], Verdict::Differ),
+    ] {
+        let unexplained = Interval {
+            estimate: f64::midpoint(ci95[0], ci95[1]),
+            ci95,
+            blocks: 8,
+        };
+        let (found, withheld) = verdict(unexplained, 100.0, Some(25.0), &[]);
+        assert_eq!((found, withheld.len()), (expected, 0), "{ci95:?}");
+    }
+}

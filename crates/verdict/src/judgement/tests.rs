@@ -50,6 +50,25 @@ fn without_layers_to_compare_facts_speak_for_themselves() {
 }
 
 #[test]
+fn with_a_margin_agreement_is_to_within_it() {
+    let mut run = analysis();
+    let found = agreement(&mut run);
+    found.withheld.clear();
+    found.margin_ns = Some(25.0);
+    for (verdict, tone, words) in [
+        (Verdict::Agree, Tone::Good, "agree to within 25 ns"),
+        (Verdict::Unresolved, Tone::Open, "is not shown"),
+    ] {
+        agreement(&mut run).verdict = verdict;
+        let judgement = judge(&run, None);
+        assert_eq!(judgement.tone, tone);
+        assert!(judgement.headline.contains(words), "{}", judgement.headline);
+        let mut parts = judgement.text.iter().flatten();
+        assert!(parts.any(|part| matches!(part, Part::Ns("/agreement/margin_ns", _))));
+    }
+}
+
+#[test]
 fn layers_agree_or_one_costs_more() {
     let mut run = analysis();
     let found = agreement(&mut run);

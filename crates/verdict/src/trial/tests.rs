@@ -796,6 +796,11 @@ fn a_bench_without_probes_has_all_layers_but_micro() {
         .map(|requests| requests.sent)
         .sum();
     assert_eq!((sent, analysis.requests.len()), (32_000, 5));
+    let written = serde_json::to_string(&analysis).unwrap();
+    assert_eq!(
+        serde_json::from_str::<Analysis>(&written).unwrap(),
+        analysis
+    );
     let trial = analysis.trial.unwrap();
     assert_eq!(trial.in_situ_sources_differ_by, None);
 }
