@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use abi::trial::{Arm, Trial};
 use anyhow::Context as _;
 use runlog::manifest::{Manifest, Scheduling};
-use runlog::record::{BracketedCall, Request};
+use runlog::record::{BracketedCall, ReadSpan, Request};
 use runlog::table::read_all;
 use runlog::trial::TrialCounts;
 use runlog::{Role, RunDirectory};
@@ -18,7 +18,8 @@ use crate::Test;
 use crate::bench::nothing_left;
 use crate::hook::compile_with_connections;
 use crate::kit::{
-    Kit, Running, check_schema, compile_c, fail, json, pid, succeed, wait_for, wait_for_rows,
+    Kit, Running, check_schema, compile_c, exact_kernel_probe, fail, json, pid, succeed, wait_for,
+    wait_for_rows,
 };
 use crate::skips::Need;
 use crate::unprivileged::unprivileged;
@@ -33,6 +34,11 @@ pub const TESTS: &[Test] = &[
         name: "bracket::a_hook_without_sites_is_measured",
         needs: &[Need::Program("cc")],
         run: another_hook,
+    },
+    Test {
+        name: "bracket::probes_see_all_arms_in_blocks_of_their_own",
+        needs: &[Need::Root, Need::Program("cc")],
+        run: probes,
     },
     Test {
         name: "bracket::a_server_that_is_killed_keeps_what_was_measured",
@@ -51,7 +57,7 @@ const SERVERS: u32 = 2;
 
 fn trial_bench(kit: &Kit, out: &Path) -> Command {
     let mut command = kit.bench();
-    command.args(["--order=trial", "--no-probes", "--json", "--warmup=100"]);
+    command.args(["--order=trial", "--json", "--warmup=100"]);
     command.arg(format!("--servers={SERVERS}"));
     // What is around us is no trial of the servers.
     command
@@ -162,7 +168,7 @@ fn check_trial(kit: &Kit, hook: Option<&Path>) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
     let out = folder.path().join("run");
     let mut command = trial_bench(kit, &out);
-    command.args(["--requests=1200", "--blocks=8"]);
+    command.args(["--no-probes", "--requests=1200", "--blocks=8"]);
     if let Some(hook) = hook {
         command.arg("--hook").arg(hook);
     }
@@ -255,11 +261,58 @@ fn ours(kit: &Kit) -> anyhow::Result<()> {
     check_trial(kit, None)
 }
 
+/// A hook without probe sites.
+fn compile_hook(folder: &Path) -> anyhow::Result<PathBuf> {
+    let options = ["-shared", "-fPIC", "-Wno-unused-function"];
+    compile_with_connections(folder, OTHER_HOOK, &options)
+}
+
 fn another_hook(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
-    let options = ["-shared", "-fPIC", "-Wno-unused-function"];
-    let hook = compile_with_connections(folder.path(), OTHER_HOOK, &options)?;
-    check_trial(kit, Some(&hook))
+    check_trial(kit, Some(&compile_hook(folder.path())?))
+}
+
+fn probes(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let out = folder.path().join("run");
+    let mut command = trial_bench(kit, &out);
+    command.args(exact_kernel_probe());
+    command.args(["--requests=800", "--blocks=4", "--calibration-rounds=2"]);
+    command.arg("--hook").arg(compile_hook(folder.path())?);
+    let analysis = json(&succeed(&mut command)?)?;
+    check_schema(&analysis, "analysis")?;
+    ensure!(
+        analysis["ledger"]["balanced"] == true,
+        "{}",
+        analysis["ledger"]
+    );
+    let run = RunDirectory::existing(&out);
+    let left = Left::read(&run)?;
+    let calibration = left.manifest.calibration.as_ref();
+    ensure!(
+        calibration.is_some_and(|it| it.missing.is_empty()),
+        "{calibration:?}"
+    );
+    // The sites of front fire in all arms.
+    let observed = left.requests.iter().filter(|request| request.is_observed());
+    ensure!(observed.count() == 3_200 && left.requests.len() == 6_400);
+    ensure!(analysis["join"]["matched"] == 3_200, "{}", analysis["join"]);
+    let reads: Vec<ReadSpan> = read_all(run.reads())?;
+    ensure!(reads.iter().filter(|read| read.returned > 0).count() >= 3_200);
+    // And nothing is recorded meanwhile.
+    let drawn = left.drawn()?;
+    for call in &left.calls {
+        let request = drawn
+            .get(&(call.salt, call.ordinal.into()))
+            .context("of no request")?;
+        ensure!(!request.is_observed(), "{call:?}");
+    }
+    let to_others = drawn
+        .values()
+        .filter(|request| !request.is_observed())
+        .count();
+    ensure!(left.calls.len() >= to_others);
+    nothing_left(kit)
 }
 
 /// Checks that of all the processes that a run has started its servers alone know of the trial.
@@ -290,7 +343,7 @@ fn server_dies(kit: &Kit) -> anyhow::Result<()> {
     let out = folder.path().join("run");
     let run = RunDirectory::existing(&out);
     let mut command = trial_bench(kit, &out);
-    command.args(["--requests=2500000", "--blocks=10000"]);
+    command.args(["--no-probes", "--requests=2500000", "--blocks=10000"]);
     command.args(["--micro-calls=2", "--micro-cold-calls=0"]);
     let running = Running::start_piped(&mut command)?;
     wait_for("the run to begin", || Ok(run.bracketed_calls().exists()))?;
