@@ -4,6 +4,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -251,14 +252,14 @@ impl ExperimentOptions {
         let mut schedule = self.schedule();
         let trial = options.design(schedule.seed, &self.path)?;
         schedule.trial = Some(trial.to_string());
-        let bracket = Bracket::beside_us(trial)?;
+        let bracket = Arc::new(Bracket::beside_us(&trial)?);
         self.assemble(trial::arms(&trial, hook), Some(bracket), schedule, probing)
     }
 
     fn assemble(
         &self,
         arms: Vec<ArmSpec>,
-        bracket: Option<Bracket>,
+        bracket: Option<Arc<Bracket>>,
         schedule: Schedule,
         probing: Probing,
     ) -> anyhow::Result<Experiment> {

@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{self, Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -81,7 +82,7 @@ pub struct Group {
     /// What is preloaded, or none.
     hook: Option<HookSpec>,
     /// What stands around the hook.
-    bracket: Option<Bracket>,
+    bracket: Option<Arc<Bracket>>,
     /// The servers.
     pub processes: Vec<Process>,
     /// Where requests to each go.
@@ -104,7 +105,7 @@ pub struct Server {
 impl Group {
     /// The groups that serve these arms, still without servers: one for each, or one for all where arms are drawn request
     /// by request.
-    pub fn of(arms: &[ArmSpec], bracket: Option<&Bracket>) -> Vec<Self> {
+    pub fn of(arms: &[ArmSpec], bracket: Option<&Arc<Bracket>>) -> Vec<Self> {
         let group = |arm: Option<&ArmSpec>, hook: Option<&HookSpec>| Self {
             arm: arm.cloned(),
             hook: hook.cloned(),
@@ -180,7 +181,7 @@ pub fn preload(libraries: &[PathBuf]) -> OsString {
 pub fn check(
     server: &ServerSpec,
     specs: &[ArmSpec],
-    bracket: Option<&Bracket>,
+    bracket: Option<&Arc<Bracket>>,
     servers: u32,
 ) -> anyhow::Result<()> {
     let program = server
@@ -310,7 +311,7 @@ pub async fn start(
         .stdout(Stdio::null());
     let mut libraries = Vec::new();
     if let Some(hook) = &group.hook {
-        libraries = hook.libraries(group.bracket.as_ref())?;
+        libraries = hook.libraries(group.bracket.as_deref())?;
         command
             .env("LD_PRELOAD", preload(&libraries))
             .envs(hook.environment.iter().cloned());

@@ -29,11 +29,11 @@ pub struct Bracket {
 
 impl Bracket {
     /// The one beside this program.
-    pub fn beside_us(trial: Trial) -> anyhow::Result<Self> {
+    pub fn beside_us(trial: &Trial) -> anyhow::Result<Self> {
         Ok(Self {
             front: programs::front()?,
             back: programs::back()?,
-            trial,
+            trial: *trial,
         })
     }
 
@@ -44,7 +44,7 @@ impl Bracket {
 
     /// Tells a server that is to be started how arms are drawn, and has it inherit memory for its records.
     pub fn hand_over(&self, server: &mut Command) -> anyhow::Result<SharedMemory> {
-        let memory = SharedMemory::create(self.trial)
+        let memory = SharedMemory::create(&self.trial)
             .context("no memory (memfd_create) for the records of a server")?;
         let descriptor = process::inherit(server, memory.descriptor()?);
         server

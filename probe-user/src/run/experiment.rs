@@ -1,6 +1,7 @@
 //! The run itself. The load generator stops before each block; here the probes are attached or
 //! detached as the block's cell wants it, and the block is let go.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -49,7 +50,7 @@ pub struct Experiment {
     /// The arms, in the order of their numbers.
     pub arms: Vec<ArmSpec>,
     /// What stands around the hook where arms are drawn request by request (order trial).
-    pub bracket: Option<Bracket>,
+    pub bracket: Option<Arc<Bracket>>,
     /// How servers are started.
     pub server: ServerSpec,
     /// What the load generator does; its arms are filled in when the servers run.

@@ -62,7 +62,7 @@ enum Found {
 
 impl SharedMemory {
     /// Makes one, which nobody can cut off.
-    pub fn create(trial: Trial) -> io::Result<Self> {
+    pub fn create(trial: &Trial) -> io::Result<Self> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let file = File::from(memfd_create("hookprobe-records", flags)?);
         // All of it now: where memory is short, the server would be killed at its first access to a page.
@@ -76,7 +76,7 @@ impl SharedMemory {
         fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
         Ok(Self {
             file,
-            trial,
+            trial: *trial,
             rings: Default::default(),
             ledger: RecordLedger::default(),
         })
@@ -127,11 +127,11 @@ impl SharedMemory {
         let (mut first, mut second) = (vec![Slot::default(); CHUNK], vec![Slot::default(); CHUNK]);
         while self.rings[ring].next < head {
             let next = self.rings[ring].next;
-            let slot = next % SLOTS_IN_RING;
-            let count = (head - next).min(SLOTS_IN_RING - slot).min(CHUNK as u64) as usize;
-            let place = offset_of!(Shared, rings)
-                + ring * size_of::<Ring>()
-                + slot as usize * size_of::<Slot>();
+            let slot = usize::try_from(next % SLOTS_IN_RING)?;
+            let unread = usize::try_from(head - next)?;
+            let count = unread.min(SLOTS - slot).min(CHUNK);
+            let place =
+                offset_of!(Shared, rings) + ring * size_of::<Ring>() + slot * size_of::<Slot>();
             self.read(place, &mut first[..count])?;
             self.read(place, &mut second[..count])?;
             for (first, second) in first[..count].iter().zip(&second[..count]) {

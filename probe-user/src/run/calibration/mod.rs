@@ -16,6 +16,7 @@ mod words;
 pub mod worker;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use abi::SpanKind;
 use anyhow::{Context as _, bail, ensure};
@@ -71,7 +72,7 @@ pub struct Plan {
     /// The hook to preload.
     pub hook: Option<HookSpec>,
     /// What stands around the hook. Outside a trial its front passes all calls on to the hook, and its sites fire for them.
-    pub bracket: Option<Bracket>,
+    pub bracket: Option<Arc<Bracket>>,
     /// Where in a site to attach.
     pub site: SiteChoice,
     /// Rounds, at least two.

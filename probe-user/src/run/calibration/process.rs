@@ -52,7 +52,7 @@ impl Worker {
             command
                 .envs(settings.filter(|(name, _)| name != "READHOOK_DELAY_NS"))
                 .env_remove("READHOOK_DELAY_NS")
-                .env("LD_PRELOAD", preload(&hook.libraries(bracket.as_ref())?));
+                .env("LD_PRELOAD", preload(&hook.libraries(bracket.as_deref())?));
         }
         let spawn = Spawn {
             name: "calibrated process",

@@ -48,7 +48,7 @@ mod mapped {
 
 fn memory() -> (SharedMemory, &'static Shared) {
     let trial = Trial::new(1, 256, 1, &[Arm::Off, Arm::Null, Arm::On]).unwrap();
-    let memory = SharedMemory::create(trial).unwrap();
+    let memory = SharedMemory::create(&trial).unwrap();
     let shared = mapped::map(&memory);
     (memory, shared)
 }
@@ -174,7 +174,7 @@ fn what_many_threads_write_is_read_or_counted() {
 #[test]
 fn what_was_overwritten_is_counted() {
     let (mut memory, shared) = memory();
-    for ordinal in 0..SLOTS as u32 + 100 {
+    for ordinal in 0..u32::try_from(SLOTS).unwrap() + 100 {
         write(shared, 0, &call(1, ordinal));
     }
     let calls = drain(&mut memory, Writers::Alive);
@@ -224,7 +224,7 @@ fn a_record_that_is_being_written_is_waited_for() {
 fn a_record_that_is_never_completed_is_torn_and_holds_nothing_up() {
     let (mut memory, shared) = memory();
     begin(shared, 1, &call(1, 0));
-    for ordinal in 1..=PATIENCE as u32 {
+    for ordinal in 1..=u32::try_from(PATIENCE).unwrap() {
         write(shared, 1, &call(1, ordinal));
     }
     // Before its writer is given up, nothing is lost.
