@@ -142,3 +142,56 @@ impl Times {
         self.inner.enter_ns.wrapping_sub(self.enter_ns)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn times(entries: u64) -> Times {
+        let mut inner = Inner::new(3, true);
+        inner.entries = entries;
+        inner.enter_ns = 1_150;
+        inner.exit_ns = 1_700;
+        Times {
+            enter_ns: 1_000,
+            exit_ns: 1_900,
+            inner,
+        }
+    }
+
+    fn record(times: &Times) -> Option<Call> {
+        times.call(Function::Recv, &Place::OUTSIDE, 2, 40, 64)
+    }
+
+    #[test]
+    fn a_record_has_the_spans_before_and_behind_the_c_library() {
+        let call = record(&times(1)).unwrap();
+        assert_eq!((call.enter_ns, call.to_back_ns), (1_000, 150));
+        assert_eq!((call.back_exit_ns, call.from_back_ns), (1_700, 200));
+        assert_eq!((call.arm, call.function, call.waited_ns), (2, 1, 40));
+        assert_eq!((call.flags, call.returned), (Call::REACHED_BACK, 64));
+        let several = record(&times(3)).unwrap().flags;
+        assert_eq!(several, Call::REACHED_BACK | Call::SEVERAL_INNER);
+    }
+
+    #[test]
+    fn what_never_reached_back_is_all_the_hooks() {
+        let call = record(&times(0)).unwrap();
+        assert_eq!((call.flags, call.to_back_ns), (0, 0));
+        assert_eq!((call.back_exit_ns, call.from_back_ns), (1_000, 900));
+    }
+
+    #[test]
+    fn spans_that_do_not_fit_are_no_record() {
+        let late = Times {
+            exit_ns: 1_700 + (1 << 32),
+            ..times(1)
+        };
+        assert!(record(&late).is_none());
+        let back_in_time = Times {
+            exit_ns: 1_600,
+            ..times(1)
+        };
+        assert!(record(&back_in_time).is_none());
+    }
+}

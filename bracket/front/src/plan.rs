@@ -140,3 +140,40 @@ pub fn plan() -> &'static Plan {
     // SAFETY: see `Settled`.
     unsafe { &*PLAN.0.get() }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::sync::atomic::AtomicPtr;
+
+    use super::*;
+
+    extern "C" fn no_frame() -> *const Frame {
+        ptr::null()
+    }
+
+    /// An address that is told from others, and never called.
+    fn address(number: usize) -> *mut c_void {
+        ptr::without_provenance_mut(number)
+    }
+
+    #[test]
+    fn arms_go_to_the_hook_or_past_it_each_by_its_own_slot() {
+        let back: &'static Back = Box::leak(Box::new(Back {
+            version: Back::VERSION,
+            functions: [1, 2, 3, 4, 5].map(|number| AtomicPtr::new(address(number))),
+            frame: no_frame,
+        }));
+        let hook = [11, 12, 13, 14, 15].map(address);
+        let trial = Trial::parse(b"seed=1 size=64 arms=on,off,on+70,null").unwrap();
+        let plan = Plan::with_trial(hook, back, trial, None);
+        let target = |slot| plan.target(Function::RecvMsg, slot) as usize;
+        assert_eq!([0, 1, 2, 3].map(target), [14, 4, 14, 4]);
+        assert_eq!([PAST, HOOK].map(target), [4, 14]);
+        assert_eq!([0, 1, 2, 3].map(|slot| plan.delay_ns(slot)), [0, 0, 70, 0]);
+        assert!(plan.has_delays && plan.frame().is_none() && !plan.is_recording());
+
+        let plain = Plan::without_trial(hook, None);
+        assert_eq!(plain.target(Function::ReadV, HOOK) as usize, 15);
+        assert!(!plain.has_delays);
+    }
+}

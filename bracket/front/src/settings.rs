@@ -75,3 +75,30 @@ fn plan_of(text: &CStr) -> Result<Plan, Refusal> {
 fn descriptor(number: &CStr) -> Option<i32> {
     number.to_str().ok()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_refused_says_what_to_do() {
+        assert_eq!(
+            plan_of(c"seed=1 size=64 arms=on").err(),
+            Some(Refusal::Trial(Problem::Incomplete))
+        );
+        // The test program has no back.
+        assert_eq!(
+            plan_of(c"seed=1 size=64 arms=off,on").err(),
+            Some(Refusal::Back)
+        );
+    }
+
+    #[test]
+    fn descriptors_are_read_exactly() {
+        assert_eq!(descriptor(c"17"), Some(17));
+        for nonsense in [c"", c"x", c"3 ", c"99999999999"] {
+            assert_eq!(descriptor(nonsense), None, "{nonsense:?}");
+        }
+        assert!(memory::map(-1).is_none());
+    }
+}

@@ -30,6 +30,7 @@ pub fn wait_for_call_of(length_ns: u64) -> u64 {
 }
 
 /// Burns CPU until `wait_ns` have passed since the call's first clock read.
+#[inline(never)] // who does not wait saves no registers for it
 pub fn busy_wait(wait_ns: u64) {
     busy_wait_since(monotonic_ns(), wait_ns);
 }

@@ -7,7 +7,6 @@
 use core::ffi::c_int;
 
 /// The value now.
-#[inline]
 pub fn get() -> c_int {
     // SAFETY: has no preconditions.
     let errno = unsafe { libc::__errno_location() };
@@ -16,7 +15,6 @@ pub fn get() -> c_int {
 }
 
 /// Does `work`, which may change `errno`, and puts the value back that was there before.
-#[inline]
 pub fn keeping<T>(work: impl FnOnce() -> T) -> T {
     let before = get();
     let result = work();
