@@ -47,7 +47,7 @@ impl Family {
     ) -> anyhow::Result<Self> {
         let mut child = Command::new(program)
             .args([function, &CALLS.to_string()])
-            .env("LD_PRELOAD", kit.path("readhook.so"))
+            .envs(kit.hook())
             .envs(settings.iter().copied())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -96,6 +96,7 @@ fn hooks_those_named(kit: &Kit) -> anyhow::Result<()> {
                 ("READHOOK_LOG", log.to_str().context("UTF-8")?),
                 ("READHOOK_FUNCTIONS", hooked),
             ];
+            let matches = kit.seen(&[matches]).first().copied().unwrap_or(0);
             Family::start(kit, &program, called, &settings)?.run(matches)?;
             let text = fs::read_to_string(&log)?;
             let words = words(&text);

@@ -1,5 +1,6 @@
 //! What the tests share: the installed programs, children that die with their test, waiting.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{Read, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -30,7 +31,22 @@ pub struct Kit {
     /// The parent of folders that tests share.
     lasting: PathBuf,
     is_emulated: bool,
+    around: Around,
 }
+
+/// What stands around the hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Around {
+    /// Nothing.
+    Nothing,
+    /// The bracket, without a trial.
+    Bracket,
+    /// The bracket, in a trial.
+    Trial,
+}
+
+/// A trial.
+pub const TRIAL: &str = "seed=1 size=256 run=1 arms=off,null,on,on+1000";
 
 /// How long anything may take that should happen soon.
 pub const SOON: Duration = Duration::from_mins(2);
@@ -81,7 +97,47 @@ impl Kit {
             lasting: root.join("scratch"),
             folder,
             is_emulated,
+            around: Around::Nothing,
         })
+    }
+
+    /// The same, with this around the hook.
+    pub fn with(mut self, around: Around) -> Self {
+        self.around = around;
+        self
+    }
+
+    /// What is preloaded to have the hook in a program, in this order.
+    pub fn preloaded(&self) -> Vec<PathBuf> {
+        let names: &[&str] = match self.around {
+            Around::Nothing => &["readhook.so"],
+            Around::Bracket | Around::Trial => &["front.so", "readhook.so", "back.so"],
+        };
+        names.iter().map(|name| self.path(name)).collect()
+    }
+
+    /// The same, as `LD_PRELOAD` has it.
+    pub fn preload(&self) -> OsString {
+        let paths = self.preloaded();
+        let paths: Vec<&OsStr> = paths.iter().map(|path| path.as_os_str()).collect();
+        paths.join(OsStr::new(":"))
+    }
+
+    /// The variables that a program with the hook has.
+    pub fn hook(&self) -> Vec<(&'static str, OsString)> {
+        let mut variables = vec![("LD_PRELOAD", self.preload())];
+        if self.around == Around::Trial {
+            variables.push(("HOOKPROBE_TRIAL", TRIAL.into()));
+        }
+        variables
+    }
+
+    /// What the hook sees of what it would see by itself: all, but in a trial nothing, unless connections carry its salts.
+    pub fn seen<'s, T>(&self, all: &'s [T]) -> &'s [T] {
+        match self.around {
+            Around::Nothing | Around::Bracket => all,
+            Around::Trial => &[],
+        }
     }
 
     /// Whether this machine is emulated: what is repeated to be sure is then repeated less, and what other machines do
@@ -155,7 +211,7 @@ impl Kit {
         let mut command = self.command("sut");
         command.args(arguments);
         if let Some(settings) = hook {
-            command.env("LD_PRELOAD", self.path("readhook.so"));
+            command.envs(self.hook());
             command.envs(settings.iter().copied());
         }
         Server::start(command)

@@ -72,7 +72,7 @@ use clap::Parser;
 use libtest_mimic::Trial;
 
 use crate::durations::Durations;
-use crate::kit::Kit;
+use crate::kit::{Around, Kit};
 use crate::skips::{Group, Need, Skips};
 
 /// A test.
@@ -130,6 +130,7 @@ const TESTS: &[&[Test]] = &[
     family::TESTS,
     portable::TESTS,
     safety::TESTS,
+    bracket::TESTS,
     programs::TESTS,
     sut::TESTS,
     loadgen::TESTS,
@@ -183,17 +184,24 @@ fn main() -> ExitCode {
     };
     let durations: &'static Durations = Box::leak(Box::default());
     let mut skips = Skips::default();
+    let around = if arguments.failing {
+        Vec::new()
+    } else {
+        bracket::hook_tests()
+    };
     let trials = tests
         .iter()
         .copied()
         .flatten()
-        .filter(|test| !arguments.probing || skips::probes_alone(test))
-        .filter(|test| arguments.group.is_none_or(|group| group == Group::of(test)))
-        .map(|test| {
+        .map(|test| (test, Around::Nothing))
+        .chain(around.iter().map(|(test, around)| (test, *around)))
+        .filter(|(test, _)| !arguments.probing || skips::probes_alone(test))
+        .filter(|(test, _)| arguments.group.is_none_or(|group| group == Group::of(test)))
+        .map(|(test, around)| {
             let skipped = skips.check(test);
-            let run = test.run;
-            Trial::test(test.name, move || {
-                let result = durations.time(test.name, || run(&kit.for_test()?));
+            let (name, run) = (test.name, test.run);
+            Trial::test(name, move || {
+                let result = durations.time(name, || run(&kit.for_test()?.with(around)));
                 result.map_err(|error| failures::describe(&error).into())
             })
             .with_ignored_flag(skipped)

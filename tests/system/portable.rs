@@ -179,13 +179,12 @@ fn behaves(kit: &Kit, library: &Library) -> anyhow::Result<()> {
         bare.status,
         String::from_utf8_lossy(&bare.stderr)
     );
-    let hook = kit.path("readhook.so");
     for mode in ["off", "passthrough", "lookup", "scan", "log", "fast"] {
         let log = folder.path().join(format!("log-{mode}"));
         let hooked = output(
             library
                 .command(&program)
-                .env("LD_PRELOAD", &hook)
+                .envs(kit.hook())
                 .env("READHOOK_MODE", mode)
                 .env("READHOOK_KEYWORDS", &list)
                 .env("READHOOK_LOG", &log),
@@ -210,20 +209,24 @@ fn behaves(kit: &Kit, library: &Library) -> anyhow::Result<()> {
         .collect();
     ensure!(
         words
-            == [
+            == kit.seen(&[
                 "in-main",
                 "in-thread",
                 "in-handler",
                 "in-fork",
                 "after-fork"
-            ],
+            ]),
         "{text}"
     );
     Ok(())
 }
 
-/// The release of glibc that first had a symbol, as hook/imports.txt says.
-const IMPORTS: &str = include_str!("../../hook/imports.txt");
+/// The release of glibc that first had a symbol, as the lists of the preloaded libraries say.
+const IMPORTS: [&str; 3] = [
+    include_str!("../../hook/imports.txt"),
+    include_str!("../../bracket/front/imports.txt"),
+    include_str!("../../bracket/back/imports.txt"),
+];
 
 fn imports_are_as_old_as_listed() -> anyhow::Result<()> {
     for glibc in ["glibc-2.31", "glibc-2.41"] {
@@ -264,7 +267,8 @@ fn imports_are_as_old_as_listed() -> anyhow::Result<()> {
 /// Symbol and version of each import.
 fn imports() -> impl Iterator<Item = (&'static str, &'static str)> {
     IMPORTS
-        .lines()
+        .into_iter()
+        .flat_map(str::lines)
         .filter(|line| !line.starts_with('#'))
         .filter_map(|line| {
             let mut fields = line.split_whitespace();
