@@ -49,8 +49,8 @@ macro_rules! reader {
             use super::*;
 
             /// What calls go to: the C library's function.
-            // SAFETY: it is a function of this type.
             pub static TARGET: Target<$function> =
+                // SAFETY: it is a function of this type.
                 unsafe { Target::new(before_load as *mut c_void) };
 
             /// Serves constructors of other libraries that run before ours.

@@ -118,10 +118,11 @@ impl Times {
         length: usize,
     ) -> Option<Call> {
         let back_exit_ns = self.inner_exit_ns();
+        let to_back_ns = self.inner.enter_ns.wrapping_sub(self.enter_ns);
         let (reached, to_back_ns) = match self.inner.entries {
             0 => (0, 0),
-            1 => (Call::REACHED_BACK, self.to_back_ns()),
-            _ => (Call::REACHED_BACK | Call::SEVERAL_INNER, self.to_back_ns()),
+            1 => (Call::REACHED_BACK, to_back_ns),
+            _ => (Call::REACHED_BACK | Call::SEVERAL_INNER, to_back_ns),
         };
         Some(Call {
             salt: place.salt,
@@ -136,10 +137,6 @@ impl Times {
             waited_ns: u32::try_from(waited_ns).ok()?,
             returned: u32::try_from(length).ok()?,
         })
-    }
-
-    fn to_back_ns(&self) -> u64 {
-        self.inner.enter_ns.wrapping_sub(self.enter_ns)
     }
 }
 

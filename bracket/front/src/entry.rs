@@ -40,10 +40,10 @@ extern "C" fn construct() {
     // Before the first call that may ask for them.
     next::SENDFILE64.get_or(&next::SENDFILE);
     let plan = settings::plan();
-    let in_trial = plan.is_some_and(|plan| plan.trial.is_some());
-    if let Some(plan) = plan {
+    if let Some(plan) = &plan {
         plan::put_to_work(plan);
     }
+    let in_trial = plan.is_some_and(|plan| plan.trial.is_some());
     read::install(in_trial);
     recv::install(in_trial);
     recvfrom::install(in_trial);
@@ -108,8 +108,8 @@ macro_rules! symbol {
             use super::*;
 
             /// Where calls go.
-            // SAFETY: it is a function of this type.
             pub static TARGET: Target<$function> =
+                // SAFETY: it is a function of this type.
                 unsafe { Target::new(before_load as *mut c_void) };
 
             /// Serves constructors of other libraries that run before ours.

@@ -62,7 +62,7 @@ impl Plan {
     pub fn with_trial(
         hook: [*mut c_void; Function::COUNT],
         back: &'static Back,
-        trial: Trial,
+        trial: &Trial,
         shared: Option<&'static Shared>,
     ) -> Self {
         let mut plan = Self::without_trial(hook, Some(back));
@@ -78,7 +78,7 @@ impl Plan {
             *delay_ns = arm.delay_ns();
             plan.has_delays |= *delay_ns > 0;
         }
-        plan.trial = Some(trial);
+        plan.trial = Some(*trial);
         plan.shared = shared;
         plan
     }
@@ -123,9 +123,9 @@ static PLAN: Settled = Settled(UnsafeCell::new(Plan::without_trial(
 static AT_WORK: AtomicBool = AtomicBool::new(false);
 
 /// Puts a plan to work for the life of the program. Called at most once, from the constructor.
-pub fn put_to_work(plan: Plan) {
+pub fn put_to_work(plan: &Plan) {
     // SAFETY: nobody reads it before the flag is up (see `Settled`).
-    unsafe { *PLAN.0.get() = plan };
+    unsafe { *PLAN.0.get() = *plan };
     AT_WORK.store(true, Ordering::Release);
 }
 
@@ -165,15 +165,15 @@ mod tests {
         }));
         let hook = [11, 12, 13, 14, 15].map(address);
         let trial = Trial::parse(b"seed=1 size=64 arms=on,off,on+70,null").unwrap();
-        let plan = Plan::with_trial(hook, back, trial, None);
+        let plan = Plan::with_trial(hook, back, &trial, None);
         let target = |slot| plan.target(Function::RecvMsg, slot) as usize;
         assert_eq!([0, 1, 2, 3].map(target), [14, 4, 14, 4]);
         assert_eq!([PAST, HOOK].map(target), [4, 14]);
         assert_eq!([0, 1, 2, 3].map(|slot| plan.delay_ns(slot)), [0, 0, 70, 0]);
         assert!(plan.has_delays && plan.frame().is_none() && !plan.is_recording());
 
-        let plain = Plan::without_trial(hook, None);
-        assert_eq!(plain.target(Function::ReadV, HOOK) as usize, 15);
-        assert!(!plain.has_delays);
+        let without = Plan::without_trial(hook, None);
+        assert_eq!(without.target(Function::ReadV, HOOK) as usize, 15);
+        assert!(!without.has_delays);
     }
 }

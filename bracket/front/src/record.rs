@@ -9,10 +9,10 @@ use abi::trial::shared::{RINGS, SLOTS, Shared};
 /// Writes a record, into the ring of the thread whose storage is at this address.
 #[inline]
 pub fn write(shared: &Shared, thread: usize, call: &Call) {
-    let ring = mix(thread as u64) as usize % RINGS;
+    let ring = index(mix(thread as u64), RINGS);
     let number = shared.heads[ring].next.fetch_add(1, Ordering::Relaxed);
     let record = call.encode(number);
-    let [sequence, words @ .., checksum] = &shared.rings[ring][number as usize % SLOTS];
+    let [sequence, words @ .., checksum] = &shared.rings[ring][index(number, SLOTS)];
     sequence.store(begun(number), Ordering::Relaxed);
     fence(Ordering::Release);
     for (word, value) in words.iter().zip(record.words) {
@@ -20,6 +20,12 @@ pub fn write(shared: &Shared, thread: usize, call: &Call) {
     }
     checksum.store(record.checksum, Ordering::Relaxed);
     sequence.store(record.sequence, Ordering::Release);
+}
+
+/// A number's place among so many.
+#[inline]
+fn index(number: u64, count: usize) -> usize {
+    usize::try_from(number % count as u64).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -37,7 +43,7 @@ mod tests {
     }
 
     fn slot(ring: &[[AtomicU64; 8]; SLOTS], number: u64) -> Slot {
-        let [sequence, words @ .., checksum] = &ring[number as usize % SLOTS];
+        let [sequence, words @ .., checksum] = &ring[index(number, SLOTS)];
         let load = |word: &AtomicU64| word.load(Ordering::Relaxed);
         Slot {
             sequence: load(sequence),

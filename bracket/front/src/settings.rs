@@ -69,7 +69,7 @@ fn plan_of(text: &CStr) -> Result<Plan, Refusal> {
                 .ok_or(Refusal::Records)?,
         ),
     };
-    Ok(Plan::with_trial(hook(), back, trial, shared))
+    Ok(Plan::with_trial(hook(), back, &trial, shared))
 }
 
 fn descriptor(number: &CStr) -> Option<i32> {
