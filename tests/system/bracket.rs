@@ -15,7 +15,9 @@ use anyhow::Context as _;
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::FdFlags;
 
-use crate::kit::{Around, Kit, Server, TRIAL, succeed};
+use crate::kit::{Around, Kit, Server, TRIAL, compile_c, succeed};
+use crate::skips::Need;
+use crate::trace::Trace;
 use crate::{Test, family, hook, portable, safety};
 
 pub const TESTS: &[Test] = &[
@@ -26,8 +28,13 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "bracket::a_hook_that_goes_past_back_is_seen",
-        needs: &[crate::skips::Need::Program("cc")],
+        needs: &[Need::Program("cc")],
         run: sees_who_goes_past,
+    },
+    Test {
+        name: "bracket::a_trace_sees_all_arms_of_a_hook_without_sites",
+        needs: &[Need::Root, Need::Program("cc")],
+        run: traces,
     },
     Test {
         name: "bracket::all_calls_go_to_the_hook_on_nonsense",
@@ -243,16 +250,50 @@ fn counts_and_records(kit: &Kit) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A hook that reads by the system call.
+/// A hook without sites that reads by the system call.
 const RAW: &str = "\
 #include <sys/syscall.h>
 #include <unistd.h>
 ssize_t read(int fd, void *buffer, size_t count) { return syscall(SYS_read, fd, buffer, count); }
 ";
 
+/// A hook without sites that does nothing.
+const PLAIN: &str = "\
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <unistd.h>
+ssize_t read(int fd, void *buffer, size_t count) {
+    return ((ssize_t (*)(int, void *, size_t))dlsym(RTLD_NEXT, \"read\"))(fd, buffer, count);
+}
+";
+
+fn traces(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let plain = compile_c(folder.path(), PLAIN, &["-shared", "-fPIC"])?;
+    let run = Run::start(kit, &plain)?;
+    let trace = Trace::start(kit, &["--pid", &run.server.pid().to_string()])?;
+    let mut stream = run.server.connect()?;
+    for ordinal in 0..REQUESTS {
+        let salt = if ordinal == 0 { run.trial.salt(0) } else { 0 };
+        run.ask(&mut stream, salt)?;
+    }
+    let trace = trace.end()?;
+    // The first request, which belongs to no arm, is among them.
+    let site = &trace["ledger"]["probes"]["site_read_done"];
+    ensure!(
+        site["hits"] == REQUESTS && site["recorded"] == REQUESTS,
+        "{site}"
+    );
+    for span in ["hook_overhead", "hooked_read_syscall"] {
+        let count = &trace["spans"][span]["count"];
+        ensure!(*count == REQUESTS, "{span}: {count}");
+    }
+    Ok(())
+}
+
 fn sees_who_goes_past(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
-    let raw = crate::kit::compile_c(folder.path(), RAW, &["-shared", "-fPIC"])?;
+    let raw = compile_c(folder.path(), RAW, &["-shared", "-fPIC"])?;
     let run = Run::start(kit, &raw)?;
     let expected = run.ask_all()?;
     for (arm, requests) in expected.into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! `install-readhook`: copies the hook's library into a folder that servers' containers share.
+//! `install-readhook`: copies the hook's library, and those of the bracket, into a folder that servers' containers share.
 //!
 //! The only program of the image `hookprobe/readhook`: that has no shell and no `cp`, so nothing in it but this file
 //! and the library can be out of date, and the library need not fit a C library of the image's. Linked statically.
@@ -18,9 +18,11 @@ use tempfile::NamedTempFile;
 
 /// Where the image has it.
 const LIBRARY: &str = "/readhook.so";
+/// What the image has beside it.
+const BRACKET: [&str; 2] = ["front.so", "back.so"];
 
 const HELP: &str = "\
-Copies the hook's library into a folder, as readhook.so
+Copies the hook's library into a folder, as readhook.so, with front.so and back.so where these are beside it
 
 Usage: install-readhook FOLDER [LIBRARY]
 
@@ -54,9 +56,16 @@ fn run(arguments: Vec<PathBuf>) -> anyhow::Result<()> {
     if let Some(word) = arguments.next() {
         bail!("\"{}\" is one word too many", word.display());
     }
-    let installed = folder.join("readhook.so");
-    let done = install(&library, &installed)?;
-    println!("install-readhook: {} {done}", installed.display());
+    let bracket = BRACKET.map(|name| (library.with_file_name(name), name));
+    let bracket = bracket.into_iter().filter(|(file, _)| file.is_file());
+    for (file, name) in [(library.clone(), "readhook.so")]
+        .into_iter()
+        .chain(bracket)
+    {
+        let installed = folder.join(name);
+        let done = install(&file, &installed)?;
+        println!("install-readhook: {} {done}", installed.display());
+    }
     Ok(())
 }
 
@@ -105,6 +114,27 @@ mod tests {
         install(&library, &installed).unwrap();
         assert_eq!(fs::metadata(&installed).unwrap().ino(), replaced.ino());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "no rests");
+    }
+
+    #[test]
+    fn the_bracket_is_installed_where_it_is_beside_the_hook() {
+        let folders = [(); 3].map(|()| tempfile::tempdir().unwrap());
+        let [image, bare, shared] = folders.each_ref().map(|folder| folder.path().to_owned());
+        for (folder, names) in [
+            (&image, &["readhook.so", "front.so", "back.so"][..]),
+            (&bare, &["hook.so"]),
+        ] {
+            for name in names {
+                fs::write(folder.join(name), name).unwrap();
+            }
+        }
+        run(vec![shared.clone(), image.join("readhook.so")]).unwrap();
+        for name in ["readhook.so", "front.so", "back.so"] {
+            assert_eq!(fs::read_to_string(shared.join(name)).unwrap(), name);
+        }
+        run(vec![shared.clone(), bare.join("hook.so")]).unwrap();
+        let hook = fs::read_to_string(shared.join("readhook.so")).unwrap();
+        assert_eq!(hook, "hook.so");
     }
 
     #[test]
