@@ -6,6 +6,7 @@ use std::mem::offset_of;
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use abi::trial::calls::{Call, Slot, WORDS};
@@ -15,6 +16,7 @@ use anyhow::Context as _;
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::FdFlags;
 
+use crate::hook::compile_with_connections;
 use crate::kit::{Around, Kit, Server, TRIAL, compile_c, succeed};
 use crate::skips::Need;
 use crate::trace::Trace;
@@ -35,6 +37,11 @@ pub const TESTS: &[Test] = &[
         name: "bracket::a_trace_sees_all_arms_of_a_hook_without_sites",
         needs: &[Need::Root, Need::Program("cc")],
         run: traces,
+    },
+    Test {
+        name: "bracket::calls_in_signal_handlers_are_told_from_those_that_they_interrupt",
+        needs: &[Need::Program("cc")],
+        run: nested,
     },
     Test {
         name: "bracket::all_calls_go_to_the_hook_on_nonsense",
@@ -112,6 +119,16 @@ impl Memory {
         Ok(Self { file })
     }
 
+    /// Puts a program into the trial, with the bracket around a hook.
+    fn put_into(&self, kit: &Kit, hook: &Path, command: &mut Command) {
+        let preload = [kit.path("front.so"), hook.to_owned(), kit.path("back.so")];
+        let preload = preload.map(|path| path.display().to_string()).join(":");
+        command
+            .env("LD_PRELOAD", preload)
+            .env("HOOKPROBE_TRIAL", TRIAL)
+            .env("HOOKPROBE_RECORDS", self.file.as_raw_fd().to_string());
+    }
+
     fn words<const COUNT: usize>(&self, offset: usize) -> anyhow::Result<[u64; COUNT]> {
         let mut words = [0; COUNT];
         for (word, place) in words.iter_mut().zip((offset as u64..).step_by(8)) {
@@ -161,16 +178,11 @@ struct Run {
 
 impl Run {
     /// Starts `sut` with the bracket around a hook.
-    fn start(kit: &Kit, hook: &std::path::Path) -> anyhow::Result<Self> {
+    fn start(kit: &Kit, hook: &Path) -> anyhow::Result<Self> {
         let memory = Memory::new()?;
-        let preload = [kit.path("front.so"), hook.to_owned(), kit.path("back.so")];
-        let preload = preload.map(|path| path.display().to_string()).join(":");
         let mut command = kit.command("sut");
-        command
-            .arg("--quiet")
-            .env("LD_PRELOAD", preload)
-            .env("HOOKPROBE_TRIAL", TRIAL)
-            .env("HOOKPROBE_RECORDS", memory.file.as_raw_fd().to_string());
+        command.arg("--quiet");
+        memory.put_into(kit, hook, &mut command);
         let trial = Trial::parse(TRIAL.as_bytes())?;
         let server = Server::start(command)?;
         Ok(Self {
@@ -309,6 +321,59 @@ fn sees_who_goes_past(kit: &Kit) -> anyhow::Result<()> {
         let is_hooked = run.trial.arms()[usize::from(call.arm)].is_hooked();
         let reached = if is_hooked { 0 } else { Call::REACHED_BACK };
         ensure!(call.flags == reached | Call::FRESH, "{call:?}");
+    }
+    Ok(())
+}
+
+/// See the program.
+const NESTED: &str = include_str!("c/nested.c");
+
+fn nested(kit: &Kit) -> anyhow::Result<()> {
+    const REQUESTS: u64 = 400;
+    let folder = kit.scratch()?;
+    let program = compile_with_connections(folder.path(), NESTED, &["-Wno-unused-function"])?;
+    let trial = Trial::parse(TRIAL.as_bytes())?;
+    let salts = [trial.salt(0), trial.salt(1)];
+    let memory = Memory::new()?;
+    let mut command = Command::new(&program);
+    command
+        .args(salts.map(|salt| format!("{salt:016x}")))
+        .arg(REQUESTS.to_string())
+        .env("READHOOK_FUNCTIONS", "read,recv,recvfrom,recvmsg,readv");
+    memory.put_into(kit, &kit.path("readhook.so"), &mut command);
+    let handled: u64 = String::from_utf8(succeed(&mut command)?.stdout)?
+        .trim()
+        .parse()?;
+    // Half of the requests were sent by the handler.
+    ensure!(handled >= REQUESTS / 2, "{handled}");
+    let counts = memory.counts()?;
+    ensure!(counts == [2, 2, 0, 0, 0, 1, 0, 0], "{counts:?}");
+    // Of the one connection a request is read in two calls, of the other in one.
+    let mut expected = [[0; 2]; MAX_ARMS];
+    for (salt, requests, calls) in [(salts[0], REQUESTS, 2), (salts[1], handled, 1)] {
+        for arm in (1..=requests).filter_map(|ordinal| trial.arm_of(salt, ordinal)) {
+            expected[arm][0] += 1;
+            expected[arm][1] += calls;
+        }
+    }
+    for (arm, [requests, calls]) in expected.into_iter().enumerate() {
+        let counted = memory.of_arm(arm)?;
+        let bytes = requests * u64::from(trial.size);
+        ensure!(
+            counted == [requests, calls, 0, bytes],
+            "arm {arm}: {counted:?}, not {requests}"
+        );
+    }
+    for call in memory.calls()? {
+        let function = if call.salt == salts[1] {
+            0
+        } else {
+            u8::try_from((call.ordinal - 1) % 5)?
+        };
+        ensure!(
+            call.function == function && call.flags & !Call::FRESH == Call::REACHED_BACK,
+            "{call:?}"
+        );
     }
     Ok(())
 }

@@ -263,7 +263,7 @@ fn keeps_one_log(kit: &Kit) -> anyhow::Result<()> {
     // Eight threads, 300 rounds: nothing is lost either.
     let text = fs::read_to_string(&log)?;
     ensure!(
-        words(&text) == kit.seen(&["admin"; 8 * 300]),
+        words(&text) == kit.seen(&vec!["admin"; 8 * 300]),
         "{}",
         words(&text).len()
     );
