@@ -31,7 +31,7 @@ struct Numbers(u64);
 
 impl Numbers {
     fn below(&mut self, end: usize) -> usize {
-        self.0 += 0x9e37_79b9_7f4a_7c15;
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         usize::try_from(mix(self.0) % end as u64).unwrap()
     }
 }
