@@ -168,11 +168,12 @@ impl Kit {
         command
     }
 
-    /// A bench whose micro layer is as short as can be. Options that follow may say otherwise.
+    /// A bench of whole servers whose micro layer is as short as can be. Options that follow may say otherwise.
     pub fn bench(&self) -> Command {
         let mut command = self.command("probe-user");
         command.args([
             "bench",
+            "--order=rmit",
             "--seed=1",
             "--micro-calls=50",
             "--micro-cold-calls=2",

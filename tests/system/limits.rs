@@ -100,6 +100,7 @@ fn bench(kit: &Kit) -> anyhow::Result<()> {
     let mut bench = limited.enter(&kit.path("probe-user"));
     bench.args([
         "bench",
+        "--order=rmit",
         "--no-probes",
         "--json",
         "--requests=2000",

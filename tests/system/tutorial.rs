@@ -179,7 +179,9 @@ fn layers(analysis: &Value) -> anyhow::Result<()> {
         ensure!(!at(pointer)?.is_null(), "{pointer}");
     }
     ensure!(at("/ledger/balanced")? == true, "{}", at("/ledger")?);
-    ensure!(at("/join/matched")? == 20_000, "{}", at("/join")?);
+    // Of each of the arms off, null, on and on+1000.
+    ensure!(at("/join/matched")? == 4 * 20_000, "{}", at("/join")?);
+    ensure!(at("/trial/counts/differing")? == &serde_json::json!([]));
     ensure!(*at("/not_usable")? == serde_json::json!([]));
     Ok(())
 }

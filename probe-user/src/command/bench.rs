@@ -34,9 +34,8 @@ Examples:
   sudo probe-user bench --requests 100000
   sudo probe-user bench --hook ./other.so --hook-env NAME=VALUE
   sudo probe-user bench -- java Server.java {port}
-  probe-user bench --no-probes                    micro and macro, without root
-  probe-user bench --order trial --no-probes --hook ./any.so
-                                                  all three layers of any hook, without root")]
+  probe-user bench --no-probes --hook ./any.so    all three layers, without root
+  sudo probe-user bench --order rmit              whole servers with and without it")]
 pub struct BenchArguments {
     #[command(flatten)]
     options: ExperimentOptions,
@@ -44,7 +43,7 @@ pub struct BenchArguments {
     #[command(flatten)]
     trial: TrialOptions,
 
-    /// Leave the eBPF probes out, and with them the in-situ layer, but of a trial: needs no privileges
+    /// Leave the eBPF probes out: needs no privileges. A trial has an in-situ layer without them, other orders have none
     #[arg(long, conflicts_with_all = ["kernel_probe", "site", "ring_bytes", "program_stats"])]
     no_probes: bool,
 
@@ -62,7 +61,8 @@ pub struct BenchArguments {
 }
 
 /// Runs it.
-pub async fn bench(arguments: BenchArguments) -> anyhow::Result<End> {
+pub async fn bench(mut arguments: BenchArguments) -> anyhow::Result<End> {
+    arguments.options.order.get_or_insert(Order::Trial);
     let hook = arguments.options.hook()?;
     let probing = if arguments.no_probes {
         Probing::No
@@ -70,10 +70,10 @@ pub async fn bench(arguments: BenchArguments) -> anyhow::Result<End> {
         Probing::IfPossible
     };
     let options = &arguments.options;
-    let experiment = if options.order == Order::Trial {
+    let experiment = if options.order() == Order::Trial {
         options.trial(&arguments.trial, &hook, probing)?
     } else {
-        arguments.trial.refuse(options.order)?;
+        arguments.trial.refuse(options.order())?;
         let arms = vec![
             ArmSpec::of(Role::Baseline, None),
             ArmSpec::of(Role::Baseline2, None),

@@ -112,7 +112,7 @@ pub struct ExperimentOptions {
     #[arg(long, default_value_t = 100, value_name = "B")]
     pub blocks: u32,
 
-    /// Servers of each arm, which its blocks take in turn [default: 8 of sut, 1 of yours; in a trial 8, for all arms]
+    /// Servers of each arm, which its blocks take in turn [default: 8; of yours, in other orders than a trial, 1]
     ///
     /// Two processes of one program differ, and several of each arm show by how much. By default there is at most one
     /// for each block, or two of a duet.
@@ -123,9 +123,9 @@ pub struct ExperimentOptions {
     #[arg(long, default_value_t = 1, value_name = "C")]
     pub connections: usize,
 
-    /// Order of the blocks
-    #[arg(long, value_enum, default_value_t = Order::Rmit)]
-    pub order: Order,
+    /// How arms are laid out over blocks [default: trial; of validate rmit]
+    #[arg(long, value_enum)]
+    pub order: Option<Order>,
 
     /// First requests per arm that estimates leave out, as warm-up
     #[arg(long, default_value_t = 2_000, value_name = "N")]
@@ -221,6 +221,11 @@ impl ExperimentOptions {
         Ok(())
     }
 
+    /// How arms are laid out: in rounds of whole servers, unless the caller or the command has said otherwise.
+    pub fn order(&self) -> Order {
+        self.order.unwrap_or(Order::Rmit)
+    }
+
     /// What means leave out.
     pub fn trim(&self) -> Trim {
         self.trim.unwrap_or(Trim::USUAL)
@@ -233,7 +238,7 @@ impl ExperimentOptions {
 
     /// Puts an experiment together, after checking everything that can be checked.
     pub fn experiment(&self, arms: Vec<ArmSpec>, probing: Probing) -> anyhow::Result<Experiment> {
-        if self.order == Order::Trial {
+        if self.order() == Order::Trial {
             bail!(
                 "--order trial draws arms within servers that all have the hook; this command compares servers \
                  that differ, so take another order"
@@ -345,20 +350,20 @@ impl ExperimentOptions {
 
     /// How many units of comparison there are: blocks, or two rounds of a duet.
     fn units(&self) -> u32 {
-        match self.order {
+        match self.order() {
             Order::Duet => self.blocks / 2,
             Order::Rmit | Order::Sequential | Order::Trial => self.blocks,
         }
     }
 
     fn servers_per_arm(&self) -> u32 {
-        let is_many = self.server.is_empty() || self.order == Order::Trial;
+        let is_many = self.server.is_empty() || self.order() == Order::Trial;
         let usual = if is_many { SERVERS } else { 1 };
         self.servers.unwrap_or(usual.min(self.units()))
     }
 
     fn block_warmup(&self) -> u64 {
-        let usual = if self.order == Order::Trial { 20 } else { 50 };
+        let usual = if self.order() == Order::Trial { 20 } else { 50 };
         self.block_warmup.unwrap_or(usual)
     }
 
@@ -366,7 +371,7 @@ impl ExperimentOptions {
     fn place(&self) -> anyhow::Result<Placement> {
         let mut placement = self.choose_cpus()?;
         // Otherwise whether a server preempts its client when it is woken depends on the requests before.
-        let usual = (self.order == Order::Trial).then_some(SchedulingChoice::Batch);
+        let usual = (self.order() == Order::Trial).then_some(SchedulingChoice::Batch);
         if let Some(choice) = self.scheduling.or(usual) {
             placement.scheduling = choice.into();
         }
@@ -381,8 +386,8 @@ impl ExperimentOptions {
 
     /// Chooses CPUs, as the order wants them.
     fn choose_cpus(&self) -> anyhow::Result<Placement> {
-        if self.order != Order::Duet {
-            let policy = match (self.order, self.placement) {
+        if self.order() != Order::Duet {
+            let policy = match (self.order(), self.placement) {
                 (Order::Trial, Policy::Auto) => Policy::OneCore,
                 (_, policy) => policy,
             };
@@ -406,7 +411,7 @@ impl ExperimentOptions {
 
     fn schedule(&self) -> Schedule {
         Schedule {
-            order: self.order,
+            order: self.order(),
             seed: self.seed.unwrap_or_else(machine::unix_ns),
             connections: self.connections,
             requests_per_cell: self.requests,

@@ -29,6 +29,7 @@ pub fn kprobe_bench(stages: &mut Stages) -> anyhow::Result<()> {
     let bench = [
         "/bin/probe-user",
         "bench",
+        "--order=rmit",
         "--kernel-probe=kprobe",
         "--requests=300",
         "--blocks=3",

@@ -108,8 +108,8 @@ pub struct Doses {
 pub struct Dose {
     /// Its name.
     pub arm: String,
-    /// How long a request was delayed: the mean of what was measured in front of the hook, or what was asked for where
-    /// there are no records. In nanoseconds.
+    /// How much longer than one of `on` a request was delayed: the mean of what was measured in front of the hook, or what was
+    /// asked for where there are no records. In nanoseconds.
     pub delay_ns: f64,
     /// Whether it was measured.
     pub is_measured: bool,

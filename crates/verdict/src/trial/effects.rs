@@ -139,7 +139,9 @@ fn pooled_shift([off, on]: &[Vec<f64>; 2], quantile: f64) -> Option<f64> {
 /// The positive control.
 pub fn of_doses(design: &Design, blocks: &[Block]) -> Option<Doses> {
     let spiked = design.spiked();
-    let waited_ns = |arm: usize| move |block: &Block| block.arms.get(arm)?.waited_ns;
+    // Arms without a delay wait for a read of the clock: it is in what they are compared with.
+    let waited_ns =
+        |arm: usize| move |block: &Block| block.less([arm, design.on], |of| of.waited_ns);
     let mut arms = Vec::new();
     for (arm, of) in &spiked {
         let figure = difference(blocks, [*arm, design.on], ArmOfBlock::body_ns);

@@ -101,7 +101,6 @@ fn trial() -> TrialResult {
             after_read: overhead(92.0),
             calls_per_request: None,
             bytes_per_call: None,
-            threshold_ns: None,
         }),
         in_situ_missing: None,
         budgets: BTreeMap::from([
