@@ -57,7 +57,7 @@ fn with_a_margin_agreement_is_to_within_it() {
     found.margin_ns = Some(25.0);
     for (verdict, tone, words) in [
         (Verdict::Agree, Tone::Good, "agree to within 25 ns"),
-        (Verdict::Unresolved, Tone::Open, "is not shown"),
+        (Verdict::Unresolved, Tone::Open, "does not show whether"),
     ] {
         agreement(&mut run).verdict = verdict;
         let judgement = judge(&run, None);
