@@ -168,7 +168,7 @@ fn layers(analysis: &Value) -> anyhow::Result<()> {
     for pointer in [
         "/micro/hook_overhead",
         "/in_situ/hook_overhead",
-        "/in_situ/hook_overhead_corrected",
+        "/trial/in_situ/after_read/mean",
         "/in_situ/read_syscall",
     ] {
         let estimate = &at(pointer)?["estimate"];

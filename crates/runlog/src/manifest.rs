@@ -155,6 +155,14 @@ pub struct Arm {
     pub hook_environment: Vec<String>,
 }
 
+impl Manifest {
+    /// Name of the first arm that plays this part.
+    pub fn name_of(&self, role: Role) -> &str {
+        let arm = self.arms.iter().find(|arm| arm.role() == role);
+        arm.map_or(role.name(), |arm| &arm.name)
+    }
+}
+
 impl Arm {
     /// Its part in the run: by its name, where nothing else is known.
     pub fn role(&self) -> Role {

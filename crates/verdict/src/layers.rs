@@ -231,14 +231,27 @@ impl Layers<'_> {
     }
 
     fn in_situ(&self, no_probes: Option<String>, calibration: Option<&Calibration>) -> InSitu {
+        let is_trial = self.order.is_trial();
         let mean = |rounds: &[Option<f64>], unit, estimand: &str| {
-            let means: Vec<f64> = rounds.iter().flatten().copied().collect();
-            mean_interval(&means).map(|interval| estimate(interval, unit, estimand, UNPAIRED))
+            let (values, method) = if is_trial {
+                (
+                    self.order.observations(rounds),
+                    "Student's t on means of servers",
+                )
+            } else {
+                (rounds.to_vec(), UNPAIRED)
+            };
+            let means: Vec<f64> = values.into_iter().flatten().collect();
+            mean_interval(&means).map(|interval| estimate(interval, unit, estimand, method))
         };
         let hook_overhead = mean(
             &self.calls.hook_overhead_ns,
             Unit::Ns,
-            "mean of hook span minus inner span per call",
+            if is_trial {
+                "mean of hook span minus inner span per call, on minus null"
+            } else {
+                "mean of hook span minus inner span per call"
+            },
         );
         let read_syscall = mean(
             &self.calls.read_syscall_ns,
@@ -255,7 +268,8 @@ impl Layers<'_> {
                 (None, None) => Some("fewer than two blocks with joined requests".to_owned()),
                 (None, Some(_)) => None,
             },
-            hook_overhead_corrected: less_bias(&hook_overhead, HOOK_OVERHEAD),
+            // In a trial the arms that are compared have the same bias.
+            hook_overhead_corrected: less_bias(&hook_overhead, HOOK_OVERHEAD).filter(|_| !is_trial),
             read_syscall_corrected: less_bias(&read_syscall, HOOKED_READ_SYSCALL),
             hook_overhead,
             read_syscall,

@@ -16,7 +16,7 @@ use crate::show::{budget, trial};
 /// Prints a result.
 pub fn print(analysis: &Analysis, manifest: &Manifest, run: &RunDirectory) {
     set_up(manifest);
-    layers(analysis);
+    layers(analysis, manifest);
     if let Some(calibration) = &manifest.calibration {
         print_missing(calibration);
     }
@@ -78,10 +78,17 @@ fn set_up(manifest: &Manifest) {
     }
 }
 
-fn layers(analysis: &Analysis) {
+fn layers(analysis: &Analysis, manifest: &Manifest) {
+    let [baseline, baseline_2, hooked] =
+        [Role::Baseline, Role::Baseline2, Role::Hooked].map(|role| manifest.name_of(role));
     let header = ["layer", "what", "mean", "95 % interval", "blocks"];
     let mut table = table(&header, 2);
+    let is_trial = analysis.trial.is_some();
     let mut row = |layer: &str, what: &str, estimate: Option<&Estimate>| {
+        // A trial has its layers without eBPF, which the other lines take.
+        if is_trial && layer.is_empty() && estimate.is_none() {
+            return;
+        }
         let cells = cells_or_dash(estimate);
         table.add_row([layer.to_owned(), what.to_owned()].into_iter().chain(cells));
     };
@@ -119,20 +126,16 @@ fn layers(analysis: &Analysis) {
     row("", "bytes per hooked read", in_situ.bytes_per_call.as_ref());
     row(
         "macro",
-        &format!("{} minus {}, end to end", Role::Hooked, Role::Baseline),
+        &format!("{hooked} minus {baseline}, end to end"),
         macro_.difference.as_ref(),
     );
     row(
         "",
-        &format!("A/A: {} minus {}", Role::Baseline2, Role::Baseline),
+        &format!("A/A: {baseline_2} minus {baseline}"),
         macro_.a_a_difference.as_ref(),
     );
     for (arm, difference) in &macro_.other_differences {
-        row(
-            "",
-            &format!("{arm} minus {}", Role::Baseline),
-            Some(difference),
-        );
+        row("", &format!("{arm} minus {baseline}"), Some(difference));
     }
     row(
         "",

@@ -35,7 +35,11 @@ fn in_situ_card(analysis: &Analysis) -> Markup {
             Some(corrected),
         ),
         None => (
-            "one call in the running server, timing included",
+            if analysis.trial.is_some() {
+                "one call in the running server, less what timing adds to any"
+            } else {
+                "one call in the running server, timing included"
+            },
             "analysis.json#/in_situ/hook_overhead",
             in_situ.hook_overhead.as_ref(),
         ),
