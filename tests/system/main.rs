@@ -60,6 +60,7 @@ mod sockets;
 mod sut;
 mod trace;
 mod trace_event;
+mod trial_bench;
 mod trial_load;
 mod tutorial;
 mod unprivileged;
@@ -145,7 +146,7 @@ const TESTS: &[&[Test]] = &[
     unprivileged::TESTS,
     doctor::TESTS,
     bench::TESTS,
-    bracket::TESTS,
+    trial_bench::TESTS,
     report::TESTS,
     old_runs::TESTS,
     join::TESTS,
