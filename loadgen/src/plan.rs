@@ -37,7 +37,7 @@ pub struct Design {
     pub blocks: u32,
     /// Servers of each arm.
     pub servers: u32,
-    /// First requests of a cell that count as warm-up.
+    /// First requests of a cell that count as warm-up; in a trial, as many of each server as make up this number.
     pub warmup: u64,
     /// First requests of a block that count as warm-up.
     pub block_warmup: u64,
@@ -117,12 +117,23 @@ impl Design {
     /// do not divide evenly.
     fn block(&self, arm: u16, observed: bool, round: u32) -> Block {
         let (blocks, number) = (u64::from(self.blocks), u64::from(round));
+        let servers = u64::from(self.servers);
         let (requests, warmup) = match self.requests {
             Some(requests) => {
                 let (share, rest) = (requests / blocks, requests % blocks);
-                let before = share * number + rest.min(number);
-                let requests = share + u64::from(number < rest);
-                (requests, self.warmup.saturating_sub(before))
+                let in_round = |round| share + u64::from(round < rest);
+                let (warmup, before) = match self.order {
+                    // Each server counts by itself, so each is warmed up.
+                    Order::Trial => {
+                        let own_rounds = (number % servers..number).step_by(self.servers as usize);
+                        let before: u64 = own_rounds.map(in_round).sum();
+                        (self.warmup.div_ceil(servers), before)
+                    }
+                    Order::Rmit | Order::Duet | Order::Sequential => {
+                        (self.warmup, share * number + rest.min(number))
+                    }
+                };
+                (in_round(number), warmup.saturating_sub(before))
             }
             // How many requests come before is known when they have been sent: see `Numbering`.
             None => (u64::MAX, 0),
@@ -134,7 +145,7 @@ impl Design {
             Order::Rmit | Order::Sequential | Order::Trial => number,
         };
         Block {
-            server: usize::try_from(turn % u64::from(self.servers)).unwrap_or(0),
+            server: usize::try_from(turn % servers).unwrap_or(0),
             arm,
             observed,
             requests,

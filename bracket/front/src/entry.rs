@@ -165,14 +165,13 @@ macro_rules! writer {
             $name: $function, $next, ($($argument: $type),*),
             watched: false,
             seen: |fd, hook, call| {
-                let returned = call(hook);
-                if returned > 0
-                    && marks::get(fd) != 0
+                // Before it is written: another thread may read the client's next request before this call returns.
+                if marks::get(fd) != 0
                     && let Some(stream) = STREAMS.get(fd)
                 {
                     stream.wrote();
                 }
-                returned
+                call(hook)
             }
         );
     };

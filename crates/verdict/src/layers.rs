@@ -19,6 +19,7 @@ use crate::logs::Logged;
 use crate::micro_blocks::Measured;
 use crate::order::Order;
 use crate::outcome::Outcome;
+use crate::trial::Found;
 use crate::{UNPAIRED, estimate, micro};
 
 /// Which arm plays which part, by index.
@@ -77,7 +78,8 @@ pub fn analyze(
     let mut trial = logged.trial.take();
     let mut macro_ = layers.macro_(&manifest, no_probes.is_none());
     let in_situ = match &trial {
-        Some(trial) if no_probes.is_some() => trial.in_situ(),
+        // A hook that goes past back is not told from the read that it makes.
+        Some(trial) if no_probes.is_some() || trial.never_reached() => trial.in_situ(),
         _ => layers.in_situ(no_probes, manifest.calibration.as_ref()),
     };
     if let Some(trial) = &mut trial {
@@ -104,7 +106,10 @@ pub fn analyze(
     doubts.extend(ledger.iter().flat_map(find::of_ledger));
     // A run that was cut short may not have come to a request with the probes attached: that is no doubt of its own.
     let of_join = logged.join.iter().flat_map(find::of_join);
-    doubts.extend(of_join.filter(|doubt| cut_short.is_none() || *doubt != Doubt::NothingToJoin));
+    let of_join = of_join.filter(|doubt| cut_short.is_none() || *doubt != Doubt::NothingToJoin);
+    // Calls of a hook that goes past back find no read, and nothing is made of them.
+    let is_past_back = trial.as_ref().is_some_and(Found::never_reached);
+    doubts.extend(of_join.filter(|_| !is_past_back));
     // Before A/A: a limit that was hit may be why equal servers differ.
     doubts.extend(manifest.resources.iter().flat_map(find::of_resources));
     match &trial {

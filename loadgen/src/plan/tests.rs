@@ -40,6 +40,21 @@ fn every_cell_gets_its_requests_and_warmup() {
 }
 
 #[test]
+fn in_a_trial_each_server_is_warmed_up() {
+    let design = Design {
+        order: Order::Trial,
+        arms: 1,
+        ..DESIGN
+    };
+    let warmup: Vec<u64> = of_cell(&design.blocks(), 0, false)
+        .iter()
+        .map(|block| block.warmup)
+        .collect();
+    // 25 among three servers, and then the first two of each block.
+    assert_eq!(warmup, [9, 9, 9, 2, 2, 2, 2, 2, 2, 2]);
+}
+
+#[test]
 fn rmit_gives_each_round_every_cell_once_in_changing_order() {
     let blocks = DESIGN.blocks();
     let rounds: Vec<Vec<(u16, bool)>> = blocks

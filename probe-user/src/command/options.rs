@@ -127,7 +127,7 @@ pub struct ExperimentOptions {
     #[arg(long, value_enum)]
     pub order: Option<Order>,
 
-    /// First requests per arm that estimates leave out, as warm-up
+    /// First requests per arm that estimates leave out, as warm-up; in a trial they are divided among the servers
     #[arg(long, default_value_t = 2_000, value_name = "N")]
     pub warmup: u64,
 

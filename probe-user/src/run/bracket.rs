@@ -95,13 +95,14 @@ impl BracketLog {
     /// Completes the table, and writes the counts down. The servers must have ended.
     pub fn finish(mut self, run: &RunDirectory) -> anyhow::Result<()> {
         let drained = self.drain(Writers::Gone);
-        self.calls.finish()?;
         let servers = self.memories.iter().map(SharedMemory::counts);
         let counts = TrialCounts {
             schema: SCHEMA.to_owned(),
             servers: servers.collect::<io::Result<_>>()?,
         };
+        // The short file first: a full disk may have no room for the rest of the long one.
         runlog::json::write(&run.trial_counts(), &counts)?;
+        self.calls.finish()?;
         drained
     }
 }

@@ -29,10 +29,15 @@ pub fn set(scheduling: Scheduling) -> anyhow::Result<()> {
     // SAFETY: 0 is this thread, and the parameter is alive and of the policy's range.
     let result = unsafe { libc::sched_setscheduler(0, policy, &raw const parameter) };
     if result == -1 {
-        return Err(io::Error::last_os_error()).context(
-            "--scheduling: the kernel refuses SCHED_FIFO, which takes root or CAP_SYS_NICE; --scheduling fair \
-             and batch need no right",
-        );
+        return Err(io::Error::last_os_error()).context(match scheduling {
+            Scheduling::Fifo => {
+                "--scheduling: the kernel refuses SCHED_FIFO, which takes root or CAP_SYS_NICE; --scheduling fair \
+                 and batch need no right"
+            }
+            Scheduling::Batch | Scheduling::Fair => {
+                "--scheduling: this process may not set its scheduling policy (sched_setscheduler)"
+            }
+        });
     }
     Ok(())
 }

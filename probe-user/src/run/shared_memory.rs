@@ -123,6 +123,9 @@ impl SharedMemory {
         let overwritten = head.saturating_sub(SLOTS_IN_RING).saturating_sub(next);
         self.rings[ring].next += overwritten;
         self.ledger.overwritten += overwritten;
+        if self.rings[ring].next == head {
+            return Ok(());
+        }
 
         let (mut first, mut second) = (vec![Slot::default(); CHUNK], vec![Slot::default(); CHUNK]);
         while self.rings[ring].next < head {

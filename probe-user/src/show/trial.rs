@@ -133,10 +133,13 @@ fn controls(trial: &TrialResult) {
             .filter_map(|lag| Some((lag.p?, lag)))
             .min_by(|a, b| a.0.total_cmp(&b.0));
         if let Some((p, lag)) = least {
+            let on = match lag.lag {
+                -1 => "the request before".to_owned(),
+                later => format!("the request {later} later"),
+            };
             outln!(
-                "carry-over of {}: the strongest is that on the request {} later, {} (p {p:.3} by Holm)",
+                "carry-over of {}: the strongest is that on {on}, {} (p {p:.3} by Holm)",
                 contrast.contrast,
-                lag.lag,
                 short(Some(&lag.effect))
             );
         }

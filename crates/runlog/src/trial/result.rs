@@ -20,7 +20,7 @@ pub struct TrialResult {
     /// Processes of the server that have requests which count.
     pub processes: usize,
     /// Response times are split here, in nanoseconds, into what is counted as body and as tail: 4 times the median of the
-    /// warm-up, one for all arms and processes. Null without a warm-up.
+    /// warm-up, of the arm whose is longest; one for all arms and processes. Null without a warm-up.
     pub threshold_ns: Option<f64>,
     /// What each arm differs by from the arm `off`, by arm. That of `null` is the negative control.
     pub effects: BTreeMap<String, ArmEffect>,

@@ -98,7 +98,9 @@ pub fn of_trial(result: &TrialResult, placement: &Placement) -> Vec<Doubt> {
         doubts.push(TrialDoubt::NoWarmUp);
     }
     for contrast in &result.carry_over {
-        doubts.extend(contrast.lags.iter().filter_map(|effect| {
+        // An effect on the very next request may be the hook's own, as of caches that it has emptied.
+        let further = contrast.lags.iter().filter(|effect| effect.lag != 1);
+        doubts.extend(further.filter_map(|effect| {
             Some(TrialDoubt::CarriesOver {
                 contrast: contrast.contrast.clone(),
                 lag: effect.lag,
@@ -182,7 +184,8 @@ impl fmt::Display for TrialDoubt {
             ),
             Self::BeyondRequest(count) => write!(
                 f,
-                "{count} calls read more than one request (pipelining): these have no arm of their own"
+                "{count} calls read more than one request (pipelining, or a server that answers by calls that front does \
+                 not see): these have no arm of their own"
             ),
             Self::WithoutSalt(count) => write!(
                 f,

@@ -16,6 +16,8 @@ pub const QUANTILES: [(f64, usize); 7] = [
     (0.95, 50),
     (0.99, 200),
 ];
+/// Where the median stands among them.
+const MEDIAN: usize = 2;
 
 /// A request that counts: no warm-up, without probes, answered.
 #[derive(Clone, Copy, Debug)]
@@ -54,9 +56,7 @@ pub struct ArmOfBlock {
     pub requests: usize,
     /// Means of what lies below and above the threshold, ns, and the share above.
     pub split: Option<Split>,
-    /// Median response time, ns.
-    pub median_ns: Option<f64>,
-    /// By [`QUANTILES`].
+    /// Quantiles of the response time by [`QUANTILES`], ns, where there are requests enough.
     pub quantiles_ns: [Option<f64>; QUANTILES.len()],
     /// Requests with records of calls.
     pub with_records: usize,
@@ -130,7 +130,6 @@ impl Block {
             ArmOfBlock {
                 requests: times_ns.len(),
                 split: threshold_ns.and_then(|threshold_ns| Split::of(&times_ns, threshold_ns)),
-                median_ns: spread::quantile(&times_ns, step_ns, 0.5),
                 quantiles_ns: QUANTILES.map(|(quantile, least)| {
                     let is_enough = times_ns.len() >= least;
                     spread::quantile(&times_ns, step_ns, quantile).filter(|_| is_enough)
@@ -162,6 +161,16 @@ impl Block {
 }
 
 impl ArmOfBlock {
+    /// Median response time, ns.
+    pub fn median_ns(&self) -> Option<f64> {
+        self.quantiles_ns[MEDIAN]
+    }
+
+    /// The share of response times that are below the threshold.
+    pub fn share_below(&self) -> Option<f64> {
+        Some(1.0 - self.split?.share_above)
+    }
+
     /// Mean of min(time, threshold).
     pub fn body_ns(&self) -> Option<f64> {
         Some(self.split?.body_ns)

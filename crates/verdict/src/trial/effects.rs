@@ -52,7 +52,7 @@ pub fn of_arm(design: &Design, blocks: &[Block], arm: usize) -> ArmEffect {
     let what = |what: &str| format!("{what}, {name} minus off");
     let in_arm = blocks.iter().filter_map(|block| block.arms.get(arm));
     let typical = Figure::of(blocks, Weight::Alike, |block| {
-        block.less(arms, |arm| arm.median_ns)
+        block.less(arms, ArmOfBlock::median_ns)
     });
     ArmEffect {
         requests: in_arm.map(|arm| arm.requests as u64).sum(),
@@ -158,8 +158,10 @@ pub fn of_doses(design: &Design, blocks: &[Block]) -> Option<Doses> {
     }
     let slope = Figure::of(blocks, Weight::Requests, |block| {
         let (mut products, mut squares) = (0.0, 0.0);
+        // What a request took beyond the threshold before, no delay shows in.
+        let share_below = block.arms.get(design.on)?.share_below()?;
         for (arm, of) in &spiked {
-            let delay_ns = waited_ns(*arm)(block).unwrap_or(of.delay_ns() as f64);
+            let delay_ns = share_below * waited_ns(*arm)(block).unwrap_or(of.delay_ns() as f64);
             products += delay_ns * block.less([*arm, design.on], ArmOfBlock::body_ns)?;
             squares += delay_ns * delay_ns;
         }
@@ -169,7 +171,7 @@ pub fn of_doses(design: &Design, blocks: &[Block]) -> Option<Doses> {
         arms,
         slope: slope.estimate(
             Unit::One,
-            "ns of response time for one ns of delay, by least squares through the origin",
+            "ns of response time for one ns of delay of requests below the threshold, by least squares through the origin",
         ),
     })
 }

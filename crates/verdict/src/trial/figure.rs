@@ -58,8 +58,10 @@ impl Figure {
             values,
             is_one_process,
             method: match weight {
-                Weight::Requests => "within each block, blocks weighted by their requests",
-                Weight::Alike => "within each block, blocks weighted alike",
+                Weight::Requests if !is_one_process => {
+                    "within each block, blocks weighted by their requests"
+                }
+                _ => "within each block, blocks weighted alike",
             },
             least_half_width: 0.0,
         }

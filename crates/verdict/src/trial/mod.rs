@@ -133,6 +133,12 @@ impl Found {
         });
     }
 
+    /// Whether no call of the hook ever got behind it.
+    pub fn never_reached(&self) -> bool {
+        let counts = self.result.counts.as_ref();
+        counts.is_some_and(|counts| counts.never_reached)
+    }
+
     /// The in-situ layer by the bracket's records, as all runs have it.
     pub fn in_situ(&self) -> InSitu {
         self.layer.as_ref().map_or_else(

@@ -81,8 +81,9 @@ struct Script {
     hook_ns: u32,
     /// How often it takes 20 µs more.
     rare: f64,
-    /// What a hooked request adds to the next one.
+    /// What a hooked request adds to the one so much later.
     carry_ns: f64,
+    carry_to: usize,
     /// The server waits for requests in its reads.
     blocking: bool,
     /// Each block is followed by one with probes.
@@ -100,6 +101,7 @@ const SCRIPT: Script = Script {
     hook_ns: 100,
     rare: 0.0,
     carry_ns: 0.0,
+    carry_to: 1,
     blocking: false,
     probed: false,
 };
@@ -157,6 +159,12 @@ impl Script {
         rows
     }
 
+    /// What earlier requests of the connection add to one.
+    fn carried_ns(&self, hooked: &[bool]) -> f64 {
+        let is_hooked = hooked.iter().rev().nth(self.carry_to - 1);
+        is_hooked.map_or(0.0, |is_hooked| f64::from(*is_hooked) * self.carry_ns)
+    }
+
     /// All requests of a connection, one after the other.
     fn connection(
         self,
@@ -174,7 +182,7 @@ impl Script {
         let counts = &mut rows.counts.servers[server as usize];
         counts.connections += 1;
         let salt = rows.trial.salt(connection);
-        let mut was_hooked = false;
+        let mut hooked = Vec::new();
         for ordinal in 0..self.requests {
             let number = rows.trial.arm_of(salt, ordinal);
             let arm = number.map_or(Arm::Off, |number| rows.trial.arms()[number]);
@@ -192,11 +200,11 @@ impl Script {
                 + self.noise_ns * random.normal()
                 + self.drift_ns * f64::from(block % 5)
                 + f64::from(after_ns + waited_ns)
-                + if was_hooked { self.carry_ns } else { 0.0 };
+                + self.carried_ns(&hooked);
             if !self.blocking {
                 took_ns += f64::from(before_ns);
             }
-            was_hooked = arm.is_hooked();
+            hooked.push(arm.is_hooked());
             let sent_ns = now_ns + 1_000;
             let took_ns = whole_ns(took_ns);
             rows.requests.push(Request {
@@ -531,13 +539,20 @@ fn carry_over_is_found_where_there_is_some() {
             })
             .collect()
     };
-    let found = Script {
-        carry_ns: 60.0,
-        ..SCRIPT
-    }
-    .found();
-    assert!(carried(&found).contains(&("hooked".to_owned(), 1)));
+    let to = |carry_to| {
+        Script {
+            carry_ns: 60.0,
+            carry_to,
+            ..SCRIPT
+        }
+        .found()
+    };
+    assert!(carried(&to(2)).contains(&("hooked".to_owned(), 2)));
+    // On the very next request it may be the hook's own: it is told, and no doubt.
+    let found = to(1);
+    assert_eq!(carried(&found), []);
     let CarryOver { lags, steady, .. } = &found.result.carry_over[0];
+    assert!(lags[2].p.unwrap() < 0.01, "{:?}", lags[2]);
     assert_eq!(
         lags.iter().map(|effect| effect.lag).collect::<Vec<_>>(),
         (-1..9).collect::<Vec<_>>()

@@ -1,5 +1,7 @@
 //! Where response times are split into body and tail: fixed by what came before the first request that counts.
 
+use std::collections::BTreeMap;
+
 use runlog::RunDirectory;
 use runlog::groups::Groups;
 use runlog::record::Request;
@@ -7,11 +9,13 @@ use stats::moments;
 
 use crate::trial::design::Design;
 
-/// The threshold is so many times the median response time of the warm-up.
+/// The threshold is so many times the median response time of the warm-up, of the arm whose is longest: a hook or a delay
+/// must not cut itself off.
 const MEDIANS: f64 = 4.0;
 
 /// A request of the warm-up.
 struct WarmUp {
+    arm: u16,
     done_ns: u64,
     took_ns: f64,
     /// It carried the salt, and had a connection to open.
@@ -30,6 +34,7 @@ pub fn read(run: &RunDirectory, design: &Design) -> runlog::Result<Option<f64>> 
         for request in requests.iter().filter(without_probes) {
             if request.is_warmup() {
                 warm_up.push(WarmUp {
+                    arm: request.arm,
                     done_ns: request.done_ns,
                     took_ns: request.response_time_ns() as f64,
                     is_first: design.ordinal(request) == 0,
@@ -42,18 +47,24 @@ pub fn read(run: &RunDirectory, design: &Design) -> runlog::Result<Option<f64>> 
             && let Some(first_ns) = counted.into_iter().min()
         {
             began_ns = Some(first_ns);
-            if let Some(median_ns) = median(warm_up.iter().filter(|of| of.done_ns <= first_ns)) {
-                return Ok(Some(MEDIANS * median_ns));
+            let before = warm_up.iter().filter(|of| of.done_ns <= first_ns);
+            if let Some(threshold_ns) = threshold(before) {
+                return Ok(Some(threshold_ns));
             }
         }
     }
-    Ok(median(warm_up.iter()).map(|median_ns| MEDIANS * median_ns))
+    Ok(threshold(warm_up.iter()))
 }
 
-/// The median response time; of first requests where there are no others.
-fn median<'w>(warm_up: impl Iterator<Item = &'w WarmUp>) -> Option<f64> {
+/// By the medians of the arms; by first requests, which are of none, where there are no others.
+fn threshold<'w>(warm_up: impl Iterator<Item = &'w WarmUp>) -> Option<f64> {
     let (first, others): (Vec<&WarmUp>, Vec<&WarmUp>) = warm_up.partition(|of| of.is_first);
-    let of = if others.is_empty() { first } else { others };
-    let times: Vec<f64> = of.into_iter().map(|of| of.took_ns).collect();
-    moments::quantile(&times, 0.5)
+    let mut by_arm = BTreeMap::<u16, Vec<f64>>::new();
+    for of in if others.is_empty() { first } else { others } {
+        by_arm.entry(of.arm).or_default().push(of.took_ns);
+    }
+    let medians = by_arm
+        .values()
+        .filter_map(|times| moments::quantile(times, 0.5));
+    medians.max_by(f64::total_cmp).map(|ns| MEDIANS * ns)
 }
