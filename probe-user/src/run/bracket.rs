@@ -107,6 +107,13 @@ impl BracketLog {
     }
 }
 
+// Rows keep the flags as front sets them.
+const _: () = assert!(
+    Call::REACHED_BACK == BracketedCall::REACHED_BACK
+        && Call::SEVERAL_INNER == BracketedCall::SEVERAL_INNER
+        && Call::FRESH == BracketedCall::FRESH
+);
+
 fn row(server: u16, call: &Call) -> BracketedCall {
     BracketedCall {
         server,

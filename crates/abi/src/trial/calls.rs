@@ -44,11 +44,6 @@ impl Call {
     /// The arm was drawn anew at this call: it is the first of its request.
     pub const FRESH: u16 = 4;
 
-    /// What the hook added to the call, with what the bracket adds.
-    pub fn overhead_ns(&self) -> u64 {
-        u64::from(self.to_back_ns) + u64::from(self.from_back_ns)
-    }
-
     /// The record under this number.
     #[inline]
     pub fn encode(&self, number: u64) -> Slot {

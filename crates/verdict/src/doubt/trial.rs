@@ -225,7 +225,7 @@ impl fmt::Display for TrialDoubt {
                     .collect();
                 write!(
                     f,
-                    "arms lack records of calls to other shares ({})",
+                    "arms lost different shares of their records ({})",
                     shares.join(", ")
                 )
             }
@@ -247,7 +247,7 @@ impl fmt::Display for TrialDoubt {
                 )
             }
             Self::NoCounts => f.write_str(
-                "nobody wrote down what the servers counted: whether both sides drew the same arms is not known",
+                "the servers' counts are missing: whether both sides drew the same arms is not known",
             ),
             Self::NoWarmUp => f.write_str(
                 "there is no warm-up to tell body and tail apart by: only typical differences are known",
