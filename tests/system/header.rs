@@ -116,16 +116,16 @@ fn three_layers(kit: &Kit) -> anyhow::Result<()> {
         ensure!(!at(pointer)?.is_null(), "{pointer}");
     }
     ensure!(*at("/not_usable")? == serde_json::json!([]));
-    // One read a request, and one at the end of each of the four connections, as with our own hook.
+    // One read a request, and one at the end of each of the four connections, as with our own hook: unless the server
+    // has seen that end only after the probes were gone, and then neither this read nor the closing is recorded.
     let ledger = at("/ledger")?;
     ensure!(ledger["balanced"] == true, "{ledger}");
-    for (probe, hits) in [
-        ("site_read_done", 2_000 + 4),
-        ("site_accepted", 4),
-        ("site_closed", 4),
-    ] {
-        ensure!(ledger["probes"][probe]["hits"] == hits, "{probe}: {ledger}");
-    }
+    let hits = |probe: &str| ledger["probes"][probe]["hits"].as_u64();
+    let closed = hits("site_closed").context("site_closed")?;
+    ensure!(closed <= 4, "{ledger}");
+    ensure!(hits("site_accepted") == Some(4), "{ledger}");
+    let reads = hits("site_read_done").context("site_read_done")?;
+    ensure!((2_000 + closed..=2_000 + 4).contains(&reads), "{ledger}");
     let join = at("/join")?;
     ensure!(
         join["matched"] == 2_000 && join["outside_sent_done"] == 0,
