@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 pub use result::{
     ArmEffect, BracketInSitu, CarryOver, CountsCheck, DifferenceBudget, DifferenceLine,
     DifferingCount, Dose, Doses, LagEffect, Overhead, ProcessEffect, QuantileEffect, TrialResult,
+    Undisturbed, UndisturbedEffect,
 };
 
 /// Version of this shape.

@@ -16,6 +16,7 @@ pub mod dependence;
 pub mod distribution;
 pub mod grouped;
 pub mod interval;
+pub mod mode;
 pub mod moments;
 pub mod multiple;
 pub mod power;

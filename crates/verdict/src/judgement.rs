@@ -4,6 +4,7 @@
 use runlog::analysis::{Agreement, Analysis, Verdict};
 use runlog::estimate::Estimate;
 use runlog::manifest::Resources;
+use runlog::trial::Undisturbed;
 
 use crate::doubt::{Doubt, Limit, find};
 
@@ -56,8 +57,7 @@ pub fn judge<'a>(analysis: &'a Analysis, resources: Option<&Resources>) -> Judge
         .into_iter()
         .chain(a_a.and_then(find::of_a_a))
         .collect();
-    let (tone, headline) =
-        bad_headline(analysis, &facts).unwrap_or_else(|| verdict(analysis.agreement.as_ref()));
+    let (tone, headline) = bad_headline(analysis, &facts).unwrap_or_else(|| verdict(analysis));
     let withheld = match &analysis.agreement {
         Some(agreement) => agreement.withheld.clone(),
         // Nobody looked at these where there was nothing to agree.
@@ -104,11 +104,28 @@ fn bad_headline(analysis: &Analysis, facts: &[Doubt]) -> Option<(Tone, String)> 
     Some((Tone::Bad, headline))
 }
 
-fn verdict(agreement: Option<&Agreement>) -> (Tone, String) {
-    let Some(agreement) = agreement else {
+/// The verdict on means of all requests; where the run does not settle that, on requests that nothing disturbs.
+fn verdict(analysis: &Analysis) -> (Tone, String) {
+    let Some(agreement) = &analysis.agreement else {
         let headline = "The layers cannot be compared in this run.";
         return (Tone::Plain, headline.to_owned());
     };
+    let undisturbed = undisturbed(analysis).and_then(|of| of.agreement.as_ref());
+    let is_open = agreement.verdict == Verdict::Unresolved;
+    if let Some(undisturbed) = undisturbed.filter(|_| is_open) {
+        let settled = "for requests that nothing disturbs";
+        let (tone, headline) = of_verdict(undisturbed);
+        if matches!(undisturbed.verdict, Verdict::Agree | Verdict::Differ) {
+            return (
+                tone,
+                headline.replacen("layers", &format!("layers, {settled},"), 1),
+            );
+        }
+    }
+    of_verdict(agreement)
+}
+
+fn of_verdict(agreement: &Agreement) -> (Tone, String) {
     match agreement.verdict {
         Verdict::Agree => {
             let within_ns = agreement.margin_ns.unwrap_or(agreement.resolution_ns);
@@ -158,7 +175,39 @@ fn text(analysis: &Analysis) -> Vec<Vec<Part<'_>>> {
         ))])
     });
     let agreement = analysis.agreement.iter();
-    agreement.flat_map(of_agreement).chain(missing).collect()
+    let undisturbed = undisturbed(analysis).and_then(of_undisturbed);
+    agreement
+        .flat_map(of_agreement)
+        .chain(undisturbed)
+        .chain(missing)
+        .collect()
+}
+
+fn undisturbed(analysis: &Analysis) -> Option<&Undisturbed> {
+    analysis.trial.as_ref()?.undisturbed.as_ref()
+}
+
+fn of_undisturbed(undisturbed: &Undisturbed) -> Option<Vec<Part<'_>>> {
+    let words = |text: &str| Part::Text(text.to_owned());
+    let on = undisturbed.effects.get("on")?;
+    let mut sentences = vec![
+        words("A request that nothing disturbs takes "),
+        Part::Estimate("/trial/undisturbed/effects/on/end_to_end", &on.end_to_end),
+        words(" longer with the hook"),
+    ];
+    if let Some(outside) = &on.outside_call {
+        sentences.push(words("; of that, "));
+        sentences.push(Part::Estimate(
+            "/trial/undisturbed/effects/on/outside_call",
+            outside,
+        ));
+        sentences.push(words(" lies outside of its calls"));
+    }
+    sentences.push(Part::Text(format!(
+        " ({:.0} % of the requests began undisturbed).",
+        100.0 * undisturbed.share
+    )));
+    Some(sentences)
 }
 
 fn of_agreement(agreement: &Agreement) -> Vec<Vec<Part<'_>>> {

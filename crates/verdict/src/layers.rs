@@ -119,8 +119,11 @@ pub fn analyze(
     doubts.extend(order.is_sequential().then_some(Doubt::OneAfterTheOther));
     doubts.extend(manifest.doctor.iter().flat_map(find::of_checkups));
 
-    let agreement = match &trial {
-        Some(trial) => trial.agreement(&doubts),
+    let agreement = match &mut trial {
+        Some(trial) => {
+            trial.fill_undisturbed(&doubts);
+            trial.agreement(&doubts)
+        }
         None => layers.agreement(&logged, &doubts),
     };
     let hooked_name = manifest

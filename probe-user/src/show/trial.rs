@@ -2,7 +2,7 @@
 
 use cli::outln;
 use runlog::estimate::Estimate;
-use runlog::trial::{BracketInSitu, CountsCheck, TrialResult};
+use runlog::trial::{BracketInSitu, CountsCheck, Doses, TrialResult};
 
 use crate::show::{BAD, cells, cells_or_dash, heading, ns, or_dash, table};
 
@@ -41,21 +41,31 @@ fn effects(trial: &TrialResult) {
     let header = [
         "minus off",
         "requests",
+        "undisturbed",
         "median",
         "body of the mean",
         "tail of the mean",
     ];
     let mut table = table(&header, 1);
     for (arm, effect) in &trial.effects {
+        let undisturbed = trial.undisturbed.as_ref();
+        let undisturbed = undisturbed.and_then(|of| of.effects.get(arm));
         table.add_row([
             arm.clone(),
             effect.requests.to_string(),
+            short(undisturbed.map(|of| &of.end_to_end)),
             short(effect.typical.as_ref()),
             short(effect.body.as_ref()),
             short(effect.tail.as_ref()),
         ]);
     }
     outln!("{table}");
+    if let Some(undisturbed) = &trial.undisturbed {
+        outln!(
+            "undisturbed: modes of the {:.0} % of requests that began as most do, before the hook could have an effect",
+            100.0 * undisturbed.share
+        );
+    }
     if let Some(threshold_ns) = trial.threshold_ns {
         outln!(
             "body: up to {} of each response time; tail: what is above; they add up to the difference of means",
@@ -108,24 +118,17 @@ fn budgets(trial: &TrialResult) {
 }
 
 fn controls(trial: &TrialResult) {
-    if let Some(doses) = &trial.doses {
-        for dose in &doses.arms {
-            let how = if dose.is_measured {
-                ""
-            } else {
-                ", as asked for"
-            };
-            outln!(
-                "{}: delayed by {}{how}, seen end to end as {}",
-                dose.arm,
-                ns(dose.delay_ns),
-                short(Some(&dose.effect))
-            );
+    let undisturbed = trial.undisturbed.as_ref();
+    for (of, doses) in [
+        ("in the body of the mean", trial.doses.as_ref()),
+        (
+            "by an undisturbed request",
+            undisturbed.and_then(|of| of.doses.as_ref()),
+        ),
+    ] {
+        if let Some(doses) = doses {
+            of_doses(doses, of);
         }
-        outln!(
-            "slope of doses: {} (1 is right)",
-            short(doses.slope.as_ref())
-        );
     }
     for contrast in &trial.carry_over {
         let others = contrast.lags.iter().filter(|lag| lag.lag != 0);
@@ -144,6 +147,26 @@ fn controls(trial: &TrialResult) {
             );
         }
     }
+}
+
+fn of_doses(doses: &Doses, of: &str) {
+    for dose in &doses.arms {
+        let how = if dose.is_measured {
+            ""
+        } else {
+            ", as asked for"
+        };
+        outln!(
+            "{}: delayed by {}{how}, seen {of} as {}",
+            dose.arm,
+            ns(dose.delay_ns),
+            short(Some(&dose.effect))
+        );
+    }
+    outln!(
+        "slope of doses {of}: {} (1 is right)",
+        short(doses.slope.as_ref())
+    );
 }
 
 fn of_counts(counts: &CountsCheck) {

@@ -105,6 +105,10 @@ pub fn forest(analysis: &Analysis) -> Forest {
             &in_situ.hook_overhead,
         )
     };
+    let undisturbed = analysis.trial.as_ref().and_then(|trial| {
+        let on = trial.undisturbed.as_ref()?.effects.get("on")?;
+        Some(on.end_to_end.clone())
+    });
     let rows = [
         (
             "Micro, hot",
@@ -124,6 +128,12 @@ pub fn forest(analysis: &Analysis) -> Forest {
             "layer-macro",
             "macro/difference",
             &macro_.difference,
+        ),
+        (
+            "Macro, a request that nothing disturbs",
+            "layer-macro",
+            "trial/undisturbed/effects/on/end_to_end",
+            &undisturbed,
         ),
         (
             "A/A: two equal servers",

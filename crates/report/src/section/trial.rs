@@ -2,7 +2,9 @@
 
 use maud::{Markup, html};
 use runlog::estimate::Estimate;
-use runlog::trial::{ArmEffect, BracketInSitu, CarryOver, CountsCheck, Doses, TrialResult};
+use runlog::trial::{
+    ArmEffect, BracketInSitu, CarryOver, CountsCheck, Doses, TrialResult, Undisturbed,
+};
 
 use super::{Line, definitions, estimates, figure, missing, table};
 use crate::chart::arm_class;
@@ -10,7 +12,7 @@ use crate::chart::difference::{DifferenceChart, part_name};
 use crate::chart::forest::{Forest, Row};
 use crate::chart::quantiles::QuantileChart;
 use crate::format::{
-    Print, count, count_figure, figure as shown, interval, percentile, probability, value,
+    Print, count, count_figure, figure as shown, interval, percent, percentile, probability, value,
     value_and_interval,
 };
 use crate::run::Run;
@@ -31,6 +33,7 @@ pub fn body(run: &Run, trial: &TrialResult) -> Markup {
                  add up to the mean."
             }
         }
+        @if let Some(undisturbed) = &trial.undisturbed { (of_undisturbed(undisturbed)) }
         (figure(&effects(run, trial), &estimates(&effect_lines(trial))))
         @if !trial.by_process.is_empty() {
             h3 { "Processes side by side" }
@@ -50,7 +53,10 @@ pub fn body(run: &Run, trial: &TrialResult) -> Markup {
             None => { (missing("No records:", trial.in_situ_missing.as_deref().unwrap_or("there are none"))) },
         }
         h3 { "Controls" }
-        @if let Some(doses) = &trial.doses { (of_doses(doses)) }
+        @if let Some(doses) = &trial.doses { (of_doses(doses, "doses", "in the body of the mean")) }
+        @if let Some(doses) = trial.undisturbed.as_ref().and_then(|of| of.doses.as_ref()) {
+            (of_doses(doses, "undisturbed/doses", "by an undisturbed request"))
+        }
         @if !trial.carry_over.is_empty() { (of_carry_over(&trial.carry_over)) }
         @match &trial.counts {
             Some(counts) => { (of_counts(counts)) },
@@ -64,13 +70,13 @@ pub fn effects(run: &Run, trial: &TrialResult) -> Forest {
     let mut rows = Vec::new();
     for (arm, effect) in &trial.effects {
         let mut group = Some(format!("{arm} minus off"));
-        for (name, part, estimate) in parts(effect) {
+        for line in lines_of_arm(trial, arm, effect) {
             rows.push(Row {
                 group: group.take(),
-                label: name.to_owned(),
+                label: line.name,
                 class: arm_class(run.arm(arm)),
-                at: format!("{AT}/effects/{arm}/{part}"),
-                estimate: estimate.clone(),
+                at: line.at,
+                estimate: line.estimate.clone(),
             });
         }
     }
@@ -84,7 +90,30 @@ pub fn effects(run: &Run, trial: &TrialResult) -> Forest {
     }
 }
 
-/// The effects of an arm in nanoseconds, each with its name and its place.
+/// The effects of an arm in nanoseconds, that on an undisturbed request first.
+fn lines_of_arm<'t>(
+    trial: &'t TrialResult,
+    arm: &'t str,
+    effect: &'t ArmEffect,
+) -> impl Iterator<Item = Line<'t>> {
+    let undisturbed = trial
+        .undisturbed
+        .as_ref()
+        .and_then(|of| of.effects.get(arm));
+    let undisturbed = undisturbed.map(|of| Line {
+        name: "undisturbed: mode".to_owned(),
+        at: format!("{AT}/undisturbed/effects/{arm}/end_to_end"),
+        estimate: &of.end_to_end,
+    });
+    let parts = parts(effect).map(move |(name, part, estimate)| Line {
+        name: name.to_owned(),
+        at: format!("{AT}/effects/{arm}/{part}"),
+        estimate,
+    });
+    undisturbed.into_iter().chain(parts)
+}
+
+/// The effects of an arm on all its requests, each with its name and its place.
 fn parts(effect: &ArmEffect) -> impl Iterator<Item = (&'static str, &'static str, &Estimate)> {
     [
         ("typical: median", "typical", &effect.typical),
@@ -99,19 +128,36 @@ fn parts(effect: &ArmEffect) -> impl Iterator<Item = (&'static str, &'static str
 fn effect_lines(trial: &TrialResult) -> Vec<Line<'_>> {
     let mut lines = Vec::new();
     for (arm, effect) in &trial.effects {
-        let share = effect.share_above.as_ref();
-        let share = share.map(|estimate| ("share above the threshold", "share_above", estimate));
-        lines.extend(
-            parts(effect)
-                .chain(share)
-                .map(|(name, part, estimate)| Line {
-                    name: format!("{arm}: {name}"),
-                    at: format!("{AT}/effects/{arm}/{part}"),
-                    estimate,
-                }),
-        );
+        let share = effect.share_above.as_ref().map(|estimate| Line {
+            name: "share above the threshold".to_owned(),
+            at: format!("{AT}/effects/{arm}/share_above"),
+            estimate,
+        });
+        let of_arm = lines_of_arm(trial, arm, effect).chain(share);
+        lines.extend(of_arm.map(|line| Line {
+            name: format!("{arm}: {}", line.name),
+            ..line
+        }));
     }
     lines
+}
+
+/// What "undisturbed" means, and what lies outside of the hook's calls.
+fn of_undisturbed(undisturbed: &Undisturbed) -> Markup {
+    let at = format!("{AT}/undisturbed");
+    html! {
+        p {
+            "Undisturbed are the "
+            (shown(&format!("{at}/share"), undisturbed.share, &percent(undisturbed.share, 0)))
+            " of the requests that began as most do, before the hook could have an effect; of the rest of their response \
+             times the mode is compared. A cost that few requests have is not in it: body and tail have that."
+            @if let Some(outside) = undisturbed.effects.get("on").and_then(|on| on.outside_call.as_ref()) {
+                " Of what such a request takes longer with the hook, "
+                (value_and_interval(&format!("{at}/effects/on/outside_call"), outside))
+                " lies outside of the hook's calls."
+            }
+        }
+    }
 }
 
 /// The processes as a plot.
@@ -274,13 +320,13 @@ fn of_in_situ(trial: &TrialResult, in_situ: &BracketInSitu) -> Markup {
     }
 }
 
-fn of_doses(doses: &Doses) -> Markup {
-    let at = format!("{AT}/doses");
+fn of_doses(doses: &Doses, at: &str, of: &str) -> Markup {
+    let at = format!("{AT}/{at}");
     html! {
         p {
             "Positive control: arms that wait so much longer behind the hook. "
             @if let Some(slope) = &doses.slope {
-                "A nanosecond of delay is seen end to end as "
+                "A nanosecond of delay is seen " (of) " as "
                 (value_and_interval(&format!("{at}/slope"), slope))
                 " ns: the interval must hold 1."
             }

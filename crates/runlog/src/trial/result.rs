@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::RecordLedger;
+use crate::analysis::Agreement;
 use crate::estimate::Estimate;
 
 /// The result of a trial.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TrialResult {
@@ -24,6 +25,8 @@ pub struct TrialResult {
     pub threshold_ns: Option<f64>,
     /// What each arm differs by from the arm `off`, by arm. That of `null` is the negative control.
     pub effects: BTreeMap<String, ArmEffect>,
+    /// The same for requests that nothing disturbs; null where no two processes have enough of these.
+    pub undisturbed: Option<Undisturbed>,
     /// What the hook takes in each process of the server by itself.
     pub by_process: Vec<ProcessEffect>,
     /// What quantiles of the response time of the arm `on` differ by from those of `off`.
@@ -63,6 +66,35 @@ pub struct ArmEffect {
     pub mean: Option<Estimate>,
     /// Difference of the shares of requests that took longer than the threshold.
     pub share_above: Option<Estimate>,
+}
+
+/// What arms add to a request that nothing disturbs: that began as most do, before the hook could have an effect, and then took
+/// as long as most of these. Of a cost that few requests have it says nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Undisturbed {
+    /// The share of the requests that began undisturbed.
+    pub share: f64,
+    /// What each arm differs by from the arm `off`, by arm.
+    pub effects: BTreeMap<String, UndisturbedEffect>,
+    /// Delays that were injected, and what of them is seen. Null without arms with delays.
+    pub doses: Option<Doses>,
+    /// Whether the layers agree for such a request. Null without records.
+    pub agreement: Option<Agreement>,
+}
+
+/// What an arm adds to a request that nothing disturbs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct UndisturbedEffect {
+    /// Requests of the arm that began undisturbed.
+    pub requests: u64,
+    /// Difference of the modes of their response times.
+    pub end_to_end: Estimate,
+    /// The same without the time in the hook; null without records.
+    pub outside_call: Option<Estimate>,
 }
 
 /// What the hook takes in one process of the server. Processes differ, and keep it for as long as they live.
@@ -108,12 +140,12 @@ pub struct Doses {
 pub struct Dose {
     /// Its name.
     pub arm: String,
-    /// How much longer than one of `on` a request was delayed: the mean of what was measured in front of the hook, or what was
-    /// asked for where there are no records. In nanoseconds.
+    /// How much longer than one of `on` a request was delayed: the mean of what was measured in front of the hook (for
+    /// undisturbed requests, of the processes' medians), or what was asked for where there are no records. In nanoseconds.
     pub delay_ns: f64,
     /// Whether it was measured.
     pub is_measured: bool,
-    /// Body of the arm minus body of `on`.
+    /// What a request takes longer than one of `on`: in the body of the mean, or if nothing disturbs it.
     pub effect: Estimate,
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use runlog::estimate::Estimate;
 use runlog::manifest::{Placement, Scheduling};
-use runlog::trial::{CountsCheck, DifferingCount, TrialResult};
+use runlog::trial::{CountsCheck, DifferingCount, Doses, TrialResult, Undisturbed};
 
 use super::{Doubt, Severity};
 
@@ -15,6 +15,11 @@ const CARRY_OVER_LEVEL: f64 = 0.01;
 const LOST_SHARE: f64 = 0.01;
 /// By how much the shares of requests without a record may differ between arms.
 const LOST_DIFFERENCE: f64 = 0.005;
+
+/// By how much the negative control of undisturbed requests may differ from none, which has narrow intervals.
+const NULL_WITHIN_NS: f64 = 5.0;
+/// By how much the slope of their doses may differ from 1.
+const SLOPE_WITHIN: f64 = 0.03;
 
 /// Something that speaks against the result of a trial.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,15 +114,9 @@ pub fn of_trial(result: &TrialResult, placement: &Placement) -> Vec<Doubt> {
             })
         }));
     }
-    let slope = result.doses.as_ref().and_then(|doses| doses.slope.clone());
-    let wrong = slope.filter(|slope| !slope.reaches(1.0, 0.0));
-    doubts.extend(wrong.map(TrialDoubt::SlopeWrong));
-    let null = result
-        .effects
-        .get("null")
-        .and_then(|null| null.body.clone());
-    let differs = null.filter(Estimate::excludes_zero);
-    doubts.extend(differs.map(TrialDoubt::NullDiffers));
+    let null = result.effects.get("null");
+    let null = null.and_then(|null| null.body.as_ref());
+    doubts.extend(of_controls(null, result.doses.as_ref(), 0.0, 0.0));
     let mut doubts: Vec<Doubt> = doubts.into_iter().map(Doubt::Trial).collect();
     let ledger = result.counts.as_ref().map(|counts| &counts.records);
     doubts.extend(
@@ -126,6 +125,34 @@ pub fn of_trial(result: &TrialResult, placement: &Placement) -> Vec<Doubt> {
             .then_some(Doubt::Unbalanced),
     );
     doubts
+}
+
+/// What speaks against the result for undisturbed requests: they have controls of their own.
+pub fn of_undisturbed(result: &Undisturbed, doubts: &[Doubt]) -> Vec<Doubt> {
+    let is_control = |doubt: &&Doubt| {
+        use TrialDoubt::{NullDiffers, SlopeWrong};
+        matches!(doubt, Doubt::Trial(NullDiffers(_) | SlopeWrong(_)))
+    };
+    let others = doubts.iter().filter(|doubt| !is_control(doubt)).cloned();
+    let null = result.effects.get("null").map(|null| &null.end_to_end);
+    let own = of_controls(null, result.doses.as_ref(), NULL_WITHIN_NS, SLOPE_WITHIN);
+    others.chain(own.into_iter().map(Doubt::Trial)).collect()
+}
+
+/// The negative and the positive control, which may be off by this much.
+fn of_controls(
+    null: Option<&Estimate>,
+    doses: Option<&Doses>,
+    null_within_ns: f64,
+    slope_within: f64,
+) -> Vec<TrialDoubt> {
+    let null = null.filter(|null| !null.reaches(0.0, null_within_ns));
+    let slope = doses.and_then(|doses| doses.slope.as_ref());
+    let slope = slope.filter(|slope| !slope.reaches(1.0, slope_within));
+    let null = null.cloned().map(TrialDoubt::NullDiffers);
+    null.into_iter()
+        .chain(slope.cloned().map(TrialDoubt::SlopeWrong))
+        .collect()
 }
 
 /// Both sides' counts.

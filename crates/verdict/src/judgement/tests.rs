@@ -1,3 +1,5 @@
+use runlog::trial::{TrialResult, UndisturbedEffect};
+
 use super::*;
 
 /// A run of ours, whose verdict is withheld as its warm-up did not end.
@@ -65,6 +67,60 @@ fn with_a_margin_agreement_is_to_within_it() {
         assert!(judgement.headline.contains(words), "{}", judgement.headline);
         let mut parts = judgement.text.iter().flatten();
         assert!(parts.any(|part| matches!(part, Part::Ns("/agreement/margin_ns", _))));
+    }
+}
+
+/// What means leave open, requests that nothing disturbs may settle.
+#[test]
+fn undisturbed_requests_may_settle_what_means_leave_open() {
+    let mut run = analysis();
+    let found = agreement(&mut run);
+    found.withheld.clear();
+    found.margin_ns = Some(35.0);
+    let mut of_undisturbed = found.clone();
+    let on = UndisturbedEffect {
+        requests: 1_000,
+        end_to_end: found.unexplained.clone(),
+        outside_call: Some(found.unexplained.clone()),
+    };
+    for (of_mean, undisturbed, headline) in [
+        (
+            Verdict::Unresolved,
+            Verdict::Agree,
+            "The layers, for requests that nothing disturbs, agree to within 35 ns.",
+        ),
+        (
+            Verdict::Unresolved,
+            Verdict::Unresolved,
+            "This run does not show whether the layers agree to within 35 ns.",
+        ),
+        (
+            Verdict::Withheld,
+            Verdict::Agree,
+            "No verdict on whether the layers agree.",
+        ),
+        (
+            Verdict::Agree,
+            Verdict::Differ,
+            "The layers agree to within 35 ns.",
+        ),
+    ] {
+        agreement(&mut run).verdict = of_mean;
+        of_undisturbed.verdict = undisturbed;
+        run.trial = Some(TrialResult {
+            undisturbed: Some(Undisturbed {
+                share: 0.4,
+                effects: [("on".to_owned(), on.clone())].into(),
+                doses: None,
+                agreement: Some(of_undisturbed.clone()),
+            }),
+            ..TrialResult::default()
+        });
+        let judgement = judge(&run, None);
+        assert_eq!(judgement.headline, headline);
+        let mut parts = judgement.text.iter().flatten();
+        let at = "/trial/undisturbed/effects/on/outside_call";
+        assert!(parts.any(|part| matches!(part, Part::Estimate(pointer, _) if *pointer == at)));
     }
 }
 

@@ -20,27 +20,28 @@ use crate::trial::figure::{Figure, Weight};
 const LEAST_MARGIN_NS: f64 = 25.0;
 const MARGIN_SHARE: f64 = 0.1;
 
-impl Found {
-    /// Compares the layers; `doubts` are those about the run. `None` without an in-situ layer by records.
+/// The layers of a trial, as figures of the same processes.
+pub struct Layers {
+    /// End to end.
+    pub macros: Figure,
+    /// What of it the calls take.
+    pub in_situ: Figure,
+    /// The rest.
+    pub unexplained: Figure,
+    /// What `in_situ` is.
+    pub in_situ_estimand: &'static str,
+}
+
+impl Layers {
+    /// Compares them. `None` below two observations.
     pub fn agreement(&self, doubts: &[Doubt]) -> Option<Agreement> {
-        let layer = self.layer.as_ref()?;
-        let design = &self.design;
-        let both = |block: &Block| {
-            let body_ns = block.less([design.on, design.off], ArmOfBlock::body_ns)?;
-            Some([body_ns, layer.in_response_ns(design, block)?])
-        };
-        let figure = |value: fn([f64; 2]) -> f64| {
-            Figure::of(&self.blocks, Weight::Requests, |block| {
-                both(block).map(value)
-            })
-        };
-        let macros = figure(|[body_ns, _]| body_ns);
-        let in_situ = figure(|[_, in_situ_ns]| in_situ_ns);
-        let unexplained = figure(|[body_ns, in_situ_ns]| body_ns - in_situ_ns);
-        let in_situ_per_request = in_situ.ns(
-            "difference of means of the hook overhead of all calls of a request that lengthens its response time, \
-             on minus null, by the bracket's records",
-        )?;
+        let Self {
+            macros,
+            in_situ,
+            unexplained,
+            in_situ_estimand,
+        } = self;
+        let in_situ_per_request = in_situ.ns(in_situ_estimand)?;
         let margin_ns = LEAST_MARGIN_NS.max(MARGIN_SHARE * in_situ_per_request.estimate);
         let interval = unexplained.interval()?;
         let (verdict, withheld) = verdict(
@@ -68,6 +69,34 @@ impl Found {
             unexplained: unexplained.ns("macro difference minus in-situ overhead per request")?,
             in_situ_per_request,
         })
+    }
+}
+
+impl Found {
+    /// Compares the layers; `doubts` are those about the run. `None` without an in-situ layer by records.
+    pub fn agreement(&self, doubts: &[Doubt]) -> Option<Agreement> {
+        let layer = self.layer.as_ref()?;
+        let design = &self.design;
+        let both = |block: &Block| {
+            let body_ns = block.less([design.on, design.off], ArmOfBlock::body_ns)?;
+            Some([body_ns, layer.in_response_ns(design, block)?])
+        };
+        let figure = |value: fn([f64; 2]) -> f64| {
+            Figure::of(&self.blocks, Weight::Requests, |block| {
+                both(block).map(value)
+            })
+        };
+        let macros = figure(|[body_ns, _]| body_ns);
+        let in_situ = figure(|[_, in_situ_ns]| in_situ_ns);
+        let unexplained = figure(|[body_ns, in_situ_ns]| body_ns - in_situ_ns);
+        Layers {
+            macros,
+            in_situ,
+            unexplained,
+            in_situ_estimand: "difference of means of the hook overhead of all calls of a request that lengthens its \
+                               response time, on minus null, by the bracket's records",
+        }
+        .agreement(doubts)
     }
 
     /// What eBPF saw of a request's overhead, by round, minus what the bracket's records have after the read: in each

@@ -22,6 +22,11 @@ pub struct Calls {
     pub after_read_ns: u64,
     /// The delay of the arm.
     pub waited_ns: u64,
+    /// From sending until the hook can have had an effect: until the first call was entered, or, if the server was waiting in
+    /// it, until it had read.
+    pub untouched_ns: u64,
+    /// What of hook overhead and delay came after that, and so lengthens the response time.
+    pub in_response_ns: u64,
     /// So many never got behind the hook: what they took is not known.
     pub unreached: u32,
     /// From sending to the last return behind the hook,
@@ -35,9 +40,24 @@ impl Calls {
         let after_read_ns = u64::from(call.from_back_ns);
         let waited_ns = u64::from(call.waited_ns);
         let left_ns = call.back_exit_ns.saturating_add(after_read_ns + waited_ns);
+        let was_waiting = call.enter_ns < sent_ns;
+        if self.count == 0 {
+            let touched_ns = if was_waiting {
+                call.back_exit_ns
+            } else {
+                call.enter_ns
+            };
+            self.untouched_ns = touched_ns.saturating_sub(sent_ns);
+        }
+        let in_response_ns = if was_waiting {
+            after_read_ns
+        } else {
+            call.overhead_ns()
+        };
+        self.in_response_ns += in_response_ns + waited_ns;
         self.count += 1;
         self.unreached += u32::from(call.flags & BracketedCall::REACHED_BACK == 0);
-        self.waiting += u32::from(call.enter_ns < sent_ns);
+        self.waiting += u32::from(was_waiting);
         self.bytes += u64::from(call.returned);
         self.whole_ns += call.overhead_ns();
         self.after_read_ns += after_read_ns;

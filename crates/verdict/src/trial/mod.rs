@@ -15,6 +15,7 @@ mod effects;
 mod figure;
 mod in_situ;
 mod threshold;
+mod undisturbed;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,6 +35,7 @@ use crate::trial::counts::Tally;
 use crate::trial::design::Design;
 use crate::trial::effects::TimesByServer;
 use crate::trial::in_situ::Layer;
+use crate::trial::undisturbed::{Processes, Span, Spans};
 
 /// What came out of a trial, and what the layers are compared by.
 #[derive(Debug)]
@@ -43,12 +45,14 @@ pub struct Found {
     design: Design,
     blocks: Vec<Block>,
     layer: Option<Layer>,
+    undisturbed: Processes,
 }
 
 /// What was read of a trial.
 struct Read {
     blocks: Vec<Block>,
     times: TimesByServer,
+    spans: BTreeMap<usize, Spans>,
     tally: Tally,
     calls: Option<CallLog>,
     connections: u64,
@@ -62,6 +66,7 @@ pub fn read(run: &RunDirectory, schedule: &Schedule) -> anyhow::Result<Found> {
     let Read {
         blocks,
         times,
+        spans,
         tally,
         calls,
         connections,
@@ -83,6 +88,7 @@ pub fn read(run: &RunDirectory, schedule: &Schedule) -> anyhow::Result<Found> {
         ),
         Some(_) => Layer::of(&design, &blocks),
     };
+    let undisturbed = Processes::new(&design, spans.values(), layer.is_ok());
     let named = |arm: usize| design.trial.arms()[arm].to_string();
     let others = || {
         design
@@ -99,6 +105,7 @@ pub fn read(run: &RunDirectory, schedule: &Schedule) -> anyhow::Result<Found> {
             .map(|arm| (named(arm), effects::of_arm(&design, &blocks, arm)))
             .collect(),
         by_process: effects::by_process(&design, &blocks),
+        undisturbed: undisturbed.result(&design),
         quantiles: effects::of_quantiles(&design, &blocks, &times),
         doses: effects::of_doses(&design, &blocks),
         carry_over: carry_over::of_blocks(&design, &blocks),
@@ -115,6 +122,7 @@ pub fn read(run: &RunDirectory, schedule: &Schedule) -> anyhow::Result<Found> {
         design,
         blocks,
         layer: layer.ok(),
+        undisturbed,
     })
 }
 
@@ -161,6 +169,7 @@ fn read_blocks(
     let mut read = Read {
         blocks: Vec::new(),
         times: BTreeMap::new(),
+        spans: BTreeMap::new(),
         tally: Tally::new(design),
         calls: CallLog::read(run, &design.trial, &connections)?,
         connections: connections.len() as u64,
@@ -201,7 +210,10 @@ fn read_blocks(
             continue;
         }
         let times = read.times.entry(server).or_default();
+        let spans = read.spans.entry(server);
+        let spans = spans.or_insert_with(|| vec![Vec::new(); design.trial.arms().len()]);
         for sample in &samples {
+            spans[sample.arm].extend(Span::of(sample, read.calls.is_some()));
             if let Some(place) = [design.off, design.on]
                 .iter()
                 .position(|arm| *arm == sample.arm)

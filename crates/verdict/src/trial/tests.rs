@@ -14,7 +14,7 @@ use runlog::trial::{
 use stats::Trim;
 
 use super::*;
-use crate::doubt::{Doubt, Severity, TrialDoubt, of_trial, words};
+use crate::doubt::{Doubt, Severity, TrialDoubt, of_trial, of_undisturbed, words};
 use crate::layers::{Roles, analyze};
 use crate::logs::read_logs;
 use crate::outcome;
@@ -81,6 +81,10 @@ struct Script {
     hook_ns: u32,
     /// How often it takes 20 µs more.
     rare: f64,
+    /// How often a neighbour on the core makes a start, and how often a rest, longer by 3 to 9 µs.
+    neighbour: f64,
+    /// What the hook costs outside of its calls.
+    outside_ns: f64,
     /// What a hooked request adds to the one so much later.
     carry_ns: f64,
     carry_to: usize,
@@ -100,6 +104,8 @@ const SCRIPT: Script = Script {
     drift_ns: 0.0,
     hook_ns: 100,
     rare: 0.0,
+    neighbour: 0.0,
+    outside_ns: 0.0,
     carry_ns: 0.0,
     carry_to: 1,
     blocking: false,
@@ -196,7 +202,24 @@ impl Script {
             } else {
                 0
             };
+            let [start_ns, rest_ns] = [(); 2].map(|()| {
+                let is_slow = self.neighbour > 0.0 && random.uniform() < self.neighbour;
+                if is_slow {
+                    3_000.0 + 6_000.0 * random.uniform()
+                } else {
+                    0.0
+                }
+            });
+            let start_ns = whole_ns(start_ns);
+            let outside_ns = if arm.is_hooked() {
+                self.outside_ns
+            } else {
+                0.0
+            };
             let mut took_ns = BASE_NS
+                + start_ns as f64
+                + rest_ns
+                + outside_ns
                 + self.noise_ns * random.normal()
                 + self.drift_ns * f64::from(block % 5)
                 + f64::from(after_ns + waited_ns)
@@ -228,7 +251,9 @@ impl Script {
             });
             now_ns = sent_ns + took_ns;
             let to_back_ns = BRACKET_NS + before_ns;
-            let back_exit_ns = sent_ns + 2_000 + u64::from(to_back_ns) + 1_000;
+            // What comes before a read that waits is over when the request is sent.
+            let since_sent_ns = if self.blocking { 0 } else { to_back_ns };
+            let back_exit_ns = sent_ns + 2_000 + start_ns + u64::from(since_sent_ns) + 1_000;
             let from_back_ns = BRACKET_NS + after_ns;
             if observed {
                 rows.reads.push(ReadSpan {
@@ -236,7 +261,7 @@ impl Script {
                     attach: block,
                     first_byte: ordinal * u64::from(SIZE),
                     returned: SIZE.into(),
-                    enter_ns: sent_ns + 2_000,
+                    enter_ns: sent_ns + 2_000 + start_ns,
                     inner_exit_ns: back_exit_ns,
                     exit_ns: back_exit_ns + u64::from(from_back_ns),
                     ..ReadSpan::default()
@@ -255,7 +280,7 @@ impl Script {
             let enter_ns = if self.blocking {
                 sent_ns - 500
             } else {
-                sent_ns + 2_000
+                sent_ns + 2_000 + start_ns
             };
             rows.calls.push(BracketedCall {
                 server: u16::try_from(server).unwrap(),
@@ -450,6 +475,93 @@ fn a_known_effect_is_found_end_to_end_and_inside_and_both_agree() {
     let doubt = [Doubt::Trial(TrialDoubt::FairScheduling)];
     let withheld = found.agreement(&doubt).unwrap();
     assert_eq!(withheld.verdict, Verdict::Withheld);
+}
+
+/// Half of the requests are slowed down by some microseconds at either end: means are known to some hundred
+/// nanoseconds, and what the hook adds to the others is known as if they were alone.
+#[test]
+fn beside_a_neighbour_an_undisturbed_request_is_still_known() {
+    for (outside_ns, blocking) in [(0.0, false), (0.0, true), (80.0, false)] {
+        let script = Script {
+            hook_ns: 400,
+            requests: 4_000,
+            noise_ns: 60.0,
+            neighbour: 0.5,
+            outside_ns,
+            blocking,
+            ..SCRIPT
+        };
+        let mut found = script.found();
+        let hook_ns = 400.0
+            - if blocking {
+                f64::from(BEFORE_READ_NS)
+            } else {
+                0.0
+            };
+        let on = found.result.effects["on"].body.clone();
+        assert!(half_width(known(on.as_ref())) > 60.0, "{on:?}");
+        found.fill_undisturbed(&[]);
+        let undisturbed = found.result.undisturbed.as_ref().unwrap();
+        assert!(
+            (undisturbed.share - 0.5).abs() < 0.02,
+            "{}",
+            undisturbed.share
+        );
+        let on = &undisturbed.effects["on"];
+        assert_finds(Some(&on.end_to_end), hook_ns + outside_ns, 8.0);
+        assert_finds(on.outside_call.as_ref(), outside_ns, 8.0);
+        assert_finds(Some(&undisturbed.effects["null"].end_to_end), 0.0, 8.0);
+        let doses = undisturbed.doses.as_ref().unwrap();
+        assert!((doses.arms[1].delay_ns - 1_040.0).abs() < 1e-6);
+        assert_finds(doses.slope.as_ref(), 1.0, 0.01);
+        let agreement = undisturbed.agreement.as_ref().unwrap();
+        let verdict = if outside_ns > 0.0 {
+            Verdict::Differ
+        } else {
+            Verdict::Agree
+        };
+        assert_eq!(
+            (agreement.verdict, agreement.margin_ns.map(f64::round)),
+            (verdict, Some((0.1 * hook_ns).round()))
+        );
+    }
+}
+
+/// Without records there is no start to choose requests by: the mode of all is left.
+#[test]
+fn without_records_an_undisturbed_request_is_known_end_to_end_alone() {
+    let mut rows = Script {
+        noise_ns: 60.0,
+        ..SCRIPT
+    }
+    .make();
+    rows.calls.clear();
+    let (_folder, run) = rows.write();
+    std::fs::remove_file(run.bracketed_calls()).unwrap();
+    let mut found = read(&run, &rows.schedule).unwrap();
+    found.fill_undisturbed(&[]);
+    let undisturbed = found.result.undisturbed.unwrap();
+    assert!((undisturbed.share - 1.0).abs() < 1e-9);
+    let on = &undisturbed.effects["on"];
+    assert_finds(Some(&on.end_to_end), 100.0, 25.0);
+    assert!(on.outside_call.is_none() && undisturbed.agreement.is_none());
+    assert!(!undisturbed.doses.unwrap().arms[0].is_measured);
+}
+
+/// Their controls are their own: those of the mean say nothing about them.
+#[test]
+fn undisturbed_requests_have_controls_of_their_own() {
+    let found = SCRIPT.found();
+    let mut undisturbed = found.result.undisturbed.clone().unwrap();
+    let mut wrong = known(found.result.effects["null"].body.as_ref()).clone();
+    (wrong.estimate, wrong.ci95) = (7.0, [6.0, 8.0]);
+    let of_mean = [Doubt::Trial(TrialDoubt::NullDiffers(wrong.clone()))];
+    assert_eq!(of_undisturbed(&undisturbed, &of_mean), []);
+    undisturbed.effects.get_mut("null").unwrap().end_to_end = wrong.clone();
+    assert_eq!(of_undisturbed(&undisturbed, &[]), of_mean);
+    wrong.ci95 = [4.0, 9.0];
+    undisturbed.effects.get_mut("null").unwrap().end_to_end = wrong;
+    assert_eq!(of_undisturbed(&undisturbed, &[]), []);
 }
 
 #[test]

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use runlog::estimate::Unit;
 use runlog::trial::{
     DifferenceBudget, DifferenceLine, Dose, LagEffect, Overhead, ProcessEffect, QuantileEffect,
+    UndisturbedEffect,
 };
 use serde_json::{Value, json};
 
@@ -63,6 +64,21 @@ fn trial() -> TrialResult {
         effects: [("null", 0.0), ("on", 98.0), ("on+1000", 1_140.0)]
             .map(|(arm, value)| (arm.to_owned(), effect(value)))
             .into(),
+        undisturbed: Some(Undisturbed {
+            share: 0.4,
+            effects: [("null", 0.0), ("on", 97.0), ("on+1000", 1_138.0)]
+                .map(|(arm, value)| {
+                    let effect = UndisturbedEffect {
+                        requests: 4_000,
+                        end_to_end: ns(value, 3.0),
+                        outside_call: Some(ns(7.0, 2.0)),
+                    };
+                    (arm.to_owned(), effect)
+                })
+                .into(),
+            doses: None,
+            agreement: None,
+        }),
         by_process: vec![ProcessEffect {
             server: 3,
             body: ns(97.0, 6.0),
