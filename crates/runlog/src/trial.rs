@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 pub use result::{
     ArmEffect, BracketInSitu, CarryOver, CountsCheck, DifferenceBudget, DifferenceLine,
-    DifferingCount, Dose, Doses, LagEffect, Overhead, ProcessEffect, QuantileEffect, TrialResult,
-    Undisturbed, UndisturbedEffect,
+    DifferingCount, Dose, Doses, LagEffect, Overhead, ProcessEffect, QuantileEffect,
+    Rerandomisation, TrialResult, Undisturbed, UndisturbedEffect,
 };
 
 /// Version of this shape.

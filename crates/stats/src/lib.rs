@@ -22,6 +22,7 @@ pub mod multiple;
 pub mod power;
 pub mod ranks;
 pub mod ratio;
+pub mod redraw;
 pub mod slope;
 pub mod spread;
 pub mod t_test;

@@ -130,6 +130,13 @@ fn controls(trial: &TrialResult) {
             of_doses(doses, of);
         }
     }
+    if let Some(redrawn) = &trial.rerandomisation {
+        outln!(
+            "intervals of one process hold 0 in {:.1} % of {} redraws of arms that do the same (95 % is right)",
+            100.0 * redrawn.share_holding,
+            redrawn.intervals
+        );
+    }
     for contrast in &trial.carry_over {
         let others = contrast.lags.iter().filter(|lag| lag.lag != 0);
         let least = others

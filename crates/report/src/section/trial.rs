@@ -57,6 +57,15 @@ pub fn body(run: &Run, trial: &TrialResult) -> Markup {
         @if let Some(doses) = trial.undisturbed.as_ref().and_then(|of| of.doses.as_ref()) {
             (of_doses(doses, "undisturbed/doses", "by an undisturbed request"))
         }
+        @if let Some(redrawn) = &trial.rerandomisation {
+            p {
+                "Intervals of one process, for arms that do the same and were drawn again, hold 0 in "
+                (shown(&format!("{AT}/rerandomisation/share_holding"), redrawn.share_holding, &percent(redrawn.share_holding, 1)))
+                " of "
+                (count_figure(&format!("{AT}/rerandomisation/intervals"), redrawn.intervals))
+                " cases; 95 % is right."
+            }
+        }
         @if !trial.carry_over.is_empty() { (of_carry_over(&trial.carry_over)) }
         @match &trial.counts {
             Some(counts) => { (of_counts(counts)) },

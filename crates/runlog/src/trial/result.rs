@@ -37,6 +37,8 @@ pub struct TrialResult {
     /// Whether the arm of a request has an effect on other requests of the connection, by contrast. Empty without a
     /// threshold.
     pub carry_over: Vec<CarryOver>,
+    /// Whether the intervals of one process hold what they say. Null without a threshold, or where no process has two blocks.
+    pub rerandomisation: Option<Rerandomisation>,
     /// Whether both sides counted the same; null if the servers' counts are missing.
     pub counts: Option<CountsCheck>,
     /// The hook inside the server, by the bracket's records.
@@ -173,6 +175,20 @@ pub struct LagEffect {
     pub effect: Estimate,
     /// Probability of one as large, were there none, corrected (Holm) for all lags but 0 of both contrasts; null at lag 0.
     pub p: Option<f64>,
+}
+
+/// Intervals of one process over its blocks for the difference of two arms that do the same, which were drawn again from the
+/// requests that went past the hook. One that says 95 % must hold 0 in 95 of 100.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Rerandomisation {
+    /// How often arms were drawn again, in each process.
+    pub draws: usize,
+    /// Intervals in all processes.
+    pub intervals: u64,
+    /// The share of them that hold 0.
+    pub share_holding: f64,
 }
 
 /// Whether client and servers counted the same. There is no tolerance.

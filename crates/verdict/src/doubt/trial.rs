@@ -21,6 +21,9 @@ const NULL_WITHIN_NS: f64 = 5.0;
 /// By how much the slope of their doses may differ from 1.
 const SLOPE_WITHIN: f64 = 0.03;
 
+/// Intervals of one process are too narrow if fewer of them hold what 95 in 100 should: chance moves the share by a hundredth or two.
+const LEAST_HOLDING: f64 = 0.92;
+
 /// Something that speaks against the result of a trial.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TrialDoubt {
@@ -62,6 +65,8 @@ pub enum TrialDoubt {
     SlopeWrong(Estimate),
     /// The negative control is told apart from `off`.
     NullDiffers(Estimate),
+    /// Intervals of one process hold what they should in this share of redraws.
+    NarrowInProcess(f64),
     /// Nobody wrote down what the servers counted.
     NoCounts,
     /// Nothing was sent before the requests that count.
@@ -77,6 +82,7 @@ impl TrialDoubt {
             | Self::OffBoundary(_)
             | Self::BeyondRequest(_)
             | Self::WithoutSalt(_) => Severity::NotUsable,
+            Self::NarrowInProcess(_) => Severity::Warning,
             Self::Unreached(_)
             | Self::CarriesOver { .. }
             | Self::FairScheduling
@@ -114,6 +120,9 @@ pub fn of_trial(result: &TrialResult, placement: &Placement) -> Vec<Doubt> {
             })
         }));
     }
+    let holding = result.rerandomisation.as_ref().map(|of| of.share_holding);
+    let narrow = holding.filter(|share| *share < LEAST_HOLDING);
+    doubts.extend(narrow.map(TrialDoubt::NarrowInProcess));
     let null = result.effects.get("null");
     let null = null.and_then(|null| null.body.as_ref());
     doubts.extend(of_controls(null, result.doses.as_ref(), 0.0, 0.0));
@@ -273,6 +282,12 @@ impl fmt::Display for TrialDoubt {
                     null.estimate
                 )
             }
+            Self::NarrowInProcess(share) => write!(
+                f,
+                "intervals of one process are too narrow: of arms that do the same and were drawn again they hold 0 in \
+                 {:.0} %, not in 95 %",
+                100.0 * share
+            ),
             Self::NoCounts => f.write_str(
                 "the servers' counts are missing: whether both sides drew the same arms is not known",
             ),

@@ -5,6 +5,7 @@ use stats::{mean, spread};
 use crate::trial::calls::Calls;
 use crate::trial::carry_over;
 use crate::trial::design::Design;
+use crate::trial::rerandomisation;
 
 /// The quantiles whose effects are looked at, and how many requests of either arm a block must have.
 pub const QUANTILES: [(f64, usize); 7] = [
@@ -47,6 +48,8 @@ pub struct Block {
     pub arms: Vec<ArmOfBlock>,
     /// By contrast and lag.
     pub carry_over: Vec<carry_over::Effects>,
+    /// By draw: what arms that go past the hook differ by when they are drawn again, ns.
+    pub redrawn_ns: Vec<f64>,
 }
 
 /// What one arm has in a block.
@@ -106,9 +109,10 @@ pub struct Overhead {
 }
 
 impl Block {
-    /// Of a block's requests.
+    /// Of the requests of the block with this number in the log.
     pub fn new(
         design: &Design,
+        number: u32,
         server: usize,
         samples: &[Sample],
         threshold_ns: Option<f64>,
@@ -146,6 +150,9 @@ impl Block {
             arms: design.arms().map(of_arm).collect(),
             carry_over: threshold_ns.map_or_else(Vec::new, |threshold_ns| {
                 carry_over::effects(design, samples, threshold_ns)
+            }),
+            redrawn_ns: threshold_ns.map_or_else(Vec::new, |threshold_ns| {
+                rerandomisation::differences(design, samples, threshold_ns, number.into())
             }),
         }
     }

@@ -14,6 +14,7 @@ mod design;
 mod effects;
 mod figure;
 mod in_situ;
+mod rerandomisation;
 mod threshold;
 mod undisturbed;
 
@@ -109,6 +110,7 @@ pub fn read(run: &RunDirectory, schedule: &Schedule) -> anyhow::Result<Found> {
         quantiles: effects::of_quantiles(&design, &blocks, &times),
         doses: effects::of_doses(&design, &blocks),
         carry_over: carry_over::of_blocks(&design, &blocks),
+        rerandomisation: rerandomisation::of_blocks(&blocks),
         counts,
         in_situ: layer.as_ref().ok().map(|layer| layer.bracket.clone()),
         in_situ_missing: layer.as_ref().err().map(|why| (*why).to_owned()),
@@ -221,7 +223,7 @@ fn read_blocks(
                 times[place].push(sample.took_ns);
             }
         }
-        let block = Block::new(design, server, &samples, threshold_ns);
+        let block = Block::new(design, number, server, &samples, threshold_ns);
         read.blocks.push(block);
     }
     Ok(read)

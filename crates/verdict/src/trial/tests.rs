@@ -464,6 +464,10 @@ fn a_known_effect_is_found_end_to_end_and_inside_and_both_agree() {
     for shift in &result.quantiles {
         assert!(shift.effect.reaches(100.0, 0.0), "{shift:?}");
     }
+    // Two blocks a process: Student's t has one degree of freedom, and is exact.
+    let redrawn = result.rerandomisation.as_ref().unwrap();
+    assert_eq!(redrawn.intervals, 8 * 200);
+    assert!((redrawn.share_holding - 0.95).abs() < 0.03, "{redrawn:?}");
     let in_situ = result.in_situ.as_ref().unwrap();
     assert!(!in_situ.blocking_reads);
     assert_finds(in_situ.whole.mean.as_ref(), 100.0, 1e-6);

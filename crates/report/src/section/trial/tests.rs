@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use runlog::estimate::Unit;
 use runlog::trial::{
     DifferenceBudget, DifferenceLine, Dose, LagEffect, Overhead, ProcessEffect, QuantileEffect,
-    UndisturbedEffect,
+    Rerandomisation, UndisturbedEffect,
 };
 use serde_json::{Value, json};
 
@@ -107,6 +107,11 @@ fn trial() -> TrialResult {
             lags: vec![lag(-1, Some(0.8)), lag(0, None), lag(1, Some(1.0))],
             steady: Some(ns(99.0, 12.0)),
         }],
+        rerandomisation: Some(Rerandomisation {
+            draws: 200,
+            intervals: 1_600,
+            share_holding: 0.949,
+        }),
         counts: Some(CountsCheck {
             requests: 40_000,
             ..CountsCheck::default()
