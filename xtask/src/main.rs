@@ -25,6 +25,7 @@ mod prove;
 mod results;
 mod setup;
 mod test;
+mod trial_runs;
 mod vm;
 
 use std::ffi::OsString;

@@ -12,7 +12,7 @@ use crate::build;
 use crate::command::{self, Stages, cargo, release};
 use crate::fuzz::{Fuzzer, RESPONSES, SCANNER};
 use crate::privilege::{NOT_USABLE, probe_user};
-use crate::{containers, interrupt, mutations, setup, test, vm};
+use crate::{containers, interrupt, mutations, setup, test, trial_runs, vm};
 
 /// What a proof may be told.
 #[derive(Args, Clone, Copy, Debug)]
@@ -119,6 +119,17 @@ const PROOFS: &[Proof] = &[
             let ours = stages.run("40 runs, rmit", || a_a("rmit"))?;
             let papers = stages.run("40 runs, sequential", || a_a("sequential"))?;
             Ok(worse(ours, papers))
+        },
+    },
+    Proof {
+        name: "trial",
+        purpose: "40 trials of our hook: width of their intervals, misses of the negative control, verdicts; then seven \
+                  delays in one",
+        minutes: 20,
+        is_in_ci: false,
+        run: |_, stages| {
+            build::prepare(stages)?;
+            stages.run("41 trials", trial_runs::prove)
         },
     },
     Proof {

@@ -1,0 +1,155 @@
+//! What many trials make of one hook: how wide their intervals are, how often they miss what is known, and whether verdicts are
+//! given.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use comfy_table::{Table, presets};
+use serde_json::Value;
+
+use crate::command::{command, output, release};
+use crate::interrupt;
+
+/// Runs of the hook alone.
+const RUNS: u32 = 40;
+/// So many of 40 intervals of 95 % may miss what is known: more do in less than 2.5 % of all such series.
+const MAY_MISS: usize = 5;
+/// Delays of the run that has more of them, ns.
+const DELAYS: &str = "--delays=50,125,500,2000,8000,32000,100000";
+
+/// An estimate of each run.
+#[derive(Default)]
+struct Series {
+    estimates: Vec<f64>,
+    half_widths: Vec<f64>,
+    missed: usize,
+}
+
+impl Series {
+    fn add(&mut self, estimate: &Value, truth: f64) -> anyhow::Result<()> {
+        let number = |pointer| {
+            let found = estimate.pointer(pointer).and_then(Value::as_f64);
+            found.with_context(|| format!("an estimate without {pointer}: {estimate}"))
+        };
+        let (low, high) = (number("/ci95/0")?, number("/ci95/1")?);
+        self.estimates.push(number("/estimate")?);
+        self.half_widths.push((high - low) / 2.0);
+        self.missed += usize::from(!(low..=high).contains(&truth));
+        Ok(())
+    }
+}
+
+/// The middle one of some values.
+fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn trial(arguments: &[&str]) -> anyhow::Result<Value> {
+    interrupt::check()?;
+    let out = release().with_file_name("trial-runs");
+    if out.exists() {
+        std::fs::remove_dir_all(&out).with_context(|| out.display().to_string())?;
+    }
+    let mut bench = command(release().join("probe-user"));
+    bench
+        .args(["bench", "--no-probes", "--json", "--micro-calls=300"])
+        .args(arguments)
+        .arg("--out")
+        .arg(&out);
+    let output = output(&mut bench)?;
+    serde_json::from_slice(&output.stdout).context("the output of bench --json")
+}
+
+/// Runs trials of our hook, and prints what came out. Fails where both sides count other arms, or where too many intervals of
+/// the negative control miss 0.
+pub fn prove() -> anyhow::Result<ExitCode> {
+    let mut series = BTreeMap::<&str, Series>::new();
+    let (mut verdicts, mut differing, mut holding) =
+        (BTreeMap::<String, u32>::new(), 0, Vec::new());
+    for run in 1..=RUNS {
+        let analysis = trial(&[])?;
+        let trial = &analysis["trial"];
+        for (name, pointer) in [
+            ("null, body of the mean", "/effects/null/body"),
+            ("null, median", "/effects/null/typical"),
+            ("null, undisturbed", "/undisturbed/effects/null/end_to_end"),
+            ("on, body of the mean", "/effects/on/body"),
+            ("on, median", "/effects/on/typical"),
+            ("on, undisturbed", "/undisturbed/effects/on/end_to_end"),
+            ("on, in situ after the read", "/in_situ/after_read/mean"),
+        ] {
+            if let Some(estimate) = trial.pointer(pointer).filter(|found| !found.is_null()) {
+                series.entry(name).or_default().add(estimate, 0.0)?;
+            }
+        }
+        let counted = trial["counts"]["differing"].as_array().map(Vec::len);
+        differing += usize::from(counted != Some(0));
+        let share = &trial["rerandomisation"]["share_holding"];
+        holding.extend(share.as_f64());
+        for (of, agreement) in [
+            ("means", &analysis["agreement"]),
+            ("undisturbed", &trial["undisturbed"]["agreement"]),
+        ] {
+            let verdict = agreement["verdict"].as_str().unwrap_or("none");
+            *verdicts.entry(format!("{of}: {verdict}")).or_default() += 1;
+        }
+        eprintln!("run {run} of {RUNS}");
+    }
+    let doses = trial(&[DELAYS, "--servers=16"])?;
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header([
+        "of 40 runs",
+        "mean",
+        "median half-width",
+        "intervals without 0",
+    ]);
+    for (name, of) in &series {
+        let mean = of.estimates.iter().sum::<f64>() / of.estimates.len() as f64;
+        table.add_row([
+            (*name).to_owned(),
+            format!("{mean:.1} ns"),
+            format!("{:.1} ns", median(&of.half_widths)),
+            of.missed.to_string(),
+        ]);
+    }
+    println!("{table}");
+    println!("verdicts: {verdicts:?}");
+    println!("runs whose counts differ: {differing}");
+    let share = holding.iter().sum::<f64>() / holding.len() as f64;
+    println!(
+        "intervals of one process hold 0 in {:.2} % of redraws",
+        100.0 * share
+    );
+    for (of, at) in [
+        ("body of the mean", "/trial/doses"),
+        ("undisturbed", "/trial/undisturbed/doses"),
+    ] {
+        let slope = doses
+            .pointer(&format!("{at}/slope"))
+            .unwrap_or(&Value::Null);
+        println!(
+            "slope of seven doses, {of}: {} {}",
+            slope["estimate"], slope["ci95"]
+        );
+    }
+    let mut failed = differing > 0;
+    for name in [
+        "null, body of the mean",
+        "null, median",
+        "null, undisturbed",
+    ] {
+        let missed = series.get(name).map_or(0, |of| of.missed);
+        if missed > MAY_MISS {
+            println!("{name}: {missed} of {RUNS} intervals miss 0, and {MAY_MISS} may");
+            failed = true;
+        }
+    }
+    Ok(if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
