@@ -82,7 +82,7 @@ pub enum Finding {
     Found,
     /// It reaches beyond, or there is none: this run cannot tell.
     Unresolved,
-    /// An interval that is wide enough for all rows of the run together lies beyond the tolerance.
+    /// An interval that is wide enough for all rows of the run together lies beyond the limit.
     Missed,
 }
 
@@ -124,8 +124,10 @@ impl DelayFound {
 pub struct Seen {
     /// What is right, in the unit of the estimate.
     pub truth: f64,
-    /// How far off that the estimate may be.
+    /// How far off the estimate may be to be found.
     pub tolerance: f64,
+    /// How far off it may be not to be missed.
+    pub limit: f64,
     /// It; null if there is none.
     pub estimate: Option<Estimate>,
     /// What it says.

@@ -14,34 +14,44 @@ fn estimate(estimate: f64, half_width: f64) -> Estimate {
     }
 }
 
-fn finding(rows: usize, found: Estimate, truth: f64, tolerance: f64) -> Finding {
-    Rows(rows).look(Some(found), truth, tolerance).finding
+/// Of an interval, where the truth is 500 ± 50 ns and a miss is more than 100 off.
+fn finding(rows: usize, found: Estimate) -> Finding {
+    let allowed = Allowed {
+        least_ns: 5.0,
+        found: 0.1,
+        limit: 0.2,
+    };
+    Rows(rows).look(Some(found), 500.0, allowed).finding
 }
 
 #[test]
 fn found_takes_the_whole_interval_within_the_tolerance_and_above_zero() {
-    let of = |at, half_width| finding(1, estimate(at, half_width), 500.0, 50.0);
+    let of = |at, half_width| finding(1, estimate(at, half_width));
     assert_eq!(of(500.0, 50.0), Finding::Found);
     assert_eq!(of(545.0, 5.0), Finding::Found);
     for (at, half_width) in [(545.0, 6.0), (455.0, 6.0), (500.0, 51.0)] {
         assert_eq!(of(at, half_width), Finding::Unresolved, "{at}");
     }
-    let at_zero = finding(1, estimate(20.0, 21.0), 20.0, 50.0);
-    assert_eq!(at_zero, Finding::Unresolved);
-    assert_eq!(Rows(1).look(None, 1.0, 1.0).finding, Finding::Unresolved);
+    let short = |half_width| {
+        Rows(1)
+            .look(Some(estimate(20.0, half_width)), 20.0, MACRO)
+            .finding
+    };
+    assert_eq!(
+        (short(19.0), short(21.0)),
+        (Finding::Found, Finding::Unresolved)
+    );
+    assert_eq!(Rows(1).look(None, 1.0, SLOPE).finding, Finding::Unresolved);
 }
 
 #[test]
-fn missed_takes_an_interval_for_all_rows_beyond_the_tolerance() {
+fn missed_takes_an_interval_for_all_rows_beyond_the_limit() {
     // 97.5 % and 1 - 0.025 / 15 of Student's t with 7 degrees of freedom, by numerical integration of its density.
     let (single, of_15) = (2.364_624, 4.355_275);
     let half_width = 10.0;
     let reach = half_width * of_15 / single;
     for side in [-1.0, 1.0] {
-        let of = |rows, off: f64| {
-            let found = estimate(500.0 + side * (50.0 + off), half_width);
-            finding(rows, found, 500.0, 50.0)
-        };
+        let of = |rows, off: f64| finding(rows, estimate(500.0 + side * (100.0 + off), half_width));
         assert_eq!(of(1, half_width - 0.01), Finding::Unresolved);
         assert_eq!(of(1, half_width + 0.01), Finding::Missed);
         assert_eq!(of(15, reach - 0.01), Finding::Unresolved);

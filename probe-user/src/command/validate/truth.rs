@@ -30,6 +30,7 @@ use verdict::{order, trial, truth};
 
 /// Options of `validate truth`.
 #[derive(Args, Debug)]
+#[command(mut_arg("requests", |requests| requests.default_value("30000")))]
 #[command(after_help = "\
 Examples:
   sudo probe-user validate truth             all delays in one trial

@@ -59,7 +59,7 @@ fn a_response_that_ends_too_early_is_a_miss_and_a_wide_interval_is_none() {
     let mut rows = SCRIPT.make();
     for request in &mut rows.requests {
         let is_longest = rows.trial.arms()[usize::from(request.arm)].delay_ns() == 1_000;
-        request.done_ns -= if is_longest { 150 } else { 0 };
+        request.done_ns -= if is_longest { 200 } else { 0 };
     }
     let missed = truth(&rows);
     assert_eq!((missed.finding, missed.holds), (Finding::Missed, false));
