@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use crate::Test;
 use crate::bench::nothing_left;
-use crate::kit::{Kit, check_schema, compile_c, exact_kernel_probe, fail, json, output, succeed};
+use crate::kit::{Kit, check_schema, compile_c, exact_kernel_probe, fail, json, succeed};
 use crate::skips::Need;
 
 pub const TESTS: &[Test] = &[

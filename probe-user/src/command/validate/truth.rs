@@ -174,8 +174,10 @@ async fn coverage(
         let found = trial::read(run.directory, schedule)?;
         let without_probes = InSituCollector::new(options.trim(), 0.0);
         let blind = found.blind(&without_probes, order::Order::of(schedule));
-        let seen = blind.arms.into_iter().next().and_then(|arm| arm.macro_);
-        let seen = seen.with_context(|| format!("run {}: fewer than two blocks", run.number))?;
+        let arm = blind.arms.into_iter().next();
+        let estimate = arm
+            .and_then(|arm| arm.macro_)
+            .with_context(|| format!("run {}: fewer than two blocks", run.number))?;
         let delays = found.delays();
         let delay = delays.first().context("no delay")?;
         let lasted_ns = delay.mean_ns.unwrap_or(delay.asked_ns as f64);
@@ -184,8 +186,8 @@ async fn coverage(
             seed: run.seed,
             asked_ns: delay.asked_ns,
             lasted_ns,
-            covers: seen.reaches(lasted_ns, 0.0),
-            macro_: seen,
+            covers: estimate.reaches(lasted_ns, 0.0),
+            macro_: estimate,
         });
         Ok(())
     };
