@@ -107,7 +107,8 @@ fn blind(kit: &Kit) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An estimate is found if its interval lies within the tolerance and above 0; what lies within the limit is not missed.
+/// An estimate is found if its interval lies within the tolerance and above 0; what is no further below the truth, and no
+/// further above it than the limit, is not missed.
 fn follows_from_its_interval(seen: &Value) -> anyhow::Result<()> {
     let at = |pointer: &str| {
         let number = seen.pointer(pointer).and_then(Value::as_f64);
@@ -117,7 +118,8 @@ fn follows_from_its_interval(seen: &Value) -> anyhow::Result<()> {
     let (truth, tolerance) = (at("/truth")?, at("/tolerance")?);
     let is_found = low > 0.0 && truth - tolerance <= low && high <= truth + tolerance;
     ensure!((seen["finding"] == "found") == is_found, "{seen}");
-    let is_within = (at("/estimate/estimate")? - truth).abs() <= at("/limit")?;
+    let not_missed = truth - tolerance..=truth + at("/limit")?;
+    let is_within = not_missed.contains(&at("/estimate/estimate")?);
     ensure!(!is_within || seen["finding"] != "missed", "{seen}");
     Ok(())
 }

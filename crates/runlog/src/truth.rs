@@ -82,7 +82,7 @@ pub enum Finding {
     Found,
     /// It reaches beyond, or there is none: this run cannot tell.
     Unresolved,
-    /// An interval that is wide enough for all rows of the run together lies beyond the limit.
+    /// An interval that is wide enough for all rows of the run together lies beyond tolerance and limit.
     Missed,
 }
 
@@ -126,7 +126,7 @@ pub struct Seen {
     pub truth: f64,
     /// How far off the estimate may be to be found.
     pub tolerance: f64,
-    /// How far off it may be not to be missed.
+    /// How much more than the truth is not missed yet, as a machine may add to a delay. Less is, beyond the tolerance.
     pub limit: f64,
     /// It; null if there is none.
     pub estimate: Option<Estimate>,

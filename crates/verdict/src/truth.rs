@@ -17,25 +17,25 @@ use crate::trial::blind::Delay;
 struct Allowed {
     /// In any case, ns.
     least_ns: f64,
-    /// As a share of the truth, to be found.
-    found: f64,
-    /// As a share of the truth, not to be missed.
-    limit: f64,
+    /// As a share of the truth.
+    share: f64,
+    /// The same of what is more than the truth, before it counts as missed.
+    share_above: f64,
 }
 
 /// Inside the server nothing but the clock is between a delay and its measurement: two steps of a coarse one.
 const IN_SITU: Allowed = Allowed {
     least_ns: 20.0,
-    found: 0.03,
-    limit: 0.03,
+    share: 0.03,
+    share_above: 0.03,
 };
-/// End to end a delay is in the way of what comes after it: the end of the wait is mispredicted, and neighbours have emptied
-/// caches by then. On two CPUs with three times as much to do that made delays 5 % longer, and it is real. Beyond the limit
-/// is what an instrument does wrong: preemption on waking up swallowed 13 % under `SCHED_OTHER`.
+/// End to end a machine adds to a delay: neighbours have emptied caches by its end, and take the CPU sooner from who has used
+/// more of it. On two CPUs with three times as much to do that was 2 to 9 %, and it is real. It takes nothing from a delay:
+/// what is less is the instrument's fault, as the 13 % that preemption on waking up swallowed under `SCHED_OTHER`.
 const MACRO: Allowed = Allowed {
     least_ns: 50.0,
-    found: 0.03,
-    limit: 0.1,
+    share: 0.03,
+    share_above: 0.25,
 };
 /// The slope has no unit.
 const SLOPE: Allowed = Allowed {
@@ -119,11 +119,12 @@ struct Rows(usize);
 
 impl Rows {
     fn look(self, estimate: Option<Estimate>, truth: f64, allowed: Allowed) -> Seen {
-        let tolerance = allowed.least_ns.max(allowed.found * truth);
-        let limit = allowed.least_ns.max(allowed.limit * truth);
+        let tolerance = allowed.least_ns.max(allowed.share * truth);
+        let limit = allowed.least_ns.max(allowed.share_above * truth);
         let finding = estimate.as_ref().map_or(Finding::Unresolved, |estimate| {
             let [low, high] = estimate.ci95;
-            let beyond = (estimate.estimate - truth).abs() - limit;
+            let off = estimate.estimate - truth;
+            let beyond = (off - limit).max(-off - tolerance);
             let half_width = self.half_width(estimate);
             if low > 0.0 && truth - tolerance <= low && high <= truth + tolerance {
                 Finding::Found

@@ -159,8 +159,8 @@ pub fn print_coverage(coverage: &Coverage, run: &RunDirectory) {
     if let Some(reason) = &coverage.cut_short {
         outln!("{BAD}cut short{BAD:#}: {reason}");
     } else if coverage.holds {
-        outln!("{GOOD}the intervals hold what their 95 % promise{GOOD:#}");
+        outln!("{GOOD}the intervals hold the delays as often as their 95 % promise{GOOD:#}");
     } else {
-        outln!("{BAD}the intervals are too narrow{BAD:#}");
+        outln!("{BAD}the intervals hold them less often than their 95 % promise{BAD:#}");
     }
 }

@@ -54,14 +54,29 @@ fn what_is_estimated_under_a_name_is_of_the_arm_of_that_name() {
     }
 }
 
-#[test]
-fn a_response_that_ends_too_early_is_a_miss_and_a_wide_interval_is_none() {
+/// Responses to requests with the longest delay take so much longer than it.
+fn longer_by(ns: i64) -> Truth {
     let mut rows = SCRIPT.make();
     for request in &mut rows.requests {
-        let is_longest = rows.trial.arms()[usize::from(request.arm)].delay_ns() == 1_000;
-        request.done_ns -= if is_longest { 200 } else { 0 };
+        if rows.trial.arms()[usize::from(request.arm)].delay_ns() == 1_000 {
+            request.done_ns = request.done_ns.checked_add_signed(ns).unwrap();
+        }
     }
-    let missed = truth(&rows);
+    truth(&rows)
+}
+
+#[test]
+fn what_a_machine_adds_to_a_delay_is_no_miss_unless_it_is_a_quarter() {
+    for (ns, finding) in [(150, Finding::Unresolved), (400, Finding::Missed)] {
+        let truth = longer_by(ns);
+        assert_eq!(truth.delays[1].macro_.finding, finding);
+        assert_eq!((truth.slope.finding, truth.finding), (finding, finding));
+    }
+}
+
+#[test]
+fn a_response_that_ends_too_early_is_a_miss_and_a_wide_interval_is_none() {
+    let missed = longer_by(-150);
     assert_eq!((missed.finding, missed.holds), (Finding::Missed, false));
     assert_eq!(findings(&missed.delays[0]), [Finding::Found; 2]);
     assert_eq!(
