@@ -1,8 +1,8 @@
 /* hookprobe.h: the probe sites of hookprobe, for read interposers in C and C++.
  *
  * A hook that carries these sites is measured by `probe-user bench --hook YOURS.so` as hookprobe's own is: alone, in
- * the running server, and end to end; and `probe-user validate truth --hook YOURS.so` says from which delay on the
- * measurement finds one. bpftrace, perf and bcc see the sites too. docs/probe-sites.md describes them;
+ * the running server, and end to end; and `probe-user validate truth --hook YOURS.so` says from which delay behind it on
+ * the measurement finds one. bpftrace, perf and bcc see the sites too. docs/probe-sites.md describes them;
  * hook/examples/interposer.c is a hook that uses this header.
  *
  * One source file of the hook defines HOOKPROBE_IMPLEMENTATION before it includes this header; others just include it.

@@ -43,8 +43,8 @@ const PORT: &str = "8099";
 /// Its bench, and the same with a micro layer that takes no longer than it must.
 const BENCH: &str = "probe-user bench";
 const SHORT_BENCH: &str = "probe-user bench --micro-cold-calls=2";
-/// What its read is told to wait.
-const DELAY_NS: f64 = 20_000.0;
+/// What front waits behind its read.
+const DELAY_NS: u32 = 20_000;
 
 /// The tutorial's blocks of code whose fence says this and no more.
 fn blocks(fence: &str) -> Vec<String> {
@@ -94,7 +94,7 @@ fn follow(block: &str, clone: &Path, port: u16) -> anyhow::Result<Output> {
         .env_remove("SUDO_GID");
     let output = output(&mut shell)?;
     let code = output.status.code();
-    // 4 is the verdict of truth on durations, which on a machine with other work is not ours to give.
+    // 4 is what truth says where delays could not be seen, as on a machine with other work.
     let is_truth = block.contains("probe-user validate truth");
     ensure!(
         code == Some(0) || (is_truth && code == Some(4)),
@@ -186,25 +186,28 @@ fn layers(analysis: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// In situ the delay is found to within 3 %, as far as the interval can tell; whatever the interval, not half of it
-/// and not twice as much.
+/// In situ the delay is as long as it lasted, as far as the interval can tell.
 fn delay_is_found(truth: &Value) -> anyhow::Result<()> {
     ensure!(truth["ledger"]["balanced"] == true, "{}", truth["ledger"]);
+    ensure!(truth["not_usable"] == serde_json::json!([]), "{truth}");
     let found = truth["delays"].as_array().context("no delays")?;
     let [found] = found.as_slice() else {
         anyhow::bail!("{} delays", found.len());
     };
-    ensure!(found["injected_ns"] == DELAY_NS, "{found}");
-    let in_situ = &found["in_situ"];
-    let at = |pointer: &str| {
-        let number = in_situ.pointer(pointer).and_then(Value::as_f64);
-        number.with_context(|| format!("{pointer}: {in_situ}"))
-    };
-    let tolerance_ns = 0.03 * DELAY_NS;
-    let within_reach = at("/ci95/0")? - tolerance_ns..=at("/ci95/1")? + tolerance_ns;
-    ensure!(within_reach.contains(&DELAY_NS), "{in_situ}");
-    let plausible = DELAY_NS / 2.0..DELAY_NS * 2.0;
-    ensure!(plausible.contains(&at("/estimate")?), "{in_situ}");
+    ensure!(found["asked_ns"] == DELAY_NS, "{found}");
+    for layer in ["in_situ", "in_situ_ebpf"] {
+        let seen = &found[layer];
+        let at = |pointer: &str| {
+            let number = seen.pointer(pointer).and_then(Value::as_f64);
+            number.with_context(|| format!("{pointer}: {seen}"))
+        };
+        let (lasted_ns, tolerance_ns) = (at("/truth")?, at("/tolerance")?);
+        // The wait of the other arms, one read of the clock, is taken off.
+        ensure!(lasted_ns > 0.9 * f64::from(DELAY_NS), "{seen}");
+        let (low, high) = (at("/estimate/ci95/0")?, at("/estimate/ci95/1")?);
+        let within_reach = low - tolerance_ns..=high + tolerance_ns;
+        ensure!(within_reach.contains(&lasted_ns), "{layer}: {seen}");
+    }
     Ok(())
 }
 

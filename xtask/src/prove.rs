@@ -1,15 +1,17 @@
 //! The long proofs, by name.
 
 use std::ffi::OsString;
+use std::fs;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use clap::builder::FalseyValueParser;
+use serde::Deserialize;
 
 use crate::build;
-use crate::command::{self, Stages, cargo, release};
+use crate::command::{self, Stages, cargo, release, target};
 use crate::fuzz::{Fuzzer, RESPONSES, SCANNER};
 use crate::privilege::{NOT_USABLE, probe_user};
 use crate::{containers, interrupt, mutations, setup, test, trial_runs, vm};
@@ -43,7 +45,7 @@ const ALL: &str = "all";
 const PROOFS: &[Proof] = &[
     Proof {
         name: "truth",
-        purpose: "delays of 0.5 to 100 µs that the hook injects, unknown to the analysis, are found in situ and end to end",
+        purpose: "delays of 0.25 to 20 µs behind the hook, unknown to the analysis, are not missed in situ or end to end",
         minutes: 2,
         is_in_ci: true,
         run: |_, stages| {
@@ -105,7 +107,15 @@ const PROOFS: &[Proof] = &[
         is_in_ci: false,
         run: |_, stages| {
             build::prepare(stages)?;
-            stages.run("60 short runs", || coverage(&[]))
+            stages.run("60 short runs", || {
+                // What a machine adds to long delays is no matter of intervals.
+                let series = [
+                    "--runs=60",
+                    "--requests=20000",
+                    "--delays=250,500,1000,2000",
+                ];
+                truth(&series.map(OsString::from))
+            })
         },
     },
     Proof {
@@ -286,43 +296,41 @@ fn statistics() -> anyhow::Result<()> {
     ]))
 }
 
-/// Holds a dozen estimates against the truth at once. One may miss by chance, or as the machine's host has something
-/// else to do for a second: then a second run must hold.
+/// A delay that is missed may be chance, or the machine's host has something else to do for a second: then a second run must
+/// not miss any. What a noisy machine hides is said, and no failure of ours.
 fn truth_twice(stages: &mut Stages) -> anyhow::Result<ExitCode> {
-    let first = stages.run("truth", || truth(&[]))?;
-    if first != ExitCode::from(NOT_USABLE) {
-        return Ok(first);
+    for stage in ["truth", "truth, once more"] {
+        let folder = target().join("truth");
+        if folder.exists() {
+            fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        }
+        let out = [OsString::from("--out"), folder.clone().into()];
+        let code = stages.run(stage, || truth(&out))?;
+        if code != ExitCode::from(NOT_USABLE) {
+            return Ok(code);
+        }
+        if could_not_see(&fs::read_to_string(folder.join("truth.json"))?)? {
+            println!("nothing was missed; what this machine hides is listed above");
+            return Ok(ExitCode::SUCCESS);
+        }
     }
-    println!("not all delays were found; a second run tells whether that was chance");
-    stages.run("truth, once more", || truth(&[]))
+    Ok(ExitCode::from(NOT_USABLE))
 }
 
-/// Short blocks keep the arms close in time, so that what else the machine does falls on all alike.
-/// Options given twice count as given last. With `--runs` it is [`coverage`].
+/// Whether that is all that speaks against a run.
+fn could_not_see(truth: &str) -> anyhow::Result<bool> {
+    #[derive(Deserialize)]
+    struct Truth {
+        finding: String,
+        not_usable: Vec<String>,
+    }
+    let truth: Truth = serde_json::from_str(truth).context("truth.json")?;
+    Ok(truth.finding == "unresolved" && truth.not_usable.is_empty())
+}
+
+/// Delays behind the hook, in one trial or, with `--runs`, in many short ones.
 pub fn truth(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
-    let is_series = |word: &OsString| word.to_string_lossy().starts_with("--runs");
-    if arguments.iter().any(is_series) {
-        return coverage(arguments);
-    }
-    let check = [
-        "truth",
-        "--requests=20000",
-        "--blocks=96",
-        "--block-warmup=30",
-    ];
-    probe_user("validate", &check, arguments)
-}
-
-/// Short runs of one delay each.
-fn coverage(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
-    let check = [
-        "truth",
-        "--runs=60",
-        "--requests=20000",
-        "--blocks=96",
-        "--block-warmup=30",
-    ];
-    probe_user("validate", &check, arguments)
+    probe_user("validate", &["truth"], arguments)
 }
 
 /// Short runs of two equal servers.
@@ -342,10 +350,22 @@ fn a_a(order: &str) -> anyhow::Result<ExitCode> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::fs;
 
     use super::*;
     use crate::command::root;
+
+    #[test]
+    fn what_a_machine_hides_is_told_from_what_was_missed() {
+        let of = |finding, not_usable| {
+            could_not_see(&format!(
+                r#"{{"finding": "{finding}", "not_usable": [{not_usable}], "holds": false}}"#
+            ))
+        };
+        assert!(of("unresolved", "").unwrap());
+        assert!(!of("missed", "").unwrap());
+        assert!(!of("unresolved", r#""a request failed""#).unwrap());
+        assert!(could_not_see("{}").is_err());
+    }
 
     /// What CI leaves out is nowhere else to be seen.
     #[test]

@@ -61,12 +61,11 @@ pub fn on_connection<'b, P: Iterator<Item = &'b [u8]>>(
         inner: inner.unwrap_or(Inner::new(fd, false)),
     };
 
+    let mut waited_ns = 0;
     if let (Some((stream, trial)), Ok(length @ 1..)) = (in_trial, usize::try_from(returned)) {
-        let waited_ns = if plan.has_delays {
-            busy_wait_since(exit_ns, plan.delay_ns(place.slot))
-        } else {
-            0
-        };
+        if plan.has_delays {
+            waited_ns = busy_wait_since(exit_ns, plan.delay_ns(place.slot));
+        }
         stream.advance(trial, &place, length as u64, pieces(length), plan.shared);
         if let (Some(shared), Some(arm)) = (plan.shared, place.arm()) {
             if times.inner.entries == 0 {
@@ -81,7 +80,9 @@ pub fn on_connection<'b, P: Iterator<Item = &'b [u8]>>(
     if is_watched {
         let word = CallWord::new(function, fd, None);
         let inner_exit_ns = times.inner_exit_ns();
-        site::read_done(word, returned, enter_ns, inner_exit_ns, exit_ns, connection);
+        // To probes the delay is the hook's.
+        let left_ns = exit_ns.wrapping_add(waited_ns);
+        site::read_done(word, returned, enter_ns, inner_exit_ns, left_ns, connection);
     }
     returned
 }

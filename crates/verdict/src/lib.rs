@@ -22,6 +22,7 @@ pub mod outcome;
 pub mod recorded;
 mod spectrum;
 pub mod trial;
+pub mod truth;
 
 use runlog::estimate::{Estimate, Unit};
 use stats::Interval;

@@ -71,7 +71,8 @@ pub async fn bench(mut arguments: BenchArguments) -> anyhow::Result<End> {
     };
     let options = &arguments.options;
     let experiment = if options.order() == Order::Trial {
-        options.trial(&arguments.trial, &hook, probing)?
+        let trial = arguments.trial.design(options.seed(), &options.path)?;
+        options.trial(&trial, &hook, probing)?
     } else {
         arguments.trial.refuse(options.order())?;
         let arms = vec![

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use abi::trial::Trial;
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use cli::outln;
@@ -18,7 +19,7 @@ use runlog::{Order, RunDirectory};
 use serde::Serialize;
 use stats::Trim;
 
-use crate::command::trial::{self, TrialOptions};
+use crate::command::trial;
 use crate::machine::{self, Policy};
 use crate::run::arms::{self, ArmSpec, HookSpec, ServerSpec};
 use crate::run::bracket::Bracket;
@@ -123,7 +124,7 @@ pub struct ExperimentOptions {
     #[arg(long, default_value_t = 1, value_name = "C")]
     pub connections: usize,
 
-    /// How arms are laid out over blocks [default: trial; of validate rmit]
+    /// How arms are laid out over blocks [default: trial; of validate a-a rmit]
     #[arg(long, value_enum)]
     pub order: Option<Order>,
 
@@ -137,7 +138,7 @@ pub struct ExperimentOptions {
     pub block_warmup: Option<u64>,
 
     /// Share of a block's sorted values left out at each end, in every layer
-    /// [default: 0.05; of validate truth 0.25]
+    /// [default: 0.05; of validate truth, for eBPF, 0.25]
     #[arg(long, hide_short_help = true, value_name = "SHARE")]
     pub trim: Option<Trim>,
 
@@ -168,7 +169,7 @@ pub struct ExperimentOptions {
     pub placement: Policy,
 
     /// How the kernel schedules servers and load generator
-    /// [default: fair; in a trial batch; of validate truth fifo, where that can be]
+    /// [default: fair; in a trial batch]
     #[arg(long, hide_short_help = true, value_enum)]
     pub scheduling: Option<SchedulingChoice>,
 
@@ -210,17 +211,6 @@ pub struct ExperimentOptions {
 }
 
 impl ExperimentOptions {
-    /// Has a known delay found as it was made, unless the caller has said otherwise: by the middle half of
-    /// the values, which what disturbs every tenth request does not reach, and apart from the accounts of the fair
-    /// scheduler.
-    pub fn prefer_the_undisturbed(&mut self) -> anyhow::Result<()> {
-        self.trim.get_or_insert(Trim::MIDDLE_HALF);
-        if self.scheduling.is_none() && scheduling::can_be_fifo(&self.place()?) {
-            self.scheduling = Some(SchedulingChoice::Fifo);
-        }
-        Ok(())
-    }
-
     /// How arms are laid out: in rounds of whole servers, unless the caller or the command has said otherwise.
     pub fn order(&self) -> Order {
         self.order.unwrap_or(Order::Rmit)
@@ -250,15 +240,22 @@ impl ExperimentOptions {
     /// Puts a trial of a hook together, likewise.
     pub fn trial(
         &self,
-        options: &TrialOptions,
+        trial: &Trial,
         hook: &HookSpec,
         probing: Probing,
     ) -> anyhow::Result<Experiment> {
-        let mut schedule = self.schedule();
-        let trial = options.design(schedule.seed, &self.path)?;
-        schedule.trial = Some(trial.to_string());
-        let bracket = Arc::new(Bracket::beside_us(&trial)?);
-        self.assemble(trial::arms(&trial, hook), Some(bracket), schedule, probing)
+        let schedule = Schedule {
+            seed: trial.seed,
+            trial: Some(trial.to_string()),
+            ..self.schedule()
+        };
+        let bracket = Arc::new(Bracket::beside_us(trial)?);
+        self.assemble(trial::arms(trial, hook), Some(bracket), schedule, probing)
+    }
+
+    /// The seed that was given, or one of now.
+    pub fn seed(&self) -> u64 {
+        self.seed.unwrap_or_else(machine::unix_ns)
     }
 
     fn assemble(
@@ -412,7 +409,7 @@ impl ExperimentOptions {
     fn schedule(&self) -> Schedule {
         Schedule {
             order: self.order(),
-            seed: self.seed.unwrap_or_else(machine::unix_ns),
+            seed: self.seed(),
             connections: self.connections,
             requests_per_cell: self.requests,
             blocks_per_cell: self.blocks,

@@ -38,18 +38,28 @@ fn delays(text: &str) -> Result<Delays, String> {
     }
 }
 
+/// How arms are drawn: one for each delay beside the usual ones.
+pub fn design(
+    seed: u64,
+    path: &str,
+    request_size: Option<u32>,
+    delays: &[u64],
+) -> anyhow::Result<Trial> {
+    let mut arms = vec![Arm::Off, Arm::Null, Arm::On];
+    arms.extend(delays.iter().map(|delay_ns| Arm::Spiked {
+        delay_ns: *delay_ns,
+    }));
+    let size = request_size.unwrap_or_else(|| usual_size(path));
+    Trial::new(seed, size, 1, &arms)
+        .context("--order trial: these --delays and this --request-size make none")
+}
+
 impl TrialOptions {
     /// How arms are drawn.
     pub fn design(&self, seed: u64, path: &str) -> anyhow::Result<Trial> {
-        let mut arms = vec![Arm::Off, Arm::Null, Arm::On];
         let usual = Delays(vec![1_000]);
         let Delays(delays) = self.delays.as_ref().unwrap_or(&usual);
-        arms.extend(delays.iter().map(|delay_ns| Arm::Spiked {
-            delay_ns: *delay_ns,
-        }));
-        let size = self.request_size.unwrap_or_else(|| usual_size(path));
-        Trial::new(seed, size, 1, &arms)
-            .context("--order trial: these --delays and this --request-size make none")
+        design(seed, path, self.request_size, delays)
     }
 
     /// Refuses what has no meaning in another order.
@@ -86,7 +96,6 @@ pub fn arms(trial: &Trial, hook: &HookSpec) -> Vec<ArmSpec> {
             Arm::Spiked { .. } => Role::Other,
         },
         hook: arm.is_hooked().then(|| hook.clone()),
-        sealed: Vec::new(),
     });
     arms.collect()
 }

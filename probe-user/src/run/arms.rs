@@ -45,9 +45,6 @@ pub struct ArmSpec {
     pub role: Role,
     /// Its hook, or none.
     pub hook: Option<HookSpec>,
-    /// Further settings of the hook, which no file of the run says: who reads the run is not to know
-    /// them.
-    pub sealed: Vec<(String, String)>,
 }
 
 impl ArmSpec {
@@ -57,7 +54,6 @@ impl ArmSpec {
             name: role.name().to_owned(),
             role,
             hook,
-            sealed: Vec::new(),
         }
     }
 }
@@ -315,9 +311,6 @@ pub async fn start(
         command
             .env("LD_PRELOAD", preload(&libraries))
             .envs(hook.environment.iter().cloned());
-    }
-    if let Some(arm) = &group.arm {
-        command.envs(arm.sealed.iter().cloned());
     }
     let memory = match &group.bracket {
         Some(bracket) => Some(bracket.hand_over(&mut command)?),

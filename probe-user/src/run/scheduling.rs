@@ -47,8 +47,3 @@ pub fn leaves_us_a_cpu(placement: &Placement) -> bool {
     let is_taken = |cpu| placement.sut_cpus.contains(cpu) || placement.loadgen_cpus.contains(cpu);
     placement.agent_cpus.iter().any(|cpu| !is_taken(cpu))
 }
-
-/// Whether what is measured can be real-time: if we may, and if it leaves us a CPU.
-pub fn can_be_fifo(placement: &Placement) -> bool {
-    leaves_us_a_cpu(placement) && set(Scheduling::Fifo).is_ok() && set(Scheduling::Fair).is_ok()
-}

@@ -65,6 +65,8 @@ pub struct ArmOfBlock {
     pub with_records: usize,
     /// Mean delay of these, each clipped at the threshold, ns.
     pub waited_ns: Option<f64>,
+    /// Median delay of these, ns.
+    pub waited_median_ns: Option<f64>,
     /// What records tell of their calls.
     pub recorded: Option<Recorded>,
 }
@@ -129,7 +131,8 @@ impl Block {
                 .filter_map(|sample| Some((sample.took_ns, sample.calls?)))
                 .collect();
             let waited = with_calls.iter().map(|(_, calls)| calls.waited_ns as f64);
-            let waited_ns: Vec<f64> = waited.map(|ns| ns.min(clip_ns)).collect();
+            let mut waited_ns: Vec<f64> = waited.map(|ns| ns.min(clip_ns)).collect();
+            waited_ns.sort_unstable_by(f64::total_cmp);
             with_calls.retain(|(_, calls)| calls.unreached == 0);
             ArmOfBlock {
                 requests: times_ns.len(),
@@ -140,6 +143,7 @@ impl Block {
                 }),
                 with_records: waited_ns.len(),
                 waited_ns: mean(&waited_ns),
+                waited_median_ns: spread::quantile(&waited_ns, spread::step(&waited_ns), 0.5),
                 recorded: Recorded::of(&with_calls, clip_ns),
             }
         };

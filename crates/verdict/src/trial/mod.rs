@@ -6,6 +6,7 @@
 //! long as they live.
 
 mod agreement;
+pub mod blind;
 mod block;
 mod calls;
 mod carry_over;

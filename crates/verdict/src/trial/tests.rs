@@ -13,10 +13,12 @@ use runlog::trial::{
 
 use stats::Trim;
 
+mod blind;
+
 use super::*;
 use crate::doubt::{Doubt, Severity, TrialDoubt, of_trial, of_undisturbed, words};
 use crate::layers::{Roles, analyze};
-use crate::logs::read_logs;
+use crate::logs::{Logged, read_logs};
 use crate::outcome;
 
 /// Bytes of a request.
@@ -263,7 +265,7 @@ impl Script {
                     returned: SIZE.into(),
                     enter_ns: sent_ns + 2_000 + start_ns,
                     inner_exit_ns: back_exit_ns,
-                    exit_ns: back_exit_ns + u64::from(from_back_ns),
+                    exit_ns: back_exit_ns + u64::from(from_back_ns + waited_ns),
                     ..ReadSpan::default()
                 });
             }
@@ -355,6 +357,20 @@ impl Rows {
 
     /// As `probe-user bench` draws a run up.
     fn analysis(&self, probes: Option<Probes>) -> Analysis {
+        let no_probes = probes.is_none().then(|| "no right to".to_owned());
+        let (logged, manifest) = self.logged(probes);
+        let roles = Roles::of(&manifest.arms).unwrap();
+        let outcome = outcome::Outcome {
+            manifest,
+            cut_short: None,
+            ledger: None,
+            no_probes,
+        };
+        analyze(logged, roles, outcome, Err(String::new()), Trim::USUAL)
+    }
+
+    /// As it is read back.
+    fn logged(&self, probes: Option<Probes>) -> (Logged, Manifest) {
         let (_folder, run) = self.write();
         let arms: Vec<runlog::manifest::Arm> = self
             .trial
@@ -374,8 +390,6 @@ impl Rows {
                 hook_environment: Vec::new(),
             })
             .collect();
-        let roles = Roles::of(&arms).unwrap();
-        let no_probes = probes.is_none().then(|| "no right to".to_owned());
         let manifest = Manifest {
             schema: runlog::manifest::SCHEMA.to_owned(),
             version: String::new(),
@@ -397,13 +411,7 @@ impl Rows {
             calibration: None,
         };
         let logged = read_logs(&run, &manifest, Trim::USUAL, None).unwrap();
-        let outcome = outcome::Outcome {
-            manifest,
-            cut_short: None,
-            ledger: None,
-            no_probes,
-        };
-        analyze(logged, roles, outcome, Err(String::new()), Trim::USUAL)
+        (logged, manifest)
     }
 }
 

@@ -11,8 +11,7 @@ use stats::{Moments, binomial, t_test};
 
 use super::repeat::{Repetition, ShortRun, repeat};
 use crate::command::End;
-use crate::command::options::{ExperimentOptions, progress_bar};
-use crate::machine;
+use crate::command::options::{ExperimentOptions, Probing, progress_bar};
 use crate::run::arms::ArmSpec;
 use crate::show;
 use verdict::blocks::{BlockMeans, Cell};
@@ -63,13 +62,14 @@ pub async fn a_a(arguments: AaArguments) -> anyhow::Result<End> {
         );
     }
     let folder = options.open_folder("a-a")?;
-    let arms = |_| {
-        [Role::Baseline, Role::Baseline2]
-            .map(|role| ArmSpec::of(role, None))
-            .to_vec()
+    let experiment = |_, seed| {
+        let arms = [Role::Baseline, Role::Baseline2].map(|role| ArmSpec::of(role, None));
+        let mut experiment = options.experiment(arms.to_vec(), Probing::No)?;
+        experiment.load.schedule.seed = seed;
+        Ok(experiment)
     };
     let bar = progress_bar();
-    let seed = options.seed.unwrap_or_else(machine::unix_ns);
+    let seed = options.seed();
     let mut done = Vec::new();
     let trim = options.trim();
     let take = |run: ShortRun<'_>| {
@@ -96,7 +96,7 @@ pub async fn a_a(arguments: AaArguments) -> anyhow::Result<End> {
         });
         Ok(())
     };
-    let (manifest, cut_short) = repeat(options, *repetition, *runs, seed, &bar, arms, take)
+    let (manifest, cut_short) = repeat(*repetition, *runs, seed, &bar, experiment, take)
         .await
         .inspect_err(|_| folder.discard())?;
     bar.finish_and_clear();

@@ -1,4 +1,4 @@
-//! Short runs without probes, one after the other, of two arms: for `validate truth --runs` and `validate a-a`.
+//! Short runs without probes, one after the other: for `validate truth --runs` and `validate a-a`.
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -6,9 +6,8 @@ use indicatif::ProgressBar;
 use runlog::RunDirectory;
 use runlog::manifest::Manifest;
 
-use crate::command::options::{ExperimentOptions, Probing};
 use crate::machine;
-use crate::run::arms::ArmSpec;
+use crate::run::experiment::Experiment;
 use crate::run::stop::Stop;
 
 /// Which runs.
@@ -33,20 +32,19 @@ pub struct ShortRun<'r> {
 }
 
 /// The seed of a run in a series.
-pub fn seed_of(series: u64, number: u32) -> u64 {
+fn seed_of(series: u64, number: u32) -> u64 {
     // Far from the seeds of its neighbours; ChaCha would do as well with a difference of 1.
     series ^ u64::from(number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// Makes `runs` runs, each with servers of its own, and hands each to `take`. Returns how the machine and
-/// the placement were, and why the series was cut short.
+/// Makes `runs` runs, each the `experiment` of its number and seed with servers of its own, and hands each to `take`.
+/// Returns how the machine and the placement were, and why the series was cut short.
 pub async fn repeat(
-    options: &ExperimentOptions,
     repetition: Repetition,
     runs: u32,
     series_seed: u64,
     bar: &ProgressBar,
-    arms: impl Fn(u32) -> Vec<ArmSpec>,
+    experiment: impl Fn(u32, u64) -> anyhow::Result<Experiment>,
     mut take: impl FnMut(ShortRun<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<(Manifest, Option<String>)> {
     if runs == 0 {
@@ -59,12 +57,10 @@ pub async fn repeat(
     for index in 0..runs {
         let number = repetition.first_run + index;
         let seed = seed_of(series_seed, number);
-        let mut experiment = options.experiment(arms(number), Probing::No)?;
-        experiment.load.schedule.seed = seed;
         let directory = RunDirectory::create(scratch.path().join(format!("run-{number}")))?;
         crate::run::identity::give_to_caller(directory.root())?;
         bar.set_prefix(format!("run {} of {runs}", index + 1));
-        let outcome = experiment
+        let outcome = experiment(number, seed)?
             .run(&directory, &mut stop, bar)
             .await
             .with_context(|| format!("run {number}"));

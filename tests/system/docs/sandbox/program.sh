@@ -42,7 +42,7 @@ case "$name ${1-}" in
         short='--requests=400 --blocks=8 --servers=1 --warmup=40 --block-warmup=5 --calibration-rounds=0'
         [ "$1 ${2-}" = "validate probes" ] && short='--rounds=2'
         [ "$1" = bench ] && short+=' --micro-calls=100 --micro-cold-calls=1'
-        [ "$1 ${2-}" = "validate truth" ] && short+=' --delays=0,20000 --runs=1'
+        [ "$1 ${2-}" = "validate truth" ] && short+=' --delays=20000 --runs=1'
         [ "$1 ${2-}" = "validate a-a" ] && short+=' --runs=2 --paper-warmup=40'
         ;;
     "probe-user micro") short='--blocks=2 --calls=20 --cold-calls=1' ;;
