@@ -47,10 +47,13 @@ const FALSE_MISSES: f64 = 0.05;
 
 /// Holds the estimates against the key. `analysis` is of the same run.
 pub fn judge(blind: Blind, key: &[Delay], analysis: Analysis) -> Truth {
-    let slope = analysis
-        .trial
-        .and_then(|trial| trial.doses)
-        .and_then(|doses| doses.slope);
+    let trial = analysis.trial;
+    let (doses, of_undisturbed) = match trial.map(|trial| (trial.undisturbed, trial.doses)) {
+        Some((Some(undisturbed), _)) => (undisturbed.doses, true),
+        Some((None, doses)) => (doses, false),
+        None => (None, false),
+    };
+    let slope = doses.and_then(|doses| doses.slope);
     let is_probed = analysis.ledger.is_some();
     let layers = if is_probed { 3 } else { 2 };
     let rows = Rows(layers * key.len() + 1);
@@ -73,7 +76,15 @@ pub fn judge(blind: Blind, key: &[Delay], analysis: Analysis) -> Truth {
                 is_measured: delay.mean_ns.is_some(),
                 in_situ: seen(arm.in_situ, delay.mean_ns, IN_SITU),
                 in_situ_ebpf: is_probed.then(|| seen(arm.in_situ_ebpf, delay.median_ns, IN_SITU)),
-                macro_: seen(arm.macro_, delay.mean_ns, MACRO),
+                macro_: seen(
+                    arm.macro_,
+                    if of_undisturbed {
+                        delay.median_ns
+                    } else {
+                        delay.mean_ns
+                    },
+                    MACRO,
+                ),
             })
         })
         .collect();

@@ -99,9 +99,16 @@ impl Found {
         ))
     }
 
-    /// A delay shows in those requests alone that are below the threshold without it.
+    /// Of requests that nothing disturbs; where there are too few of these, of means.
     fn macro_of(&self, arm: usize, name: &str) -> Option<Estimate> {
         let on = self.design.on;
+        if let Some(undisturbed) = self
+            .undisturbed
+            .end_to_end([arm, on], &format!("{name} minus on"))
+        {
+            return Some(undisturbed);
+        }
+        // A delay shows in those requests alone that are below the threshold without it.
         let of_requests_below = Figure::of(&self.blocks, Weight::Requests, |block| {
             let share_below = block.arms.get(on)?.share_below()?;
             Some(block.less([arm, on], ArmOfBlock::body_ns)? / share_below)

@@ -8,7 +8,7 @@
 //!
 //! That is another estimand than the mean: of a cost that few requests have it sees nothing. Body and tail do.
 
-use runlog::estimate::Unit;
+use runlog::estimate::{Estimate, Unit};
 use runlog::trial::{Dose, Doses, Undisturbed, UndisturbedEffect};
 use stats::mode::mode;
 use stats::{moments, spread};
@@ -118,6 +118,13 @@ impl Processes {
         Figure::pooled(self.modes.iter().map(of).collect())
     }
 
+    /// What one arm takes longer than another, end to end; `None` below two processes.
+    pub fn end_to_end(&self, arms: [usize; 2], what: &str) -> Option<Estimate> {
+        self.difference(arms, |of| of.whole_ns).ns(&format!(
+            "difference of modes of the response time of requests that began undisturbed, {what}"
+        ))
+    }
+
     /// As the run directory has it, but for the verdict; `None` below two processes.
     pub fn result(&self, design: &Design) -> Option<Undisturbed> {
         let of_arm = |(arm, of): (usize, abi::trial::Arm)| {
@@ -128,13 +135,14 @@ impl Processes {
                 "difference of modes of the response time without the hook of requests that began undisturbed, {of} minus off"
             ))
             };
-            Some((of.to_string(), UndisturbedEffect {
-                requests: requests.sum(),
-                end_to_end: self.difference(arms, |of| of.whole_ns).ns(&format!(
-                    "difference of modes of the response time of requests that began undisturbed, {of} minus off"
-                ))?,
-                outside_call: self.are_recorded.then(outside).flatten(),
-            }))
+            Some((
+                of.to_string(),
+                UndisturbedEffect {
+                    requests: requests.sum(),
+                    end_to_end: self.end_to_end(arms, &format!("{of} minus off"))?,
+                    outside_call: self.are_recorded.then(outside).flatten(),
+                },
+            ))
         };
         let others = design.arms().filter(|(arm, _)| *arm != design.off);
         let effects = others.map(of_arm).collect::<Option<_>>()?;
@@ -162,9 +170,7 @@ impl Processes {
                 arm: of.to_string(),
                 delay_ns: stats::mean(&delays.collect::<Vec<_>>())?,
                 is_measured: self.are_recorded,
-                effect: self.difference([arm, design.on], |of| of.whole_ns).ns(&format!(
-                    "difference of modes of the response time of requests that began undisturbed, {of} minus on"
-                ))?,
+                effect: self.end_to_end([arm, design.on], &format!("{of} minus on"))?,
             })
         };
         let slope = |modes: &Vec<Modes>| {
