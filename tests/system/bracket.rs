@@ -161,7 +161,7 @@ impl Memory {
     }
 
     /// All records; each must be whole.
-    fn calls(&self) -> anyhow::Result<Vec<Call>> {
+    pub fn calls(&self) -> anyhow::Result<Vec<Call>> {
         let mut calls = Vec::new();
         for ring in 0..RINGS {
             let head = offset_of!(Shared, heads) + ring * size_of::<Head>();

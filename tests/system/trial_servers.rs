@@ -106,6 +106,15 @@ impl Stage {
         // What it logs behind an answer is then in the log.
         drop(server);
 
+        let mut recorded = BTreeMap::<_, Vec<i64>>::new();
+        for call in memory.calls()? {
+            let place = (call.salt, u64::from(call.ordinal));
+            let returned = i64::from(call.returned);
+            recorded.entry(place).or_default().push(returned);
+        }
+        // A call that fails returns no bytes.
+        let records: Vec<i64> = hooked.iter().map(|returned| *returned.max(&0)).collect();
+
         let trial = Trial::parse(TRIAL.as_bytes())?;
         let mut logged = self.read_log()?;
         let mut drawn = [0; MAX_ARMS];
@@ -119,7 +128,8 @@ impl Stage {
             let (behind, calls) = calls.split_last().context("no request")?;
             ensure!(calls.len() as u64 * u64::from(trial.size) == connection.sent_bytes);
             for (ordinal, calls) in (0..).zip(calls) {
-                let arm = trial.arm_of(trial.salt(connection.connection), ordinal);
+                let salt = trial.salt(connection.connection);
+                let arm = trial.arm_of(salt, ordinal);
                 let is_hooked = arm.is_some_and(|arm| trial.arms()[arm].is_hooked());
                 let calls = calls.iter().copied();
                 let is_due = |returned: &i64| *returned > 0 || hooked.contains(returned);
@@ -128,6 +138,7 @@ impl Stage {
                     calls == if is_hooked { hooked } else { &[] },
                     "request {ordinal} of {connection:?}, arm {arm:?}: {calls:?}"
                 );
+                ensure!(recorded.get(&(salt, ordinal)) == arm.map(|_| &records));
                 *arm.map_or(&mut first, |arm| &mut drawn[arm]) += 1;
             }
             ensure!(behind.iter().all(|returned| *returned <= 0), "{behind:?}");

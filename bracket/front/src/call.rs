@@ -66,15 +66,20 @@ pub fn on_connection<'b, P: Iterator<Item = &'b [u8]>>(
         inner: inner.unwrap_or(Inner::new(fd, false, stack)),
     };
 
-    if let (Some((stream, trial)), Ok(length @ 1..)) = (in_trial, usize::try_from(returned)) {
-        let waited_ns = if plan.has_delays {
-            busy_wait_since(exit_ns, plan.delay_ns(place.slot))
-        } else {
-            0
-        };
-        stream.advance(trial, &place, length as u64, pieces(length), plan.shared);
-        if let (Some(shared), Some(arm)) = (plan.shared, place.arm()) {
-            if times.inner.entries == 0 {
+    if let Some((stream, trial)) = in_trial {
+        let length = usize::try_from(returned).unwrap_or(0);
+        let mut waited_ns = 0;
+        if length > 0 {
+            if plan.has_delays {
+                waited_ns = busy_wait_since(exit_ns, plan.delay_ns(place.slot));
+            }
+            stream.advance(trial, &place, length as u64, pieces(length), plan.shared);
+        }
+        // A call that found nothing left is of the request under way. Before the first bytes of one nothing is.
+        if let (Some(shared), Some(arm)) = (plan.shared, place.arm())
+            && (length > 0 || !place.is_fresh)
+        {
+            if length > 0 && times.inner.entries == 0 {
                 shared.add(arm, ArmCount::Unreached, 1);
             }
             if is_recording {
