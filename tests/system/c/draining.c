@@ -63,11 +63,14 @@ static void serve(int fd, int answers_first) {
 int main(int argc, char **argv) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(atoi(getenv("SERVER_PORT")))};
     struct epoll_event events[16];
+    int yes = 1;
     (void)argv;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     trial_log = open(getenv("TRIAL_LOG"), O_WRONLY | O_APPEND);
     listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     poller = epoll_create1(0);
+    /* A server before it may have had the port. */
+    assert(setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0);
     assert(trial_log >= 0 && bind(listener, (void *)&address, sizeof address) == 0 && listen(listener, 64) == 0);
     watch(listener);
     for (;;) {
