@@ -34,6 +34,16 @@ pub const TESTS: &[Test] = &[
         run: sees_who_goes_past,
     },
     Test {
+        name: "bracket::a_hook_that_calls_another_function_by_its_name_is_counted_once",
+        needs: &[Need::Program("cc")],
+        run: counts_once,
+    },
+    Test {
+        name: "bracket::requests_that_are_read_together_are_counted",
+        needs: &[],
+        run: counts_pipelined,
+    },
+    Test {
         name: "bracket::a_trace_sees_all_arms_of_a_hook_without_sites",
         needs: &[Need::Root, Need::Program("cc")],
         run: traces,
@@ -103,12 +113,13 @@ const REQUESTS: u64 = 300;
 const CONNECTIONS: u32 = 3;
 
 /// The memory for records, and its descriptor, which servers inherit.
-struct Memory {
+pub struct Memory {
     file: File,
 }
 
 impl Memory {
-    fn new() -> anyhow::Result<Self> {
+    /// Creates it; calls are recorded.
+    pub fn new() -> anyhow::Result<Self> {
         let fd: OwnedFd = rustix::fs::memfd_create("records", MemfdFlags::ALLOW_SEALING)?;
         let file = File::from(fd);
         file.set_len(size_of::<Shared>() as u64)?;
@@ -120,7 +131,7 @@ impl Memory {
     }
 
     /// Puts a program into the trial, with the bracket around a hook.
-    fn put_into(&self, kit: &Kit, hook: &Path, command: &mut Command) {
+    pub fn put_into(&self, kit: &Kit, hook: &Path, command: &mut Command) {
         let preload = [kit.path("front.so"), hook.to_owned(), kit.path("back.so")];
         let preload = preload.map(|path| path.display().to_string()).join(":");
         command
@@ -139,16 +150,18 @@ impl Memory {
         Ok(words)
     }
 
-    fn counts(&self) -> anyhow::Result<[u64; Count::COUNT]> {
+    /// By [`Count`].
+    pub fn counts(&self) -> anyhow::Result<[u64; Count::COUNT]> {
         self.words(offset_of!(Shared, counts))
     }
 
-    fn of_arm(&self, arm: usize) -> anyhow::Result<[u64; ArmCount::COUNT]> {
+    /// By [`ArmCount`].
+    pub fn of_arm(&self, arm: usize) -> anyhow::Result<[u64; ArmCount::COUNT]> {
         self.words(offset_of!(Shared, by_arm) + arm * size_of::<[u64; ArmCount::COUNT]>())
     }
 
     /// All records; each must be whole.
-    fn calls(&self) -> anyhow::Result<Vec<Call>> {
+    pub fn calls(&self) -> anyhow::Result<Vec<Call>> {
         let mut calls = Vec::new();
         for ring in 0..RINGS {
             let head = offset_of!(Shared, heads) + ring * size_of::<Head>();
@@ -192,19 +205,31 @@ impl Run {
         })
     }
 
-    /// Sends a request, of the size of all, and reads the answer.
-    fn ask(&self, stream: &mut TcpStream, salt: u64) -> anyhow::Result<()> {
+    /// A request, of the size of all.
+    fn request(&self, salt: u64) -> Vec<u8> {
         let mut head = format!("GET / HTTP/1.1\r\n{SALT_FIELD}: {salt:016x}\r\nX-Pad: ");
         let padding = self.trial.size as usize - head.len() - 4;
         head.extend(std::iter::repeat_n('x', padding));
         head.push_str("\r\n\r\n");
-        stream.write_all(head.as_bytes())?;
-        let mut answer = Vec::new();
+        head.into_bytes()
+    }
+
+    /// Sends a request, and reads the answer.
+    fn ask(&self, stream: &mut TcpStream, salt: u64) -> anyhow::Result<()> {
+        self.ask_together(stream, &[salt])
+    }
+
+    /// Sends requests at once, and reads the answers.
+    fn ask_together(&self, stream: &mut TcpStream, salts: &[u64]) -> anyhow::Result<()> {
+        const ANSWER: &str = "Hello World";
+        let requests = salts.iter().map(|salt| self.request(*salt));
+        stream.write_all(&requests.collect::<Vec<_>>().concat())?;
+        let mut answers = Vec::new();
         let mut chunk = [0; 512];
-        while !answer.ends_with(b"Hello World") {
+        while String::from_utf8_lossy(&answers).matches(ANSWER).count() < salts.len() {
             let length = stream.read(&mut chunk)?;
             ensure!(length > 0, "the server has closed");
-            answer.extend_from_slice(&chunk[..length]);
+            answers.extend_from_slice(&chunk[..length]);
         }
         Ok(())
     }
@@ -321,6 +346,69 @@ fn sees_who_goes_past(kit: &Kit) -> anyhow::Result<()> {
         let is_hooked = run.trial.arms()[usize::from(call.arm)].is_hooked();
         let reached = if is_hooked { 0 } else { Call::REACHED_BACK };
         ensure!(call.flags == reached | Call::FRESH, "{call:?}");
+    }
+    Ok(())
+}
+
+/// A hook whose `read` calls another function of the family by its name, twice.
+const SIBLING: &str = "\
+#include <sys/socket.h>
+#include <unistd.h>
+ssize_t read(int fd, void *buffer, size_t count) {
+    ssize_t first = recv(fd, buffer, 1, 0);
+    if (first <= 0)
+        return first;
+    ssize_t rest = recv(fd, (char *)buffer + first, count - first, MSG_DONTWAIT);
+    return rest < 0 ? first : first + rest;
+}
+";
+
+fn counts_once(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let sibling = compile_c(folder.path(), SIBLING, &["-shared", "-fPIC"])?;
+    let run = Run::start(kit, &sibling)?;
+    let expected = run.ask_all()?;
+    let size = u64::from(run.trial.size);
+    for (arm, requests) in expected.into_iter().enumerate() {
+        let counted = run.memory.of_arm(arm)?;
+        ensure!(
+            counted == [requests, requests, 0, requests * size],
+            "arm {arm}: {counted:?}, not {requests}"
+        );
+    }
+    for call in run.memory.calls()? {
+        let is_hooked = run.trial.arms()[usize::from(call.arm)].is_hooked();
+        let several = if is_hooked { Call::SEVERAL_INNER } else { 0 };
+        ensure!(
+            call.function == 0 && call.flags == several | Call::REACHED_BACK | Call::FRESH,
+            "{call:?}"
+        );
+    }
+    Ok(())
+}
+
+fn counts_pipelined(kit: &Kit) -> anyhow::Result<()> {
+    let run = Run::start(kit, &kit.path("readhook.so"))?;
+    let salt = run.trial.salt(0);
+    let mut stream = run.server.connect()?;
+    run.ask(&mut stream, salt)?;
+    // Requests 1 and 2 have the arm of 1. The one behind them has its own again.
+    run.ask_together(&mut stream, &[0, 0])?;
+    run.ask(&mut stream, 0)?;
+    let counts = run.memory.counts()?;
+    ensure!(counts == [2, 1, 0, 0, 1, 1, 0, 0], "{counts:?}");
+    let mut expected = [[0; 2]; MAX_ARMS];
+    for (ordinal, sizes) in [(1, 2), (3, 1)] {
+        let arm = run.trial.arm_of(salt, ordinal).context("no arm")?;
+        expected[arm][0] += 1;
+        expected[arm][1] += sizes * u64::from(run.trial.size);
+    }
+    for (arm, [requests, bytes]) in expected.into_iter().enumerate() {
+        let counted = run.memory.of_arm(arm)?;
+        ensure!(
+            counted == [requests, requests, 0, bytes],
+            "arm {arm}: {counted:?}, not {requests}"
+        );
     }
     Ok(())
 }

@@ -62,6 +62,7 @@ mod trace;
 mod trace_event;
 mod trial_bench;
 mod trial_load;
+mod trial_servers;
 mod tutorial;
 mod unprivileged;
 mod wire;
@@ -147,6 +148,7 @@ const TESTS: &[&[Test]] = &[
     doctor::TESTS,
     bench::TESTS,
     trial_bench::TESTS,
+    trial_servers::TESTS,
     report::TESTS,
     old_runs::TESTS,
     join::TESTS,

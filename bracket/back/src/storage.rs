@@ -89,8 +89,8 @@ mod tests {
 
     #[test]
     fn each_thread_has_a_frame_of_its_own() {
-        let before = frame().replace(Inner::new(7, false));
-        assert_eq!(before, Inner::new(Frame::NO_CALL, false));
+        let before = frame().replace(Inner::new(7, false, 0));
+        assert_eq!(before, Inner::new(Frame::NO_CALL, false, 0));
         assert!(is_under_way(7) && !is_under_way(6));
         std::thread::spawn(|| assert!(!is_under_way(7)))
             .join()

@@ -10,7 +10,7 @@ use preload::frame::{Frame, Inner};
 use preload::site::{CallWord, Function};
 
 use crate::plan::plan;
-use crate::stream::{Place, STREAMS};
+use crate::stream::{HOOK, Place, STREAMS};
 use crate::{record, site};
 
 /// Calls the target of the call's place. `call` calls what it is given; `takes` says whether bytes are taken from the stream:
@@ -29,6 +29,12 @@ pub fn on_connection<'b, P: Iterator<Item = &'b [u8]>>(
     pieces: impl FnOnce(usize) -> P,
 ) -> ssize_t {
     let plan = plan();
+    let frame = plan.frame();
+    let stack = (&raw const plan).addr();
+    if frame.is_some_and(|frame| frame.encloses(fd, stack)) {
+        // The hook calls a function of the family by its name: the outer call returns what this one reads.
+        return call(plan.target(function, HOOK));
+    }
     let stream = STREAMS.get(fd);
     let in_trial = stream.zip(plan.trial.as_ref());
     let place = in_trial.map_or(Place::OUTSIDE, |(stream, trial)| stream.next(trial));
@@ -40,8 +46,7 @@ pub fn on_connection<'b, P: Iterator<Item = &'b [u8]>>(
     let is_watched = site::READ_DONE.is_watched();
     let is_recording = plan.is_recording();
     let is_timed = is_watched || is_recording;
-    let frame = plan.frame();
-    let outer = frame.map(|frame| frame.replace(Inner::new(fd, is_timed)));
+    let outer = frame.map(|frame| frame.replace(Inner::new(fd, is_timed, stack)));
     let enter_ns = if is_timed { monotonic_ns() } else { 0 };
     let returned = call(target);
     let exit_ns = if is_timed || plan.has_delays {
@@ -58,17 +63,23 @@ pub fn on_connection<'b, P: Iterator<Item = &'b [u8]>>(
     let times = Times {
         enter_ns,
         exit_ns,
-        inner: inner.unwrap_or(Inner::new(fd, false)),
+        inner: inner.unwrap_or(Inner::new(fd, false, stack)),
     };
 
     let mut waited_ns = 0;
-    if let (Some((stream, trial)), Ok(length @ 1..)) = (in_trial, usize::try_from(returned)) {
-        if plan.has_delays {
-            waited_ns = busy_wait_since(exit_ns, plan.delay_ns(place.slot));
+    if let Some((stream, trial)) = in_trial {
+        let length = usize::try_from(returned).unwrap_or(0);
+        if length > 0 {
+            if plan.has_delays {
+                waited_ns = busy_wait_since(exit_ns, plan.delay_ns(place.slot));
+            }
+            stream.advance(trial, &place, length as u64, pieces(length), plan.shared);
         }
-        stream.advance(trial, &place, length as u64, pieces(length), plan.shared);
-        if let (Some(shared), Some(arm)) = (plan.shared, place.arm()) {
-            if times.inner.entries == 0 {
+        // A call that found nothing left is of the request under way. Before the first bytes of one nothing is.
+        if let (Some(shared), Some(arm)) = (plan.shared, place.arm())
+            && (length > 0 || !place.is_fresh)
+        {
+            if length > 0 && times.inner.entries == 0 {
                 shared.add(arm, ArmCount::Unreached, 1);
             }
             if is_recording {
@@ -151,7 +162,7 @@ mod tests {
     use super::*;
 
     fn times(entries: u64) -> Times {
-        let mut inner = Inner::new(3, true);
+        let mut inner = Inner::new(3, true, 0);
         inner.entries = entries;
         inner.enter_ns = 1_150;
         inner.exit_ns = 1_700;

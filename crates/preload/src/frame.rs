@@ -1,7 +1,7 @@
 //! What front and back tell each other about one call, and how they meet.
 
 use core::ffi::c_void;
-use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crate::site::Function;
 
@@ -20,6 +20,8 @@ pub struct Frame {
     enter_ns: AtomicU64,
     /// When the C library returned to it, last.
     exit_ns: AtomicU64,
+    /// Where on the stack front is.
+    stack: AtomicUsize,
 }
 
 /// A frame's content.
@@ -33,18 +35,20 @@ pub struct Inner {
     pub enter_ns: u64,
     /// When the C library returned to it, last.
     pub exit_ns: u64,
+    stack: usize,
 }
 
 impl Inner {
-    /// Of a call that front is about to make.
+    /// Of a call that front is about to make from there on the stack.
     #[inline]
-    pub fn new(fd: i32, is_timed: bool) -> Self {
+    pub fn new(fd: i32, is_timed: bool, stack: usize) -> Self {
         Self {
             fd,
             is_timed,
             entries: 0,
             enter_ns: 0,
             exit_ns: 0,
+            stack,
         }
     }
 }
@@ -59,6 +63,7 @@ impl Frame {
             entries: self.entries.load(Ordering::Relaxed),
             enter_ns: self.enter_ns.load(Ordering::Relaxed),
             exit_ns: self.exit_ns.load(Ordering::Relaxed),
+            stack: self.stack.load(Ordering::Relaxed),
         };
         self.fd.store(inner.fd, Ordering::Relaxed);
         let is_timed = u32::from(inner.is_timed);
@@ -66,6 +71,7 @@ impl Frame {
         self.entries.store(inner.entries, Ordering::Relaxed);
         self.enter_ns.store(inner.enter_ns, Ordering::Relaxed);
         self.exit_ns.store(inner.exit_ns, Ordering::Relaxed);
+        self.stack.store(inner.stack, Ordering::Relaxed);
         before
     }
 
@@ -75,6 +81,13 @@ impl Frame {
     /// Whether front has a call of this descriptor under way. The descriptor is the first word of a frame.
     pub fn is_of(&self, fd: i32) -> bool {
         self.fd.load(Ordering::Relaxed) == fd
+    }
+
+    /// Whether a call of this descriptor that is made from there on the stack is made within the one under way. Stacks grow
+    /// down: what a `longjmp` has left behind is not above the calls that are made from the same place again.
+    #[inline]
+    pub fn encloses(&self, fd: i32, stack: usize) -> bool {
+        self.is_of(fd) && stack < self.stack.load(Ordering::Relaxed)
     }
 
     /// Calls the C library in such a call, and notes it.
@@ -113,7 +126,7 @@ impl Back {
     /// Name of that function.
     pub const SYMBOL: &core::ffi::CStr = c"hookprobe_back";
     /// Of this layout and of the frame's: front and back go together.
-    pub const VERSION: u64 = 1;
+    pub const VERSION: u64 = 2;
 }
 
 #[cfg(test)]
@@ -125,6 +138,9 @@ mod tests {
         || reads.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// Where on the stack calls are made from.
+    const STACK: usize = 0x7000;
+
     fn empty() -> Frame {
         Frame {
             fd: AtomicI32::new(Frame::NO_CALL),
@@ -132,6 +148,7 @@ mod tests {
             entries: AtomicU64::new(0),
             enter_ns: AtomicU64::new(0),
             exit_ns: AtomicU64::new(0),
+            stack: AtomicUsize::new(0),
         }
     }
 
@@ -139,19 +156,29 @@ mod tests {
     fn a_frame_is_of_its_descriptor_alone() {
         let frame = empty();
         assert!(!frame.is_of(0) && !frame.is_of(7));
-        let outside = frame.replace(Inner::new(7, false));
+        let outside = frame.replace(Inner::new(7, false, STACK));
         assert!(frame.is_of(7) && !frame.is_of(6));
         frame.replace(outside);
         assert!(!frame.is_of(7));
     }
 
     #[test]
+    fn a_call_encloses_those_of_its_descriptor_that_are_made_further_down() {
+        let frame = empty();
+        assert!(!frame.encloses(7, STACK - 1));
+        frame.replace(Inner::new(7, false, STACK));
+        assert!(frame.encloses(7, STACK - 1));
+        assert!(!frame.encloses(6, STACK - 1));
+        assert!(!frame.encloses(7, STACK) && !frame.encloses(7, STACK + 1));
+    }
+
+    #[test]
     fn the_first_entry_and_the_last_exit_are_noted() {
         let (frame, reads) = (empty(), AtomicU64::new(0));
-        frame.replace(Inner::new(3, true));
+        frame.replace(Inner::new(3, true, STACK));
         assert_eq!(frame.around(clock(&reads), || 5), 5);
         frame.around(clock(&reads), || ());
-        let inner = frame.replace(Inner::new(Frame::NO_CALL, false));
+        let inner = frame.replace(Inner::new(Frame::NO_CALL, false, STACK));
         // Entry 1, exit 2; no entry again, exit 3.
         assert_eq!((inner.entries, inner.enter_ns, inner.exit_ns), (2, 1, 3));
     }
@@ -159,18 +186,23 @@ mod tests {
     #[test]
     fn nobody_reads_the_clock_for_a_call_that_is_not_timed() {
         let (frame, reads) = (empty(), AtomicU64::new(0));
-        frame.replace(Inner::new(3, false));
+        frame.replace(Inner::new(3, false, STACK));
         frame.around(clock(&reads), || ());
-        assert_eq!(frame.replace(Inner::new(Frame::NO_CALL, false)).entries, 1);
+        assert_eq!(
+            frame
+                .replace(Inner::new(Frame::NO_CALL, false, STACK))
+                .entries,
+            1
+        );
         assert_eq!(reads.into_inner(), 0);
     }
 
     #[test]
     fn a_call_in_a_signal_handler_leaves_the_outer_one_as_it_was() {
         let (frame, reads) = (empty(), AtomicU64::new(0));
-        let outside = frame.replace(Inner::new(3, true));
+        let outside = frame.replace(Inner::new(3, true, STACK));
         frame.around(clock(&reads), || {
-            let outer = frame.replace(Inner::new(4, true));
+            let outer = frame.replace(Inner::new(4, true, STACK));
             frame.around(clock(&reads), || assert!(!frame.is_of(3)));
             assert_eq!(frame.replace(outer).enter_ns, 2);
             assert!(frame.is_of(3));

@@ -375,7 +375,7 @@ pub struct BracketedCall {
     pub salt: u64,
     /// Which request of the connection the call read from, from 0.
     pub ordinal: u32,
-    /// Bytes that the call returned.
+    /// Bytes that the call returned. 0 if it found nothing left of a request that had begun.
     pub returned: u32,
     /// Entered, in front of the hook.
     pub enter_ns: u64,

@@ -10,8 +10,9 @@ use runlog::record::Request;
 
 use super::{field, put_field};
 
-/// Name of the header field that fills a request up to the trial's size.
-const PADDING_FIELD: &str = "X-Hookprobe-Padding";
+/// Name of the header field that fills a request up to the trial's size. Like that of the salt it has no word of the hook's
+/// list in it: a hook that looks for such words is to find those of the request.
+const PADDING_FIELD: &str = "X-Hookprobe-Fill";
 
 /// How the requests of a trial get their arms.
 #[derive(Clone, Debug)]

@@ -32,7 +32,7 @@ pub struct Call {
     pub from_back_ns: u32,
     /// How long the delay of the arm lasted, measured.
     pub waited_ns: u32,
-    /// Bytes that the call returned.
+    /// Bytes that the call returned. 0 if it found nothing left of a request that had begun.
     pub returned: u32,
 }
 

@@ -40,7 +40,7 @@ fn a_request_has_the_trials_size_or_an_error_names_one_that_fits() {
     let plain = text(plain.all().next().unwrap());
     let salt = format!("X-Hookprobe-Salt: {}\r\n", "0".repeat(16));
     let least = u32::try_from(plain.len() + salt.len()).unwrap();
-    let padded = least + u32::try_from("X-Hookprobe-Padding: \r\n".len()).unwrap();
+    let padded = least + u32::try_from("X-Hookprobe-Fill: \r\n".len()).unwrap();
     let (line, fields) = plain.split_once("\r\n").unwrap();
     for size in 64..=512 {
         let made = of_size(size);
@@ -49,7 +49,7 @@ fn a_request_has_the_trials_size_or_an_error_names_one_that_fits() {
             assert_eq!(text(made.unwrap().all().next().unwrap()), expected);
         } else if size >= padded {
             let fill = "x".repeat((size - padded) as usize);
-            let expected = format!("{line}\r\n{salt}X-Hookprobe-Padding: {fill}\r\n{fields}");
+            let expected = format!("{line}\r\n{salt}X-Hookprobe-Fill: {fill}\r\n{fields}");
             let made = text(made.unwrap().all().next().unwrap());
             assert_eq!((made.len(), made), (size as usize, expected));
         } else {
@@ -136,7 +136,7 @@ fn what_cannot_be_of_a_trial_is_refused() {
     };
     refused(RequestOptions::default(), true, "--sequence-header: ");
     refused(header("x-hookprobe-salt: 1"), false, "--header x-hook");
-    refused(header("X-Hookprobe-Padding:"), false, "--header X-Hook");
+    refused(header("X-Hookprobe-Fill:"), false, "--header X-Hook");
     let close = "connections of more than one request";
     refused(header("Connection: close"), false, close);
     let closing = RequestOptions {
@@ -149,4 +149,13 @@ fn what_cannot_be_of_a_trial_is_refused() {
         ..RequestOptions::default()
     };
     refused(file, false, "--request-file: ");
+}
+
+#[test]
+fn what_a_trial_adds_has_no_word_that_hooks_look_for() {
+    let words = include_str!("../../../../hook/keywords.txt");
+    let added = format!("{SALT_FIELD}: 0000\r\n{PADDING_FIELD}: xxxx\r\n").to_lowercase();
+    for word in words.lines().filter(|word| !word.is_empty()) {
+        assert!(!added.contains(&word.to_lowercase()), "{word}");
+    }
 }
