@@ -61,6 +61,7 @@ mod sut;
 mod trace;
 mod trace_event;
 mod trial_bench;
+mod trial_ends;
 mod trial_load;
 mod tutorial;
 mod unprivileged;
@@ -147,6 +148,8 @@ const TESTS: &[&[Test]] = &[
     doctor::TESTS,
     bench::TESTS,
     trial_bench::TESTS,
+    trial_ends::TESTS,
+    trial_ends::CUT_OFF,
     report::TESTS,
     old_runs::TESTS,
     join::TESTS,

@@ -10,6 +10,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use abi::trial::{RECORDS_VARIABLE, VARIABLE};
 use anyhow::{Context as _, bail};
 use runlog::manifest::{self, Placement};
 use runlog::{Role, RunDirectory};
@@ -334,7 +335,7 @@ pub async fn start(
 
     let pid = process.pid().context("the server has ended")?;
     let servers = serving_processes(pid, port)?;
-    check_preloaded(&libraries, &servers, &process)?;
+    check_preloaded(&libraries, memory.as_ref(), &servers, &process)?;
     group
         .urls
         .push(format!("http://127.0.0.1:{port}{}", server.path));
@@ -366,6 +367,7 @@ fn serving_processes(started: Pid, port: u16) -> anyhow::Result<Vec<Server>> {
 /// nothing would be measured as one that costs nothing.
 fn check_preloaded(
     libraries: &[PathBuf],
+    memory: Option<&SharedMemory>,
     servers: &[Server],
     process: &Process,
 ) -> anyhow::Result<()> {
@@ -385,6 +387,18 @@ fn check_preloaded(
                 path.display()
             );
         }
+    }
+    let is_told = |memory: &SharedMemory| {
+        let has_mapped = |server: &Server| memory.is_mapped_by(server.pid).unwrap_or(false);
+        servers.iter().any(has_mapped)
+    };
+    if !memory.is_none_or(is_told) {
+        bail!(
+            "the server has not mapped the memory for its records: does it clear {} or {}, or close the descriptors that \
+             it inherits?",
+            process::name(VARIABLE).display(),
+            process::name(RECORDS_VARIABLE).display(),
+        );
     }
     Ok(())
 }

@@ -143,7 +143,8 @@ fn of_counts(counts: &CountsCheck) -> Vec<TrialDoubt> {
         ..
     } = counts;
     let some = |count: u64, doubt: fn(u64) -> TrialDoubt| (count > 0).then(|| doubt(count));
-    let (lost, of) = (records.lost(), records.begun + records.unrecordable);
+    let lost = records.lost();
+    let of = records.begun.saturating_add(records.unrecordable);
     let shares = || without_record.values().copied();
     let most = shares().max_by(f64::total_cmp).unwrap_or(0.0);
     let fewest = shares().min_by(f64::total_cmp).unwrap_or(0.0);

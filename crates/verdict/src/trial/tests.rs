@@ -242,7 +242,10 @@ impl Script {
                     ..ReadSpan::default()
                 });
             }
-            let Some(number) = number else { continue };
+            let Some(number) = number else {
+                counts.first_requests += 1;
+                continue;
+            };
             let of_arm = counts.arms.entry(arm.to_string()).or_default();
             of_arm.requests += 1;
             of_arm.calls += 1;
@@ -741,6 +744,59 @@ fn requests_that_failed_may_or_may_not_be_counted() {
     assert_eq!(check(Outcome::Status5xx, 1).len(), 1);
     assert_eq!(check(Outcome::ConnectRefused, 0).len(), 1);
     assert_eq!(check(Outcome::ConnectRefused, 1), []);
+}
+
+/// They have no arm, and are counted as exactly.
+#[test]
+fn first_requests_are_compared_too() {
+    let mut rows = SCRIPT.make();
+    rows.counts.servers[2].first_requests += 1;
+    let found = rows.found();
+    let [differing] = &counts(&found).differing[..] else {
+        panic!("{:?}", counts(&found));
+    };
+    // Two blocks of two connections went to each server.
+    assert_eq!((differing.server, differing.arm.as_str()), (2, "first"));
+    assert_eq!((differing.answered, differing.drawn), (4, 5));
+}
+
+/// A server may write anything where its counts come from.
+#[test]
+fn counts_that_cannot_be_make_no_sum_overflow() {
+    let mut rows = SCRIPT.make();
+    for server in &mut rows.counts.servers[..2] {
+        *server = ServerCounts {
+            processes: u64::MAX,
+            connections: u64::MAX,
+            first_requests: u64::MAX,
+            without_salt: u64::MAX,
+            off_boundary: u64::MAX,
+            beyond_request: u64::MAX,
+            ..server.clone()
+        };
+        server.records.unrecordable = u64::MAX;
+        for arm in server.arms.values_mut() {
+            *arm = ArmCounts {
+                requests: u64::MAX,
+                calls: u64::MAX,
+                unreached: u64::MAX,
+                bytes: u64::MAX,
+            };
+        }
+    }
+    let found = rows.found();
+    let counts = counts(&found);
+    // Each arm of these servers, and their first requests; nothing of others.
+    assert_eq!(counts.differing.len(), 12);
+    assert!(
+        counts
+            .differing
+            .iter()
+            .all(|differing| differing.server < 2)
+    );
+    assert_eq!((counts.requests, counts.off_boundary), (u64::MAX, u64::MAX));
+    assert!(counts.records.is_balanced());
+    assert_ne!(doubts(&found), []);
 }
 
 #[test]
