@@ -43,8 +43,7 @@ pub const TESTS: &[Test] = &[
 ];
 
 const OTHER_HOOK: &str = include_str!("c/other_hook.c");
-/// Servers of a trial.
-pub const SERVERS: u32 = 2;
+const SERVERS: u32 = 2;
 
 /// A trial, without the options that say how long.
 pub fn trial_bench(kit: &Kit, out: &Path) -> Command {

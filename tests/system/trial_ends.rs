@@ -16,11 +16,11 @@ use serde_json::Value;
 use crate::Test;
 use crate::bench::nothing_left;
 use crate::kit::{
-    Kit, Running, check_schema, compile_c, exact_kernel_probe, json, output, pid, succeed,
+    Kit, Running, check_schema, compile_c, exact_kernel_probe, fail, json, output, pid, succeed,
     wait_for, wait_for_rows,
 };
 use crate::skips::Need;
-use crate::trial_bench::{Left, SERVERS, trial_bench};
+use crate::trial_bench::{Left, trial_bench};
 use crate::unprivileged::unprivileged;
 
 /// A test without probes, and the same with them.
@@ -120,7 +120,8 @@ impl Endless {
     }
 
     /// Checks that it ends as one that was cut short for this reason, that what was measured is kept, and that nobody is left.
-    fn ends(self, kit: &Kit, reason: &str) -> anyhow::Result<()> {
+    /// Returns its analysis.
+    fn ends(self, kit: &Kit, reason: &str) -> anyhow::Result<Value> {
         let output = self.running.output()?;
         ensure!(
             output.status.code() == Some(3),
@@ -139,10 +140,8 @@ impl Endless {
             left.manifest.ended
         );
         check_kept(&left.requests, &left.calls, left.drawn()?)?;
-        // Of requests without an answer it is not known whether they were counted.
-        let differing = &analysis["trial"]["counts"]["differing"];
-        ensure!(*differing == serde_json::json!([]), "{differing}");
-        nothing_left(kit)
+        nothing_left(kit)?;
+        Ok(analysis)
     }
 }
 
@@ -208,6 +207,13 @@ fn memories_are_apart(kit: &Kit, servers: &[i32]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Checks that both sides counted the same. Of requests without an answer that is not known.
+fn counts_are_the_same(analysis: &Value) -> anyhow::Result<()> {
+    let differing = &analysis["trial"]["counts"]["differing"];
+    ensure!(*differing == serde_json::json!([]), "{differing}");
+    Ok(())
+}
+
 fn kill(process: i32) -> anyhow::Result<()> {
     Ok(kill_process(pid(process.cast_unsigned())?, Signal::KILL)?)
 }
@@ -218,7 +224,7 @@ fn server_dies(kit: &Kit, probes: Probes) -> anyhow::Result<()> {
     servers_alone_know(kit, &servers)?;
     memories_are_apart(kit, &servers)?;
     kill(servers[1])?;
-    endless.ends(kit, "server")
+    counts_are_the_same(&endless.ends(kit, "server")?)
 }
 
 fn load_generator_dies(kit: &Kit, probes: Probes) -> anyhow::Result<()> {
@@ -226,13 +232,23 @@ fn load_generator_dies(kit: &Kit, probes: Probes) -> anyhow::Result<()> {
     let generators = processes(kit, "loadgen")?;
     ensure!(generators.len() == 1, "{generators:?}");
     kill(generators[0])?;
-    endless.ends(kit, "load generator")
+    let analysis = endless.ends(kit, "load generator")?;
+    // What it had not written yet is in the counts of the servers alone.
+    let differing = &analysis["trial"]["counts"]["differing"];
+    let differing = differing.as_array().context("no counts")?;
+    ensure!(
+        differing
+            .iter()
+            .all(|arm| arm["drawn"].as_u64() > arm["answered"].as_u64()),
+        "{differing:?}"
+    );
+    Ok(())
 }
 
 fn ctrl_c(kit: &Kit, probes: Probes) -> anyhow::Result<()> {
     let endless = Endless::start(kit, probes)?;
     endless.running.signal(Signal::INT)?;
-    endless.ends(kit, "interrupted (SIGINT)")
+    counts_are_the_same(&endless.ends(kit, "interrupted (SIGINT)")?)
 }
 
 fn agent_dies(kit: &Kit, probes: Probes) -> anyhow::Result<()> {
@@ -248,17 +264,16 @@ fn agent_dies(kit: &Kit, probes: Probes) -> anyhow::Result<()> {
     let requests: Vec<Request> = read_all(run.requests())?;
     let calls: Vec<BracketedCall> = read_all(run.bracketed_calls())?;
     check_kept(&requests, &calls, BTreeMap::new())?;
-    // It can be analysed, and is marked.
-    let analysed = output(
-        kit.command("probe-user")
-            .arg("analyze")
-            .arg("--json")
-            .arg(out),
+    // It is marked, and its arms can be compared.
+    let marked = ["killed before it came to its end"];
+    fail(
+        kit.command("probe-user").arg("report").arg(&out),
+        3,
+        &marked,
     )?;
-    ensure!(analysed.status.code() == Some(3), "{}", stderr(&analysed));
-    let analysis = json(&analysed)?;
-    check_schema(&analysis, "analysis")?;
-    ensure!(!analysis["cut_short"].is_null() && analysis["trial"]["counts"].is_null());
+    let analysed = succeed(kit.command("probe-user").arg("analyze").arg(&out))?;
+    let said = String::from_utf8(analysed.stdout)?;
+    ensure!(said.contains("the run was cut short"), "{said}");
     Ok(())
 }
 
@@ -281,7 +296,12 @@ fn bytewise(kit: &Kit, out: &Path, options: &[&str]) -> anyhow::Result<Command> 
     )?;
     let mut command = trial_bench(kit, out);
     command
-        .args(["--no-probes", "--requests=1000", "--blocks=16"])
+        .args([
+            "--no-probes",
+            "--requests=400",
+            "--blocks=8",
+            "--connections=4",
+        ])
         .arg("--")
         .arg(program)
         .arg("{port}")
@@ -316,15 +336,9 @@ fn many_records(kit: &Kit) -> anyhow::Result<()> {
             );
             // Children of fork have what was mapped before.
             ensure!(counts.processes == 1, "{how}: {counts:?}");
-            // One for each block, and the look whether the server is up.
-            ensure!(
-                counts.connections == 1 + u64::from(16 / SERVERS),
-                "{how}: {counts:?}"
-            );
         }
         ensure!(left.calls.iter().all(|call| call.returned == 1));
-        let differing = &analysis["trial"]["counts"]["differing"];
-        ensure!(*differing == serde_json::json!([]), "{how}: {differing}");
+        counts_are_the_same(&analysis)?;
         nothing_left(kit)?;
     }
     Ok(())
@@ -353,10 +367,10 @@ fn dying_processes(kit: &Kit) -> anyhow::Result<()> {
         ensure!(records.torn <= ended, "{counts:?}");
         died += ended;
     }
-    ensure!(died > 40, "{died}");
+    ensure!(died > 20, "{died}");
     // Whatever was read is of a request, of its arm.
     let counts = &analysis["trial"]["counts"];
     ensure!(counts["misplaced"] == 0, "{counts}");
-    ensure!(counts["differing"] == serde_json::json!([]), "{counts}");
+    counts_are_the_same(&analysis)?;
     nothing_left(kit)
 }
