@@ -36,6 +36,11 @@ pub const TESTS: &[Test] = &[
         run: probes,
     },
     Test {
+        name: "trial_bench::a_server_with_another_clock_is_refused",
+        needs: &[Need::Root, Need::Program("unshare")],
+        run: another_clock,
+    },
+    Test {
         name: "trial_bench::what_makes_no_trial_is_refused",
         needs: &[Need::Program("cc")],
         run: refusals,
@@ -304,6 +309,18 @@ fn probes(kit: &Kit) -> anyhow::Result<()> {
         .filter(|request| !request.is_observed())
         .count();
     ensure!(left.calls.len() >= to_others);
+    nothing_left(kit)
+}
+
+fn another_clock(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let out = folder.path().join("run");
+    let mut command = trial_bench(kit, &out);
+    command.args(["--no-probes", "--", "unshare", "--time", "--monotonic=1000"]);
+    command.args(["--fork", "--kill-child"]);
+    command.arg(kit.path("sut")).arg("--quiet");
+    fail(&mut command, 1, &["time namespace", "--time"])?;
+    ensure!(!out.exists());
     nothing_left(kit)
 }
 

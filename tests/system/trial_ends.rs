@@ -23,9 +23,9 @@ use crate::skips::Need;
 use crate::trial_bench::{Left, trial_bench};
 use crate::unprivileged::unprivileged;
 
-/// A test without probes, and the same with them.
+/// A test without probes, and the same with them, and what that needs.
 macro_rules! both {
-    ($name:literal, $run:expr) => {
+    ($name:literal, $run:expr, $needs:expr) => {
         [
             Test {
                 name: concat!("trial_ends::", $name),
@@ -34,25 +34,29 @@ macro_rules! both {
             },
             Test {
                 name: concat!("trial_ends::", $name, "_with_probes"),
-                needs: &[Need::Root],
+                needs: $needs,
                 run: |kit| $run(kit, Probes::Some),
             },
         ]
     };
 }
 
-/// In the middle.
+const HERE: &[Need] = &[Need::Root, Need::NoOtherKernel];
+
+/// In the middle. One of them is run under other kernels too.
 pub const CUT_OFF: &[Test] = [
     both!(
         "a_server_that_is_killed_keeps_what_was_measured",
-        server_dies
+        server_dies,
+        HERE
     ),
     both!(
         "a_load_generator_that_is_killed_keeps_what_was_measured",
-        load_generator_dies
+        load_generator_dies,
+        HERE
     ),
-    both!("ctrl_c_keeps_what_was_measured", ctrl_c),
-    both!("sigkill_leaves_nothing_running", agent_dies),
+    both!("ctrl_c_keeps_what_was_measured", ctrl_c, &[Need::Root]),
+    both!("sigkill_leaves_nothing_running", agent_dies, HERE),
 ]
 .as_flattened();
 
@@ -76,7 +80,10 @@ enum Probes {
     Some,
 }
 
-/// A trial that would take long.
+/// Rows by which something was measured: as many as some blocks have.
+const ENOUGH: usize = 1_000;
+
+/// A trial that would take long. Its blocks are short, as each ends with all of its records in the files.
 struct Endless {
     /// Holds the run.
     _folder: tempfile::TempDir,
@@ -92,7 +99,7 @@ impl Endless {
         let out = folder.path().join("run");
         let run = RunDirectory::existing(&out);
         let mut command = trial_bench(kit, &out);
-        command.args(["--requests=2500000", "--blocks=10000"]);
+        command.args(["--requests=500000", "--blocks=10000"]);
         command.args(["--micro-calls=2", "--micro-cold-calls=0"]);
         command.arg("--calibration-rounds=0");
         match probes {
@@ -101,9 +108,9 @@ impl Endless {
         };
         let running = Running::start_piped(&mut command)?;
         wait_for("the run to begin", || Ok(run.bracketed_calls().exists()))?;
-        wait_for_rows::<BracketedCall>(&run.bracketed_calls(), 1_000)?;
+        wait_for_rows::<BracketedCall>(&run.bracketed_calls(), ENOUGH)?;
         if probes == Probes::Some {
-            wait_for_rows::<ReadSpan>(&run.reads(), 1_000)?;
+            wait_for_rows::<ReadSpan>(&run.reads(), ENOUGH)?;
         }
         Ok(Self {
             _folder: folder,
@@ -151,7 +158,7 @@ fn check_kept(
     calls: &[BracketedCall],
     drawn: BTreeMap<(u64, u64), &Request>,
 ) -> anyhow::Result<()> {
-    ensure!(requests.len() > 1_000 && calls.len() > 1_000);
+    ensure!(requests.len() > ENOUGH && calls.len() > ENOUGH);
     let recorded: BTreeMap<_, _> = calls
         .iter()
         .map(|call| ((call.salt, u64::from(call.ordinal)), call.arm))

@@ -388,6 +388,9 @@ fn check_preloaded(
             );
         }
     }
+    if memory.is_some() {
+        check_clock(servers)?;
+    }
     let is_told = |memory: &SharedMemory| {
         let has_mapped = |server: &Server| memory.is_mapped_by(server.pid).unwrap_or(false);
         servers.iter().any(has_mapped)
@@ -399,6 +402,23 @@ fn check_preloaded(
             process::name(VARIABLE).display(),
             process::name(RECORDS_VARIABLE).display(),
         );
+    }
+    Ok(())
+}
+
+/// Checks that instants of the servers' records can be compared with those of the load generator, which has our clock.
+fn check_clock(servers: &[Server]) -> anyhow::Result<()> {
+    let namespace = |process: &str| fs::read_link(format!("/proc/{process}/ns/time")).ok();
+    let ours = namespace("self");
+    for server in servers {
+        let theirs = namespace(&server.pid.to_string());
+        if theirs.is_some() && theirs != ours {
+            bail!(
+                "the server (process {}) is in a time namespace of its own, in which the clock is not the load generator's: \
+                 start it without one, as by unshare without --time",
+                server.pid
+            );
+        }
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use runlog::estimate::Estimate;
-use runlog::manifest::{Placement, Scheduling};
+use runlog::manifest::{Environment, Placement, Scheduling};
 use runlog::trial::{CountsCheck, DifferingCount, TrialResult};
 
 use super::{Doubt, Severity};
@@ -44,6 +44,13 @@ pub enum TrialDoubt {
     },
     /// Server and load generator were scheduled as programs usually are.
     FairScheduling,
+    /// The clock, which each call is timed by four times, takes a system call.
+    DearClock {
+        /// What the kernel has it from.
+        source: String,
+        /// What a look at it takes, ns.
+        read_ns: f64,
+    },
     /// So many records were lost, of so many.
     RecordsLost {
         /// Lost.
@@ -75,6 +82,7 @@ impl TrialDoubt {
             Self::Unreached(_)
             | Self::CarriesOver { .. }
             | Self::FairScheduling
+            | Self::DearClock { .. }
             | Self::RecordsLost { .. }
             | Self::RecordsLostUnevenly(_)
             | Self::SlopeWrong(_)
@@ -126,6 +134,16 @@ pub fn of_trial(result: &TrialResult, placement: &Placement) -> Vec<Doubt> {
             .then_some(Doubt::Unbalanced),
     );
     doubts
+}
+
+/// The clock that calls are timed by.
+pub fn of_clock(environment: &Environment) -> Option<Doubt> {
+    environment.has_dear_clock().then(|| {
+        Doubt::Trial(TrialDoubt::DearClock {
+            source: environment.clock_source.clone(),
+            read_ns: environment.clock_read_ns,
+        })
+    })
 }
 
 /// Both sides' counts.
@@ -215,6 +233,11 @@ impl fmt::Display for TrialDoubt {
             Self::FairScheduling => f.write_str(
                 "server and load generator were not scheduled in batch: one preempts the other on waking up, and the \
                  arm of a request has effects on others",
+            ),
+            Self::DearClock { source, read_ns } => write!(
+                f,
+                "the kernel's clock source, {source}, takes a system call ({read_ns:.0} ns a look), and each call is timed by \
+                 four: boot with clocksource=tsc, or look why the kernel gave it up (dmesg)"
             ),
             Self::RecordsLost { lost, of } => {
                 write!(f, "{lost} of {of} records of calls were lost")
