@@ -8,9 +8,7 @@ use core::ffi::{c_int, c_void};
 
 use libc::{iovec, msghdr, size_t, sockaddr, socklen_t, ssize_t};
 
-use preload::clock::monotonic_ns;
-use preload::connection::peer_of;
-use preload::{marks, next, owner};
+use preload::owner;
 
 use crate::{family, rung, settings, site};
 
@@ -87,72 +85,8 @@ pub unsafe extern "C" fn readv(fd: c_int, buffers: *const iovec, count: c_int) -
     unsafe { family::readv()(fd, buffers, count) }
 }
 
-/// `close(2)`.
-///
-/// # Safety
-/// As the C library's.
-#[cfg_attr(not(test), unsafe(no_mangle))]
-pub unsafe extern "C" fn close(fd: c_int) -> c_int {
-    if marks::get(fd) != 0 {
-        forget(fd);
-    }
-    // SAFETY: the caller's argument, passed on.
-    unsafe { next::CLOSE.get()(fd) }
-}
-
-/// `accept(2)`.
-///
-/// # Safety
-/// As the C library's.
-#[cfg_attr(not(test), unsafe(no_mangle))]
-pub unsafe extern "C" fn accept(
-    fd: c_int,
-    address: *mut sockaddr,
-    length: *mut socklen_t,
-) -> c_int {
-    // SAFETY: the caller's arguments, passed on.
-    let accepted = unsafe { next::ACCEPT.get()(fd, address, length) };
-    mark(accepted);
-    accepted
-}
-
-/// `accept4(2)`.
-///
-/// # Safety
-/// As the C library's.
-#[cfg_attr(not(test), unsafe(no_mangle))]
-pub unsafe extern "C" fn accept4(
-    fd: c_int,
-    address: *mut sockaddr,
-    length: *mut socklen_t,
-    flags: c_int,
-) -> c_int {
-    // SAFETY: the caller's arguments, passed on.
-    let accepted = unsafe { next::ACCEPT4.get()(fd, address, length, flags) };
-    mark(accepted);
-    accepted
-}
-
-/// Clears the mark of a connection that is about to be closed. Out of line, so that the close of
-/// anything else saves no registers for it.
-#[cold]
-#[inline(never)]
-fn forget(fd: c_int) {
-    if let Some(connection) = marks::forget(fd)
-        && site::CLOSED.is_watched()
-    {
-        site::closed(fd, connection);
-    }
-}
-
-/// Marks an accepted descriptor if it is an internet connection.
-fn mark(fd: c_int) {
-    if !rung::marks_connections() {
-        return;
-    }
-    marks::accept(fd, |connection| {
-        if site::ACCEPTED.is_watched() {
-            site::accepted(fd, connection, peer_of(fd), monotonic_ns());
-        }
-    });
-}
+preload::connections!(
+    site: site,
+    is_at_work: rung::marks_connections(),
+    also: |_fd| {}
+);

@@ -61,6 +61,7 @@ mod sut;
 mod trace;
 mod trace_event;
 mod trial_bench;
+mod trial_ends;
 mod trial_load;
 mod trial_servers;
 mod tutorial;
@@ -149,6 +150,8 @@ const TESTS: &[&[Test]] = &[
     bench::TESTS,
     trial_bench::TESTS,
     trial_servers::TESTS,
+    trial_ends::TESTS,
+    trial_ends::CUT_OFF,
     report::TESTS,
     old_runs::TESTS,
     join::TESTS,

@@ -1,7 +1,6 @@
 //! A trial from end to end: `bench --order trial`, with the hook in a bracket.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,15 +11,11 @@ use runlog::record::{BracketedCall, ReadSpan, Request};
 use runlog::table::read_all;
 use runlog::trial::TrialCounts;
 use runlog::{Role, RunDirectory};
-use rustix::process::{Signal, kill_process};
 
 use crate::Test;
 use crate::bench::nothing_left;
 use crate::hook::compile_with_connections;
-use crate::kit::{
-    Kit, Running, check_schema, compile_c, exact_kernel_probe, fail, json, pid, succeed, wait_for,
-    wait_for_rows,
-};
+use crate::kit::{Kit, check_schema, compile_c, exact_kernel_probe, fail, json, succeed};
 use crate::skips::Need;
 use crate::unprivileged::unprivileged;
 
@@ -41,9 +36,9 @@ pub const TESTS: &[Test] = &[
         run: probes,
     },
     Test {
-        name: "trial_bench::a_server_that_is_killed_keeps_what_was_measured",
-        needs: &[],
-        run: server_dies,
+        name: "trial_bench::a_server_with_another_clock_is_refused",
+        needs: &[Need::Root, Need::Program("unshare")],
+        run: another_clock,
     },
     Test {
         name: "trial_bench::what_makes_no_trial_is_refused",
@@ -55,7 +50,8 @@ pub const TESTS: &[Test] = &[
 const OTHER_HOOK: &str = include_str!("c/other_hook.c");
 const SERVERS: u32 = 2;
 
-fn trial_bench(kit: &Kit, out: &Path) -> Command {
+/// A trial, without the options that say how long.
+pub fn trial_bench(kit: &Kit, out: &Path) -> Command {
     let mut command = kit.bench();
     command.args(["--order=trial", "--json", "--warmup=100"]);
     command.arg(format!("--servers={SERVERS}"));
@@ -68,16 +64,17 @@ fn trial_bench(kit: &Kit, out: &Path) -> Command {
 }
 
 /// What a run has left.
-struct Left {
-    manifest: Manifest,
-    trial: Trial,
-    requests: Vec<Request>,
-    calls: Vec<BracketedCall>,
-    counts: TrialCounts,
+pub struct Left {
+    pub manifest: Manifest,
+    pub trial: Trial,
+    pub requests: Vec<Request>,
+    pub calls: Vec<BracketedCall>,
+    pub counts: TrialCounts,
 }
 
 impl Left {
-    fn read(run: &RunDirectory) -> anyhow::Result<Self> {
+    /// Reads it, and checks that all records are accounted for.
+    pub fn read(run: &RunDirectory) -> anyhow::Result<Self> {
         let manifest: Manifest = runlog::json::read(&run.manifest())?;
         let text = manifest.schedule.trial.as_deref().context("no trial")?;
         let trial =
@@ -100,7 +97,7 @@ impl Left {
 
     /// Checks that each request has the arm that follows from its place, and returns the requests of arms, by salt and
     /// ordinal.
-    fn drawn(&self) -> anyhow::Result<BTreeMap<(u64, u64), &Request>> {
+    pub fn drawn(&self) -> anyhow::Result<BTreeMap<(u64, u64), &Request>> {
         let mut drawn = BTreeMap::new();
         let off = self.trial.arms().iter().position(|arm| *arm == Arm::Off);
         for request in &self.requests {
@@ -315,70 +312,15 @@ fn probes(kit: &Kit) -> anyhow::Result<()> {
     nothing_left(kit)
 }
 
-/// Checks that of all the processes that a run has started its servers alone know of the trial.
-fn servers_alone_know(kit: &Kit, servers: &[i32]) -> anyhow::Result<()> {
-    let mut knowing = Vec::new();
-    for entry in fs::read_dir("/proc")?.flatten() {
-        let name = entry.file_name();
-        let Some(process) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
-            continue;
-        };
-        let is_child = ["sut", "loadgen"].iter().any(|program| {
-            fs::read_link(entry.path().join("exe")).is_ok_and(|exe| exe == kit.path(program))
-        });
-        let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
-        if is_child && String::from_utf8_lossy(&environment).contains("HOOKPROBE_") {
-            knowing.push(process);
-        }
-    }
-    knowing.sort_unstable();
-    let mut servers = servers.to_vec();
-    servers.sort_unstable();
-    ensure!(knowing == servers, "{knowing:?}, not {servers:?}");
-    Ok(())
-}
-
-fn server_dies(kit: &Kit) -> anyhow::Result<()> {
+fn another_clock(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
     let out = folder.path().join("run");
-    let run = RunDirectory::existing(&out);
     let mut command = trial_bench(kit, &out);
-    command.args(["--no-probes", "--requests=2500000", "--blocks=10000"]);
-    command.args(["--micro-calls=2", "--micro-cold-calls=0"]);
-    let running = Running::start_piped(&mut command)?;
-    wait_for("the run to begin", || Ok(run.bracketed_calls().exists()))?;
-    wait_for_rows::<BracketedCall>(&run.bracketed_calls(), 1_000)?;
-    let manifest: Manifest = runlog::json::read(&run.manifest())?;
-    let servers = &manifest.arms[0].pids;
-    servers_alone_know(kit, servers)?;
-    kill_process(pid(servers[1].cast_unsigned())?, Signal::KILL)?;
-    let output = running.output()?;
-    ensure!(
-        output.status.code() == Some(3),
-        "{}: {}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let left = Left::read(&run)?;
-    ensure!(
-        left.manifest.ended.contains("server"),
-        "{}",
-        left.manifest.ended
-    );
-    let drawn = left.drawn()?;
-    ensure!(drawn.len() > 1_000 && left.calls.len() > 1_000);
-    // What the client has an answer to was recorded.
-    let recorded: BTreeMap<_, _> = left
-        .calls
-        .iter()
-        .map(|call| ((call.salt, u64::from(call.ordinal)), call.arm))
-        .collect();
-    for (place, request) in drawn {
-        ensure!(
-            !request.is_ok() || recorded.get(&place) == Some(&request.arm),
-            "{request:?}"
-        );
-    }
+    command.args(["--no-probes", "--", "unshare", "--time", "--monotonic=1000"]);
+    command.args(["--fork", "--kill-child"]);
+    command.arg(kit.path("sut")).arg("--quiet");
+    fail(&mut command, 1, &["time namespace", "--time"])?;
+    ensure!(!out.exists());
     nothing_left(kit)
 }
 
@@ -408,6 +350,11 @@ fn refusals(kit: &Kit) -> anyhow::Result<()> {
         1,
         &["defines no function \"read\" or \"recv\"", "readv"],
     )?;
+    let sut = kit.path("sut").display().to_string();
+    for variable in ["HOOKPROBE_RECORDS", "HOOKPROBE_TRIAL"] {
+        let server = ["--no-probes", "--", "env", "-u", variable, &sut, "--quiet"];
+        bench(&server, 1, &["has not mapped the memory", variable])?;
+    }
     let mut command = kit.bench();
     fail(
         command.arg("--delays=5"),

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::build;
 use crate::command::{self, Stages, cargo, release, target};
-use crate::fuzz::{Fuzzer, RESPONSES, SCANNER};
+use crate::fuzz::{Fuzzer, RESPONSES, SCANNER, TRIAL};
 use crate::privilege::{NOT_USABLE, probe_user};
 use crate::{containers, interrupt, mutations, setup, test, trial_runs, vm};
 
@@ -178,6 +178,26 @@ const PROOFS: &[Proof] = &[
         run: |options, stages| fuzz(&RESPONSES, options.minutes, stages),
     },
     Proof {
+        name: "fuzz-trial",
+        purpose: "a trial's text, salts in requests and records in shared memory are read as plain readers do, for 10 \
+                  minutes (--minutes)",
+        minutes: 12,
+        is_in_ci: false,
+        run: |options, stages| fuzz(&TRIAL, options.minutes, stages),
+    },
+    Proof {
+        name: "records-stress",
+        purpose: "writers of a trial's records that come and go, are killed, or write nonsense, for a minute each, beside the \
+                  agent's reader",
+        minutes: 4,
+        is_in_ci: false,
+        run: |_, stages| {
+            stages.run("setup", setup::all)?;
+            stages.run("records-stress", records_stress)?;
+            Ok(ExitCode::SUCCESS)
+        },
+    },
+    Proof {
         name: "mutations",
         purpose: "what the tests rest on is broken, one thing at a time; a test named beforehand fails",
         minutes: 8,
@@ -267,6 +287,18 @@ fn hook_stress() -> anyhow::Result<()> {
             ])
             .arg("--programs")
             .arg(release())
+            .env("HOOKPROBE_STRESS_SECONDS", "60"),
+    )
+}
+
+/// The everyday tests, each for a minute rather than for some turns.
+fn records_stress() -> anyhow::Result<()> {
+    command::run(
+        cargo()
+            .args(["test", "--quiet"])
+            .args(build::SELECTION)
+            .args(["--bin", "probe-user", "run::shared_memory::tests::stress"])
+            .args(["--", "--nocapture", "--test-threads=1"])
             .env("HOOKPROBE_STRESS_SECONDS", "60"),
     )
 }

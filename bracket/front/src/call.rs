@@ -10,8 +10,8 @@ use preload::frame::{Frame, Inner};
 use preload::site::{CallWord, Function};
 
 use crate::plan::plan;
+use crate::site;
 use crate::stream::{HOOK, Place, STREAMS};
-use crate::{record, site};
 
 /// Calls the target of the call's place. `call` calls what it is given; `takes` says whether bytes are taken from the stream:
 /// what only looks at them goes where the next read will go. `pieces` is where so many bytes were read to.
@@ -100,7 +100,7 @@ pub fn on_connection<'b, P: Iterator<Item = &'b [u8]>>(
 
 fn write(shared: &Shared, frame: Option<&Frame>, call: Option<Call>) {
     match (frame, call) {
-        (Some(frame), Some(call)) => record::write(shared, &raw const *frame as usize, &call),
+        (Some(frame), Some(call)) => shared.record(&raw const *frame as usize, &call),
         _ => shared.count(Count::Unrecordable),
     }
 }

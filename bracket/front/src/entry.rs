@@ -11,8 +11,6 @@ use abi::trial::shared::Count;
 use libc::{iovec, msghdr, off_t, size_t, sockaddr, socklen_t, ssize_t};
 
 use preload::buffers::{flat, of_message, pieces, takes};
-use preload::clock::monotonic_ns;
-use preload::connection::peer_of;
 use preload::frame::{Back, FindBack};
 use preload::next::{
     self, ReadFn, ReadVFn, RecvFn, RecvFromFn, RecvMsgFn, SendFileFn, SendFn, SendMsgFn, SendToFn,
@@ -177,81 +175,18 @@ macro_rules! writer {
     };
 }
 
-/// `close(2)`.
-///
-/// # Safety
-/// As the C library's.
-#[cfg_attr(not(test), unsafe(no_mangle))]
-pub unsafe extern "C" fn close(fd: c_int) -> c_int {
-    if marks::get(fd) != 0 {
-        forget(fd);
-    }
-    // SAFETY: the caller's argument, passed on.
-    unsafe { next::CLOSE.get()(fd) }
-}
-
-/// `accept(2)`.
-///
-/// # Safety
-/// As the C library's.
-#[cfg_attr(not(test), unsafe(no_mangle))]
-pub unsafe extern "C" fn accept(
-    fd: c_int,
-    address: *mut sockaddr,
-    length: *mut socklen_t,
-) -> c_int {
-    // SAFETY: the caller's arguments, passed on.
-    let accepted = unsafe { next::ACCEPT.get()(fd, address, length) };
-    mark(accepted);
-    accepted
-}
-
-/// `accept4(2)`.
-///
-/// # Safety
-/// As the C library's.
-#[cfg_attr(not(test), unsafe(no_mangle))]
-pub unsafe extern "C" fn accept4(
-    fd: c_int,
-    address: *mut sockaddr,
-    length: *mut socklen_t,
-    flags: c_int,
-) -> c_int {
-    // SAFETY: the caller's arguments, passed on.
-    let accepted = unsafe { next::ACCEPT4.get()(fd, address, length, flags) };
-    mark(accepted);
-    accepted
-}
-
-/// Clears the mark of a connection that is about to be closed. Out of line, so that the close of
-/// anything else saves no registers for it.
-#[cold]
-#[inline(never)]
-fn forget(fd: c_int) {
-    if let Some(connection) = marks::forget(fd)
-        && site::CLOSED.is_watched()
-    {
-        site::closed(fd, connection);
-    }
-}
-
-/// Marks an accepted descriptor if it is an internet connection.
-fn mark(fd: c_int) {
-    if !is_at_work() {
-        return;
-    }
-    marks::accept(fd, |connection| {
+preload::connections!(
+    site: site,
+    is_at_work: is_at_work(),
+    also: |fd| {
         if let Some(stream) = STREAMS.get_or_map(fd) {
             stream.reset();
         }
         if let Some(shared) = plan::plan().shared {
             shared.count(Count::Connections);
         }
-        if site::ACCEPTED.is_watched() {
-            site::accepted(fd, connection, peer_of(fd), monotonic_ns());
-        }
-    });
-}
+    }
+);
 
 reader!(
     read: ReadFn, READ, Function::Read, (buffer: *mut c_void, count: size_t),

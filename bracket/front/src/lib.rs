@@ -8,8 +8,8 @@
 //! What `preload` says of preloaded libraries holds here, and so do the limits of our hook.
 //!
 //! One idea a module: [`entry`] holds the interposed symbols, [`call`] what is done on a call, [`stream`] which request it
-//! belongs to, [`salt`] how a connection's salt is found, [`plan`] what was decided when the library was loaded, [`record`] how
-//! calls are recorded, [`settings`] the environment variables.
+//! belongs to, [`salt`] how a connection's salt is found, [`plan`] what was decided when the library was loaded, [`memory`]
+//! where calls are counted and recorded, [`settings`] the environment variables.
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(
     test,
@@ -25,7 +25,6 @@ mod call;
 mod entry;
 mod memory;
 mod plan;
-mod record;
 mod salt;
 mod settings;
 mod site;

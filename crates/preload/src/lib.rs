@@ -11,6 +11,7 @@
 pub mod buffers;
 pub mod clock;
 pub mod connection;
+mod connections;
 pub mod environment;
 pub mod errno;
 pub mod frame;

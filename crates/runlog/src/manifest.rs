@@ -82,6 +82,14 @@ pub struct Environment {
     pub clock_read_ns: f64,
 }
 
+impl Environment {
+    /// Whether reading the clock takes a system call, as with the clock sources `hpet` and `acpi_pm`: what takes longer is not
+    /// read in user space.
+    pub fn has_dear_clock(&self) -> bool {
+        self.clock_read_ns > 200.0
+    }
+}
+
 /// Limits that a run came up against while requests were sent. What cannot be found out is null.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

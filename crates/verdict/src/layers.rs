@@ -13,7 +13,7 @@ use stats::{Trim, mean_interval};
 use crate::agreement::{Rounds, agreement};
 use crate::blocks::{BlockMeans, Cell};
 use crate::correct::corrected;
-use crate::doubt::{Doubt, Severity, find, of_trial, words};
+use crate::doubt::{Doubt, Severity, find, of_clock, of_trial, words};
 use crate::in_situ::CallMeans;
 use crate::logs::Logged;
 use crate::micro_blocks::Measured;
@@ -113,7 +113,10 @@ pub fn analyze(
     // Before A/A: a limit that was hit may be why equal servers differ.
     doubts.extend(manifest.resources.iter().flat_map(find::of_resources));
     match &trial {
-        Some(trial) => doubts.extend(of_trial(&trial.result, &manifest.placement)),
+        Some(trial) => {
+            doubts.extend(of_trial(&trial.result, &manifest.placement));
+            doubts.extend(of_clock(&manifest.environment));
+        }
         None => doubts.extend(macro_.a_a_difference.as_ref().and_then(find::of_a_a)),
     }
     doubts.extend(order.is_sequential().then_some(Doubt::OneAfterTheOther));

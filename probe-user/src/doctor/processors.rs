@@ -5,9 +5,6 @@ use runlog::manifest::Environment;
 
 use crate::machine::{Policy, core_of, line_of, place};
 
-/// A clock that takes longer to read is not read in user space.
-const DEAR_CLOCK_NS: f64 = 200.0;
-
 /// Clock, frequency, hardware threads, and the CPUs that we may use.
 pub fn findings(environment: &Environment) -> Vec<Finding> {
     vec![
@@ -23,7 +20,7 @@ fn clock(environment: &Environment) -> Finding {
     const NAME: &str = "clock";
     let (source, read_ns) = (&environment.clock_source, environment.clock_read_ns);
     let found = format!("{source}, {read_ns:.0} ns a read");
-    if read_ns <= DEAR_CLOCK_NS {
+    if !environment.has_dear_clock() {
         return Finding::pass(NAME, found);
     }
     Finding::warn(

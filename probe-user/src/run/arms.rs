@@ -10,6 +10,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use abi::trial::{RECORDS_VARIABLE, VARIABLE};
 use anyhow::{Context as _, bail};
 use runlog::manifest::{self, Placement};
 use runlog::{Role, RunDirectory};
@@ -327,7 +328,7 @@ pub async fn start(
 
     let pid = process.pid().context("the server has ended")?;
     let servers = serving_processes(pid, port)?;
-    check_preloaded(&libraries, &servers, &process)?;
+    check_preloaded(&libraries, memory.as_ref(), &servers, &process)?;
     group
         .urls
         .push(format!("http://127.0.0.1:{port}{}", server.path));
@@ -359,6 +360,7 @@ fn serving_processes(started: Pid, port: u16) -> anyhow::Result<Vec<Server>> {
 /// nothing would be measured as one that costs nothing.
 fn check_preloaded(
     libraries: &[PathBuf],
+    memory: Option<&SharedMemory>,
     servers: &[Server],
     process: &Process,
 ) -> anyhow::Result<()> {
@@ -376,6 +378,38 @@ fn check_preloaded(
                 "the server has not loaded {}: is it statically linked or set-uid, or does it clear \
                  LD_PRELOAD?",
                 path.display()
+            );
+        }
+    }
+    if memory.is_some() {
+        check_clock(servers)?;
+    }
+    let is_told = |memory: &SharedMemory| {
+        let has_mapped = |server: &Server| memory.is_mapped_by(server.pid).unwrap_or(false);
+        servers.iter().any(has_mapped)
+    };
+    if !memory.is_none_or(is_told) {
+        bail!(
+            "the server has not mapped the memory for its records: does it clear {} or {}, or close the descriptors that \
+             it inherits?",
+            process::name(VARIABLE).display(),
+            process::name(RECORDS_VARIABLE).display(),
+        );
+    }
+    Ok(())
+}
+
+/// Checks that instants of the servers' records can be compared with those of the load generator, which has our clock.
+fn check_clock(servers: &[Server]) -> anyhow::Result<()> {
+    let namespace = |process: &str| fs::read_link(format!("/proc/{process}/ns/time")).ok();
+    let ours = namespace("self");
+    for server in servers {
+        let theirs = namespace(&server.pid.to_string());
+        if theirs.is_some() && theirs != ours {
+            bail!(
+                "the server (process {}) is in a time namespace of its own, in which the clock is not the load generator's: \
+                 start it without one, as by unshare without --time",
+                server.pid
             );
         }
     }

@@ -6,16 +6,19 @@
 use std::fs::File;
 use std::io;
 use std::mem::offset_of;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 
 use abi::trial::calls::{Call, Slot, complete};
 use abi::trial::shared::{ArmCount, Count, MAGIC, RINGS, Ring, SLOTS, Shared};
 use abi::trial::{MAX_ARMS, Trial};
+use procfs::process::{MMapPath, Process};
 use runlog::trial::{ArmCounts, RecordLedger, ServerCounts};
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, memfd_create};
 use zerocopy::{FromBytes, IntoBytes};
 
+/// What the memory is called where processes' mappings are listed.
+const NAME: &str = "hookprobe-records";
 /// Slots that are read at once.
 const CHUNK: usize = 1_024;
 /// The most records by which a ring is taken to be ahead of where it was, however many its head says.
@@ -30,6 +33,8 @@ pub struct SharedMemory {
     trial: Trial,
     rings: [Followed; RINGS],
     ledger: RecordLedger,
+    /// What slots are read into.
+    looks: [Vec<Slot>; 2],
 }
 
 /// How far a ring was followed.
@@ -64,7 +69,7 @@ impl SharedMemory {
     /// Makes one, which nobody can cut off.
     pub fn create(trial: &Trial) -> io::Result<Self> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let file = File::from(memfd_create("hookprobe-records", flags)?);
+        let file = File::from(memfd_create(NAME, flags)?);
         // All of it now: where memory is short, the server would be killed at its first access to a page.
         fallocate(
             &file,
@@ -79,12 +84,23 @@ impl SharedMemory {
             trial: *trial,
             rings: Default::default(),
             ledger: RecordLedger::default(),
+            looks: [(); 2].map(|()| vec![Slot::default(); CHUNK]),
         })
     }
 
-    /// A descriptor of it, for the server.
+    /// A descriptor of it, for the server. It is opened anew: what a server does to its own, as to have all writes append,
+    /// is nothing that ours knows of.
     pub fn descriptor(&self) -> io::Result<OwnedFd> {
-        Ok(self.file.try_clone()?.into())
+        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        Ok(File::options().read(true).write(true).open(path)?.into())
+    }
+
+    /// Whether a process has it mapped.
+    pub fn is_mapped_by(&self, pid: i32) -> anyhow::Result<bool> {
+        let inode = self.file.metadata()?.ino();
+        let path = MMapPath::Path(format!("/memfd:{NAME} (deleted)").into());
+        let mut maps = Process::new(pid)?.maps()?.into_iter();
+        Ok(maps.any(|map| map.inode == inode && map.pathname == path))
     }
 
     /// Has calls recorded from now on, or no longer.
@@ -116,53 +132,46 @@ impl SharedMemory {
         take: &mut impl FnMut(Call) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         const SLOTS_IN_RING: u64 = SLOTS as u64;
-        let begun = head.saturating_sub(self.rings[ring].head).min(MOST_AHEAD);
-        self.rings[ring].head += begun;
-        self.ledger.begun += begun;
-        let Followed { head, next } = self.rings[ring];
-        let overwritten = head.saturating_sub(SLOTS_IN_RING).saturating_sub(next);
-        self.rings[ring].next += overwritten;
-        self.ledger.overwritten += overwritten;
-        if self.rings[ring].next == head {
-            return Ok(());
-        }
+        let Self {
+            file,
+            trial,
+            rings,
+            ledger,
+            looks: [first, second],
+        } = self;
+        let Followed { next, head: known } = &mut rings[ring];
+        let begun = head.saturating_sub(*known).min(MOST_AHEAD);
+        *known += begun;
+        ledger.begun += begun;
+        let head = *known;
+        let overwritten = head.saturating_sub(SLOTS_IN_RING).saturating_sub(*next);
+        *next += overwritten;
+        ledger.overwritten += overwritten;
 
-        let (mut first, mut second) = (vec![Slot::default(); CHUNK], vec![Slot::default(); CHUNK]);
-        while self.rings[ring].next < head {
-            let next = self.rings[ring].next;
-            let slot = usize::try_from(next % SLOTS_IN_RING)?;
-            let unread = usize::try_from(head - next)?;
+        while *next < head {
+            let slot = usize::try_from(*next % SLOTS_IN_RING)?;
+            let unread = usize::try_from(head - *next)?;
             let count = unread.min(SLOTS - slot).min(CHUNK);
             let place =
                 offset_of!(Shared, rings) + ring * size_of::<Ring>() + slot * size_of::<Slot>();
-            self.read(place, &mut first[..count])?;
-            self.read(place, &mut second[..count])?;
+            for slots in [&mut *first, &mut *second] {
+                file.read_exact_at(slots[..count].as_mut_bytes(), place as u64)?;
+            }
             for (first, second) in first[..count].iter().zip(&second[..count]) {
-                let number = self.rings[ring].next;
-                let is_given_up = writers == Writers::Gone || head - number > PATIENCE;
-                match self.look(first, second, number) {
+                let is_given_up = writers == Writers::Gone || head - *next > PATIENCE;
+                match look(trial, first, second, *next) {
                     Found::Whole(call) => {
                         take(call)?;
-                        self.ledger.read += 1;
+                        ledger.read += 1;
                     }
-                    Found::Later => self.ledger.overwritten += 1,
-                    Found::Unfinished if is_given_up => self.ledger.torn += 1,
+                    Found::Later => ledger.overwritten += 1,
+                    Found::Unfinished if is_given_up => ledger.torn += 1,
                     Found::Unfinished => return Ok(()),
                 }
-                self.rings[ring].next += 1;
+                *next += 1;
             }
         }
         Ok(())
-    }
-
-    /// Looks for the record with this number in what was read of its slot, one time and another.
-    fn look(&self, first: &Slot, second: &Slot, number: u64) -> Found {
-        let call = second.decode(number).filter(|_| first == second);
-        match call.filter(|call| usize::from(call.arm) < self.trial.arms().len()) {
-            Some(call) => Found::Whole(call),
-            None if second.sequence > complete(number) => Found::Later,
-            None => Found::Unfinished,
-        }
     }
 
     /// What the server has counted, and where its records went.
@@ -203,6 +212,16 @@ impl SharedMemory {
         into: &mut T,
     ) -> io::Result<()> {
         self.file.read_exact_at(into.as_mut_bytes(), place as u64)
+    }
+}
+
+/// Looks for the record with this number in what was read of its slot, one time and another.
+fn look(trial: &Trial, first: &Slot, second: &Slot, number: u64) -> Found {
+    let call = second.decode(number).filter(|_| first == second);
+    match call.filter(|call| usize::from(call.arm) < trial.arms().len()) {
+        Some(call) => Found::Whole(call),
+        None if second.sequence > complete(number) => Found::Later,
+        None => Found::Unfinished,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod responses;
 mod scanner;
+mod trial;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -15,6 +16,7 @@ use crate::setup;
 
 pub use responses::RESPONSES;
 pub use scanner::SCANNER;
+pub use trial::TRIAL;
 
 /// A fuzzer.
 #[derive(Debug)]

@@ -3,14 +3,14 @@
 //! It is a sealed memory file (`memfd_create(2)`, with `F_SEAL_SHRINK` and `F_SEAL_GROW`), so nobody can cut it off under
 //! who has mapped it. Whoever is traced can write anything into it: the reader takes no number from it as an index.
 //!
-//! A writer takes the next number of a ring from its head, writes [`begun`](super::calls::begun) to the slot, then (after
-//! a release fence) the words and the checksum, then [`complete`](super::calls::complete) with release ordering. A reader counts by itself, reads a
-//! slot twice, and takes it if both are equal and [`Slot::decode`](super::calls::Slot::decode) finds the record whole.
+//! A writer takes the next number of a ring from its head, writes [`begun`] to the slot, then (after a release fence) the words
+//! and the checksum, then [`complete`] with release ordering. A reader counts by itself, reads a slot twice, and takes it if
+//! both are equal and [`Slot::decode`](super::calls::Slot::decode) finds the record whole.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering, fence};
 
-use super::MAX_ARMS;
-use super::calls::WORDS;
+use super::calls::{Call, WORDS, begun, complete};
+use super::{MAX_ARMS, mix};
 
 /// What the memory begins with; the last two digits are the version of this layout.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"hkprob01");
@@ -112,4 +112,58 @@ impl Shared {
             counter.fetch_add(amount, Ordering::Relaxed);
         }
     }
+
+    /// Writes a record, into the ring of the thread whose storage is at this address. Async-signal-safe: a number is taken,
+    /// and then the slot is this call's.
+    #[inline]
+    pub fn record(&self, thread: usize, call: &Call) {
+        self.begin(ring_of(thread), call).complete();
+    }
+
+    /// Writes a record but for its end. A writer that dies here leaves it torn.
+    #[inline]
+    pub fn begin(&self, ring: usize, call: &Call) -> Begun<'_> {
+        let number = self.heads[ring].next.fetch_add(1, Ordering::Relaxed);
+        let record = call.encode(number);
+        let [sequence, words @ .., checksum] = &self.rings[ring][index(number, SLOTS)];
+        sequence.store(begun(number), Ordering::Relaxed);
+        fence(Ordering::Release);
+        for (word, value) in words.iter().zip(record.words) {
+            word.store(value, Ordering::Relaxed);
+        }
+        checksum.store(record.checksum, Ordering::Relaxed);
+        Begun { sequence, number }
+    }
 }
+
+/// A record that has its words and not its end.
+#[must_use]
+#[derive(Debug)]
+pub struct Begun<'s> {
+    sequence: &'s AtomicU64,
+    number: u64,
+}
+
+impl Begun<'_> {
+    /// Says that the record is whole.
+    #[inline]
+    pub fn complete(self) {
+        self.sequence
+            .store(complete(self.number), Ordering::Release);
+    }
+}
+
+/// The ring of the thread whose storage is at this address.
+#[inline]
+fn ring_of(thread: usize) -> usize {
+    index(mix(thread as u64), RINGS)
+}
+
+/// A number's place among so many.
+#[inline]
+fn index(number: u64, count: usize) -> usize {
+    usize::try_from(number % count as u64).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests;

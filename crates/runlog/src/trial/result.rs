@@ -230,7 +230,7 @@ pub struct CountsCheck {
 pub struct DifferingCount {
     /// Number of the server.
     pub server: usize,
-    /// Name of the arm.
+    /// Name of the arm; `first` for the first requests of connections, which belong to none.
     pub arm: String,
     /// Requests that the client has an answer to.
     pub answered: u64,

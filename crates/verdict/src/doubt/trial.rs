@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use runlog::estimate::Estimate;
-use runlog::manifest::{Placement, Scheduling};
+use runlog::manifest::{Environment, Placement, Scheduling};
 use runlog::trial::{CountsCheck, DifferingCount, Doses, TrialResult, Undisturbed};
 
 use super::{Doubt, Severity};
@@ -52,6 +52,13 @@ pub enum TrialDoubt {
     },
     /// Server and load generator were scheduled as programs usually are.
     FairScheduling,
+    /// The clock, which each call is timed by four times, takes a system call.
+    DearClock {
+        /// What the kernel has it from.
+        source: String,
+        /// What a look at it takes, ns.
+        read_ns: f64,
+    },
     /// So many records were lost, of so many.
     RecordsLost {
         /// Lost.
@@ -86,6 +93,7 @@ impl TrialDoubt {
             Self::Unreached(_)
             | Self::CarriesOver { .. }
             | Self::FairScheduling
+            | Self::DearClock { .. }
             | Self::RecordsLost { .. }
             | Self::RecordsLostUnevenly(_)
             | Self::SlopeWrong(_)
@@ -164,6 +172,16 @@ fn of_controls(
         .collect()
 }
 
+/// The clock that calls are timed by.
+pub fn of_clock(environment: &Environment) -> Option<Doubt> {
+    environment.has_dear_clock().then(|| {
+        Doubt::Trial(TrialDoubt::DearClock {
+            source: environment.clock_source.clone(),
+            read_ns: environment.clock_read_ns,
+        })
+    })
+}
+
 /// Both sides' counts.
 fn of_counts(counts: &CountsCheck) -> Vec<TrialDoubt> {
     let CountsCheck {
@@ -179,7 +197,8 @@ fn of_counts(counts: &CountsCheck) -> Vec<TrialDoubt> {
         ..
     } = counts;
     let some = |count: u64, doubt: fn(u64) -> TrialDoubt| (count > 0).then(|| doubt(count));
-    let (lost, of) = (records.lost(), records.begun + records.unrecordable);
+    let lost = records.lost();
+    let of = records.begun.saturating_add(records.unrecordable);
     let shares = || without_record.values().copied();
     let most = shares().max_by(f64::total_cmp).unwrap_or(0.0);
     let fewest = shares().min_by(f64::total_cmp).unwrap_or(0.0);
@@ -250,6 +269,11 @@ impl fmt::Display for TrialDoubt {
             Self::FairScheduling => f.write_str(
                 "server and load generator were not scheduled in batch: one preempts the other on waking up, and the \
                  arm of a request has effects on others",
+            ),
+            Self::DearClock { source, read_ns } => write!(
+                f,
+                "the kernel's clock source, {source}, takes a system call ({read_ns:.0} ns a look), and each call is timed by \
+                 four: boot with clocksource=tsc, or look why the kernel gave it up (dmesg)"
             ),
             Self::RecordsLost { lost, of } => {
                 write!(f, "{lost} of {of} records of calls were lost")

@@ -16,10 +16,39 @@ struct Sent {
     uncertain: u64,
 }
 
+impl Sent {
+    /// What a server counted, unless it is what was sent.
+    fn against(self, server: usize, arm: &str, drawn: u64) -> Option<DifferingCount> {
+        let Self {
+            answered,
+            uncertain,
+        } = self;
+        let is_same = (answered..=answered + uncertain).contains(&drawn);
+        (!is_same).then(|| DifferingCount {
+            server,
+            arm: arm.to_owned(),
+            answered,
+            uncertain,
+            drawn,
+        })
+    }
+}
+
+/// What the first requests of connections are called among arms.
+const FIRST: &str = "first";
+
+/// Requests to one server.
+#[derive(Clone, Debug)]
+struct ToServer {
+    /// The first of connections, which have no arm.
+    first: Sent,
+    by_arm: Vec<Sent>,
+}
+
 /// What the client counted, by server and arm.
 #[derive(Debug)]
 pub struct Tally {
-    servers: Vec<Vec<Sent>>,
+    servers: Vec<ToServer>,
     /// Requests that are logged with another arm than they were drawn.
     misplaced: u64,
 }
@@ -27,20 +56,26 @@ pub struct Tally {
 impl Tally {
     /// An empty one.
     pub fn new(design: &Design) -> Self {
-        let arms = vec![Sent::default(); design.trial.arms().len()];
+        let none = ToServer {
+            first: Sent::default(),
+            by_arm: vec![Sent::default(); design.trial.arms().len()],
+        };
         Self {
-            servers: vec![arms; design.servers],
+            servers: vec![none; design.servers],
             misplaced: 0,
         }
     }
 
     /// Counts a request to a server.
     pub fn add(&mut self, design: &Design, server: usize, request: &Request) {
-        let Some(arm) = design.arm_of(request) else {
-            return;
+        let to_server = &mut self.servers[server];
+        let sent = match design.arm_of(request) {
+            None => &mut to_server.first,
+            Some(arm) => {
+                self.misplaced += u64::from(arm != usize::from(request.arm));
+                &mut to_server.by_arm[arm]
+            }
         };
-        self.misplaced += u64::from(arm != usize::from(request.arm));
-        let sent = &mut self.servers[server][arm];
         let has = |outcomes: &[Outcome]| outcomes.iter().any(|one| *one as u8 == request.outcome);
         if has(&ANSWERED) {
             sent.answered += 1;
@@ -61,7 +96,11 @@ impl Tally {
             return Ok(None);
         }
         let counts: TrialCounts = json::read(&run.trial_counts())?;
-        let sum = |part: fn(&ServerCounts) -> u64| counts.servers.iter().map(part).sum();
+        // Servers can write what they like where these come from: no sum may overflow.
+        let sum = |part: fn(&ServerCounts) -> u64| {
+            let parts = counts.servers.iter().map(part);
+            parts.fold(0, u64::saturating_add)
+        };
         let mut check = CountsCheck {
             connections_opened,
             connections_accepted: sum(|server| server.connections),
@@ -78,36 +117,28 @@ impl Tally {
             },
             ..CountsCheck::default()
         };
-        let mut hooked_calls = 0;
+        let mut hooked_calls = 0_u64;
+        let none = ServerCounts::default();
         for (server, sent) in self.servers.iter().enumerate() {
-            let counted = counts.servers.get(server);
-            for ((_, arm), sent) in design.arms().zip(sent) {
+            let counted = counts.servers.get(server).unwrap_or(&none);
+            let first = sent.first.against(server, FIRST, counted.first_requests);
+            check.differing.extend(first);
+            for ((_, arm), sent) in design.arms().zip(&sent.by_arm) {
                 let name = arm.to_string();
-                let counted = counted.and_then(|counted| counted.arms.get(&name).copied());
                 let ArmCounts {
                     requests,
                     calls,
                     unreached,
                     ..
-                } = counted.unwrap_or_default();
-                check.requests += requests;
+                } = counted.arms.get(&name).copied().unwrap_or_default();
+                check.requests = check.requests.saturating_add(requests);
                 if arm.is_hooked() {
-                    hooked_calls += calls;
-                    check.unreached += unreached;
+                    hooked_calls = hooked_calls.saturating_add(calls);
+                    check.unreached = check.unreached.saturating_add(unreached);
                 }
-                let Sent {
-                    answered,
-                    uncertain,
-                } = *sent;
-                if !(answered..=answered + uncertain).contains(&requests) {
-                    check.differing.push(DifferingCount {
-                        server,
-                        arm: name,
-                        answered,
-                        uncertain,
-                        drawn: requests,
-                    });
-                }
+                check
+                    .differing
+                    .extend(sent.against(server, &name, requests));
             }
         }
         check.never_reached = hooked_calls > 0 && check.unreached == hooked_calls;

@@ -1,6 +1,6 @@
 //! Trials made up, each with an outcome known beforehand.
 
-use abi::trial::{Arm, Trial};
+use abi::trial::{Arm, Trial, mix};
 use runlog::Role;
 use runlog::analysis::{Analysis, Verdict};
 use runlog::estimate::Estimate;
@@ -16,7 +16,7 @@ use stats::Trim;
 mod blind;
 
 use super::*;
-use crate::doubt::{Doubt, Severity, TrialDoubt, of_trial, of_undisturbed, words};
+use crate::doubt::{Doubt, Severity, TrialDoubt, of_clock, of_trial, of_undisturbed, words};
 use crate::layers::{Roles, analyze};
 use crate::logs::{Logged, read_logs};
 use crate::outcome;
@@ -269,6 +269,7 @@ impl Script {
                     ..ReadSpan::default()
                 });
             }
+            counts.first_requests += u64::from(number.is_none());
             let Some(number) = number else { continue };
             let of_arm = counts.arms.entry(arm.to_string()).or_default();
             of_arm.requests += 1;
@@ -865,6 +866,114 @@ fn requests_that_failed_may_or_may_not_be_counted() {
     assert_eq!(check(Outcome::Status5xx, 1).len(), 1);
     assert_eq!(check(Outcome::ConnectRefused, 0).len(), 1);
     assert_eq!(check(Outcome::ConnectRefused, 1), []);
+}
+
+#[test]
+fn a_clock_behind_a_system_call_is_doubted() {
+    let with = |clock_read_ns| {
+        of_clock(&Environment {
+            clock_source: "hpet".to_owned(),
+            clock_read_ns,
+            ..Environment::default()
+        })
+    };
+    assert_eq!(with(25.0), None);
+    let doubt = with(900.0).unwrap();
+    assert_eq!(doubt.severity(), Severity::Withholds);
+    assert!(doubt.to_string().contains("hpet"));
+}
+
+/// They have no arm, and are counted as exactly.
+#[test]
+fn first_requests_are_compared_too() {
+    let mut rows = SCRIPT.make();
+    rows.counts.servers[2].first_requests += 1;
+    let found = rows.found();
+    let [differing] = &counts(&found).differing[..] else {
+        panic!("{:?}", counts(&found));
+    };
+    // Two blocks of two connections went to each server.
+    assert_eq!((differing.server, differing.arm.as_str()), (2, "first"));
+    assert_eq!((differing.answered, differing.drawn), (4, 5));
+}
+
+/// A server may write anything where its records come from: what is of no request is counted, and changes no figure.
+#[test]
+fn records_that_cannot_be_are_counted_and_change_nothing() {
+    let mut rows = SCRIPT.make();
+    let expected = rows.found().result;
+    let nonsense = (0..1_000).map(|row| {
+        let mut words = [0, 1, 2, 3, 4, 5, 6].map(|word| mix(7 * row + word));
+        if row % 2 == 0 {
+            words = words.map(|word| if word % 2 == 0 { u64::MAX } else { 0 });
+        }
+        let half = |place: usize| (words[place] & 0xffff_ffff) as u32;
+        let quarter = |place: usize| (words[place] & 0xffff) as u16;
+        BracketedCall {
+            server: quarter(0),
+            // Of no connection, or of one and of no request that it has sent.
+            salt: if row % 3 == 0 {
+                rows.trial.salt(0)
+            } else {
+                words[1]
+            },
+            ordinal: half(2) | 1 << 20,
+            arm: quarter(3),
+            flags: quarter(4),
+            returned: half(5),
+            enter_ns: words[6],
+            back_exit_ns: words[5],
+            to_back_ns: half(4),
+            from_back_ns: half(3),
+            waited_ns: half(0),
+            ..BracketedCall::default()
+        }
+    });
+    let nonsense: Vec<_> = nonsense.collect();
+    rows.calls.extend(nonsense);
+    let mut found = rows.found().result;
+    let counts = found.counts.as_mut().unwrap();
+    assert_eq!(std::mem::take(&mut counts.misplaced), 1_000);
+    assert_eq!(found, expected);
+}
+
+/// A server may write anything where its counts come from.
+#[test]
+fn counts_that_cannot_be_make_no_sum_overflow() {
+    let mut rows = SCRIPT.make();
+    for server in &mut rows.counts.servers[..2] {
+        *server = ServerCounts {
+            processes: u64::MAX,
+            connections: u64::MAX,
+            first_requests: u64::MAX,
+            without_salt: u64::MAX,
+            off_boundary: u64::MAX,
+            beyond_request: u64::MAX,
+            ..server.clone()
+        };
+        server.records.unrecordable = u64::MAX;
+        for arm in server.arms.values_mut() {
+            *arm = ArmCounts {
+                requests: u64::MAX,
+                calls: u64::MAX,
+                unreached: u64::MAX,
+                bytes: u64::MAX,
+            };
+        }
+    }
+    let found = rows.found();
+    let counts = counts(&found);
+    // Each arm of these servers, and their first requests; nothing of others.
+    assert_eq!(counts.differing.len(), 12);
+    assert!(
+        counts
+            .differing
+            .iter()
+            .all(|differing| differing.server < 2)
+    );
+    assert_eq!((counts.requests, counts.off_boundary), (u64::MAX, u64::MAX));
+    assert!(counts.records.is_balanced());
+    assert_ne!(doubts(&found), []);
 }
 
 #[test]

@@ -1,17 +1,17 @@
-use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::fence;
-use std::thread;
 
 use abi::trial::Arm;
 use abi::trial::calls::begun;
 use rand::{RngCore as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
+use rustix::fs::{OFlags, fcntl_setfl};
 
 use super::*;
 
 const SLOTS_IN_RING: u64 = SLOTS as u64;
+
+mod stress;
 
 /// The memory as the server has it.
 mod mapped {
@@ -70,27 +70,8 @@ fn call(writer: u32, ordinal: u32) -> Call {
     }
 }
 
-/// Takes a number, and writes as far as to the words.
-fn begin(shared: &Shared, ring: usize, call: &Call) -> u64 {
-    let number = shared.heads[ring].next.fetch_add(1, Relaxed);
-    let slot = &shared.rings[ring][(number % SLOTS_IN_RING) as usize];
-    slot[0].store(begun(number), Relaxed);
-    fence(Release);
-    let encoded = call.encode(number);
-    for (place, word) in slot[1..].iter().zip(encoded.words) {
-        place.store(word, Relaxed);
-    }
-    slot[7].store(encoded.checksum, Relaxed);
-    number
-}
-
-fn complete_it(shared: &Shared, ring: usize, number: u64) {
-    shared.rings[ring][(number % SLOTS_IN_RING) as usize][0].store(complete(number), Release);
-}
-
 fn write(shared: &Shared, ring: usize, call: &Call) {
-    let number = begin(shared, ring, call);
-    complete_it(shared, ring, number);
+    shared.begin(ring, call).complete();
 }
 
 fn drain(memory: &mut SharedMemory, writers: Writers) -> Vec<Call> {
@@ -137,41 +118,6 @@ fn records_are_read_once_and_in_order() {
 }
 
 #[test]
-fn what_many_threads_write_is_read_or_counted() {
-    const WRITERS: u32 = 6;
-    const EACH: u32 = 60_000;
-    let (mut memory, shared) = memory();
-    let writers: Vec<_> = (0..WRITERS)
-        .map(|writer| {
-            thread::spawn(move || {
-                for ordinal in 0..EACH {
-                    write(shared, writer as usize % RINGS, &call(writer, ordinal));
-                }
-            })
-        })
-        .collect();
-    let mut calls = Vec::new();
-    while !writers.iter().all(thread::JoinHandle::is_finished) {
-        calls.extend(drain(&mut memory, Writers::Alive));
-    }
-    calls.extend(drain(&mut memory, Writers::Gone));
-    for read in &calls {
-        let writer = u32::try_from(read.salt).unwrap();
-        assert!(
-            writer < WRITERS && *read == call(writer, read.ordinal),
-            "{read:?}"
-        );
-    }
-    let different: HashSet<_> = calls.iter().map(|call| (call.salt, call.ordinal)).collect();
-    assert_eq!(different.len(), calls.len(), "a record was read twice");
-    let [begun, read, ..] = ledger(&memory);
-    assert_eq!(
-        (begun, read),
-        (u64::from(WRITERS * EACH), calls.len() as u64)
-    );
-}
-
-#[test]
 fn what_was_overwritten_is_counted() {
     let (mut memory, shared) = memory();
     for ordinal in 0..u32::try_from(SLOTS).unwrap() + 100 {
@@ -198,24 +144,20 @@ fn a_record_that_is_overtaken_while_rings_are_read_is_overwritten() {
     slot[7].store(later.checksum, Relaxed);
     for sequence in [begun(SLOTS_IN_RING), later.sequence] {
         slot[0].store(sequence, Release);
-        let mut memory = SharedMemory {
-            file: memory.file.try_clone().unwrap(),
-            rings: memory.rings,
-            ..memory
-        };
+        memory.rings = Default::default();
+        memory.ledger = RecordLedger::default();
         assert_eq!(drain(&mut memory, Writers::Alive), []);
         assert_eq!(ledger(&memory), [1, 0, 1, 0]);
     }
-    assert_eq!(drain(&mut memory, Writers::Gone), []);
 }
 
 #[test]
 fn a_record_that_is_being_written_is_waited_for() {
     let (mut memory, shared) = memory();
-    let number = begin(shared, 1, &call(1, 0));
+    let unfinished = shared.begin(1, &call(1, 0));
     write(shared, 1, &call(1, 1));
     assert_eq!(drain(&mut memory, Writers::Alive), []);
-    complete_it(shared, 1, number);
+    unfinished.complete();
     assert_eq!(drain(&mut memory, Writers::Alive), [call(1, 0), call(1, 1)]);
     assert_eq!(ledger(&memory), [2, 2, 0, 0]);
 }
@@ -223,7 +165,7 @@ fn a_record_that_is_being_written_is_waited_for() {
 #[test]
 fn a_record_that_is_never_completed_is_torn_and_holds_nothing_up() {
     let (mut memory, shared) = memory();
-    begin(shared, 1, &call(1, 0));
+    drop(shared.begin(1, &call(1, 0)));
     for ordinal in 1..=u32::try_from(PATIENCE).unwrap() {
         write(shared, 1, &call(1, ordinal));
     }
@@ -231,7 +173,7 @@ fn a_record_that_is_never_completed_is_torn_and_holds_nothing_up() {
     assert_eq!(drain(&mut memory, Writers::Alive).len() as u64, PATIENCE);
     assert_eq!(ledger(&memory), [PATIENCE + 1, PATIENCE, 0, 1]);
     // A server that was killed.
-    begin(shared, 1, &call(1, 0));
+    drop(shared.begin(1, &call(1, 0)));
     write(shared, 1, &call(1, 1));
     assert_eq!(drain(&mut memory, Writers::Gone), [call(1, 1)]);
     assert_eq!(ledger(&memory), [PATIENCE + 3, PATIENCE + 1, 0, 2]);
@@ -309,12 +251,43 @@ fn the_memory_is_all_there_and_nobody_can_cut_it_off() {
     assert!(metadata.blocks() * 512 >= metadata.len(), "it is sparse");
     let file = File::from(memory.descriptor().unwrap());
     assert!(file.set_len(0).is_err() && file.set_len(1 << 30).is_err());
-    assert!(fcntl_add_seals(&file, SealFlags::WRITE).is_err());
+    for seal in [SealFlags::WRITE, SealFlags::FUTURE_WRITE] {
+        assert!(fcntl_add_seals(&file, seal).is_err(), "{seal:?}");
+    }
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let truncated = File::options().write(true).truncate(true).open(path);
+    assert!(truncated.is_err());
     assert_eq!(shared.magic.load(Acquire), MAGIC);
     for is_recording in [true, false] {
         memory.set_recording(is_recording).unwrap();
         assert_eq!(shared.is_recording.load(Acquire), u64::from(is_recording));
     }
+}
+
+#[test]
+fn who_has_it_mapped_is_known() {
+    let (memory, _shared) = memory();
+    let (trial, ours) = (memory.trial, std::process::id().cast_signed());
+    assert!(memory.is_mapped_by(ours).unwrap());
+    let other = SharedMemory::create(&trial).unwrap();
+    assert!(!other.is_mapped_by(ours).unwrap());
+}
+
+#[test]
+fn a_server_cannot_keep_us_from_writing_or_reading() {
+    let (mut memory, shared) = memory();
+    let theirs = File::from(memory.descriptor().unwrap());
+    fcntl_setfl(&theirs, OFlags::APPEND | OFlags::NONBLOCK).unwrap();
+    memory.set_recording(true).unwrap();
+    assert_eq!(shared.is_recording.load(Acquire), 1);
+    // Holes are zeros, to us and to who has mapped them.
+    write(shared, 0, &call(1, 0));
+    let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    fallocate(&theirs, hole, 0, size_of::<Shared>() as u64).unwrap();
+    assert_eq!(drain(&mut memory, Writers::Alive), []);
+    assert_eq!(shared.is_recording.load(Acquire), 0);
+    write(shared, 0, &call(1, 1));
+    assert_eq!(drain(&mut memory, Writers::Gone), [call(1, 1)]);
 }
 
 #[test]
