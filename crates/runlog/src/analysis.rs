@@ -37,7 +37,7 @@ pub struct Analysis {
     pub macro_: Macro,
     /// What came out request by request, where arms were drawn so; null in other runs.
     #[serde(default)]
-    pub trial: Option<TrialResult>,
+    pub trial: Option<Box<TrialResult>>,
     /// What the attached probes add to the hooked arm's response time.
     pub probe_effect: Option<Estimate>,
     /// Whether the layers agree.

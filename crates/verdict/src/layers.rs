@@ -146,7 +146,7 @@ pub fn analyze(
         micro: micro::layer(micro_blocks),
         in_situ,
         macro_,
-        trial: trial.map(|trial| trial.result),
+        trial: trial.map(|trial| Box::new(trial.result)),
         probe_effect,
         agreement,
         budget: logged

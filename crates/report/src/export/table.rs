@@ -31,7 +31,7 @@ fn lines(run: &Run) -> Vec<Line<'_>> {
             "analysis.json#/probe_effect",
             effect,
         ));
-        lines.extend(analysis.trial.iter().flat_map(trial::lines));
+        lines.extend(analysis.trial.as_deref().into_iter().flat_map(trial::lines));
     }
     if let Ok(comparisons) = &run.comparisons {
         lines.extend(shifts::lines(comparisons));

@@ -107,7 +107,7 @@ fn undisturbed_requests_may_settle_what_means_leave_open() {
     ] {
         agreement(&mut run).verdict = of_mean;
         of_undisturbed.verdict = undisturbed;
-        run.trial = Some(TrialResult {
+        run.trial = Some(Box::new(TrialResult {
             undisturbed: Some(Undisturbed {
                 share: 0.4,
                 effects: [("on".to_owned(), on.clone())].into(),
@@ -115,7 +115,7 @@ fn undisturbed_requests_may_settle_what_means_leave_open() {
                 agreement: Some(of_undisturbed.clone()),
             }),
             ..TrialResult::default()
-        });
+        }));
         let judgement = judge(&run, None);
         assert_eq!(judgement.headline, headline);
         let mut parts = judgement.text.iter().flatten();

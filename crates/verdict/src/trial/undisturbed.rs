@@ -32,6 +32,7 @@ const END_MEDIANS: f64 = 100.0;
 const LEAST_REQUESTS: usize = 50;
 
 /// A request, cut where the hook can begin to have an effect.
+#[allow(clippy::struct_field_names, reason = "a unit is in each name")]
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
     /// From sending to the cut, ns; 0 where there are no records.
