@@ -11,6 +11,7 @@ use stats::distribution::t_quantile;
 use stats::power;
 
 use crate::trial::blind::Delay;
+use crate::trial::undisturbed::are_sharper;
 
 /// How far off an estimate may be.
 #[derive(Clone, Copy)]
@@ -48,11 +49,11 @@ const FALSE_MISSES: f64 = 0.05;
 /// Holds the estimates against the key. `analysis` is of the same run.
 pub fn judge(blind: Blind, key: &[Delay], analysis: Analysis) -> Truth {
     let trial = analysis.trial;
-    let (doses, of_undisturbed) = match trial.map(|trial| (trial.undisturbed, trial.doses)) {
-        Some((Some(undisturbed), _)) => (undisturbed.doses, true),
-        Some((None, doses)) => (doses, false),
-        None => (None, false),
-    };
+    let of_undisturbed = trial.as_deref().is_some_and(are_sharper);
+    let doses = trial.and_then(|trial| match trial.undisturbed {
+        Some(undisturbed) if of_undisturbed => undisturbed.doses,
+        _ => trial.doses,
+    });
     let slope = doses.and_then(|doses| doses.slope);
     let is_probed = analysis.ledger.is_some();
     let layers = if is_probed { 3 } else { 2 };

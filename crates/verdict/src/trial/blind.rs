@@ -10,6 +10,7 @@ use crate::trial::Found;
 use crate::trial::block::ArmOfBlock;
 use crate::trial::effects::difference;
 use crate::trial::figure::{Figure, Weight};
+use crate::trial::undisturbed::are_sharper;
 
 /// How long one arm's delay is.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,14 +100,12 @@ impl Found {
         ))
     }
 
-    /// Of requests that nothing disturbs; where there are too few of these, of means.
+    /// Of requests that nothing disturbs, or of means where these are the sharper.
     fn macro_of(&self, arm: usize, name: &str) -> Option<Estimate> {
         let on = self.design.on;
-        if let Some(undisturbed) = self
-            .undisturbed
-            .end_to_end([arm, on], &format!("{name} minus on"))
-        {
-            return Some(undisturbed);
+        if are_sharper(&self.result) {
+            let what = format!("{name} minus on");
+            return self.undisturbed.end_to_end([arm, on], &what);
         }
         // A delay shows in those requests alone that are below the threshold without it.
         let of_requests_below = Figure::of(&self.blocks, Weight::Requests, |block| {

@@ -17,7 +17,7 @@ mod figure;
 mod in_situ;
 mod rerandomisation;
 mod threshold;
-mod undisturbed;
+pub mod undisturbed;
 
 use std::collections::{BTreeMap, BTreeSet};
 

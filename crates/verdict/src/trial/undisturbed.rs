@@ -9,7 +9,7 @@
 //! That is another estimand than the mean: of a cost that few requests have it sees nothing. Body and tail do.
 
 use runlog::estimate::{Estimate, Unit};
-use runlog::trial::{Dose, Doses, Undisturbed, UndisturbedEffect};
+use runlog::trial::{Dose, Doses, TrialResult, Undisturbed, UndisturbedEffect};
 use stats::mode::mode;
 use stats::{moments, spread};
 
@@ -213,6 +213,16 @@ impl Found {
             self.result.undisturbed = Some(undisturbed);
         }
     }
+}
+
+/// Whether undisturbed requests are known more sharply than the body of the mean: mostly, but not where nothing disturbs and
+/// response times spread widely. The choice goes by widths of `on` minus `off` alone.
+pub fn are_sharper(result: &TrialResult) -> bool {
+    let body = result.effects.get("on").and_then(|on| on.body.as_ref());
+    let undisturbed = result.undisturbed.as_ref();
+    let undisturbed = undisturbed.and_then(|of| of.effects.get("on"));
+    let width = |estimate: &Estimate| estimate.ci95[1] - estimate.ci95[0];
+    undisturbed.is_some_and(|on| body.is_none_or(|body| width(&on.end_to_end) < width(body)))
 }
 
 /// The modes of a process; `None` if an arm has too few requests.
