@@ -36,7 +36,7 @@ const IN_SITU: Allowed = Allowed {
 const MACRO: Allowed = Allowed {
     least_ns: 50.0,
     share: 0.03,
-    share_above: 0.25,
+    share_above: 0.1,
 };
 /// The slope has no unit.
 const SLOPE: Allowed = Allowed {
@@ -50,10 +50,13 @@ const FALSE_MISSES: f64 = 0.05;
 pub fn judge(blind: Blind, key: &[Delay], analysis: Analysis) -> Truth {
     let trial = analysis.trial;
     let of_undisturbed = trial.as_deref().is_some_and(are_sharper);
-    let doses = trial.and_then(|trial| match trial.undisturbed {
-        Some(undisturbed) if of_undisturbed => undisturbed.doses,
-        _ => trial.doses,
-    });
+    let (doses, agreement) = match trial.map(|trial| (trial.undisturbed, trial.doses)) {
+        Some((Some(undisturbed), _)) if of_undisturbed => {
+            (undisturbed.doses, undisturbed.agreement)
+        }
+        Some((_, doses)) => (doses, analysis.agreement),
+        None => (None, None),
+    };
     let slope = doses.and_then(|doses| doses.slope);
     let is_probed = analysis.ledger.is_some();
     let layers = if is_probed { 3 } else { 2 };
@@ -74,18 +77,10 @@ pub fn judge(blind: Blind, key: &[Delay], analysis: Analysis) -> Truth {
             Some(DelayFound {
                 arm: arm.arm,
                 asked_ns: delay.asked_ns,
-                is_measured: delay.mean_ns.is_some(),
-                in_situ: seen(arm.in_situ, delay.mean_ns, IN_SITU),
+                is_measured: delay.median_ns.is_some(),
+                in_situ: seen(arm.in_situ, delay.median_ns, IN_SITU),
                 in_situ_ebpf: is_probed.then(|| seen(arm.in_situ_ebpf, delay.median_ns, IN_SITU)),
-                macro_: seen(
-                    arm.macro_,
-                    if of_undisturbed {
-                        delay.median_ns
-                    } else {
-                        delay.mean_ns
-                    },
-                    MACRO,
-                ),
+                macro_: seen(arm.macro_, delay.in_macro_ns, MACRO),
             })
         })
         .collect();
@@ -103,7 +98,7 @@ pub fn judge(blind: Blind, key: &[Delay], analysis: Analysis) -> Truth {
         .chain((!sees_the_shortest).then_some(Finding::Unresolved))
         .max()
         .unwrap_or(Finding::Unresolved);
-    let withheld = analysis.agreement.map(|agreement| agreement.withheld);
+    let withheld = agreement.map(|agreement| agreement.withheld);
     Truth {
         schema: SCHEMA.to_owned(),
         finding,

@@ -8,7 +8,6 @@ use crate::in_situ::InSituCollector;
 use crate::order::Order;
 use crate::trial::Found;
 use crate::trial::block::ArmOfBlock;
-use crate::trial::effects::difference;
 use crate::trial::figure::{Figure, Weight};
 use crate::trial::undisturbed::are_sharper;
 
@@ -19,10 +18,10 @@ pub struct Delay {
     pub arm: String,
     /// What was asked for, ns.
     pub asked_ns: u64,
-    /// Mean of what was measured in front of the hook, ns; `None` without records.
-    pub mean_ns: Option<f64>,
-    /// Median of the same.
+    /// Median of what was measured in front of the hook, ns; `None` without records.
     pub median_ns: Option<f64>,
+    /// The same, or the mean, whichever is in the macro estimate.
+    pub in_macro_ns: Option<f64>,
 }
 
 impl Found {
@@ -50,11 +49,19 @@ impl Found {
             });
             stats::mean(&figure.values)
         };
-        let delay = |(name, arm): (String, usize)| Delay {
-            arm: name,
-            asked_ns: self.design.trial.arms()[arm].delay_ns(),
-            mean_ns: waited_ns(arm, |of| of.waited_ns),
-            median_ns: waited_ns(arm, |of| of.waited_median_ns),
+        let delay = |(name, arm): (String, usize)| {
+            let median_ns = waited_ns(arm, |of| of.waited_median_ns);
+            let in_macro_ns = if are_sharper(&self.result) {
+                median_ns
+            } else {
+                waited_ns(arm, |of| of.waited_ns)
+            };
+            Delay {
+                arm: name,
+                asked_ns: self.design.trial.arms()[arm].delay_ns(),
+                median_ns,
+                in_macro_ns,
+            }
         };
         let mut delays: Vec<Delay> = self.delayed().map(delay).collect();
         delays.sort_by_key(|delay| delay.asked_ns);
@@ -71,10 +78,14 @@ impl Found {
 
     /// The whole of what front and hook take of a request, the delay with it.
     fn in_situ_of(&self, arm: usize, name: &str) -> Option<Estimate> {
-        let whole_ns = |of: &ArmOfBlock| Some(of.recorded.as_ref()?.whole.mean_ns + of.waited_ns?);
-        difference(&self.blocks, [arm, self.design.on], whole_ns).ns(&format!(
-            "difference of means of what a request takes before and after the call behind the hook, delay included, \
-             each clipped at the threshold, by the bracket's records, {name} minus on"
+        let whole = Figure::of(&self.blocks, Weight::Alike, |block| {
+            block.less([arm, self.design.on], |of| {
+                Some(of.recorded.as_ref()?.delayed_median_ns)
+            })
+        });
+        whole.ns(&format!(
+            "difference of medians of what a request takes before and after the call behind the hook, delay included, \
+             by the bracket's records, {name} minus on"
         ))
     }
 

@@ -91,6 +91,8 @@ pub struct Recorded {
     pub whole: Overhead,
     /// The part after the read.
     pub after_read: Overhead,
+    /// Median of the whole with the delay, ns.
+    pub delayed_median_ns: f64,
     /// Means of calls and of bytes.
     pub calls: f64,
     /// Bytes of a request.
@@ -231,6 +233,8 @@ impl Recorded {
             requests: requests.len(),
             whole: overhead(|calls| calls.whole_ns as f64)?,
             after_read: overhead(|calls| calls.after_read_ns as f64)?,
+            delayed_median_ns: overhead(|calls| (calls.whole_ns + calls.waited_ns) as f64)?
+                .median_ns,
             calls: mean_of(|calls| f64::from(calls.count))?,
             bytes: mean_of(|calls| calls.bytes as f64)?,
             share_waiting: waiting / calls,

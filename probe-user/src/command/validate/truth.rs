@@ -30,7 +30,7 @@ use verdict::{order, trial, truth};
 
 /// Options of `validate truth`.
 #[derive(Args, Debug)]
-#[command(mut_arg("requests", |requests| requests.default_value("30000")))]
+#[command(mut_arg("requests", |requests| requests.default_value("20000")))]
 #[command(after_help = "\
 Examples:
   sudo probe-user validate truth             all delays in one trial
@@ -180,7 +180,7 @@ async fn coverage(
             .with_context(|| format!("run {}: fewer than two blocks", run.number))?;
         let delays = found.delays();
         let delay = delays.first().context("no delay")?;
-        let lasted_ns = delay.mean_ns.unwrap_or(delay.asked_ns as f64);
+        let lasted_ns = delay.in_macro_ns.unwrap_or(delay.asked_ns as f64);
         done.push(CoverageRun {
             run: run.number,
             seed: run.seed,

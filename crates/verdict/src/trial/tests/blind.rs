@@ -50,7 +50,7 @@ fn what_is_estimated_under_a_name_is_of_the_arm_of_that_name() {
     assert_eq!(names, ["arm-1", "arm-2"]);
     for (arm, delay) in blind.arms.iter().zip(found.delays()) {
         assert_eq!(arm.arm, delay.arm);
-        assert_finds(arm.macro_.as_ref(), delay.mean_ns.unwrap(), 25.0);
+        assert_finds(arm.macro_.as_ref(), delay.in_macro_ns.unwrap(), 25.0);
     }
 }
 
@@ -66,8 +66,8 @@ fn longer_by(ns: i64) -> Truth {
 }
 
 #[test]
-fn what_a_machine_adds_to_a_delay_is_no_miss_unless_it_is_a_quarter() {
-    for (ns, finding) in [(150, Finding::Unresolved), (400, Finding::Missed)] {
+fn what_a_machine_adds_to_a_delay_is_no_miss_unless_it_is_a_tenth() {
+    for (ns, finding) in [(70, Finding::Unresolved), (250, Finding::Missed)] {
         let truth = longer_by(ns);
         assert_eq!(truth.delays[1].macro_.finding, finding);
         assert_eq!((truth.slope.finding, truth.finding), (finding, finding));
