@@ -59,7 +59,7 @@ pub fn results(words: &[OsString], stages: &mut Stages) -> anyhow::Result<ExitCo
 fn bench(out: &Path, words: &[OsString]) -> anyhow::Result<String> {
     let mut bench = as_root(release().join("probe-user"));
     bench
-        .args(["bench", "--order", "rmit", "--ladder", "--out"])
+        .args(["bench", "--ladder", "--out"])
         .arg(out)
         .args(words);
     interrupt::left_to_the_child(|| printed(&mut bench))?

@@ -104,25 +104,23 @@ fn bad_headline(analysis: &Analysis, facts: &[Doubt]) -> Option<(Tone, String)> 
     Some((Tone::Bad, headline))
 }
 
-/// The verdict on means of all requests; where the run does not settle that, on requests that nothing disturbs.
+/// The verdict on means of all requests; where there is none, that on requests that nothing disturbs, which have controls of
+/// their own.
 fn verdict(analysis: &Analysis) -> (Tone, String) {
     let Some(agreement) = &analysis.agreement else {
         let headline = "The layers cannot be compared in this run.";
         return (Tone::Plain, headline.to_owned());
     };
+    let is_settled = |of: &&Agreement| matches!(of.verdict, Verdict::Agree | Verdict::Differ);
     let undisturbed = undisturbed(analysis).and_then(|of| of.agreement.as_ref());
-    let is_open = agreement.verdict == Verdict::Unresolved;
-    if let Some(undisturbed) = undisturbed.filter(|_| is_open) {
-        let settled = "for requests that nothing disturbs";
-        let (tone, headline) = of_verdict(undisturbed);
-        if matches!(undisturbed.verdict, Verdict::Agree | Verdict::Differ) {
-            return (
-                tone,
-                headline.replacen("layers", &format!("layers, {settled},"), 1),
-            );
+    match undisturbed.filter(is_settled) {
+        Some(undisturbed) if !is_settled(&agreement) => {
+            let (tone, headline) = of_verdict(undisturbed);
+            let layers = "layers, for requests that nothing disturbs,";
+            (tone, headline.replacen("layers", layers, 1))
         }
+        _ => of_verdict(agreement),
     }
-    of_verdict(agreement)
 }
 
 fn of_verdict(agreement: &Agreement) -> (Tone, String) {

@@ -16,7 +16,7 @@ pub fn body(analysis: &Analysis) -> Markup {
                 ("analysis.json#/micro/hook_overhead", analysis.micro.hook_overhead.as_ref()),
                 analysis.micro.missing.as_deref()))
             (in_situ_card(analysis))
-            (card("macro", "Macro", "a request, end to end, hooked minus baseline",
+            (card("macro", "Macro", compared(analysis).card,
                 ("analysis.json#/macro/difference", analysis.macro_.difference.as_ref()),
                 analysis.macro_.missing.as_deref()))
         }
@@ -78,6 +78,32 @@ fn card(
     }
 }
 
+/// What is compared end to end, in words.
+struct Compared {
+    card: &'static str,
+    hooked: &'static str,
+    equal: &'static str,
+    baseline: &'static str,
+}
+
+fn compared(analysis: &Analysis) -> Compared {
+    if analysis.trial.is_some() {
+        Compared {
+            card: "a request, end to end, on minus off",
+            hooked: "Macro: on minus off",
+            equal: "A/A: null minus off",
+            baseline: "off",
+        }
+    } else {
+        Compared {
+            card: "a request, end to end, hooked minus baseline",
+            hooked: "Macro: hooked minus baseline",
+            equal: "A/A: baseline-2 minus baseline",
+            baseline: "baseline",
+        }
+    }
+}
+
 /// The layers as a plot.
 pub fn forest(analysis: &Analysis) -> Forest {
     let row = |(label, class, at, estimate): (&str, &str, &str, &Option<Estimate>)| {
@@ -124,7 +150,7 @@ pub fn forest(analysis: &Analysis) -> Forest {
         ),
         (seen.0, "layer-in-situ", seen.1, seen.2),
         (
-            "Macro: hooked minus baseline",
+            compared(analysis).hooked,
             "layer-macro",
             "macro/difference",
             &macro_.difference,
@@ -136,7 +162,7 @@ pub fn forest(analysis: &Analysis) -> Forest {
             &undisturbed,
         ),
         (
-            "A/A: two equal servers",
+            compared(analysis).equal,
             "layer-a-a",
             "macro/a_a_difference",
             &macro_.a_a_difference,
@@ -163,7 +189,7 @@ pub fn forest(analysis: &Analysis) -> Forest {
 fn of_other_arms(analysis: &Analysis) -> impl Iterator<Item = Line<'_>> {
     let differences = analysis.macro_.other_differences.iter();
     differences.map(|(arm, estimate)| Line {
-        name: format!("{arm} minus baseline"),
+        name: format!("{arm} minus {}", compared(analysis).baseline),
         at: format!("analysis.json#/macro/other_differences/{arm}"),
         estimate,
     })
@@ -227,12 +253,12 @@ pub fn lines(analysis: &Analysis) -> Vec<Line<'_>> {
             agreement.map(|found| &found.in_situ_per_request),
         ),
         (
-            "Macro: hooked minus baseline",
+            compared(analysis).hooked,
             "macro/difference",
             macro_.difference.as_ref(),
         ),
         (
-            "A/A: baseline-2 minus baseline",
+            compared(analysis).equal,
             "macro/a_a_difference",
             macro_.a_a_difference.as_ref(),
         ),
