@@ -15,6 +15,7 @@ use crate::trial::Found;
 use crate::trial::block::{ArmOfBlock, Block};
 use crate::trial::effects::recorded_difference;
 use crate::trial::figure::{Figure, Weight};
+use crate::trial::in_situ::Layer;
 
 /// The layers agree within this much, or within this share of the in-situ layer, whichever is more.
 const LEAST_MARGIN_NS: f64 = 25.0;
@@ -75,11 +76,11 @@ impl Layers {
 impl Found {
     /// Compares the layers; `doubts` are those about the run. `None` without an in-situ layer by records.
     pub fn agreement(&self, doubts: &[Doubt]) -> Option<Agreement> {
-        let layer = self.layer.as_ref()?;
+        self.layer.as_ref()?;
         let design = &self.design;
         let both = |block: &Block| {
             let body_ns = block.less([design.on, design.off], ArmOfBlock::body_ns)?;
-            Some([body_ns, layer.in_response_ns(design, block)?])
+            Some([body_ns, Layer::in_response_ns(design, block)?])
         };
         let figure = |value: fn([f64; 2]) -> f64| {
             Figure::of(&self.blocks, Weight::Requests, |block| {

@@ -44,15 +44,15 @@ impl Found {
         let waited_ns = |arm: usize, part: fn(&ArmOfBlock) -> Option<f64>| {
             let arms = [arm, self.design.on];
             // Arms without a delay wait for a read of the clock.
-            let figure = Figure::of(&self.blocks, Weight::Requests, |block| {
-                block.less(arms, part)
-            });
+            let figure = Figure::of(&self.blocks, Weight::Alike, |block| block.less(arms, part));
             stats::mean(&figure.values)
         };
         let delay = |(name, arm): (String, usize)| {
             let median_ns = waited_ns(arm, |of| of.waited_median_ns);
             let in_macro_ns = if are_sharper(&self.result) {
-                median_ns
+                let is_measured = median_ns.is_some();
+                let of_undisturbed = self.undisturbed.waited_ns([arm, self.design.on]);
+                of_undisturbed.filter(|_| is_measured)
             } else {
                 waited_ns(arm, |of| of.waited_ns)
             };

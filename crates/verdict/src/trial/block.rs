@@ -91,6 +91,8 @@ pub struct Recorded {
     pub whole: Overhead,
     /// The part after the read.
     pub after_read: Overhead,
+    /// The part that lengthens response times.
+    pub in_response: Overhead,
     /// Median of the whole with the delay, ns.
     pub delayed_median_ns: f64,
     /// Means of calls and of bytes.
@@ -233,6 +235,7 @@ impl Recorded {
             requests: requests.len(),
             whole: overhead(|calls| calls.whole_ns as f64)?,
             after_read: overhead(|calls| calls.after_read_ns as f64)?,
+            in_response: overhead(|calls| calls.in_response_ns as f64)?,
             delayed_median_ns: overhead(|calls| (calls.whole_ns + calls.waited_ns) as f64)?
                 .median_ns,
             calls: mean_of(|calls| f64::from(calls.count))?,

@@ -25,7 +25,9 @@ pub struct Calls {
     /// From sending until the hook can have had an effect: until the first call was entered, or, if the server was waiting in
     /// it, until it had read.
     pub untouched_ns: u64,
-    /// What of hook overhead and delay came after that, and so lengthens the response time.
+    /// Whether the hook was still at work before the read when the request was sent: then it has an effect from there on.
+    pub is_late: bool,
+    /// The part of the hook overhead that lengthens the response time.
     pub in_response_ns: u64,
     /// So many never got behind the hook: what they took is not known.
     pub unreached: u32,
@@ -49,14 +51,15 @@ impl Calls {
             };
             self.untouched_ns = touched_ns.saturating_sub(sent_ns);
         }
-        let in_response_ns = if was_waiting {
-            after_read_ns
-        } else {
-            call.overhead_ns()
-        };
-        self.in_response_ns += in_response_ns + waited_ns;
+        // What comes before a read that waits is over by then, or is what the request waits for.
+        let ready_ns = call.enter_ns.saturating_add(call.to_back_ns.into());
+        let late_ns = ready_ns.saturating_sub(sent_ns).min(call.to_back_ns.into());
+        self.is_late |= was_waiting && late_ns > 0;
+        self.in_response_ns += after_read_ns + late_ns;
         self.count += 1;
-        self.unreached += u32::from(call.flags & BracketedCall::REACHED_BACK == 0);
+        // A hook may know by itself that nothing is left.
+        let is_unreached = call.returned > 0 && call.flags & BracketedCall::REACHED_BACK == 0;
+        self.unreached += u32::from(is_unreached);
         self.waiting += u32::from(was_waiting);
         self.bytes += u64::from(call.returned);
         self.whole_ns += call.overhead_ns();
@@ -138,7 +141,9 @@ impl CallLog {
             let index = requests.binary_search_by_key(&ordinal, |request| design.ordinal(request));
             let arm = design.trial.arm_of(call.salt, ordinal);
             let is_of_server = usize::from(call.server) == server;
-            let is_again = call.flags & BracketedCall::FRESH != 0
+            // What another server says of this one's requests must not put its own aside.
+            let is_again = is_of_server
+                && call.flags & BracketedCall::FRESH != 0
                 && last_fresh.replace(ordinal) == Some(ordinal);
             if let (Ok(index), Some(arm)) = (index, arm)
                 && is_of_server

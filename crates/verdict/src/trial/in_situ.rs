@@ -22,8 +22,6 @@ pub struct Layer {
     pub bracket: BracketInSitu,
     /// As all runs do.
     pub in_situ: InSitu,
-    /// Servers whose reads block.
-    pub blocking: BTreeMap<usize, bool>,
 }
 
 impl Layer {
@@ -82,17 +80,13 @@ impl Layer {
                 ..InSitu::default()
             },
             bracket,
-            blocking,
         })
     }
 
     /// Mean overhead of a request of one block that lengthens its response time, ns.
-    pub fn in_response_ns(&self, design: &Design, block: &Block) -> Option<f64> {
-        let is_blocking = self.blocking.get(&block.server).copied()?;
+    pub fn in_response_ns(design: &Design, block: &Block) -> Option<f64> {
         block.less([design.on, design.null?], |arm| {
-            let of = arm.recorded.as_ref()?;
-            let part = if is_blocking { of.after_read } else { of.whole };
-            Some(part.mean_ns)
+            Some(arm.recorded.as_ref()?.in_response.mean_ns)
         })
     }
 }

@@ -216,7 +216,7 @@ fn read_blocks(
         let spans = read.spans.entry(server);
         let spans = spans.or_insert_with(|| vec![Vec::new(); design.trial.arms().len()]);
         for sample in &samples {
-            spans[sample.arm].extend(Span::of(sample, read.calls.is_some()));
+            spans[sample.arm].push(Span::of(sample));
             if let Some(place) = [design.off, design.on]
                 .iter()
                 .position(|arm| *arm == sample.arm)

@@ -555,6 +555,65 @@ fn beside_a_neighbour_an_undisturbed_request_is_still_known() {
     }
 }
 
+/// Its work before a read that waits is in the way of a request that is sent meanwhile: nothing is chosen by such a start,
+/// and all of it counts.
+#[test]
+fn a_hook_that_is_still_at_work_when_the_request_comes_is_seen_wholly() {
+    const LATE_NS: u32 = 3_000;
+    let mut rows = Script {
+        noise_ns: 60.0,
+        blocking: true,
+        ..SCRIPT
+    }
+    .make();
+    let size = u64::from(SIZE);
+    let of_arms = rows
+        .requests
+        .iter_mut()
+        .filter(|request| request.first_byte >= size);
+    for (request, call) in of_arms.zip(&mut rows.calls) {
+        if rows.trial.arms()[usize::from(call.arm)].is_hooked() {
+            call.enter_ns = request.sent_ns - 100;
+            call.to_back_ns = 100 + LATE_NS;
+            call.back_exit_ns += u64::from(LATE_NS);
+            request.done_ns += u64::from(LATE_NS);
+        }
+    }
+    let mut found = rows.found();
+    found.fill_undisturbed(&[]);
+    let undisturbed = found.result.undisturbed.as_ref().unwrap();
+    assert!((undisturbed.share - 1.0).abs() < 1e-9);
+    let on = &undisturbed.effects["on"];
+    assert_finds(Some(&on.end_to_end), 70.0 + f64::from(LATE_NS), 30.0);
+    assert_finds(on.outside_call.as_ref(), 0.0, 30.0);
+    assert_eq!(found.agreement(&[]).unwrap().verdict, Verdict::Agree);
+}
+
+/// A hook may answer by itself that nothing is left.
+#[test]
+fn an_empty_call_that_never_got_behind_the_hook_hides_no_request() {
+    let mut rows = SCRIPT.make();
+    let empty: Vec<BracketedCall> = rows
+        .calls
+        .iter()
+        .filter(|call| rows.trial.arms()[usize::from(call.arm)].is_hooked())
+        .map(|call| BracketedCall {
+            flags: 0,
+            returned: 0,
+            enter_ns: call.back_exit_ns + u64::from(call.from_back_ns + call.waited_ns),
+            to_back_ns: 0,
+            from_back_ns: 5,
+            waited_ns: 0,
+            ..*call
+        })
+        .collect();
+    rows.calls.extend(empty);
+    let found = rows.found();
+    assert_eq!(counts(&found).misplaced, 0);
+    let in_situ = found.result.in_situ.as_ref().unwrap();
+    assert_finds(in_situ.whole.mean.as_ref(), 105.0, 1e-6);
+}
+
 /// Without records there is no start to choose requests by: the mode of all is left.
 #[test]
 fn without_records_an_undisturbed_request_is_known_end_to_end_alone() {
@@ -948,11 +1007,17 @@ fn records_that_cannot_be_are_counted_and_change_nothing() {
             ..BracketedCall::default()
         }
     });
-    let nonsense: Vec<_> = nonsense.collect();
+    let mut nonsense: Vec<_> = nonsense.collect();
+    // Of a request that another server has had, and before all that this one says of it.
+    nonsense.push(BracketedCall {
+        server: rows.calls[0].server + 1,
+        enter_ns: 0,
+        ..rows.calls[0]
+    });
     rows.calls.extend(nonsense);
     let mut found = rows.found().result;
     let counts = found.counts.as_mut().unwrap();
-    assert_eq!(std::mem::take(&mut counts.misplaced), 1_000);
+    assert_eq!(std::mem::take(&mut counts.misplaced), 1_001);
     assert_eq!(found, expected);
 }
 
@@ -1017,6 +1082,12 @@ fn a_hook_that_is_never_behind_itself_has_no_layer_inside_and_a_trial_still() {
     let found = rows.found();
     assert_eq!(doubts(&found), []);
     assert!(found.result.in_situ.is_none() && found.agreement(&[]).is_none());
+    let undisturbed = found.result.undisturbed.as_ref().unwrap();
+    let on = &undisturbed.effects["on"];
+    assert!(
+        on.end_to_end.reaches(100.0, 30.0) && on.outside_call.is_none(),
+        "{on:?}"
+    );
     assert!(found.in_situ().missing.unwrap().contains("does not call"));
     assert_finds(found.result.effects["on"].body.as_ref(), 100.0, 25.0);
     // Where some do, that is not known of which.

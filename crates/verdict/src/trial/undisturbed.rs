@@ -28,47 +28,63 @@ const LEAST_STEPS: f64 = 3.0;
 const CALM_BANDWIDTHS: f64 = 2.0;
 /// Modes are of values up to so many medians.
 const END_MEDIANS: f64 = 100.0;
+/// What is this much narrower is taken.
+const SHARPER: f64 = 0.5;
 /// Fewer undisturbed requests of an arm tell nothing of a process.
 const LEAST_REQUESTS: usize = 50;
 
-/// A request, cut where the hook can begin to have an effect.
+/// If more of the requests of any arm find the hook still at work before the read that waits for them, the arm has a part in the
+/// starts of its process, and nothing can be chosen by them.
+const LATE_SHARE: f64 = 0.01;
+
+/// A request, and where the hook can begin to have an effect on it.
 #[allow(clippy::struct_field_names, reason = "a unit is in each name")]
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
-    /// From sending to the cut, ns; 0 where there are no records.
+    /// From sending to the answer, ns.
+    took_ns: u32,
+    /// From sending until the hook can have an effect.
     start_ns: u32,
-    /// From there to the answer.
-    rest_ns: u32,
-    /// What of that the hook took, with the bracket's own and the delay of the arm.
+    /// What the hook took of the response time, with the bracket's own and the delay of the arm.
     hook_ns: u32,
     /// The delay.
     waited_ns: u32,
+    records: Records,
+}
+
+/// What the records of a request tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Records {
+    /// All of it.
+    Whole,
+    /// All of it, and that the hook was still at work when the request was sent.
+    Late,
+    /// Nothing: there are none, or the hook went past back.
+    None,
 }
 
 impl Span {
-    /// Of a request; `None` where others have records of their calls, and this one has not all.
-    pub fn of(sample: &Sample, are_recorded: bool) -> Option<Self> {
+    /// Of a request.
+    pub fn of(sample: &Sample) -> Self {
         #[allow(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "a response time is neither negative nor of four seconds, or counts as such"
         )]
         let whole = |ns: f64| ns as u32;
-        let Some(calls) = sample.calls else {
-            return (!are_recorded).then(|| Self {
-                start_ns: 0,
-                rest_ns: whole(sample.took_ns),
-                hook_ns: 0,
-                waited_ns: 0,
-            });
-        };
-        let start_ns = (calls.untouched_ns as f64).min(sample.took_ns);
-        (calls.unreached == 0).then(|| Self {
-            start_ns: whole(start_ns),
-            rest_ns: whole(sample.took_ns - start_ns),
-            hook_ns: whole(calls.in_response_ns as f64),
+        let calls = sample.calls.unwrap_or_default();
+        Self {
+            took_ns: whole(sample.took_ns),
+            start_ns: whole((calls.untouched_ns as f64).min(sample.took_ns)),
+            hook_ns: whole((calls.in_response_ns + calls.waited_ns) as f64),
             waited_ns: whole(calls.waited_ns as f64),
-        })
+            records: match sample.calls {
+                Some(calls) if calls.unreached > 0 => Records::None,
+                Some(calls) if calls.is_late => Records::Late,
+                Some(_) => Records::Whole,
+                None => Records::None,
+            },
+        }
     }
 }
 
@@ -108,7 +124,7 @@ impl Processes {
         };
         for spans in spans {
             of.requests += spans.iter().map(Vec::len).sum::<usize>();
-            of.modes.extend(of_process(design, spans));
+            of.modes.extend(of_process(design, spans, are_recorded));
         }
         of
     }
@@ -154,6 +170,11 @@ impl Processes {
             doses: self.doses(design),
             agreement: None,
         })
+    }
+
+    /// The delay of an arm less that of another: of the processes' medians the mean, ns.
+    pub fn waited_ns(&self, arms: [usize; 2]) -> Option<f64> {
+        stats::mean(&self.difference(arms, |of| of.waited_ns).values)
     }
 
     fn doses(&self, design: &Design) -> Option<Doses> {
@@ -215,41 +236,55 @@ impl Found {
     }
 }
 
-/// Whether undisturbed requests are known more sharply than the body of the mean: mostly, but not where nothing disturbs and
-/// response times spread widely. The choice goes by widths of `on` minus `off` alone.
+/// Whether undisturbed requests are known so much more sharply than the body of the mean that they are taken for it: mostly, but
+/// not where nothing disturbs and response times spread widely. The choice goes by widths of `on` minus `off` alone. Of two
+/// estimates as wide as each other, the one that happens to be narrower holds the truth in 92 %, not 95; of one half as wide, in 94.
 pub fn are_sharper(result: &TrialResult) -> bool {
     let body = result.effects.get("on").and_then(|on| on.body.as_ref());
     let undisturbed = result.undisturbed.as_ref();
     let undisturbed = undisturbed.and_then(|of| of.effects.get("on"));
     let width = |estimate: &Estimate| estimate.ci95[1] - estimate.ci95[0];
-    undisturbed.is_some_and(|on| body.is_none_or(|body| width(&on.end_to_end) < width(body)))
+    undisturbed
+        .is_some_and(|on| body.is_none_or(|body| width(&on.end_to_end) < SHARPER * width(body)))
 }
 
-/// The modes of a process; `None` if an arm has too few requests.
-fn of_process(design: &Design, spans: &Spans) -> Option<Vec<Modes>> {
-    let mut times_ns: Vec<f64> = spans[design.off]
-        .iter()
-        .map(|span| f64::from(span.start_ns) + f64::from(span.rest_ns))
-        .collect();
+/// The modes of a process; `None` if an arm has too few requests. Where others have records, requests without are left out.
+fn of_process(design: &Design, spans: &Spans, are_recorded: bool) -> Option<Vec<Modes>> {
+    let counts = |span: &&Span| !are_recorded || span.records != Records::None;
+    let is_late = |spans: &Vec<Span>| {
+        let late = spans.iter().filter(|span| span.records == Records::Late);
+        late.count() as f64 > LATE_SHARE * spans.len() as f64
+    };
+    let have_starts = are_recorded && !spans.iter().any(is_late);
+    let start_ns = |span: &Span| {
+        if have_starts {
+            f64::from(span.start_ns)
+        } else {
+            0.0
+        }
+    };
+    let rest_ns = |span: &Span| f64::from(span.took_ns) - start_ns(span);
+
+    let times_ns = spans[design.off].iter().filter(counts);
+    let mut times_ns: Vec<f64> = times_ns.map(|span| f64::from(span.took_ns)).collect();
     times_ns.sort_unstable_by(f64::total_cmp);
     let median_ns = moments::quantile(&times_ns, 0.5)?;
     let bandwidth_ns = (BANDWIDTH_SHARE * median_ns).max(LEAST_STEPS * spread::step(&times_ns));
-    let end_ns = END_MEDIANS * median_ns;
-    let starts = spans.iter().flatten().map(|span| f64::from(span.start_ns));
-    let start_ns = mode(starts, end_ns, bandwidth_ns)?;
-    let is_calm = |span: &&Span| {
-        (f64::from(span.start_ns) - start_ns).abs() <= CALM_BANDWIDTHS * bandwidth_ns
-    };
+    let mode =
+        |values: &mut dyn Iterator<Item = f64>| mode(values, END_MEDIANS * median_ns, bandwidth_ns);
+    let usual_ns = mode(&mut spans.iter().flatten().filter(counts).map(start_ns))?;
+    let is_calm =
+        |span: &&Span| (start_ns(span) - usual_ns).abs() <= CALM_BANDWIDTHS * bandwidth_ns;
     let of_arm = |spans: &Vec<Span>| {
-        let calm: Vec<Span> = spans.iter().filter(is_calm).copied().collect();
-        let mode = |ns: fn(&Span) -> f64| mode(calm.iter().map(ns), end_ns, bandwidth_ns);
-        let mut waited_ns: Vec<f64> = calm.iter().map(|span| f64::from(span.waited_ns)).collect();
-        waited_ns.sort_unstable_by(f64::total_cmp);
+        let calm: Vec<&Span> = spans.iter().filter(counts).filter(is_calm).collect();
         (calm.len() >= LEAST_REQUESTS).then_some(())?;
+        let calm = || calm.iter().copied();
+        let mut waited_ns: Vec<f64> = calm().map(|span| f64::from(span.waited_ns)).collect();
+        waited_ns.sort_unstable_by(f64::total_cmp);
         Some(Modes {
-            requests: calm.len(),
-            whole_ns: mode(|span| f64::from(span.rest_ns))?,
-            outside_ns: mode(|span| f64::from(span.rest_ns) - f64::from(span.hook_ns))?,
+            requests: waited_ns.len(),
+            whole_ns: mode(&mut calm().map(rest_ns))?,
+            outside_ns: mode(&mut calm().map(|span| rest_ns(span) - f64::from(span.hook_ns)))?,
             waited_ns: spread::quantile(&waited_ns, spread::step(&waited_ns), 0.5)?,
         })
     };
