@@ -26,6 +26,8 @@ pub enum Need {
     Architecture(&'static str),
     /// An IPv6 loopback address.
     Ipv6,
+    /// A kernel with time namespaces.
+    TimeNamespaces,
     /// A C library that `cargo xtask test` fetches where it can.
     CLibrary(&'static str),
     /// A program for manifests that `cargo xtask test` fetches where it can.
@@ -52,6 +54,10 @@ impl Need {
             Self::Ipv6 => {
                 let bound = std::net::TcpListener::bind((std::net::Ipv6Addr::LOCALHOST, 0));
                 bound.is_err().then(|| "needs IPv6".to_owned())
+            }
+            Self::TimeNamespaces => {
+                let is_there = std::path::Path::new("/proc/self/ns/time").exists();
+                (!is_there).then(|| "needs a kernel with time namespaces".to_owned())
             }
             Self::CLibrary(name) => unfetched(name, portable::folder(name).is_dir()),
             Self::DeployTool(name) => unfetched(name, deploy::tool(name).is_file()),

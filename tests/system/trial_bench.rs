@@ -37,7 +37,7 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "trial_bench::a_server_with_another_clock_is_refused",
-        needs: &[Need::Root, Need::Program("unshare")],
+        needs: &[Need::Root, Need::Program("unshare"), Need::TimeNamespaces],
         run: another_clock,
     },
     Test {

@@ -97,11 +97,11 @@ pub struct DelayFound {
     pub asked_ns: u64,
     /// Whether its length was measured, in front of the hook. Otherwise what was asked for stands in for it.
     pub is_measured: bool,
-    /// By the bracket's records, against the mean length.
+    /// By the bracket's records, against the median length.
     pub in_situ: Seen,
     /// By eBPF, against the median length, as means are trimmed there; null without probes.
     pub in_situ_ebpf: Option<Seen>,
-    /// End to end, against the mean length.
+    /// End to end, against the median length of undisturbed requests, or the mean length of all; the estimand says which.
     #[serde(rename = "macro")]
     pub macro_: Seen,
 }

@@ -43,11 +43,22 @@ const SLOPE: Allowed = Allowed {
     least_ns: 0.0,
     ..MACRO
 };
+/// A delay may differ so much from what was asked for, by reads of the clock: what waits and measures is the same code.
+const AS_ASKED: Allowed = Allowed {
+    least_ns: 100.0,
+    share: 0.05,
+    share_above: 0.05,
+};
 /// The share of sound runs that may say `missed` of anything.
 const FALSE_MISSES: f64 = 0.05;
 
 /// Holds the estimates against the key. `analysis` is of the same run.
 pub fn judge(blind: Blind, key: &[Delay], analysis: Analysis) -> Truth {
+    let not_usable: Vec<String> = analysis
+        .not_usable
+        .into_iter()
+        .chain(not_as_asked(key))
+        .collect();
     let trial = analysis.trial;
     let of_undisturbed = trial.as_deref().is_some_and(are_sharper);
     let (doses, agreement) = match trial.map(|trial| (trial.undisturbed, trial.doses)) {
@@ -102,15 +113,13 @@ pub fn judge(blind: Blind, key: &[Delay], analysis: Analysis) -> Truth {
     Truth {
         schema: SCHEMA.to_owned(),
         finding,
-        holds: finding == Finding::Found
-            && analysis.cut_short.is_none()
-            && analysis.not_usable.is_empty(),
+        holds: finding == Finding::Found && analysis.cut_short.is_none() && not_usable.is_empty(),
         cut_short: analysis.cut_short,
         warnings: (analysis.warnings.into_iter())
             .chain(withheld.unwrap_or_default())
-            .filter(|reason| !analysis.not_usable.contains(reason))
+            .filter(|reason| !not_usable.contains(reason))
             .collect(),
-        not_usable: analysis.not_usable,
+        not_usable,
         delays,
         slope,
         detectable,
@@ -118,6 +127,21 @@ pub fn judge(blind: Blind, key: &[Delay], analysis: Analysis) -> Truth {
         environment: analysis.environment,
         placement: analysis.placement,
     }
+}
+
+/// Delays that did not last as long as they should.
+fn not_as_asked(key: &[Delay]) -> impl Iterator<Item = String> + '_ {
+    key.iter().filter_map(|delay| {
+        let asked_ns = delay.asked_ns as f64;
+        let lasted_ns = delay.median_ns?;
+        let within_ns = AS_ASKED.least_ns.max(AS_ASKED.share * asked_ns);
+        let is_off = (lasted_ns - asked_ns).abs() > within_ns;
+        is_off.then(|| {
+            format!(
+                "a delay of {asked_ns:.0} ns lasted {lasted_ns:.0} ns by what was measured in front of the hook: one of the two is wrong"
+            )
+        })
+    })
 }
 
 /// So many rows are looked at together.

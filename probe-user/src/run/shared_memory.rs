@@ -23,6 +23,8 @@ const NAME: &str = "hookprobe-records";
 const CHUNK: usize = 1_024;
 /// The most records by which a ring is taken to be ahead of where it was, however many its head says.
 const MOST_AHEAD: u64 = 1 << 32;
+/// Records that are taken from one server: 800 MB of rows. A server that makes them up must not fill our disk and memory.
+const MOST_RECORDS: u64 = 1 << 24;
 /// How many records are begun after one that is not completed until it is given up. Its writer may be asleep.
 const PATIENCE: u64 = SLOTS as u64 / 2;
 
@@ -33,6 +35,8 @@ pub struct SharedMemory {
     trial: Trial,
     rings: [Followed; RINGS],
     ledger: RecordLedger,
+    /// So many records are read; later ones count as overwritten.
+    most_records: u64,
     /// What slots are read into.
     looks: [Vec<Slot>; 2],
 }
@@ -84,6 +88,7 @@ impl SharedMemory {
             trial: *trial,
             rings: Default::default(),
             ledger: RecordLedger::default(),
+            most_records: MOST_RECORDS,
             looks: [(); 2].map(|()| vec![Slot::default(); CHUNK]),
         })
     }
@@ -137,6 +142,7 @@ impl SharedMemory {
             trial,
             rings,
             ledger,
+            most_records,
             looks: [first, second],
         } = self;
         let Followed { next, head: known } = &mut rings[ring];
@@ -144,7 +150,12 @@ impl SharedMemory {
         *known += begun;
         ledger.begun += begun;
         let head = *known;
-        let overwritten = head.saturating_sub(SLOTS_IN_RING).saturating_sub(*next);
+        let to_keep = if ledger.read < *most_records {
+            SLOTS_IN_RING
+        } else {
+            0
+        };
+        let overwritten = head.saturating_sub(to_keep).saturating_sub(*next);
         *next += overwritten;
         ledger.overwritten += overwritten;
 

@@ -71,7 +71,7 @@ pub struct ArmEffect {
 }
 
 /// What arms add to a request that nothing disturbs: that began as most do, before the hook could have an effect, and then took
-/// as long as most of these. Of a cost that few requests have it says nothing.
+/// as long as most of these. Of a cost that less than half of the requests have it says nothing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]

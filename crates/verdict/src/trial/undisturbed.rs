@@ -6,7 +6,7 @@
 //! mostly takes. As the arm has no part in that, this selects alike from all arms. Then of the rest of their response time
 //! the mode is taken: a request that goes on undisturbed.
 //!
-//! That is another estimand than the mean: of a cost that few requests have it sees nothing. Body and tail do.
+//! That is another estimand than the mean: of a cost that less than half of the requests have it sees nothing. Body and tail do.
 
 use runlog::estimate::{Estimate, Unit};
 use runlog::trial::{Dose, Doses, TrialResult, Undisturbed, UndisturbedEffect};

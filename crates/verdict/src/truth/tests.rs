@@ -79,3 +79,17 @@ fn what_is_detectable_goes_by_the_standard_error() {
     let found = detectable(&many).unwrap();
     assert!((found.ns - 280.0).abs() < 1.0, "{}", found.ns);
 }
+
+#[test]
+fn a_delay_that_lasts_otherwise_than_asked_for_is_no_truth() {
+    let lasting = |lasted_ns: f64| Delay {
+        arm: "arm-1".to_owned(),
+        asked_ns: 1_000,
+        median_ns: Some(lasted_ns),
+        in_macro_ns: Some(lasted_ns),
+    };
+    for (lasted_ns, is_said) in [(1_040.0, false), (1_101.0, true), (899.0, true)] {
+        let key = [lasting(lasted_ns)];
+        assert_eq!(not_as_asked(&key).next().is_some(), is_said, "{lasted_ns}");
+    }
+}

@@ -36,7 +36,7 @@ Examples:
   sudo probe-user validate truth             all delays in one trial
   probe-user validate truth --no-probes --hook ./any.so
                                              the same of any hook, without root
-  probe-user validate truth --runs 60 --requests 20000
+  probe-user validate truth --runs 60
                                              60 short trials of one delay each:
                                              is it in the macro interval?
   probe-user validate truth --runs 20 --first-run 20 --seed 1

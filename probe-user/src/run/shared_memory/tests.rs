@@ -48,7 +48,8 @@ mod mapped {
 
 fn memory() -> (SharedMemory, &'static Shared) {
     let trial = Trial::new(1, 256, 1, &[Arm::Off, Arm::Null, Arm::On]).unwrap();
-    let memory = SharedMemory::create(&trial).unwrap();
+    let mut memory = SharedMemory::create(&trial).unwrap();
+    memory.most_records = u64::MAX;
     let shared = mapped::map(&memory);
     (memory, shared)
 }
@@ -129,6 +130,23 @@ fn what_was_overwritten_is_counted() {
         ledger(&memory),
         [SLOTS_IN_RING + 100, SLOTS_IN_RING, 100, 0]
     );
+}
+
+/// A server may make them up, as many as it likes.
+#[test]
+fn no_more_records_are_taken_than_a_run_can_have() {
+    let (mut memory, shared) = memory();
+    memory.most_records = 3;
+    for ordinal in 0..4 {
+        write(shared, 0, &call(1, ordinal));
+    }
+    assert_eq!(drain(&mut memory, Writers::Alive).len(), 4);
+    for ordinal in 4..10 {
+        write(shared, 0, &call(1, ordinal));
+    }
+    assert_eq!(drain(&mut memory, Writers::Alive).len(), 0);
+    // Begun, read, overwritten, torn.
+    assert_eq!(ledger(&memory), [10, 4, 6, 0]);
 }
 
 #[test]
