@@ -83,9 +83,9 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Whether reading the clock takes a system call, as with the clock sources `hpet` and `acpi_pm`: what takes longer is not
-    /// read in user space.
-    pub fn has_dear_clock(&self) -> bool {
+    /// Whether reading the clock takes so long that it cannot be a read in user space. With the clock sources `hpet` and `acpi_pm`
+    /// it is a system call.
+    pub fn has_slow_clock(&self) -> bool {
         self.clock_read_ns > 200.0
     }
 }

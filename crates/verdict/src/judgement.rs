@@ -187,7 +187,7 @@ fn undisturbed(analysis: &Analysis) -> Option<&Undisturbed> {
 
 fn of_undisturbed(undisturbed: &Undisturbed) -> Option<Vec<Part<'_>>> {
     let words = |text: &str| Part::Text(text.to_owned());
-    let on = undisturbed.effects.get("on")?;
+    let on = undisturbed.of_hook()?;
     let mut sentences = vec![
         words("A request that nothing disturbs takes "),
         Part::Estimate("/trial/undisturbed/effects/on/end_to_end", &on.end_to_end),

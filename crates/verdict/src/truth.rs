@@ -24,6 +24,18 @@ struct Allowed {
     share_above: f64,
 }
 
+impl Allowed {
+    /// How far an estimate of this truth may be off.
+    fn tolerance(self, truth: f64) -> f64 {
+        self.least_ns.max(self.share * truth)
+    }
+
+    /// How far above it an estimate counts as missed.
+    fn limit_above(self, truth: f64) -> f64 {
+        self.least_ns.max(self.share_above * truth)
+    }
+}
+
 /// Inside the server nothing but the clock is between a delay and its measurement: two steps of a coarse one.
 const IN_SITU: Allowed = Allowed {
     least_ns: 20.0,
@@ -43,7 +55,7 @@ const SLOPE: Allowed = Allowed {
     least_ns: 0.0,
     ..MACRO
 };
-/// A delay may differ so much from what was asked for, by reads of the clock: what waits and measures is the same code.
+/// A delay may differ this much from what was asked for: it lasts until a read of the clock ends it.
 const AS_ASKED: Allowed = Allowed {
     least_ns: 100.0,
     share: 0.05,
@@ -134,8 +146,7 @@ fn not_as_asked(key: &[Delay]) -> impl Iterator<Item = String> + '_ {
     key.iter().filter_map(|delay| {
         let asked_ns = delay.asked_ns as f64;
         let lasted_ns = delay.median_ns?;
-        let within_ns = AS_ASKED.least_ns.max(AS_ASKED.share * asked_ns);
-        let is_off = (lasted_ns - asked_ns).abs() > within_ns;
+        let is_off = (lasted_ns - asked_ns).abs() > AS_ASKED.tolerance(asked_ns);
         is_off.then(|| {
             format!(
                 "a delay of {asked_ns:.0} ns lasted {lasted_ns:.0} ns by what was measured in front of the hook: one of the two is wrong"
@@ -150,8 +161,8 @@ struct Rows(usize);
 
 impl Rows {
     fn look(self, estimate: Option<Estimate>, truth: f64, allowed: Allowed) -> Seen {
-        let tolerance = allowed.least_ns.max(allowed.share * truth);
-        let limit = allowed.least_ns.max(allowed.share_above * truth);
+        let tolerance = allowed.tolerance(truth);
+        let limit = allowed.limit_above(truth);
         let finding = estimate.as_ref().map_or(Finding::Unresolved, |estimate| {
             let [low, high] = estimate.ci95;
             let off = estimate.estimate - truth;

@@ -20,7 +20,7 @@ fn clock(environment: &Environment) -> Finding {
     const NAME: &str = "clock";
     let (source, read_ns) = (&environment.clock_source, environment.clock_read_ns);
     let found = format!("{source}, {read_ns:.0} ns a read");
-    if !environment.has_dear_clock() {
+    if !environment.has_slow_clock() {
         return Finding::pass(NAME, found);
     }
     Finding::warn(

@@ -129,10 +129,10 @@ fn layers(analysis: &Analysis, manifest: &Manifest) {
         &format!("{hooked} minus {baseline}, end to end"),
         macro_.difference.as_ref(),
     );
-    let undisturbed = analysis.trial.as_ref().and_then(|trial| {
-        let on = trial.undisturbed.as_ref()?.effects.get(hooked)?;
-        Some(&on.end_to_end)
-    });
+    let undisturbed = analysis
+        .trial
+        .as_ref()
+        .and_then(|trial| Some(&trial.undisturbed.as_ref()?.of_hook()?.end_to_end));
     if undisturbed.is_some() {
         row(
             "",

@@ -131,10 +131,10 @@ pub fn forest(analysis: &Analysis) -> Forest {
             &in_situ.hook_overhead,
         )
     };
-    let undisturbed = analysis.trial.as_ref().and_then(|trial| {
-        let on = trial.undisturbed.as_ref()?.effects.get("on")?;
-        Some(on.end_to_end.clone())
-    });
+    let undisturbed = analysis
+        .trial
+        .as_ref()
+        .and_then(|trial| Some(trial.undisturbed.as_ref()?.of_hook()?.end_to_end.clone()));
     let rows = [
         (
             "Micro, hot",

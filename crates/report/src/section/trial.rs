@@ -160,7 +160,7 @@ fn of_undisturbed(undisturbed: &Undisturbed) -> Markup {
             (shown(&format!("{at}/share"), undisturbed.share, &percent(undisturbed.share, 0)))
             " of the requests that began as most do, before the hook could have an effect; of the rest of their response \
              times the mode is compared. A cost that less than half of the requests have is not in it: body and tail have that."
-            @if let Some(outside) = undisturbed.effects.get("on").and_then(|on| on.outside_call.as_ref()) {
+            @if let Some(outside) = undisturbed.of_hook().and_then(|on| on.outside_call.as_ref()) {
                 " Of what such a request takes longer with the hook, "
                 (value_and_interval(&format!("{at}/effects/on/outside_call"), outside))
                 " lies outside of the hook's calls."

@@ -86,6 +86,13 @@ pub struct Undisturbed {
     pub agreement: Option<Agreement>,
 }
 
+impl Undisturbed {
+    /// What the hook adds: the effect of the arm `on`.
+    pub fn of_hook(&self) -> Option<&UndisturbedEffect> {
+        self.effects.get("on")
+    }
+}
+
 /// What an arm adds to a request that nothing disturbs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -257,17 +264,6 @@ pub struct BracketInSitu {
     pub calls_per_request: Option<Estimate>,
     /// Bytes that a call returned.
     pub bytes_per_call: Option<Estimate>,
-}
-
-impl BracketInSitu {
-    /// What lengthens response times.
-    pub fn in_response(&self) -> &Overhead {
-        if self.blocking_reads {
-            &self.after_read
-        } else {
-            &self.whole
-        }
-    }
 }
 
 /// Hook overhead of all calls of a request.

@@ -53,11 +53,11 @@ pub enum TrialDoubt {
     },
     /// Server and load generator were scheduled as programs usually are.
     FairScheduling,
-    /// The clock, which each call is timed by four times, takes a system call.
-    DearClock {
+    /// Reading the clock takes too long: the bracket reads it four times a call.
+    SlowClock {
         /// What the kernel has it from.
         source: String,
-        /// What a look at it takes, ns.
+        /// What a read of it takes, ns.
         read_ns: f64,
     },
     /// So many records were lost, of so many.
@@ -94,7 +94,7 @@ impl TrialDoubt {
             Self::Unreached(_)
             | Self::CarriesOver { .. }
             | Self::FairScheduling
-            | Self::DearClock { .. }
+            | Self::SlowClock { .. }
             | Self::RecordsLost { .. }
             | Self::RecordsLostUnevenly(_)
             | Self::SlopeWrong(_)
@@ -175,8 +175,8 @@ fn of_controls(
 
 /// The clock that calls are timed by.
 pub fn of_clock(environment: &Environment) -> Option<Doubt> {
-    environment.has_dear_clock().then(|| {
-        Doubt::Trial(TrialDoubt::DearClock {
+    environment.has_slow_clock().then(|| {
+        Doubt::Trial(TrialDoubt::SlowClock {
             source: environment.clock_source.clone(),
             read_ns: environment.clock_read_ns,
         })
@@ -271,10 +271,10 @@ impl fmt::Display for TrialDoubt {
                 "server and load generator were not scheduled in batch: one preempts the other on waking up, and the \
                  arm of a request has effects on others",
             ),
-            Self::DearClock { source, read_ns } => write!(
+            Self::SlowClock { source, read_ns } => write!(
                 f,
-                "the kernel's clock source, {source}, takes a system call ({read_ns:.0} ns a look), and each call is timed by \
-                 four: boot with clocksource=tsc, or look why the kernel gave it up (dmesg)"
+                "a read of the clock takes {read_ns:.0} ns (clock source {source}), and the bracket reads it four times a call: \
+                 boot with clocksource=tsc, or look in dmesg why the kernel gave that up"
             ),
             Self::RecordsLost { lost, of } => {
                 write!(f, "{lost} of {of} records of calls were lost")

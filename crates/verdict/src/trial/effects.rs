@@ -157,15 +157,16 @@ pub fn of_doses(design: &Design, blocks: &[Block]) -> Option<Doses> {
         });
     }
     let slope = Figure::of(blocks, Weight::Requests, |block| {
-        let (mut products, mut squares) = (0.0, 0.0);
-        // What a request took beyond the threshold before, no delay shows in.
+        // No delay shows in requests that take longer than the threshold without it.
         let share_below = block.arms.get(design.on)?.share_below()?;
-        for (arm, of) in &spiked {
+        let doses = spiked.iter().map(|(arm, of)| {
             let delay_ns = share_below * waited_ns(*arm)(block).unwrap_or(of.delay_ns() as f64);
-            products += delay_ns * block.less([*arm, design.on], ArmOfBlock::body_ns)?;
-            squares += delay_ns * delay_ns;
-        }
-        Some(products / squares)
+            Some([
+                delay_ns,
+                block.less([*arm, design.on], ArmOfBlock::body_ns)?,
+            ])
+        });
+        Some(slope_of(doses.collect::<Option<Vec<_>>>()?))
     });
     (!arms.is_empty()).then(|| Doses {
         arms,
@@ -174,6 +175,16 @@ pub fn of_doses(design: &Design, blocks: &[Block]) -> Option<Doses> {
             "ns of response time for one ns of delay of requests below the threshold, by least squares through the origin",
         ),
     })
+}
+
+/// The slope of effects over delays: least squares through the origin.
+pub fn slope_of(doses: impl IntoIterator<Item = [f64; 2]>) -> f64 {
+    let (mut products, mut squares) = (0.0, 0.0);
+    for [delay_ns, effect_ns] in doses {
+        products += delay_ns * effect_ns;
+        squares += delay_ns * delay_ns;
+    }
+    products / squares
 }
 
 /// Where a request of an arm takes longer than one of `off`.
