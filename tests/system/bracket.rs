@@ -234,6 +234,19 @@ impl Run {
         Ok(())
     }
 
+    /// Checks that the server has counted so many requests of each arm, each read by one call.
+    fn check_counted(&self, expected: [u64; MAX_ARMS]) -> anyhow::Result<()> {
+        let size = u64::from(self.trial.size);
+        for (arm, requests) in expected.into_iter().enumerate() {
+            let counted = self.memory.of_arm(arm)?;
+            ensure!(
+                counted == [requests, requests, 0, requests * size],
+                "arm {arm}: {counted:?}, not {requests}"
+            );
+        }
+        Ok(())
+    }
+
     /// Sends all requests; returns how many each arm must have.
     fn ask_all(&self) -> anyhow::Result<[u64; MAX_ARMS]> {
         let mut expected = [0; MAX_ARMS];
@@ -262,14 +275,7 @@ fn counts_and_records(kit: &Kit) -> anyhow::Result<()> {
         counts == [connections + 2, connections + 1, 1, 0, 0, 1, 0, 0],
         "{counts:?}"
     );
-    let size = u64::from(run.trial.size);
-    for (arm, requests) in expected.into_iter().enumerate() {
-        let counted = run.memory.of_arm(arm)?;
-        ensure!(
-            counted == [requests, requests, 0, requests * size],
-            "arm {arm}: {counted:?}, not {requests}"
-        );
-    }
+    run.check_counted(expected)?;
     let calls = run.memory.calls()?;
     ensure!(calls.len() as u64 == connections * (REQUESTS - 1));
     for call in &calls {
@@ -279,7 +285,7 @@ fn counts_and_records(kit: &Kit) -> anyhow::Result<()> {
         ensure!(
             call.flags == Call::REACHED_BACK | Call::FRESH
                 && call.function == 0
-                && u64::from(call.returned) == size
+                && call.returned == run.trial.size
                 && u64::from(call.waited_ns) >= delay_ns,
             "{call:?}"
         );
@@ -368,14 +374,7 @@ fn counts_once(kit: &Kit) -> anyhow::Result<()> {
     let sibling = compile_c(folder.path(), SIBLING, &["-shared", "-fPIC"])?;
     let run = Run::start(kit, &sibling)?;
     let expected = run.ask_all()?;
-    let size = u64::from(run.trial.size);
-    for (arm, requests) in expected.into_iter().enumerate() {
-        let counted = run.memory.of_arm(arm)?;
-        ensure!(
-            counted == [requests, requests, 0, requests * size],
-            "arm {arm}: {counted:?}, not {requests}"
-        );
-    }
+    run.check_counted(expected)?;
     for call in run.memory.calls()? {
         let is_hooked = run.trial.arms()[usize::from(call.arm)].is_hooked();
         let several = if is_hooked { Call::SEVERAL_INNER } else { 0 };

@@ -1,6 +1,7 @@
 //! Running other programs, and saying how long each stage took.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread;
@@ -23,6 +24,16 @@ pub fn target() -> PathBuf {
 /// Where the optimised programs are.
 pub fn release() -> PathBuf {
     target().join("release")
+}
+
+/// A place for a run's folder in the target folder, without what an earlier run has left there.
+pub fn run_folder(name: &str) -> anyhow::Result<PathBuf> {
+    let folder = target().join(name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder)
+            .with_context(|| format!("cannot remove {}", folder.display()))?;
+    }
+    Ok(folder)
 }
 
 /// A command in the root of the workspace.

@@ -11,7 +11,7 @@ use clap::builder::FalseyValueParser;
 use serde::Deserialize;
 
 use crate::build;
-use crate::command::{self, Stages, cargo, release, target};
+use crate::command::{self, Stages, cargo, release};
 use crate::fuzz::{Fuzzer, RESPONSES, SCANNER, TRIAL};
 use crate::privilege::{NOT_USABLE, probe_user};
 use crate::{containers, interrupt, mutations, setup, test, trial_runs, vm};
@@ -335,10 +335,7 @@ fn truth_twice(stages: &mut Stages) -> anyhow::Result<ExitCode> {
         ("truth", [].as_slice()),
         ("truth, once more", &["--requests=40000"]),
     ] {
-        let folder = target().join("truth");
-        if folder.exists() {
-            fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
-        }
+        let folder = command::run_folder("truth")?;
         let mut words = vec![OsString::from("--out"), folder.clone().into()];
         words.extend(more.iter().map(OsString::from));
         let code = stages.run(stage, || truth(&words))?;

@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, ensure};
 
-use crate::command::{Stages, command, release, root, target};
+use crate::command::{Stages, command, release, root, run_folder};
 use crate::interrupt;
 use crate::privilege::as_root;
 
@@ -27,24 +27,20 @@ fn folder() -> PathBuf {
 /// Measures, and writes the folder anew but for what people have written there. Until everything is there, what was
 /// there stays.
 pub fn results(words: &[OsString], stages: &mut Stages) -> anyhow::Result<ExitCode> {
-    let run_folder = target().join("results");
-    if run_folder.exists() {
-        // Of an earlier run. The files are the caller's, under sudo too.
-        fs::remove_dir_all(&run_folder)
-            .with_context(|| format!("cannot remove {}", run_folder.display()))?;
-    }
-    let said = stages.run("bench", || bench(&run_folder, words))?;
+    // The files of an earlier run are the caller's, under sudo too.
+    let run = run_folder("results")?;
+    let said = stages.run("bench", || bench(&run, words))?;
     stages.run("results", || {
         let results = folder();
         fs::create_dir_all(&results)?;
         write(&results.join("output.txt"), &said)?;
         for name in KEPT {
-            let text = fs::read_to_string(run_folder.join(name))
+            let text = fs::read_to_string(run.join(name))
                 .with_context(|| format!("the run has no {name}"))?;
             write(&results.join(name), &text)?;
         }
         let mut report = command(release().join("probe-user"));
-        report.arg("report").arg(&run_folder);
+        report.arg("report").arg(&run);
         report.arg("--svg").arg(results.join("plots"));
         let estimates = printed(report.arg("--markdown"))?;
         write(&results.join("estimates.md"), &estimates)

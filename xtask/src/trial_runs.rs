@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use comfy_table::{Table, presets};
 use serde_json::Value;
 
-use crate::command::{command, release};
+use crate::command::{command, release, run_folder};
 use crate::interrupt;
 use crate::privilege::NOT_USABLE;
 
@@ -52,10 +52,7 @@ fn median(values: &[f64]) -> f64 {
 
 fn trial(arguments: &[&str]) -> anyhow::Result<Value> {
     interrupt::check()?;
-    let out = release().with_file_name("trial-runs");
-    if out.exists() {
-        std::fs::remove_dir_all(&out).with_context(|| out.display().to_string())?;
-    }
+    let out = run_folder("trial-runs")?;
     let mut bench = command(release().join("probe-user"));
     bench
         .args(["bench", "--no-probes", "--json", "--micro-calls=300"])
