@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::doctor::Finding;
 use crate::estimate::Estimate;
 use crate::manifest::{Environment, Placement, Probes};
-use crate::trial::TrialResult;
+use crate::trial::{ArmEffect, TrialResult};
 
 /// Version of this shape.
 pub const SCHEMA: &str = "hookprobe/analysis/1";
@@ -25,8 +25,8 @@ pub struct Analysis {
     pub not_usable: Vec<String>,
     /// What to beware of in reading the result, usable or not.
     pub warnings: Vec<String>,
-    /// Share of the sorted values that each block mean leaves out at each end. It is the same in
-    /// every layer.
+    /// Share of the sorted values that the budget's means leave out at each end, and those of calls in the micro layer. In runs of
+    /// earlier versions that of every layer.
     pub trim_each_end: f64,
     /// The hook in isolation.
     pub micro: Micro,
@@ -40,8 +40,12 @@ pub struct Analysis {
     pub trial: Option<Box<TrialResult>>,
     /// What the attached probes add to the hooked arm's response time.
     pub probe_effect: Option<Estimate>,
-    /// Whether the layers agree.
+    /// Whether the layers agree: on the mean cost of a request.
     pub agreement: Option<Agreement>,
+    /// Whether they agree on a typical request; null in a trial, whose undisturbed requests have theirs, and in runs of
+    /// earlier versions.
+    #[serde(default)]
+    pub agreement_typical: Option<Agreement>,
     /// What the hooked arm's response time is made of, probes attached.
     pub budget: Option<Budget>,
     /// Which probes were used, and which were passed over; null without probes.
@@ -100,9 +104,12 @@ pub struct Micro {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct InSitu {
-    /// What the hook adds to one `read`, as it times itself.
+    /// What the hook adds to one `read`, as it times itself: mean cost.
     pub hook_overhead: Option<Estimate>,
-    /// The same, less what timing adds: one clock read.
+    /// What it typically adds: by medians.
+    #[serde(default)]
+    pub hook_overhead_typical: Option<Estimate>,
+    /// The mean cost, less what timing adds: one clock read.
     pub hook_overhead_corrected: Option<Estimate>,
     /// `read(2)` inside the kernel, for the same calls.
     pub read_syscall: Option<Estimate>,
@@ -122,7 +129,14 @@ pub struct InSitu {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Macro {
-    /// Response time of the hooked arm minus the baseline's.
+    /// Response times are split here, in nanoseconds, into what is counted as body and as tail; one for all arms. Null in a trial,
+    /// which says so itself, and in runs of earlier versions.
+    #[serde(default)]
+    pub threshold_ns: Option<f64>,
+    /// What each arm differs by from the baseline, by arm. Empty in a trial, which has its own, and in runs of earlier versions.
+    #[serde(default)]
+    pub effects: BTreeMap<String, ArmEffect>,
+    /// Response time of the hooked arm minus the baseline's: the body of the mean cost.
     pub difference: Option<Estimate>,
     /// Response time of the second baseline minus the first's: what a difference of nothing looks
     /// like in this run.
@@ -154,17 +168,41 @@ pub struct Agreement {
     /// Lines of the budget that can be seen in the baseline too: read times of the hooked arm minus the
     /// baseline's, per read, probes attached.
     pub lines: BTreeMap<String, Estimate>,
-    /// About how many more blocks an arm would have 80 % power to see a difference as large as the hook's
-    /// cost; null unless the verdict is `unresolved`.
+    /// In runs of earlier versions: about how many more blocks an arm would have 80 % power to see a difference as large as the
+    /// hook's cost.
+    #[serde(default)]
     pub blocks_more: Option<usize>,
-    /// In a trial the layers agree if the whole interval of what is unexplained lies within this many nanoseconds of 0, and
-    /// differ if all of it lies beyond; null in other runs.
+    /// How many observations a run needs to show with a probability of 80 % that the layers agree, if they do; null unless the
+    /// verdict is `unresolved`, and where no number within reason is enough.
+    #[serde(default)]
+    pub needed: Option<Needed>,
+    /// The layers agree if the whole interval of what is unexplained lies within this many nanoseconds of 0, and differ if all of it
+    /// lies beyond; null in runs of earlier versions, but for trials.
     #[serde(default)]
     pub margin_ns: Option<f64>,
+    /// The layers differ by at most this much, in nanoseconds: the farther end of the interval.
+    #[serde(default)]
+    pub within_ns: Option<f64>,
+    /// Two arms that do the same, in nanoseconds: the farther end of their interval. This procedure makes at most so much of nothing.
+    #[serde(default)]
+    pub a_a_within_ns: Option<f64>,
     /// What follows.
     pub verdict: Verdict,
     /// Why no verdict is given.
     pub withheld: Vec<String>,
+}
+
+/// What a run needs to show that the layers agree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Needed {
+    /// So many
+    pub observations: usize,
+    /// of these, each as long as now,
+    pub of: String,
+    /// instead of so many.
+    pub now: usize,
 }
 
 /// Whether the layers agree.
@@ -172,13 +210,11 @@ pub struct Agreement {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// The interval of the unexplained difference holds 0, and the run resolves less than the hook
-    /// costs in situ. In a trial: it lies within the margin.
+    /// The interval of the unexplained difference lies within the margin, and so does that of two arms that do the same.
     Agree,
-    /// It holds 0, but a difference as large as the hook's cost would not have been seen. In a trial: it lies on both
-    /// sides of an end of the margin.
+    /// Neither is shown.
     Unresolved,
-    /// It does not hold 0. In a trial: it lies beyond the margin.
+    /// The interval lies beyond the margin.
     Differ,
     /// Something speaks against any verdict. The estimates stand as they are.
     Withheld,

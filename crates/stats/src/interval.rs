@@ -25,6 +25,15 @@ impl Interval {
         }
     }
 
+    /// The interval of `self` plus `other`, whatever they have to do with each other: ends are added.
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            estimate: self.estimate + other.estimate,
+            ci95: [self.ci95[0] + other.ci95[0], self.ci95[1] + other.ci95[1]],
+            blocks: self.blocks.min(other.blocks),
+        }
+    }
+
     /// The interval of `self` minus `other`, which was estimated from other data: half-widths add
     /// in quadrature. It rests on the fewer blocks of the two.
     pub fn minus(self, other: Self) -> Self {
@@ -40,6 +49,16 @@ impl Interval {
     /// Half of the interval's width.
     pub fn half_width(self) -> f64 {
         (self.ci95[1] - self.ci95[0]) / 2.0
+    }
+
+    /// How far from 0 the end lies that is farther from it.
+    pub fn farther_end(self) -> f64 {
+        self.ci95[1].max(-self.ci95[0])
+    }
+
+    /// How far from 0 the end lies that is nearer to it; negative if the interval holds 0.
+    pub fn nearer_end(self) -> f64 {
+        self.ci95[0].max(-self.ci95[1])
     }
 
     /// Whether `value` lies within the interval, ends included.

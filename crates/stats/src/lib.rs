@@ -16,6 +16,8 @@ pub mod dependence;
 pub mod distribution;
 pub mod grouped;
 pub mod interval;
+pub mod level;
+pub mod location;
 pub mod mode;
 pub mod moments;
 pub mod multiple;
@@ -23,6 +25,8 @@ pub mod power;
 pub mod ranks;
 pub mod ratio;
 pub mod redraw;
+#[cfg(test)]
+mod simulation;
 pub mod slope;
 pub mod spread;
 pub mod t_test;
@@ -30,6 +34,7 @@ pub mod trim;
 pub mod unpaired;
 
 pub use interval::{Interval, mean_interval, paired_difference};
+pub use location::Location;
 pub use moments::Moments;
 pub use trim::{Trim, mean};
 pub use unpaired::unpaired_difference;

@@ -24,6 +24,11 @@ impl Trim {
         fraction_each_end: 0.05,
     };
 
+    /// What a location may lose at each end: a fifth, as is usual with Yuen's test.
+    pub const FIFTH: Self = Self {
+        fraction_each_end: 0.2,
+    };
+
     /// Leaves the middle half of the values: their mean is the interquartile mean.
     pub const MIDDLE_HALF: Self = Self {
         fraction_each_end: 0.25,

@@ -1,47 +1,172 @@
-//! Whether in-situ overhead and macro difference agree, round by round.
+//! Whether in-situ overhead and macro difference agree: an equivalence, for blocks and for trials alike.
 
 use std::collections::BTreeMap;
 
-use runlog::analysis::{Agreement, Verdict};
+use runlog::analysis::{Agreement, Needed, Verdict};
 use runlog::estimate::{Estimate, Unit};
-use stats::power::required_blocks;
+use stats::power::{Aim, Pilot};
 use stats::ratio::ratio_of_means;
-use stats::{Interval, Moments, mean_interval};
+use stats::{Interval, Location};
 
-use crate::doubt::find::of_level;
+use crate::doubt::find::{of_a_a, of_level};
 use crate::doubt::{Doubt, Severity, words};
 use crate::order::Order;
-use crate::{UNPAIRED, as_interval, estimate};
+use crate::{as_interval, estimate};
 
-/// What the agreement is made from. Values are by round; `None` where a block is missing.
+/// Layers agree within this much, or within a share of what the hook takes in situ, whichever is more.
+pub const LEAST_MARGIN_NS: f64 = 25.0;
+/// The share in a trial.
+const SHARE_OF_TRIAL: f64 = 0.1;
+/// The share where whole servers are compared, which resolve less: a gap as large as the hook itself is not called agreement.
+const SHARE_OF_BLOCKS: f64 = 1.0;
+
+/// What is left of the macro difference, and by what it is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Gap {
+    /// Macro difference minus in-situ overhead, ns.
+    pub unexplained: Location,
+    /// The difference of two arms that do the same, ns.
+    pub a_a: Option<Location>,
+    /// The layers agree within this much.
+    pub margin_ns: f64,
+    /// What one observation is.
+    pub observation: &'static str,
+}
+
+/// What stands beside a verdict.
+#[derive(Debug)]
+pub struct Parts {
+    /// In-situ overhead of a request.
+    pub in_situ_per_request: Estimate,
+    /// The rest of the macro difference.
+    pub unexplained: Estimate,
+    /// The share that is explained.
+    pub explained_share: Option<Estimate>,
+    /// Lines of the budget.
+    pub lines: BTreeMap<String, Estimate>,
+}
+
+/// The margin in a run of this order, for a hook that takes so much of a request.
+pub fn margin_ns(order: Order, in_situ_ns: f64) -> f64 {
+    let share = if order.is_trial() {
+        SHARE_OF_TRIAL
+    } else {
+        SHARE_OF_BLOCKS
+    };
+    LEAST_MARGIN_NS.max(share * in_situ_ns)
+}
+
+impl Gap {
+    /// Compares the layers. A doubt that is graver than a warning withholds the verdict. `None` without an interval.
+    pub fn agreement(&self, parts: Parts, doubts: &[Doubt]) -> Option<Agreement> {
+        let interval = self.unexplained.interval()?;
+        let a_a_within_ns = self.a_a.and_then(|a_a| Some(a_a.interval()?.farther_end()));
+        let withheld = words(doubts, |severity| severity >= Severity::Withholds);
+        let verdict = if withheld.is_empty() {
+            judge(interval, a_a_within_ns, self.margin_ns)
+        } else {
+            Verdict::Withheld
+        };
+        let Parts {
+            in_situ_per_request,
+            unexplained,
+            explained_share,
+            lines,
+        } = parts;
+        Some(Agreement {
+            resolution_ns: interval.half_width(),
+            blocks_more: None,
+            needed: (verdict == Verdict::Unresolved)
+                .then(|| self.needed())
+                .flatten(),
+            margin_ns: Some(self.margin_ns),
+            within_ns: Some(interval.farther_end()),
+            a_a_within_ns,
+            verdict,
+            withheld,
+            in_situ_per_request,
+            unexplained,
+            explained_share,
+            lines,
+        })
+    }
+
+    /// What a run needs to show that the layers agree, if they do. `None` if that would not be more than this one had: then
+    /// the gap itself lies near the margin.
+    fn needed(&self) -> Option<Needed> {
+        let now = self.unexplained.count;
+        let wide = [Some(self.unexplained), self.a_a].into_iter().flatten();
+        let needed: Option<Vec<usize>> = wide
+            .map(|of| Pilot::from(of).required(Aim::Within(self.margin_ns)))
+            .collect();
+        let observations = needed?.into_iter().max()?;
+        (observations > now).then(|| Needed {
+            observations,
+            of: self.observation.to_owned(),
+            now,
+        })
+    }
+}
+
+/// The layers agree if the whole interval of what is unexplained is within the margin, and so is the whole of what this procedure
+/// makes of nothing; they differ if all of the interval is beyond either.
+fn judge(unexplained: Interval, a_a_within_ns: Option<f64>, margin_ns: f64) -> Verdict {
+    let a_a_within_ns = a_a_within_ns.unwrap_or(0.0);
+    if unexplained.farther_end().max(a_a_within_ns) <= margin_ns {
+        Verdict::Agree
+    } else if unexplained.nearer_end() > margin_ns.max(a_a_within_ns) {
+        Verdict::Differ
+    } else {
+        Verdict::Unresolved
+    }
+}
+
+/// Whether the run is long enough for a verdict, whether or not something withholds it.
+pub fn is_resolved(agreement: &Agreement) -> bool {
+    let unexplained = as_interval(&agreement.unexplained);
+    agreement.margin_ns.is_some_and(|margin_ns| {
+        judge(unexplained, agreement.a_a_within_ns, margin_ns) != Verdict::Unresolved
+    })
+}
+
+/// What the agreement of blocks is made from. Values are by round; `None` where a block is missing.
 #[derive(Debug)]
 pub struct Rounds<'r> {
     /// Response time of the baseline, probes detached.
     pub baseline: &'r [Option<f64>],
     /// Of the hooked arm, likewise.
     pub hooked: &'r [Option<f64>],
+    /// Of two arms that do the same, likewise.
+    pub a_a: [&'r [Option<f64>]; 2],
     /// In-situ overhead of all calls of a request.
     pub in_situ: &'r [Option<f64>],
     /// `read(2)` in the kernel per read, probes attached: baseline and hooked arm.
     pub reads: [&'r [Option<f64>]; 2],
     /// The order of the blocks, by which arms are compared.
     pub order: Order,
+    /// Of what requests the values are: "mean" or "median".
+    pub what: &'static str,
 }
 
-/// Compares the layers. `doubts` are those about the run so far; one that is graver than a warning withholds the
-/// verdict.
+/// Compares the layers. `doubts` are those about the run so far.
 pub fn agreement(rounds: &Rounds<'_>, doubts: &[Doubt]) -> Option<Agreement> {
     let Rounds {
         baseline,
         hooked,
+        a_a: [first, second],
         in_situ: by_round,
         order,
+        what,
         ..
     } = rounds;
-    let known: Vec<f64> = by_round.iter().flatten().copied().collect();
-    let in_situ = mean_interval(&known)?;
-    let unexplained = order.difference_less(baseline, hooked, by_round)?;
-    let resolution_ns = unexplained.half_width();
+    let in_situ = order.level(by_round)?;
+    let unexplained = order.location_less(baseline, hooked, by_round)?;
+    let gap = Gap {
+        unexplained,
+        a_a: order.location(first, second),
+        margin_ns: margin_ns(*order, in_situ.estimate),
+        observation: order.observation(),
+    };
     let differences: Vec<Option<f64>> = baseline
         .iter()
         .zip(*hooked)
@@ -56,94 +181,43 @@ pub fn agreement(rounds: &Rounds<'_>, doubts: &[Doubt]) -> Option<Agreement> {
     };
     let (overheads, macros) = both(order.units(by_round), order.units(&differences));
     // In the order of time.
-    let unsettled = of_level(&less(&macros, &overheads));
-    let doubts: Vec<Doubt> = doubts.iter().cloned().chain(unsettled).collect();
-    let (verdict, withheld) = verdict(unexplained, in_situ.estimate, None, &doubts);
+    let rests: Vec<f64> = macros
+        .iter()
+        .zip(&overheads)
+        .map(|(difference, overhead)| difference - overhead)
+        .collect();
+    let a_a = gap.a_a.and_then(|a_a| a_a.interval());
+    let own = a_a
+        .and_then(|a_a| of_a_a(a_a, gap.margin_ns))
+        .into_iter()
+        .chain(of_level(&rests));
+    let doubts: Vec<Doubt> = doubts.iter().cloned().chain(own).collect();
     let (overheads, macros) = both(
         order.observations(by_round),
         order.observations(&differences),
     );
-    let rests = less(&macros, &overheads);
     let share = ratio_of_means(&overheads, &macros).map(|ratio| {
-        estimate(
-            ratio,
-            Unit::One,
-            "in-situ overhead per request as a share of the macro difference",
-            "Fieller's theorem on block means",
-        )
+        let estimand = format!("in-situ overhead per request as a share of the macro difference, by {what}s");
+        let method = format!("Fieller's theorem on {}", order.observation());
+        estimate(ratio, Unit::One, &estimand, &method)
     });
-    Some(Agreement {
-        resolution_ns,
+    let parts = Parts {
         explained_share: share,
         lines: lines(rounds),
-        blocks_more: (verdict == Verdict::Unresolved)
-            .then(|| blocks_more(&rests, in_situ.estimate, by_round.len()))
-            .flatten(),
-        margin_ns: None,
-        verdict,
-        withheld,
         in_situ_per_request: estimate(
             in_situ,
             Unit::Ns,
-            "mean over requests of the hook overhead of all its calls, less one clock read a call",
-            UNPAIRED,
+            &format!("{what} over requests of the hook overhead of all calls, less one clock read a call"),
+            &order.method_of_level(),
         ),
         unexplained: estimate(
-            unexplained,
+            unexplained.interval()?,
             Unit::Ns,
-            "macro difference minus in-situ overhead per request",
+            &format!("macro difference minus in-situ overhead per request, by {what}s"),
             &order.method(),
         ),
-    })
-}
-
-/// The verdict, and why none is given.
-pub fn verdict(
-    unexplained: Interval,
-    in_situ_ns: f64,
-    margin_ns: Option<f64>,
-    doubts: &[Doubt],
-) -> (Verdict, Vec<String>) {
-    let withheld = words(doubts, |severity| severity >= Severity::Withholds);
-    let verdict = if withheld.is_empty() {
-        judge(unexplained, in_situ_ns, margin_ns)
-    } else {
-        Verdict::Withheld
     };
-    (verdict, withheld)
-}
-
-fn judge(unexplained: Interval, in_situ_ns: f64, margin_ns: Option<f64>) -> Verdict {
-    let [low, high] = unexplained.ci95;
-    match margin_ns {
-        Some(margin_ns) if -margin_ns <= low && high <= margin_ns => Verdict::Agree,
-        Some(margin_ns) if high < -margin_ns || margin_ns < low => Verdict::Differ,
-        None if !unexplained.contains(0.0) => Verdict::Differ,
-        None if unexplained.half_width() <= in_situ_ns => Verdict::Agree,
-        _ => Verdict::Unresolved,
-    }
-}
-
-/// Whether the run has blocks enough to see the hook's cost end to end, or a difference between the layers, whether or
-/// not something withholds the verdict.
-pub fn is_resolved(agreement: &Agreement) -> bool {
-    let unexplained = as_interval(&agreement.unexplained);
-    let in_situ_ns = agreement.in_situ_per_request.estimate;
-    judge(unexplained, in_situ_ns, agreement.margin_ns) != Verdict::Unresolved
-}
-
-/// Differences, one by one.
-fn less(of: &[f64], less: &[f64]) -> Vec<f64> {
-    of.iter().zip(less).map(|(of, less)| of - less).collect()
-}
-
-/// How many blocks are missing to see a difference as large as the hook's cost. Each of `rests` is an
-/// observation, of some of all the `rounds`.
-fn blocks_more(rests: &[f64], in_situ_ns: f64, rounds: usize) -> Option<usize> {
-    let sd = Moments::of(rests)?.sd();
-    let needed = required_blocks(sd, in_situ_ns)?;
-    let units = needed.saturating_sub(rests.len()).max(1);
-    Some(units * (rounds / rests.len()).max(1))
+    gap.agreement(parts, &doubts)
 }
 
 /// The lines of the budget that both arms show.

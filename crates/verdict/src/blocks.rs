@@ -14,10 +14,10 @@ use runlog::analysis::Requests;
 use runlog::groups::Groups;
 use runlog::manifest::Schedule;
 use runlog::record::Request;
-use stats::Trim;
 
 use crate::in_situ::set;
 use crate::order::Order;
+use crate::split::{Split, median_ns};
 
 /// The least share of the requests that the schedule gives a block which it must have answered to count. Failures make
 /// the result unusable; a few of them do not cost their block.
@@ -40,8 +40,8 @@ pub struct Cell {
 /// What to read of blocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {
-    /// What each mean leaves out.
-    pub trim: Trim,
+    /// Where response times are split into body and tail.
+    pub threshold_ns: f64,
     /// Whether requests of the warm-up count too.
     pub with_warmup: bool,
     /// Whether the times of single requests are kept.
@@ -55,6 +55,25 @@ pub struct Blocks {
     pub blocks: Vec<Block>,
     /// Whether the request log was cut short.
     pub cut_short: bool,
+}
+
+/// What the requests of a block come to, by estimand.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Value {
+    /// Their mean, in two parts.
+    pub split: Split,
+    /// Their median, ns.
+    pub median_ns: f64,
+}
+
+impl Value {
+    fn of(times_ns: &[u64], threshold_ns: f64) -> Option<Self> {
+        let mut times_ns: Vec<f64> = times_ns.iter().map(|ns| *ns as f64).collect();
+        Some(Self {
+            split: Split::of(&times_ns, threshold_ns)?,
+            median_ns: median_ns(&mut times_ns)?,
+        })
+    }
 }
 
 /// One block.
@@ -80,8 +99,8 @@ pub struct Block {
     pub counted: usize,
     /// Their times in ns, in the order of sending, where they were asked for.
     pub times_ns: Vec<u64>,
-    /// Their trimmed mean; of a block that is all warm-up, that of all its successful requests.
-    mean_ns: Option<f64>,
+    /// What they come to; of a block that is all warm-up, all its successful requests.
+    value: Option<Value>,
     is_complete: bool,
 }
 
@@ -102,14 +121,15 @@ impl Block {
     }
 
     /// The value of the block, for estimates.
-    pub fn value_ns(&self) -> Option<f64> {
-        self.mean_ns
+    pub fn value(&self) -> Option<Value> {
+        self.value
             .filter(|_| self.is_complete && !self.is_warmup())
     }
 
-    /// What to draw: the value, or the mean of a block that is all warm-up.
+    /// What to draw: the body, of a block that is all warm-up too.
     pub fn drawn_ns(&self) -> Option<f64> {
-        self.mean_ns.filter(|_| self.is_complete)
+        let value = self.value.filter(|_| self.is_complete)?;
+        Some(value.split.body_ns)
     }
 }
 
@@ -233,7 +253,7 @@ impl Reader {
                     warmup: of_warmup.len(),
                     apart,
                     counted,
-                    mean_ns: None,
+                    value: None,
                     is_complete: is_whole
                         && is_answered
                         && (!self.is_duet || is_warmup || counted >= LEAST_IN_COMMON),
@@ -241,8 +261,7 @@ impl Reader {
                 };
                 count(&mut block.requests, requests);
                 let drawn = if is_warmup { &of_warmup } else { &times_ns };
-                let mut drawn: Vec<f64> = drawn.iter().map(|ns| *ns as f64).collect();
-                block.mean_ns = self.reading.trim.mean(&mut drawn);
+                block.value = Value::of(drawn, self.reading.threshold_ns);
                 if self.reading.with_times {
                     block.times_ns = times_ns;
                 }
@@ -270,10 +289,12 @@ struct Seat {
 /// block without a value is `None`.
 #[derive(Debug, Default)]
 pub struct BlockMeans {
-    means: BTreeMap<Seat, Vec<Option<f64>>>,
+    values: BTreeMap<Seat, Vec<Option<Value>>>,
     round_of_block: BTreeMap<u32, (usize, Option<u16>)>,
     /// What was sent to each arm, and what failed.
     pub requests: BTreeMap<u16, Requests>,
+    /// Requests of complete blocks that count, by cell.
+    counted: BTreeMap<Cell, u64>,
     /// How long the blocks of each cell took, from the first request sent to the last response, in ns.
     pub load_ns: BTreeMap<Cell, u64>,
     /// Whether the request log was cut short.
@@ -282,9 +303,13 @@ pub struct BlockMeans {
 
 impl BlockMeans {
     /// Reads the request log.
-    pub fn read(run: &RunDirectory, trim: Trim, schedule: &Schedule) -> runlog::Result<Self> {
+    pub fn read(
+        run: &RunDirectory,
+        threshold_ns: f64,
+        schedule: &Schedule,
+    ) -> runlog::Result<Self> {
         let reading = Reading {
-            trim,
+            threshold_ns,
             with_warmup: false,
             with_times: false,
         };
@@ -315,7 +340,7 @@ impl BlockMeans {
                 cell: block.cell,
                 beside: block.beside,
             };
-            let rounds = result.means.entry(seat).or_default();
+            let rounds = result.values.entry(seat).or_default();
             let round = if order.is_trial() {
                 of_trial.round_of(block.number, block.cell.observed)
             } else {
@@ -326,24 +351,33 @@ impl BlockMeans {
                     .round_of_block
                     .insert(block.number, (round, block.beside));
             }
-            set(rounds, round, block.value_ns());
+            set(rounds, round, block.value());
+            if block.value().is_some() {
+                *result.counted.entry(block.cell).or_default() += block.counted as u64;
+            }
         }
         result
     }
 
-    /// The means of a cell, in the order of its blocks.
-    pub fn of(&self, cell: Cell) -> Vec<Option<f64>> {
-        let seats = self.means.iter().filter(|(seat, _)| seat.cell == cell);
-        seats.flat_map(|(_, means)| means.iter().copied()).collect()
+    /// A part of the values of a cell by round, for a comparison with an arm. In a duet, those of the blocks that ran beside that
+    /// arm.
+    pub fn against(&self, cell: Cell, other: u16, part: fn(&Value) -> f64) -> Vec<Option<f64>> {
+        let seat = |beside| self.values.get(&Seat { cell, beside });
+        let values = seat(None).or_else(|| seat(Some(other)));
+        let rounds = values.into_iter().flatten();
+        rounds.map(|value| value.as_ref().map(part)).collect()
     }
 
-    /// The means of a cell by round, for a comparison with an arm. In a duet, those of the blocks that
-    /// ran beside that arm.
-    pub fn against(&self, cell: Cell, other: u16) -> &[Option<f64>] {
-        let seat = |beside| self.means.get(&Seat { cell, beside });
-        seat(None)
-            .or_else(|| seat(Some(other)))
-            .map_or(&[], Vec::as_slice)
+    /// How many requests of a cell are in its values.
+    pub fn counted(&self, cell: Cell) -> u64 {
+        self.counted.get(&cell).copied().unwrap_or(0)
+    }
+
+    /// The bodies of a cell in the order of its blocks, ns.
+    pub fn bodies_ns(&self, cell: Cell) -> Vec<Option<f64>> {
+        let seats = self.values.iter().filter(|(seat, _)| seat.cell == cell);
+        let rounds = seats.flat_map(|(_, values)| values.iter());
+        rounds.map(|value| Some(value.as_ref()?.split.body_ns)).collect()
     }
 
     /// The round that a complete block belongs to, and the arm that ran beside it. What is seen in another block is in

@@ -3,41 +3,46 @@
 use std::collections::BTreeMap;
 
 use runlog::record::{JoinedRequest, Request};
-use stats::Trim;
+use stats::mean;
 
 use crate::blocks::BlockMeans;
+use crate::split::median_ns;
 
-/// Block means of one arm, by round.
+/// What blocks of one arm come to, by round. Means are of what is clipped at the run's threshold, as response times are: a rare cost
+/// is in them, and a call that the hypervisor interrupted decides no block.
 #[derive(Clone, Debug, Default)]
 pub struct CallMeans {
-    /// Hook overhead of one call, ns.
+    /// Mean hook overhead of one call, ns.
     pub hook_overhead_ns: Vec<Option<f64>>,
+    /// Its median over requests, ns.
+    pub typical_overhead_ns: Vec<Option<f64>>,
     /// `read(2)` of one call in the kernel, ns.
     pub read_syscall_ns: Vec<Option<f64>>,
     /// Calls per request.
     pub calls_per_request: Vec<Option<f64>>,
     /// Bytes of requests that one call returned.
     pub bytes_per_call: Vec<Option<f64>>,
-    /// Hook overhead of all calls of one request, without the clock reads that only a watched hook
+    /// Mean hook overhead of all calls of one request, without the clock reads that only a watched hook
     /// makes, ns.
     pub overhead_per_request_ns: Vec<Option<f64>>,
+    /// Its median, ns.
+    pub typical_per_request_ns: Vec<Option<f64>>,
 }
 
 impl CallMeans {
     /// The same with the overheads less those of another arm, which was seen in the same rounds.
     pub fn less_overheads(self, other: &Self) -> Self {
-        let less = |own: &[Option<f64>], other: &[Option<f64>]| {
-            let rounds = own.iter().zip(other);
+        let less = |part: fn(&Self) -> &Vec<Option<f64>>| {
+            let rounds = part(&self).iter().zip(part(other));
             rounds
                 .map(|(own, other)| Some((*own)? - (*other)?))
                 .collect()
         };
         Self {
-            hook_overhead_ns: less(&self.hook_overhead_ns, &other.hook_overhead_ns),
-            overhead_per_request_ns: less(
-                &self.overhead_per_request_ns,
-                &other.overhead_per_request_ns,
-            ),
+            hook_overhead_ns: less(|of| &of.hook_overhead_ns),
+            typical_overhead_ns: less(|of| &of.typical_overhead_ns),
+            overhead_per_request_ns: less(|of| &of.overhead_per_request_ns),
+            typical_per_request_ns: less(|of| &of.typical_per_request_ns),
             ..self
         }
     }
@@ -46,17 +51,17 @@ impl CallMeans {
 /// Collects joined requests, block by block.
 #[derive(Debug)]
 pub struct InSituCollector {
-    trim: Trim,
+    threshold_ns: f64,
     bias_ns: f64,
     arms: BTreeMap<(u16, Option<u16>), CallMeans>,
 }
 
 impl InSituCollector {
-    /// An empty collector; every block mean is trimmed by `trim`. Between the hook's last two
+    /// An empty collector; durations are clipped at the threshold. Between the hook's last two
     /// timestamps lies one clock read, which adds `bias_ns` to what it sees of a call.
-    pub fn new(trim: Trim, bias_ns: f64) -> Self {
+    pub fn new(threshold_ns: f64, bias_ns: f64) -> Self {
         Self {
-            trim,
+            threshold_ns,
             bias_ns,
             arms: BTreeMap::new(),
         }
@@ -77,37 +82,39 @@ impl InSituCollector {
         };
         let calls: u64 = counted().map(|request| u64::from(request.calls)).sum();
         let bytes: u64 = counted().map(|request| request.request_bytes).sum();
+        let requests = counted().count();
         // Per call: a request with several calls contributes the mean of its calls.
-        let per_call = |part: fn(&JoinedRequest) -> u64| {
-            let mut values: Vec<f64> = counted()
+        let per_call = |part: fn(&JoinedRequest) -> u64| -> Vec<f64> {
+            counted()
                 .filter(|request| request.calls > 0)
                 .map(|request| part(request) as f64 / f64::from(request.calls))
-                .collect();
-            self.trim.mean(&mut values)
+                .collect()
         };
-        let requests = counted().count();
+        let mut overhead_ns = per_call(|request| request.hook_overhead_ns);
+        let syscall_ns = per_call(|request| request.read_syscall_ns);
         let mut per_request_ns: Vec<f64> = counted()
             .map(|request| {
                 request.hook_overhead_ns as f64 - self.bias_ns * f64::from(request.calls)
             })
             .collect();
-        let overhead_per_request_ns = self.trim.mean(&mut per_request_ns);
+        let clipped_mean = |values_ns: &[f64]| {
+            let clipped = values_ns.iter().map(|ns| ns.min(self.threshold_ns));
+            mean(&clipped.collect::<Vec<_>>())
+        };
         let means = self.arms.entry((first.arm, beside)).or_default();
-        set(
-            &mut means.hook_overhead_ns,
-            round,
-            per_call(|request| request.hook_overhead_ns),
-        );
-        let syscall_ns = per_call(|request| request.read_syscall_ns);
-        set(
-            &mut means.read_syscall_ns,
-            round,
-            syscall_ns.filter(|ns| *ns > 0.0),
-        );
+        set(&mut means.hook_overhead_ns, round, clipped_mean(&overhead_ns));
+        set(&mut means.typical_overhead_ns, round, median_ns(&mut overhead_ns));
+        let syscall_ns = clipped_mean(&syscall_ns).filter(|ns| *ns > 0.0);
+        set(&mut means.read_syscall_ns, round, syscall_ns);
         set(
             &mut means.overhead_per_request_ns,
             round,
-            overhead_per_request_ns,
+            clipped_mean(&per_request_ns),
+        );
+        set(
+            &mut means.typical_per_request_ns,
+            round,
+            median_ns(&mut per_request_ns),
         );
         let per_request = (requests > 0).then(|| calls as f64 / requests as f64);
         set(&mut means.calls_per_request, round, per_request);
@@ -124,10 +131,10 @@ impl InSituCollector {
     }
 }
 
-/// Puts a mean at its round.
-pub fn set(rounds: &mut Vec<Option<f64>>, round: usize, mean: Option<f64>) {
+/// Puts a value at its round.
+pub fn set<T: Clone>(rounds: &mut Vec<Option<T>>, round: usize, value: Option<T>) {
     if rounds.len() <= round {
         rounds.resize(round + 1, None);
     }
-    rounds[round] = mean;
+    rounds[round] = value;
 }

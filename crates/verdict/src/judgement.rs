@@ -6,6 +6,7 @@ use runlog::estimate::Estimate;
 use runlog::manifest::Resources;
 use runlog::trial::Undisturbed;
 
+use crate::as_interval;
 use crate::doubt::{Doubt, Limit, find};
 
 /// How good the news is.
@@ -50,13 +51,7 @@ pub enum Part<'a> {
 /// Judges a run by its analysis, and by the limits that it hit.
 pub fn judge<'a>(analysis: &'a Analysis, resources: Option<&Resources>) -> Judgement<'a> {
     let limits = resources.map(find::of_resources).unwrap_or_default();
-    // The negative control of a trial is no second server; what it says stands with the others' doubts.
-    let a_a = analysis.macro_.a_a_difference.as_ref();
-    let a_a = a_a.filter(|_| analysis.trial.is_none());
-    let facts: Vec<Doubt> = limits
-        .into_iter()
-        .chain(a_a.and_then(find::of_a_a))
-        .collect();
+    let facts: Vec<Doubt> = limits.into_iter().chain(a_a_fails(analysis)).collect();
     let (tone, headline) = bad_headline(analysis, &facts).unwrap_or_else(|| verdict(analysis));
     let withheld = match &analysis.agreement {
         Some(agreement) => agreement.withheld.clone(),
@@ -83,6 +78,17 @@ pub fn judge<'a>(analysis: &'a Analysis, resources: Option<&Resources>) -> Judge
     }
 }
 
+/// Whether two equal servers differ by more than the layers may. The negative control of a trial is no second server; what it says
+/// stands with the others' doubts.
+fn a_a_fails(analysis: &Analysis) -> Option<Doubt> {
+    let agreement = analysis.agreement.as_ref();
+    let agreement = agreement.filter(|_| analysis.trial.is_none())?;
+    // In runs of earlier versions it failed as soon as servers differed at all.
+    let margin_ns = agreement.margin_ns.unwrap_or(0.0);
+    let a_a = analysis.macro_.a_a_difference.as_ref()?;
+    find::of_a_a(as_interval(a_a), margin_ns)
+}
+
 /// What has to be said before anything else.
 fn bad_headline(analysis: &Analysis, facts: &[Doubt]) -> Option<(Tone, String)> {
     let ledger = analysis.ledger.as_ref();
@@ -104,8 +110,8 @@ fn bad_headline(analysis: &Analysis, facts: &[Doubt]) -> Option<(Tone, String)> 
     Some((Tone::Bad, headline))
 }
 
-/// The verdict on means of all requests; where there is none, that on requests that nothing disturbs, which have controls of
-/// their own.
+/// The verdict on means of all requests; where that is open, the one on requests that nothing disturbs, which have controls of their
+/// own, or on typical requests.
 fn verdict(analysis: &Analysis) -> (Tone, String) {
     let Some(agreement) = &analysis.agreement else {
         let headline = "The layers cannot be compared in this run.";
@@ -113,12 +119,17 @@ fn verdict(analysis: &Analysis) -> (Tone, String) {
     };
     let is_settled = |of: &&Agreement| matches!(of.verdict, Verdict::Agree | Verdict::Differ);
     let undisturbed = undisturbed(analysis).and_then(|of| of.agreement.as_ref());
-    match undisturbed.filter(is_settled) {
-        Some(undisturbed) if !is_settled(&agreement) => {
-            let (tone, headline) = of_verdict(undisturbed);
-            let layers = "layers, for requests that nothing disturbs,";
-            (tone, headline.replacen("layers", layers, 1))
-        }
+    let sharper = [
+        (undisturbed, "requests that nothing disturbs"),
+        (analysis.agreement_typical.as_ref(), "a typical request"),
+    ];
+    let sharper = sharper.into_iter().find_map(|(agreement, of)| {
+        let agreement = agreement.filter(is_settled)?;
+        let (tone, headline) = of_verdict(agreement);
+        Some((tone, headline.replacen("layers", &format!("layers, for {of},"), 1)))
+    });
+    match sharper {
+        Some(sharper) if !is_settled(&agreement) => sharper,
         _ => of_verdict(agreement),
     }
 }
@@ -126,14 +137,18 @@ fn verdict(analysis: &Analysis) -> (Tone, String) {
 fn of_verdict(agreement: &Agreement) -> (Tone, String) {
     match agreement.verdict {
         Verdict::Agree => {
-            let within_ns = agreement.margin_ns.unwrap_or(agreement.resolution_ns);
-            let headline = format!("The layers agree to within {within_ns:.0} ns.");
+            let within_ns = agreement.within_ns.or(agreement.margin_ns);
+            let within_ns = within_ns.unwrap_or(agreement.resolution_ns);
+            let of_hook = 100.0 * within_ns / agreement.in_situ_per_request.estimate;
+            let headline = format!(
+                "The layers agree to within {within_ns:.0} ns, {of_hook:.0} % of what the hook takes."
+            );
             (Tone::Good, headline)
         }
         Verdict::Unresolved => {
             let headline = match agreement.margin_ns {
                 Some(margin_ns) => format!(
-                    "This run does not show whether the layers agree to within {margin_ns:.0} ns."
+                    "This run cannot tell whether the layers agree to within {margin_ns:.0} ns."
                 ),
                 None => "The hook costs less than this run can see end to end.".to_owned(),
             };
@@ -141,8 +156,13 @@ fn of_verdict(agreement: &Agreement) -> (Tone, String) {
         }
         Verdict::Differ => {
             let more = more_or_less(agreement);
-            let headline =
-                format!("The layers differ: end to end the hook costs {more} than its calls.");
+            let [low, high] = agreement.unexplained.ci95;
+            let by_ns = agreement.unexplained.estimate.abs();
+            let (low_ns, high_ns) = (low.abs().min(high.abs()), low.abs().max(high.abs()));
+            let headline = format!(
+                "The layers differ: end to end the hook costs {by_ns:.0} ns [{low_ns:.0}, {high_ns:.0}] {more} \
+                 than its calls."
+            );
             (Tone::Plain, headline)
         }
         Verdict::Withheld => {
@@ -175,7 +195,7 @@ fn text(analysis: &Analysis) -> Vec<Vec<Part<'_>>> {
     let agreement = analysis.agreement.iter();
     let undisturbed = undisturbed(analysis).and_then(of_undisturbed);
     agreement
-        .flat_map(of_agreement)
+        .flat_map(|agreement| of_agreement(agreement, analysis.agreement_typical.as_ref()))
         .chain(undisturbed)
         .chain(missing)
         .collect()
@@ -208,10 +228,17 @@ fn of_undisturbed(undisturbed: &Undisturbed) -> Option<Vec<Part<'_>>> {
     Some(sentences)
 }
 
-fn of_agreement(agreement: &Agreement) -> Vec<Vec<Part<'_>>> {
+fn of_agreement<'a>(
+    agreement: &'a Agreement,
+    typical: Option<&'a Agreement>,
+) -> Vec<Vec<Part<'a>>> {
     const PER_REQUEST: &str = "/agreement/in_situ_per_request";
     let words = |text: &str| Part::Text(text.to_owned());
-    let resolution = Part::Ns("/agreement/resolution_ns", agreement.resolution_ns);
+    let bound = match agreement.margin_ns {
+        Some(margin_ns) => Part::Ns("/agreement/margin_ns", margin_ns),
+        // In runs of earlier versions.
+        None => Part::Ns("/agreement/resolution_ns", agreement.resolution_ns),
+    };
     let mut costs = vec![
         words("Inside the server the hook takes "),
         Part::Estimate(PER_REQUEST, &agreement.in_situ_per_request),
@@ -220,54 +247,63 @@ fn of_agreement(agreement: &Agreement) -> Vec<Vec<Part<'_>>> {
         words(" is left unexplained"),
     ];
     match agreement.verdict {
-        Verdict::Agree | Verdict::Unresolved if let Some(margin_ns) = agreement.margin_ns => costs
-            .extend([
-                words(if agreement.verdict == Verdict::Agree {
-                    ": all of the interval lies within "
-                } else {
-                    ": the interval reaches beyond an end of "
-                }),
-                Part::Ns("/agreement/margin_ns", margin_ns),
-                words(" of 0. Its half-width is "),
-                resolution,
-                words("; more processes make it less."),
-            ]),
-        Verdict::Agree => costs.extend([
-            words(", which cannot be distinguished from 0. Differences below "),
-            resolution,
-            words(" cannot be seen."),
-        ]),
+        Verdict::Agree => costs.extend([words(": all of its interval lies within "), bound, words(" of 0.")]),
         Verdict::Unresolved => {
-            costs.extend([words("; differences below "), resolution]);
-            costs.push(words(" cannot be seen in this run. "));
-            match agreement.blocks_more {
-                Some(more) => costs.extend([
-                    words("About "),
-                    Part::Count("/agreement/blocks_more", more),
-                    words(" more blocks would resolve it."),
+            costs.extend([words(": its interval reaches beyond "), bound]);
+            costs.push(words(if agreement.a_a_within_ns > agreement.margin_ns {
+                ", or that of two arms that do the same does. "
+            } else {
+                ". "
+            }));
+            match &agreement.needed {
+                Some(needed) => costs.extend([
+                    words("To show that the layers agree, if they do, a run needs about "),
+                    Part::Count("/agreement/needed/observations", needed.observations),
+                    Part::Text(format!(" {} as long as the ", needed.of)),
+                    Part::Count("/agreement/needed/now", needed.now),
+                    words(" of this one (power 0.8)."),
                 ]),
-                None => costs.push(words("More blocks would help.")),
+                None => costs.push(words(
+                    "More of the same would hardly settle it: the gap lies near the margin, or intervals are too wide.",
+                )),
             }
         }
-        Verdict::Differ => {
-            costs.push(words(match more_or_less(agreement) {
-                "more" => {
-                    ": part of the cost lies outside of the calls, as in caches and branch predictors. \
-                     Differences below "
-                }
-                _ => {
-                    ": a call costs more while it is watched, or part of it is hidden elsewhere in the \
-                     request. Differences below "
-                }
-            }));
-            costs.extend([resolution, words(" cannot be seen.")]);
-        }
+        Verdict::Differ => costs.push(words(match more_or_less(agreement) {
+            "more" => {
+                ": part of the cost lies outside of the calls, as in caches and branch predictors."
+            }
+            _ => {
+                ": a call costs more while it is watched, or part of it is hidden elsewhere in the \
+                 request."
+            }
+        })),
         Verdict::Withheld => costs.extend([
             words("; differences below "),
-            resolution,
+            Part::Ns("/agreement/resolution_ns", agreement.resolution_ns),
             words(" cannot be seen in this run."),
         ]),
     }
+    let a_a = agreement.a_a_within_ns.map(|within_ns| {
+        vec![
+            words("Of two arms that do the same this run makes a difference of at most "),
+            Part::Ns("/agreement/a_a_within_ns", within_ns),
+            words("."),
+        ]
+    });
+    let typical = typical.and_then(|typical| {
+        Some(vec![
+            words("Of a typical request (medians) the calls take "),
+            Part::Estimate(
+                "/agreement_typical/in_situ_per_request",
+                &typical.in_situ_per_request,
+            ),
+            words(", and "),
+            Part::Estimate("/agreement_typical/unexplained", &typical.unexplained),
+            words(" of the end-to-end difference is left unexplained; two arms that do the same differ by at most "),
+            Part::Ns("/agreement_typical/a_a_within_ns", typical.a_a_within_ns?),
+            words("."),
+        ])
+    });
     let share = agreement.explained_share.as_ref().map(|share| {
         vec![
             words("The calls explain "),
@@ -288,7 +324,10 @@ fn of_agreement(agreement: &Agreement) -> Vec<Vec<Part<'_>>> {
             }),
         ]
     });
-    [Some(costs), share, reads].into_iter().flatten().collect()
+    [Some(costs), a_a, typical, share, reads]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 #[cfg(test)]

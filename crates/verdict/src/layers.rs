@@ -8,10 +8,11 @@ use runlog::analysis::{self, Agreement, Analysis, InSitu, Macro, Requests};
 use runlog::calibration::{Calibration, HOOK_OVERHEAD, HOOKED_READ_SYSCALL};
 use runlog::estimate::{Estimate, Unit};
 use runlog::manifest::{Arm, Manifest};
-use stats::{Trim, mean_interval};
+use runlog::trial::ArmEffect;
+use stats::{Interval, Trim, mean_interval};
 
 use crate::agreement::{Rounds, agreement};
-use crate::blocks::{BlockMeans, Cell};
+use crate::blocks::{BlockMeans, Cell, Value};
 use crate::correct::corrected;
 use crate::doubt::{Doubt, Severity, find, of_clock, of_trial, words};
 use crate::in_situ::CallMeans;
@@ -20,7 +21,7 @@ use crate::micro_blocks::Measured;
 use crate::order::Order;
 use crate::outcome::Outcome;
 use crate::trial::Found;
-use crate::{UNPAIRED, estimate, micro};
+use crate::{estimate, micro};
 
 /// Which arm plays which part, by index.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +72,7 @@ pub fn analyze(
     }
     let layers = Layers {
         blocks: &logged.blocks,
+        threshold_ns: logged.threshold_ns.filter(|_| !order.is_trial()),
         calls: &calls,
         roles,
         order,
@@ -110,24 +112,23 @@ pub fn analyze(
     // Calls of a hook that goes past back find no read, and nothing is made of them.
     let is_past_back = trial.as_ref().is_some_and(Found::never_reached);
     doubts.extend(of_join.filter(|_| !is_past_back));
-    // Before A/A: a limit that was hit may be why equal servers differ.
     doubts.extend(manifest.resources.iter().flat_map(find::of_resources));
-    match &trial {
-        Some(trial) => {
-            doubts.extend(of_trial(&trial.result, &manifest.placement));
-            doubts.extend(of_clock(&manifest.environment));
-        }
-        None => doubts.extend(macro_.a_a_difference.as_ref().and_then(find::of_a_a)),
+    if let Some(trial) = &trial {
+        doubts.extend(of_trial(&trial.result, &manifest.placement));
+        doubts.extend(of_clock(&manifest.environment));
     }
     doubts.extend(order.is_sequential().then_some(Doubt::OneAfterTheOther));
     doubts.extend(manifest.doctor.iter().flat_map(find::of_checkups));
 
-    let agreement = match &mut trial {
+    let (agreement, agreement_typical) = match &mut trial {
         Some(trial) => {
-            trial.fill_undisturbed(&doubts);
-            trial.agreement(&doubts)
+            trial.fill_undisturbed(order, &doubts);
+            (trial.agreement(order, &doubts), None)
         }
-        None => layers.agreement(&logged, &doubts),
+        None => {
+            let of = |of| layers.agreement(&logged, of, &doubts);
+            (of(&MEAN_COST), of(&TYPICAL))
+        }
     };
     let hooked_name = manifest
         .arms
@@ -149,6 +150,7 @@ pub fn analyze(
         trial: trial.map(|trial| Box::new(trial.result)),
         probe_effect,
         agreement,
+        agreement_typical,
         budget: logged
             .budgets
             .remove(&roles.hooked)
@@ -165,16 +167,110 @@ pub fn analyze(
 
 struct Layers<'l> {
     blocks: &'l BlockMeans,
+    threshold_ns: Option<f64>,
     calls: &'l CallMeans,
     roles: Roles,
     /// The order of the blocks, by which arms are compared.
     order: Order,
 }
 
+/// Of which of two estimands layers are compared: the same end to end and at the call.
+struct Compared {
+    what: &'static str,
+    response_time_ns: fn(&Value) -> f64,
+    per_request_ns: fn(&CallMeans) -> &Vec<Option<f64>>,
+}
+
+/// What requests cost on average. Its tail is seen end to end alone, and so coarsely that layers are not compared by it.
+const MEAN_COST: Compared = Compared {
+    what: "mean",
+    response_time_ns: body_ns,
+    per_request_ns: |calls| &calls.overhead_per_request_ns,
+};
+
+/// What half of the requests cost at most.
+const TYPICAL: Compared = Compared {
+    what: "median",
+    response_time_ns: |value| value.median_ns,
+    per_request_ns: |calls| &calls.typical_per_request_ns,
+};
+
+fn body_ns(value: &Value) -> f64 {
+    value.split.body_ns
+}
+
 impl Layers<'_> {
-    /// The block means of an arm, for a comparison with another.
-    fn against(&self, arm: u16, other: u16, observed: bool) -> &[Option<f64>] {
-        self.blocks.against(Cell { arm, observed }, other)
+    /// The block values of an arm, for a comparison with another.
+    fn against(
+        &self,
+        arm: u16,
+        other: u16,
+        observed: bool,
+        part: fn(&Value) -> f64,
+    ) -> Vec<Option<f64>> {
+        self.blocks.against(Cell { arm, observed }, other, part)
+    }
+
+    /// Two arms' block values, each for a comparison with the other.
+    fn both(&self, [from, to]: [u16; 2], part: fn(&Value) -> f64) -> [Vec<Option<f64>>; 2] {
+        [(from, to), (to, from)].map(|(arm, other)| self.against(arm, other, false, part))
+    }
+
+    /// What an arm differs by from the baseline.
+    fn effect(&self, arm: u16, who: &str, state: &str) -> ArmEffect {
+        let arms = [self.roles.baseline, arm];
+        let located = |part| {
+            let [control, treatment] = self.both(arms, part);
+            self.order.difference(&control, &treatment)
+        };
+        let averaged = |part| {
+            let [control, treatment] = self.both(arms, part);
+            self.order.mean(&control, &treatment)?.interval()
+        };
+        let of = |interval: Option<Interval>, unit, what: &str, method: &str| {
+            let estimand = format!("difference of {what}, {who} minus baseline{state}");
+            Some(estimate(interval?, unit, &estimand, method))
+        };
+        let (robust, plain) = (self.order.method(), self.order.method_of_mean());
+        let (body, tail) = (located(body_ns), averaged(|of| of.split.tail_ns));
+        let mean = body.zip(tail).map(|(body, tail)| body.plus(tail));
+        let cell = Cell {
+            arm,
+            observed: false,
+        };
+        ArmEffect {
+            requests: self.blocks.counted(cell),
+            typical: of(
+                located(|of| of.median_ns),
+                Unit::Ns,
+                "median response times",
+                &robust,
+            ),
+            body: of(
+                body,
+                Unit::Ns,
+                "means of min(response time, threshold)",
+                &robust,
+            ),
+            tail: of(
+                tail,
+                Unit::Ns,
+                "means of what response times have above the threshold",
+                &plain,
+            ),
+            mean: of(
+                mean,
+                Unit::Ns,
+                "mean response times, body and tail",
+                "sum of body and tail, ends of the intervals added",
+            ),
+            share_above: of(
+                averaged(|of| of.split.share_above),
+                Unit::One,
+                "the shares of response times above the threshold",
+                &plain,
+            ),
+        }
     }
 
     fn macro_(&self, manifest: &Manifest, probed: bool) -> Macro {
@@ -184,18 +280,6 @@ impl Layers<'_> {
             hooked,
         } = self.roles;
         let state = if probed { ", probes detached" } else { "" };
-        let difference = |from, to, what: &str| {
-            let [control, treatment] =
-                [(from, to), (to, from)].map(|(arm, other)| self.against(arm, other, false));
-            let interval = self.order.difference(control, treatment)?;
-            let estimand = format!("{what}{state}");
-            Some(estimate(
-                interval,
-                Unit::Ns,
-                &estimand,
-                &self.order.method(),
-            ))
-        };
         let response_time = (0..)
             .zip(&manifest.arms)
             .filter_map(|(index, arm)| {
@@ -203,68 +287,77 @@ impl Layers<'_> {
                     arm: index,
                     observed: false,
                 };
-                let means: Vec<f64> = self.blocks.of(cell).into_iter().flatten().collect();
-                let estimand = format!("mean response time{state}");
-                let interval = mean_interval(&means)?;
+                let estimand = format!("mean of min(response time, threshold){state}");
+                let interval = self.order.level(&self.blocks.bodies_ns(cell))?;
+                let method = self.order.method_of_level();
                 Some((
                     arm.name.clone(),
-                    estimate(interval, Unit::Ns, &estimand, UNPAIRED),
+                    estimate(interval, Unit::Ns, &estimand, &method),
                 ))
             })
             .collect();
-        let other_differences = (0..)
+        let of_arm = |index: u16, name: &str| {
+            let who = match index {
+                index if index == hooked => "hooked",
+                index if index == baseline_2 => "second baseline",
+                _ => name,
+            };
+            self.effect(index, who, state)
+        };
+        let effects: BTreeMap<u16, ArmEffect> = (0..)
             .zip(&manifest.arms)
-            .filter(|(index, _)| ![baseline, baseline_2, hooked].contains(index))
-            .filter_map(|(index, arm)| {
-                let name = &arm.name;
-                let what = format!("difference of mean response times, {name} minus baseline");
-                Some((name.clone(), difference(baseline, index, &what)?))
-            })
+            .filter(|(index, _)| *index != baseline)
+            .map(|(index, arm)| (index, of_arm(index, &arm.name)))
             .collect();
-        let difference_of_hook = difference(
-            baseline,
-            hooked,
-            "difference of mean response times, hooked minus baseline",
-        );
+        let body = |index: u16| effects.get(&index)?.body.clone();
+        let name = |index: u16| manifest.arms[usize::from(index)].name.clone();
+        let others = effects
+            .keys()
+            .filter(|index| ![baseline_2, hooked].contains(index));
+        let difference = body(hooked);
         Macro {
-            missing: difference_of_hook
+            threshold_ns: self.threshold_ns,
+            missing: difference
                 .is_none()
                 .then(|| "fewer than two complete rounds".to_owned()),
-            difference: difference_of_hook,
-            a_a_difference: difference(
-                baseline,
-                baseline_2,
-                "difference of mean response times, second baseline minus first",
-            ),
-            other_differences,
+            difference,
+            a_a_difference: body(baseline_2),
+            other_differences: others
+                .filter_map(|index| Some((name(*index), body(*index)?)))
+                .collect(),
+            effects: effects
+                .iter()
+                .map(|(index, effect)| (name(*index), effect.clone()))
+                .collect(),
             response_time,
         }
     }
 
     fn in_situ(&self, no_probes: Option<String>, calibration: Option<&Calibration>) -> InSitu {
         let is_trial = self.order.is_trial();
-        let mean = |rounds: &[Option<f64>], unit, estimand: &str| {
-            let (values, method) = if is_trial {
-                (
-                    self.order.observations(rounds),
-                    "Student's t on means of servers",
-                )
+        let level = |rounds: &[Option<f64>], unit, estimand: &str| {
+            let (interval, method) = if is_trial {
+                let of_servers = self.order.observations(rounds);
+                let known: Vec<f64> = of_servers.into_iter().flatten().collect();
+                let method = "Student's t on means of servers".to_owned();
+                (mean_interval(&known)?, method)
             } else {
-                (rounds.to_vec(), UNPAIRED)
+                (self.order.level(rounds)?, self.order.method_of_level())
             };
-            let means: Vec<f64> = values.into_iter().flatten().collect();
-            mean_interval(&means).map(|interval| estimate(interval, unit, estimand, method))
+            Some(estimate(interval, unit, estimand, &method))
         };
-        let hook_overhead = mean(
+        let less = if is_trial { ", on minus null" } else { "" };
+        let hook_overhead = level(
             &self.calls.hook_overhead_ns,
             Unit::Ns,
-            if is_trial {
-                "mean of hook span minus inner span per call, on minus null"
-            } else {
-                "mean of hook span minus inner span per call"
-            },
+            &format!("mean of hook span minus inner span per call{less}"),
         );
-        let read_syscall = mean(
+        let hook_overhead_typical = level(
+            &self.calls.typical_overhead_ns,
+            Unit::Ns,
+            &format!("median over requests of hook span minus inner span per call{less}"),
+        );
+        let read_syscall = level(
             &self.calls.read_syscall_ns,
             Unit::Ns,
             "mean of read(2) in the kernel per hooked call",
@@ -283,13 +376,14 @@ impl Layers<'_> {
             hook_overhead_corrected: less_bias(&hook_overhead, HOOK_OVERHEAD).filter(|_| !is_trial),
             read_syscall_corrected: less_bias(&read_syscall, HOOKED_READ_SYSCALL),
             hook_overhead,
+            hook_overhead_typical,
             read_syscall,
-            calls_per_request: mean(
+            calls_per_request: level(
                 &self.calls.calls_per_request,
                 Unit::Calls,
                 "mean of hooked reads per request",
             ),
-            bytes_per_call: mean(
+            bytes_per_call: level(
                 &self.calls.bytes_per_call,
                 Unit::Bytes,
                 "mean of bytes of requests per hooked read",
@@ -297,19 +391,31 @@ impl Layers<'_> {
         }
     }
 
-    fn agreement(&self, logged: &Logged, doubts: &[Doubt]) -> Option<Agreement> {
+    fn agreement(
+        &self,
+        logged: &Logged,
+        of: &Compared,
+        doubts: &[Doubt],
+    ) -> Option<Agreement> {
         let Roles {
-            baseline, hooked, ..
+            baseline,
+            baseline_2,
+            hooked,
         } = self.roles;
+        let [control, treatment] = self.both([baseline, hooked], of.response_time_ns);
+        // In a duet the second baseline ran beside the first, in blocks of their own.
+        let [first, second] = self.both([baseline, baseline_2], of.response_time_ns);
         let rounds = Rounds {
-            baseline: self.against(baseline, hooked, false),
-            hooked: self.against(hooked, baseline, false),
-            in_situ: &self.calls.overhead_per_request_ns,
+            baseline: &control,
+            hooked: &treatment,
+            a_a: [&first, &second],
+            in_situ: (of.per_request_ns)(self.calls),
             reads: [
                 logged.reads_against(baseline, hooked),
                 logged.reads_against(hooked, baseline),
             ],
             order: self.order,
+            what: of.what,
         };
         agreement(&rounds, doubts)
     }
@@ -319,12 +425,12 @@ impl Layers<'_> {
             baseline, hooked, ..
         } = self.roles;
         let [detached, attached] =
-            [false, true].map(|observed| self.against(hooked, baseline, observed));
-        let interval = self.order.difference(detached, attached)?;
+            [false, true].map(|observed| self.against(hooked, baseline, observed, body_ns));
+        let interval = self.order.difference(&detached, &attached)?;
         Some(estimate(
             interval,
             Unit::Ns,
-            "difference of mean response times of the hooked arm, probes attached minus detached",
+            "difference of means of min(response time, threshold) of the hooked arm, probes attached minus detached",
             &self.order.method(),
         ))
     }

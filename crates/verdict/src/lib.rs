@@ -21,6 +21,8 @@ pub mod order;
 pub mod outcome;
 pub mod recorded;
 mod spectrum;
+pub mod split;
+pub mod threshold;
 pub mod trial;
 pub mod truth;
 

@@ -20,7 +20,7 @@ use crate::budget::BudgetCollector;
 use crate::in_situ::{InSituCollector, set};
 use crate::join::{Grouping, JoinOutput, Source, Window, join};
 use crate::order::Order;
-use crate::trial;
+use crate::{threshold, trial};
 
 /// The block means of every layer that was logged.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub struct Logged {
     reads: BTreeMap<(u16, Option<u16>), Vec<Option<f64>>>,
     /// The budget of each hooked arm.
     pub budgets: BTreeMap<u16, BudgetCollector>,
+    /// Where durations are split into body and tail, ns; `None` without requests.
+    pub threshold_ns: Option<f64>,
     /// What came out request by request; `None` unless arms were drawn so.
     pub trial: Option<trial::Found>,
     /// The join; `None` without probes.
@@ -50,8 +52,18 @@ pub fn read_logs(
     mut table: Option<TableWriter<JoinedRequest>>,
 ) -> anyhow::Result<Logged> {
     let order = Order::of(&manifest.schedule);
+    let trial = order
+        .is_trial()
+        .then(|| trial::read(run, &manifest.schedule))
+        .transpose()?;
+    let threshold_ns = match &trial {
+        Some(trial) => trial.result.threshold_ns,
+        None => threshold::of_blocks(run, manifest.arms.len())
+            .context("cannot read the request log")?,
+    };
+    let clip_ns = threshold_ns.unwrap_or(f64::INFINITY);
     let blocks =
-        BlockMeans::read(run, trim, &manifest.schedule).context("cannot read the request log")?;
+        BlockMeans::read(run, clip_ns, &manifest.schedule).context("cannot read the request log")?;
     let calibration = manifest.calibration.as_ref();
     let bias_ns = calibration
         .and_then(|calibration| calibration.of(HOOK_OVERHEAD))
@@ -61,13 +73,11 @@ pub fn read_logs(
     let mut logged = Logged {
         cut_short: blocks.cut_short,
         blocks,
-        calls: InSituCollector::new(trim, bias_ns),
+        calls: InSituCollector::new(clip_ns, bias_ns),
         reads: BTreeMap::new(),
         budgets: BTreeMap::new(),
-        trial: order
-            .is_trial()
-            .then(|| trial::read(run, &manifest.schedule))
-            .transpose()?,
+        threshold_ns,
+        trial,
         join: None,
     };
     if manifest.probes.is_some() {

@@ -51,7 +51,7 @@ pub struct TrialResult {
     pub in_situ_sources_differ_by: Option<Estimate>,
 }
 
-/// What the response time of an arm differs by from that of `off`.
+/// What the response time of an arm differs by from that of another: in a trial of `off`, else of the baseline.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]

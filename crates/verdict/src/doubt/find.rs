@@ -4,10 +4,9 @@ use runlog::agent_run::ArmResult;
 use runlog::analysis::{Join, Ledger, Requests};
 use runlog::comparison::{ArmFigures, Comparison};
 use runlog::doctor::{Checkups, State};
-use runlog::estimate::Estimate;
 use runlog::manifest::Resources;
 use stats::change_point::{WarmUp, warm_up};
-use stats::mean;
+use stats::{Interval, mean};
 
 use super::{
     CORRELATION_ERRORS, DESCRIPTORS, Doubt, FAILED_SHARE, LEAST_COVERAGE, LEVEL, LOADGEN_BUSY,
@@ -114,11 +113,13 @@ pub fn of_resources(resources: &Resources) -> Vec<Doubt> {
     .collect()
 }
 
-/// The difference of two equal servers.
-pub fn of_a_a(difference: &Estimate) -> Option<Doubt> {
-    difference.excludes_zero().then_some(Doubt::AaFails {
+/// The difference of two arms that do the same, where layers are to agree within a margin: it fails if all of its interval lies
+/// beyond. That it excludes 0 says no more than that nothing is exactly alike.
+pub fn of_a_a(difference: Interval, margin_ns: f64) -> Option<Doubt> {
+    (difference.nearer_end() > margin_ns).then_some(Doubt::AaFails {
         difference_ns: difference.estimate,
         ci95: difference.ci95,
+        margin_ns,
     })
 }
 

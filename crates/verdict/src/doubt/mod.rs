@@ -82,12 +82,14 @@ pub enum Doubt {
     OutsideSentDone(u64),
     /// A limit was hit.
     Limit(Limit),
-    /// Two equal servers are told apart.
+    /// Two equal servers differ by more than the layers may.
     AaFails {
         /// By how much, in ns.
         difference_ns: f64,
         /// Its interval.
         ci95: [f64; 2],
+        /// By how much the layers may.
+        margin_ns: f64,
     },
     /// The difference of the layers still changes its level late in the run.
     Unsettled {
@@ -236,9 +238,10 @@ impl fmt::Display for Doubt {
             Self::AaFails {
                 difference_ns,
                 ci95: [low, high],
+                margin_ns,
             } => format!(
-                "A/A fails: two equal servers differ by {difference_ns:.0} ns [{low:.0}, \
-                 {high:.0}] (of sound runs one in 20 does)"
+                "A/A fails: two equal servers differ by {difference_ns:.0} ns [{low:.0}, {high:.0}], \
+                 more than the {margin_ns:.0} ns that the layers may"
             ),
             Self::Unsettled { observation, of } => format!(
                 "warm-up did not end: the difference between the layers still changes its \

@@ -8,6 +8,7 @@ use runlog::manifest::{Environment, Placement, Scheduling};
 use runlog::trial::{CountsCheck, DifferingCount, Doses, TrialResult, Undisturbed};
 
 use super::{Doubt, Severity};
+use crate::agreement::LEAST_MARGIN_NS;
 
 /// Level of the test for carry-over, corrected for all lags.
 const CARRY_OVER_LEVEL: f64 = 0.01;
@@ -16,8 +17,10 @@ const LOST_SHARE: f64 = 0.01;
 /// By how much the shares of requests without a record may differ between arms.
 const LOST_DIFFERENCE: f64 = 0.005;
 
-/// By how much the negative control of undisturbed requests may differ from none, which has narrow intervals.
-const NULL_WITHIN_NS: f64 = 5.0;
+/// By how much the negative control may differ from none: no more than the layers, and of undisturbed requests less, which have
+/// narrow intervals.
+const NULL_WITHIN_NS: f64 = LEAST_MARGIN_NS;
+const UNDISTURBED_NULL_WITHIN_NS: f64 = 5.0;
 /// By how much the slope of their doses may differ from 1.
 const SLOPE_WITHIN: f64 = 0.03;
 
@@ -134,7 +137,7 @@ pub fn of_trial(result: &TrialResult, placement: &Placement) -> Vec<Doubt> {
     doubts.extend(narrow.map(TrialDoubt::NarrowInProcess));
     let null = result.effects.get("null");
     let null = null.and_then(|null| null.body.as_ref());
-    doubts.extend(of_controls(null, result.doses.as_ref(), 0.0, 0.0));
+    doubts.extend(of_controls(null, result.doses.as_ref(), NULL_WITHIN_NS));
     let mut doubts: Vec<Doubt> = doubts.into_iter().map(Doubt::Trial).collect();
     let ledger = result.counts.as_ref().map(|counts| &counts.records);
     doubts.extend(
@@ -153,20 +156,19 @@ pub fn of_undisturbed(result: &Undisturbed, doubts: &[Doubt]) -> Vec<Doubt> {
     };
     let others = doubts.iter().filter(|doubt| !is_control(doubt)).cloned();
     let null = result.effects.get("null").map(|null| &null.end_to_end);
-    let own = of_controls(null, result.doses.as_ref(), NULL_WITHIN_NS, SLOPE_WITHIN);
+    let own = of_controls(null, result.doses.as_ref(), UNDISTURBED_NULL_WITHIN_NS);
     others.chain(own.into_iter().map(Doubt::Trial)).collect()
 }
 
-/// The negative and the positive control, which may be off by this much.
+/// The negative control, which may be off by this much, and the positive one.
 fn of_controls(
     null: Option<&Estimate>,
     doses: Option<&Doses>,
     null_within_ns: f64,
-    slope_within: f64,
 ) -> Vec<TrialDoubt> {
     let null = null.filter(|null| !null.reaches(0.0, null_within_ns));
     let slope = doses.and_then(|doses| doses.slope.as_ref());
-    let slope = slope.filter(|slope| !slope.reaches(1.0, slope_within));
+    let slope = slope.filter(|slope| !slope.reaches(1.0, SLOPE_WITHIN));
     let null = null.cloned().map(TrialDoubt::NullDiffers);
     null.into_iter()
         .chain(slope.cloned().map(TrialDoubt::SlopeWrong))
@@ -303,7 +305,7 @@ impl fmt::Display for TrialDoubt {
                 write!(
                     f,
                     "the negative control fails: null and off, which do the same, differ by {:.0} ns [{low:.0}, \
-                     {high:.0}] (of sound runs one in 20 does)",
+                     {high:.0}]",
                     null.estimate
                 )
             }

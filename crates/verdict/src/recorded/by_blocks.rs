@@ -7,7 +7,7 @@ use runlog::estimate::Unit;
 use stats::bootstrap::{Blocks, Pairing, Plan, cliffs_delta_interval, quantile_shifts};
 use stats::coverage::simulated_coverage;
 use stats::dependence::{effective_size_by_blocks, lag1_autocorrelation, lag1_within};
-use stats::power::{detectable_in_errors, required_blocks};
+use stats::power::{Aim, Pilot, detectable_in_errors};
 use stats::ranks::mann_whitney;
 use stats::t_test::{TTest, paired, welch};
 use stats::{Moments, Trim};
@@ -165,8 +165,12 @@ impl<'a> Pair<'a> {
         });
         // The standard error falls with the root of the number of blocks, whatever it is made of.
         let blocks_to_detect = outcome.and_then(|outcome| {
-            let sd = outcome.standard_error * (smaller as f64).sqrt();
-            required_blocks(sd, outcome.difference)
+            let pilot = Pilot {
+                count: smaller,
+                standard_error: outcome.standard_error,
+                degrees_of_freedom: outcome.degrees_of_freedom,
+            };
+            pilot.required(Aim::Detect(outcome.difference))
         });
         Some(BeyondMeans {
             quantile_shifts: quantile_shifts.collect(),

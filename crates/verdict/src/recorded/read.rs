@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use runlog::manifest::Manifest;
 use runlog::{Order, RunDirectory, interval_log, json, paper_csv};
-use stats::Trim;
 
 use super::{Block, Origin, RecordedArm};
 use crate::blocks::{Blocks, Reading};
@@ -119,7 +118,7 @@ pub fn arms_of(
 
 fn reading(with_warmup: bool) -> Reading {
     Reading {
-        trim: Trim::NONE,
+        threshold_ns: f64::INFINITY,
         with_warmup,
         with_times: true,
     }

@@ -7,19 +7,15 @@ use runlog::estimate::{Estimate, Unit};
 use stats::mean_interval;
 use stats::ratio::ratio_of_means;
 
-use crate::agreement::verdict;
+use crate::agreement::{Gap, Parts, margin_ns};
 use crate::doubt::Doubt;
 use crate::estimate;
 use crate::order::Order;
 use crate::trial::Found;
 use crate::trial::block::{ArmOfBlock, Block};
-use crate::trial::effects::recorded_difference;
+use crate::trial::effects::{difference, recorded_difference};
 use crate::trial::figure::{Figure, Weight};
 use crate::trial::in_situ::Layer;
-
-/// The layers agree within this much, or within this share of the in-situ layer, whichever is more.
-const LEAST_MARGIN_NS: f64 = 25.0;
-const MARGIN_SHARE: f64 = 0.1;
 
 /// The layers of a trial, as figures of the same processes.
 pub struct Layers {
@@ -29,31 +25,31 @@ pub struct Layers {
     pub in_situ: Figure,
     /// The rest.
     pub unexplained: Figure,
+    /// End to end, of the arm that goes past the hook as `off` does.
+    pub null: Option<Figure>,
     /// What `in_situ` is.
     pub in_situ_estimand: &'static str,
 }
 
 impl Layers {
     /// Compares them. `None` below two observations.
-    pub fn agreement(&self, doubts: &[Doubt]) -> Option<Agreement> {
+    pub fn agreement(&self, order: Order, doubts: &[Doubt]) -> Option<Agreement> {
         let Self {
             macros,
             in_situ,
             unexplained,
+            null,
             in_situ_estimand,
         } = self;
         let in_situ_per_request = in_situ.ns(in_situ_estimand)?;
-        let margin_ns = LEAST_MARGIN_NS.max(MARGIN_SHARE * in_situ_per_request.estimate);
-        let interval = unexplained.interval()?;
-        let (verdict, withheld) = verdict(
-            interval,
-            in_situ_per_request.estimate,
-            Some(margin_ns),
-            doubts,
-        );
+        let gap = Gap {
+            unexplained: unexplained.location()?,
+            a_a: null.as_ref().and_then(Figure::location),
+            margin_ns: margin_ns(order, in_situ_per_request.estimate),
+            observation: unexplained.observation(),
+        };
         let share = ratio_of_means(&in_situ.values, &macros.values);
-        Some(Agreement {
-            resolution_ns: interval.half_width(),
+        let parts = Parts {
             explained_share: share.map(|share| {
                 estimate(
                     share,
@@ -63,19 +59,16 @@ impl Layers {
                 )
             }),
             lines: BTreeMap::new(),
-            blocks_more: None,
-            margin_ns: Some(margin_ns),
-            verdict,
-            withheld,
             unexplained: unexplained.ns("macro difference minus in-situ overhead per request")?,
             in_situ_per_request,
-        })
+        };
+        gap.agreement(parts, doubts)
     }
 }
 
 impl Found {
     /// Compares the layers; `doubts` are those about the run. `None` without an in-situ layer by records.
-    pub fn agreement(&self, doubts: &[Doubt]) -> Option<Agreement> {
+    pub fn agreement(&self, order: Order, doubts: &[Doubt]) -> Option<Agreement> {
         self.layer.as_ref()?;
         let design = &self.design;
         let both = |block: &Block| {
@@ -94,10 +87,13 @@ impl Found {
             macros,
             in_situ,
             unexplained,
+            null: design
+                .null
+                .map(|null| difference(&self.blocks, [null, design.off], ArmOfBlock::body_ns)),
             in_situ_estimand: "difference of means of the hook overhead of all calls of a request that lengthens its \
                                response time, on minus null, by the bracket's records",
         }
-        .agreement(doubts)
+        .agreement(order, doubts)
     }
 
     /// What eBPF saw of a request's overhead, by round, minus what the bracket's records have after the read: in each

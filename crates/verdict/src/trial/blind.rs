@@ -98,13 +98,13 @@ impl Found {
     ) -> Option<Estimate> {
         let number = |arm: usize| u16::try_from(arm).ok();
         let (arm, on) = number(arm).zip(number(self.design.on))?;
-        let per_request = |arm, other| ebpf.against(arm, other).overhead_per_request_ns;
+        let per_request = |arm, other| ebpf.against(arm, other).typical_per_request_ns;
         let interval = order.difference(&per_request(on, arm), &per_request(arm, on))?;
         Some(estimate(
             interval,
             Unit::Ns,
             &format!(
-                "difference of trimmed means of the hook overhead of all calls of a request, delay included, by eBPF, \
+                "difference of medians of the hook overhead of all calls of a request, delay included, by eBPF, \
                  {name} minus on"
             ),
             &order.method(),

@@ -2,6 +2,7 @@
 
 use stats::{mean, spread};
 
+use crate::split::Split;
 use crate::trial::calls::Calls;
 use crate::trial::carry_over;
 use crate::trial::design::Design;
@@ -69,17 +70,6 @@ pub struct ArmOfBlock {
     pub waited_median_ns: Option<f64>,
     /// What records tell of their calls.
     pub recorded: Option<Recorded>,
-}
-
-/// Means of response times that are split at the threshold.
-#[derive(Clone, Copy, Debug)]
-pub struct Split {
-    /// Of min(time, threshold), ns.
-    pub body_ns: f64,
-    /// Of what is above it, ns.
-    pub tail_ns: f64,
-    /// Share of the times above it.
-    pub share_above: f64,
 }
 
 /// Of the requests of an arm whose calls are recorded and got behind the hook.
@@ -189,22 +179,6 @@ impl ArmOfBlock {
     /// Mean of min(time, threshold).
     pub fn body_ns(&self) -> Option<f64> {
         Some(self.split?.body_ns)
-    }
-}
-
-impl Split {
-    fn of(times_ns: &[f64], threshold_ns: f64) -> Option<Self> {
-        let count = times_ns.len() as f64;
-        let above = times_ns.iter().filter(|took_ns| **took_ns > threshold_ns);
-        let (above, excess_ns) = above.fold((0.0, 0.0), |(above, excess_ns), took_ns| {
-            (above + 1.0, excess_ns + took_ns - threshold_ns)
-        });
-        let body_ns: f64 = times_ns.iter().map(|ns| ns.min(threshold_ns)).sum();
-        (count > 0.0).then(|| Self {
-            body_ns: body_ns / count,
-            tail_ns: excess_ns / count,
-            share_above: above / count,
-        })
     }
 }
 

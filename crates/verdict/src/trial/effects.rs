@@ -8,7 +8,8 @@ use runlog::trial::{
 };
 use stats::spread;
 
-use crate::trial::block::{ArmOfBlock, Block, QUANTILES, Recorded, Split};
+use crate::split::Split;
+use crate::trial::block::{ArmOfBlock, Block, QUANTILES, Recorded};
 use crate::trial::design::Design;
 use crate::trial::figure::{Figure, Weight};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use runlog::estimate::{Estimate, Unit};
 use stats::distribution::t_two_sided;
-use stats::{Interval, Moments, mean_interval};
+use stats::{Interval, Location, Moments, mean_interval};
 
 use crate::estimate;
 use crate::trial::block::Block;
@@ -82,6 +82,20 @@ impl Figure {
         Self {
             least_half_width: step / 2.0,
             ..self
+        }
+    }
+
+    /// The mean, and how well it is known; `None` below two observations.
+    pub fn location(&self) -> Option<Location> {
+        Location::of_all(&self.values)
+    }
+
+    /// What one observation is.
+    pub fn observation(&self) -> &'static str {
+        if self.is_one_process {
+            "blocks"
+        } else {
+            "processes of the server"
         }
     }
 

@@ -16,7 +16,6 @@ mod effects;
 mod figure;
 mod in_situ;
 mod rerandomisation;
-mod threshold;
 pub mod undisturbed;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +30,7 @@ use runlog::table;
 use runlog::trial::TrialResult;
 
 use crate::blocks::RoundsOfTrial;
+use crate::threshold;
 use crate::trial::block::{Block, Sample};
 use crate::trial::calls::CallLog;
 use crate::trial::counts::Tally;
@@ -63,8 +63,10 @@ struct Read {
 /// Reads a trial, and draws it up.
 pub fn read(run: &RunDirectory, schedule: &Schedule) -> anyhow::Result<Found> {
     let design = Design::of(schedule)?;
+    let arms = design.trial.arms().len();
     let threshold_ns =
-        threshold::read(run, &design).context("cannot read the trial's request log")?;
+        threshold::of_warm_up(run, arms, |request| design.ordinal(request) == 0)
+            .context("cannot read the trial's request log")?;
     let Read {
         blocks,
         times,

@@ -13,6 +13,7 @@ use runlog::trial::{Dose, Doses, TrialResult, Undisturbed, UndisturbedEffect};
 use stats::mode::mode;
 use stats::{moments, spread};
 
+use crate::order::Order;
 use crate::doubt::{Doubt, of_undisturbed};
 use crate::trial::Found;
 use crate::trial::agreement::Layers;
@@ -216,7 +217,7 @@ impl Processes {
 
 impl Found {
     /// Compares the layers for a request that nothing disturbs; `doubts` are those about the run.
-    pub fn fill_undisturbed(&mut self, doubts: &[Doubt]) {
+    pub fn fill_undisturbed(&mut self, order: Order, doubts: &[Doubt]) {
         if let Some(mut undisturbed) = self.result.undisturbed.take() {
             let doubts = of_undisturbed(&undisturbed, doubts);
             let arms = [self.design.on, self.design.off];
@@ -225,11 +226,17 @@ impl Found {
                 macros: of(|of| of.whole_ns),
                 in_situ: of(|of| of.whole_ns - of.outside_ns),
                 unexplained: of(|of| of.outside_ns),
+                null: self.design.null.map(|null| {
+                    let arms = [null, self.design.off];
+                    self.undisturbed.difference(arms, |of| of.whole_ns)
+                }),
                 in_situ_estimand: "difference of modes with and without the hook's time, of requests that began \
                                    undisturbed, on minus off, by the bracket's records",
             };
             let is_inside_known = self.layer.is_some();
-            undisturbed.agreement = is_inside_known.then(|| layers.agreement(&doubts)).flatten();
+            undisturbed.agreement = is_inside_known
+                .then(|| layers.agreement(order, &doubts))
+                .flatten();
             self.result.undisturbed = Some(undisturbed);
         }
     }

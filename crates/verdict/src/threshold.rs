@@ -1,0 +1,80 @@
+//! Where response times are split into body and tail: one threshold for all arms, fixed by what came before the first request that
+//! counts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use runlog::RunDirectory;
+use runlog::groups::Groups;
+use runlog::record::Request;
+use stats::moments;
+
+/// The threshold is so many times the median response time of the warm-up, of the arm whose is longest: a hook or a delay
+/// must not cut itself off.
+pub const MEDIANS: f64 = 4.0;
+
+/// A request of the warm-up.
+struct WarmUp {
+    arm: u16,
+    took_ns: f64,
+    /// It carried the salt, and had a connection to open.
+    is_first: bool,
+}
+
+/// Reads the threshold, ns. The warm-up of each arm before its first request that counts decides; `None` without any.
+/// `is_first` tells the first request of a connection, where that is another than the others.
+pub fn of_warm_up(
+    run: &RunDirectory,
+    arms: usize,
+    is_first: impl Fn(&Request) -> bool,
+) -> runlog::Result<Option<f64>> {
+    let mut warm_up = Vec::new();
+    let mut counting = BTreeSet::new();
+    let mut groups = Groups::open(run.requests(), |request: &Request| request.block)?;
+    while counting.len() < arms
+        && let Some((_, mut requests)) = groups.next_group()?
+    {
+        requests.retain(|request| request.is_ok() && !request.is_observed());
+        let of_warm_up = requests
+            .iter()
+            .filter(|request| request.is_warmup() && !counting.contains(&request.arm));
+        warm_up.extend(of_warm_up.map(|request| WarmUp {
+            arm: request.arm,
+            took_ns: request.response_time_ns() as f64,
+            is_first: is_first(request),
+        }));
+        let counted = requests.iter().filter(|request| !request.is_warmup());
+        counting.extend(counted.map(|request| request.arm));
+    }
+    Ok(threshold(&warm_up))
+}
+
+/// The same of a run that compares blocks. Where nothing was sent before the requests that count, these decide themselves.
+pub fn of_blocks(run: &RunDirectory, arms: usize) -> runlog::Result<Option<f64>> {
+    if let Some(threshold_ns) = of_warm_up(run, arms, |_| false)? {
+        return Ok(Some(threshold_ns));
+    }
+    let mut times_ns = BTreeMap::<u16, Vec<f64>>::new();
+    let mut groups = Groups::open(run.requests(), |request: &Request| request.block)?;
+    while let Some((_, requests)) = groups.next_group()? {
+        for request in requests.iter().filter(|request| request.is_ok() && !request.is_observed()) {
+            let of_arm = times_ns.entry(request.arm).or_default();
+            of_arm.push(request.response_time_ns() as f64);
+        }
+    }
+    Ok(of_medians(times_ns.values()))
+}
+
+/// By the medians of the arms; by first requests, which are of none, where there are no others.
+fn threshold(warm_up: &[WarmUp]) -> Option<f64> {
+    let (first, others): (Vec<&WarmUp>, Vec<&WarmUp>) = warm_up.iter().partition(|of| of.is_first);
+    let mut by_arm = BTreeMap::<u16, Vec<f64>>::new();
+    for of in if others.is_empty() { first } else { others } {
+        by_arm.entry(of.arm).or_default().push(of.took_ns);
+    }
+    of_medians(by_arm.values())
+}
+
+fn of_medians<'t>(arms: impl Iterator<Item = &'t Vec<f64>>) -> Option<f64> {
+    let medians = arms.filter_map(|times_ns| moments::quantile(times_ns, 0.5));
+    medians.max_by(f64::total_cmp).map(|ns| MEDIANS * ns)
+}
