@@ -11,10 +11,10 @@ use runlog::micro::MicroReport;
 use runlog::summary::LoadSummary;
 use runlog::{Error, Result, RunDirectory, json};
 
-use stats::Trim;
 use verdict::blocks::{Blocks, Reading};
 use verdict::recorded::compare::{Choices, compare};
 use verdict::recorded::read::arms_of;
+use verdict::threshold;
 
 use crate::data::distribution::{Distribution, distributions};
 use crate::data::requests::{Requests, requests};
@@ -44,30 +44,21 @@ pub struct Run {
 }
 
 impl Run {
-    /// Reads a folder, each file once. `trim` is what block means of the comparison leave out at each end.
+    /// Reads a folder, each file once.
     ///
     /// # Errors
     /// Without a manifest that can be read it is no folder of a run.
-    pub fn read(folder: &Path, trim: Trim) -> Result<Self> {
+    pub fn read(folder: &Path) -> Result<Self> {
         let directory = RunDirectory::existing(folder);
         let manifest: Manifest = json::read(&directory.manifest())?;
         let analysis = part(json::read(&directory.analysis()), not_analysed(&manifest));
-        Ok(Self::with(directory, manifest, analysis, trim))
+        Ok(Self::with(directory, manifest, analysis))
     }
 
     /// Reads what a folder has beside manifest and analysis, which are known.
-    pub fn with(
-        directory: RunDirectory,
-        manifest: Manifest,
-        analysis: Part<Analysis>,
-        trim: Trim,
-    ) -> Self {
+    pub fn with(directory: RunDirectory, manifest: Manifest, analysis: Part<Analysis>) -> Self {
         let reading = Reading {
-            trim: analysis
-                .as_ref()
-                .ok()
-                .and_then(|analysis| Trim::each_end(analysis.trim_each_end))
-                .unwrap_or(Trim::USUAL),
+            threshold_ns: threshold_ns(&directory, &manifest, analysis.as_ref().ok()),
             with_warmup: false,
             with_times: true,
         };
@@ -77,7 +68,7 @@ impl Run {
         );
         let compared = |log: &Blocks| {
             arms_of(directory.root(), &manifest, log)
-                .and_then(|arms| compare(arms, Choices::by_blocks(trim)))
+                .and_then(|arms| compare(arms, Choices::BY_BLOCKS))
                 .map_err(|error| format!("{error:#}"))
         };
         Self {
@@ -152,6 +143,17 @@ pub(crate) fn said(error: &Error) -> String {
     }
 }
 
+/// Where response times were split in the analysis of a run, or are now: runs of earlier versions were not.
+fn threshold_ns(directory: &RunDirectory, manifest: &Manifest, analysis: Option<&Analysis>) -> f64 {
+    let of_analysis = analysis.and_then(|analysis| {
+        let of_trial = analysis.trial.as_ref().and_then(|trial| trial.threshold_ns);
+        of_trial.or(analysis.macro_.threshold_ns)
+    });
+    // That the log cannot be read is told by who reads it.
+    let of_log = || threshold::of_blocks(directory, manifest.arms.len()).ok()?;
+    of_analysis.or_else(of_log).unwrap_or(f64::INFINITY)
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use runlog::manifest::{self, Arm, Environment, Placement, Schedule};
@@ -222,7 +224,7 @@ pub(crate) mod tests {
             }
         }
         log.finish().unwrap();
-        let run = Run::read(folder.path(), Trim::USUAL).unwrap();
+        let run = Run::read(folder.path()).unwrap();
         (folder, run)
     }
 
@@ -249,7 +251,7 @@ pub(crate) mod tests {
     #[test]
     fn a_folder_without_a_manifest_is_no_run() {
         let folder = tempfile::tempdir().unwrap();
-        let error = Run::read(folder.path(), Trim::USUAL).unwrap_err();
+        let error = Run::read(folder.path()).unwrap_err();
         assert!(error.to_string().contains("manifest.json"), "{error}");
     }
 
@@ -258,7 +260,7 @@ pub(crate) mod tests {
         let (folder, _) = half_a_run(4);
         std::fs::write(folder.path().join("analysis.json"), "{\"schema\": 3").unwrap();
         std::fs::write(folder.path().join("hooked.hlog"), "no log\n").unwrap();
-        let run = Run::read(folder.path(), Trim::USUAL).unwrap();
+        let run = Run::read(folder.path()).unwrap();
         assert!(
             run.analysis
                 .as_ref()

@@ -114,7 +114,10 @@ mod tests {
     fn intervals_hold_where_rounds_resemble_their_neighbours() {
         for (rounds, servers) in [(96, 1), (96, 8), (192, 16)] {
             let share = coverage(rounds, servers, 0.43, 0.0);
-            assert!((0.935..=0.965).contains(&share), "{rounds} {servers}: {share}");
+            assert!(
+                (0.935..=0.965).contains(&share),
+                "{rounds} {servers}: {share}"
+            );
         }
     }
 

@@ -116,9 +116,18 @@ mod tests {
             one.minus(other).test().unwrap()
         };
         let found = test(&b, &a);
-        assert!((found.t - 1.616_777_365_813_376_8).abs() < 1e-9, "{found:?}");
-        assert!((found.degrees_of_freedom - 8.264_708_513_637_695).abs() < 1e-9, "{found:?}");
-        assert!((found.p - 0.143_378_288_524_440_37).abs() < 1e-9, "{found:?}");
+        assert!(
+            (found.t - 1.616_777_365_813_376_8).abs() < 1e-9,
+            "{found:?}"
+        );
+        assert!(
+            (found.degrees_of_freedom - 8.264_708_513_637_695).abs() < 1e-9,
+            "{found:?}"
+        );
+        assert!(
+            (found.p - 0.143_378_288_524_440_37).abs() < 1e-9,
+            "{found:?}"
+        );
     }
 
     #[test]

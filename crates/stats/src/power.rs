@@ -124,11 +124,7 @@ impl From<Location> for Pilot {
             count: of.count,
             standard_error: of.standard_error,
             degrees_of_freedom: of.degrees_of_freedom
-                * if of.is_of_all() {
-                    1.0
-                } else {
-                    WINSORISED
-                },
+                * if of.is_of_all() { 1.0 } else { WINSORISED },
         }
     }
 }
@@ -239,7 +235,10 @@ mod tests {
             }
             for (what, count) in [("shown", shown), ("detected", detected)] {
                 let power = f64::from(count) / f64::from(RUNS);
-                assert!((0.77..=0.85).contains(&power), "{pilots}, {margin}: {what} {power}");
+                assert!(
+                    (0.77..=0.85).contains(&power),
+                    "{pilots}, {margin}: {what} {power}"
+                );
             }
         }
     }

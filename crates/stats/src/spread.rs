@@ -32,12 +32,18 @@ pub fn quantile(sorted: &[f64], step: f64, share: f64) -> Option<f64> {
     })
 }
 
+/// The median of values in any order, by their own step. Sorts them. `None` when there are none.
+pub fn median(values: &mut [f64]) -> Option<f64> {
+    values.sort_unstable_by(f64::total_cmp);
+    quantile(values, step(values), 0.5)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn median(values: &[f64]) -> f64 {
-        quantile(values, step(values), 0.5).unwrap()
+        super::median(&mut values.to_vec()).unwrap()
     }
 
     #[test]

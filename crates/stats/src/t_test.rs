@@ -23,7 +23,11 @@ pub struct TTest {
 }
 
 impl TTest {
-    pub(crate) fn new(difference: f64, squared_error: f64, degrees_of_freedom: f64) -> Option<Self> {
+    pub(crate) fn new(
+        difference: f64,
+        squared_error: f64,
+        degrees_of_freedom: f64,
+    ) -> Option<Self> {
         let standard_error = squared_error.sqrt();
         (standard_error > 0.0).then(|| {
             let t = difference / standard_error;

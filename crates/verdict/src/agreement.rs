@@ -197,7 +197,8 @@ pub fn agreement(rounds: &Rounds<'_>, doubts: &[Doubt]) -> Option<Agreement> {
         order.observations(&differences),
     );
     let share = ratio_of_means(&overheads, &macros).map(|ratio| {
-        let estimand = format!("in-situ overhead per request as a share of the macro difference, by {what}s");
+        let estimand =
+            format!("in-situ overhead per request as a share of the macro difference, by {what}s");
         let method = format!("Fieller's theorem on {}", order.observation());
         estimate(ratio, Unit::One, &estimand, &method)
     });
@@ -207,7 +208,9 @@ pub fn agreement(rounds: &Rounds<'_>, doubts: &[Doubt]) -> Option<Agreement> {
         in_situ_per_request: estimate(
             in_situ,
             Unit::Ns,
-            &format!("{what} over requests of the hook overhead of all calls, less one clock read a call"),
+            &format!(
+                "{what} over requests of the hook overhead of all calls, less one clock read a call"
+            ),
             &order.method_of_level(),
         ),
         unexplained: estimate(

@@ -14,10 +14,12 @@ use runlog::analysis::Requests;
 use runlog::groups::Groups;
 use runlog::manifest::Schedule;
 use runlog::record::Request;
+use stats::counted::Split;
+use stats::spread;
 
+use crate::effect::Value;
 use crate::in_situ::set;
 use crate::order::Order;
-use crate::split::{Split, median_ns};
 
 /// The least share of the requests that the schedule gives a block which it must have answered to count. Failures make
 /// the result unusable; a few of them do not cost their block.
@@ -57,23 +59,12 @@ pub struct Blocks {
     pub cut_short: bool,
 }
 
-/// What the requests of a block come to, by estimand.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Value {
-    /// Their mean, in two parts.
-    pub split: Split,
-    /// Their median, ns.
-    pub median_ns: f64,
-}
-
-impl Value {
-    fn of(times_ns: &[u64], threshold_ns: f64) -> Option<Self> {
-        let mut times_ns: Vec<f64> = times_ns.iter().map(|ns| *ns as f64).collect();
-        Some(Self {
-            split: Split::of(&times_ns, threshold_ns)?,
-            median_ns: median_ns(&mut times_ns)?,
-        })
-    }
+fn value(times_ns: &[u64], threshold_ns: f64) -> Option<Value> {
+    let mut times_ns: Vec<f64> = times_ns.iter().map(|ns| *ns as f64).collect();
+    Some(Value {
+        split: Split::of(times_ns.iter().map(|ns| (*ns, 1)), threshold_ns)?,
+        median: spread::median(&mut times_ns)?,
+    })
 }
 
 /// One block.
@@ -99,6 +90,8 @@ pub struct Block {
     pub counted: usize,
     /// Their times in ns, in the order of sending, where they were asked for.
     pub times_ns: Vec<u64>,
+    /// Those of the warm-up, likewise.
+    pub warmup_times_ns: Vec<u64>,
     /// What they come to; of a block that is all warm-up, all its successful requests.
     value: Option<Value>,
     is_complete: bool,
@@ -122,14 +115,13 @@ impl Block {
 
     /// The value of the block, for estimates.
     pub fn value(&self) -> Option<Value> {
-        self.value
-            .filter(|_| self.is_complete && !self.is_warmup())
+        self.value.filter(|_| self.is_complete && !self.is_warmup())
     }
 
     /// What to draw: the body, of a block that is all warm-up too.
     pub fn drawn_ns(&self) -> Option<f64> {
         let value = self.value.filter(|_| self.is_complete)?;
-        Some(value.split.body_ns)
+        Some(value.body())
     }
 }
 
@@ -258,12 +250,14 @@ impl Reader {
                         && is_answered
                         && (!self.is_duet || is_warmup || counted >= LEAST_IN_COMMON),
                     times_ns: Vec::new(),
+                    warmup_times_ns: Vec::new(),
                 };
                 count(&mut block.requests, requests);
                 let drawn = if is_warmup { &of_warmup } else { &times_ns };
-                block.value = Value::of(drawn, self.reading.threshold_ns);
+                block.value = value(drawn, self.reading.threshold_ns);
                 if self.reading.with_times {
                     block.times_ns = times_ns;
+                    block.warmup_times_ns = of_warmup;
                 }
                 self.blocks.push(block);
             }
@@ -359,13 +353,12 @@ impl BlockMeans {
         result
     }
 
-    /// A part of the values of a cell by round, for a comparison with an arm. In a duet, those of the blocks that ran beside that
-    /// arm.
-    pub fn against(&self, cell: Cell, other: u16, part: fn(&Value) -> f64) -> Vec<Option<f64>> {
+    /// The values of a cell by round, for a comparison with an arm. In a duet, those of the blocks that ran beside that arm.
+    pub fn against(&self, cell: Cell, other: u16) -> &[Option<Value>] {
         let seat = |beside| self.values.get(&Seat { cell, beside });
-        let values = seat(None).or_else(|| seat(Some(other)));
-        let rounds = values.into_iter().flatten();
-        rounds.map(|value| value.as_ref().map(part)).collect()
+        seat(None)
+            .or_else(|| seat(Some(other)))
+            .map_or(&[], Vec::as_slice)
     }
 
     /// How many requests of a cell are in its values.
@@ -377,7 +370,9 @@ impl BlockMeans {
     pub fn bodies_ns(&self, cell: Cell) -> Vec<Option<f64>> {
         let seats = self.values.iter().filter(|(seat, _)| seat.cell == cell);
         let rounds = seats.flat_map(|(_, values)| values.iter());
-        rounds.map(|value| Some(value.as_ref()?.split.body_ns)).collect()
+        rounds
+            .map(|value| value.as_ref().map(Value::body))
+            .collect()
     }
 
     /// The round that a complete block belongs to, and the arm that ran beside it. What is seen in another block is in

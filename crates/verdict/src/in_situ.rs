@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use runlog::record::{JoinedRequest, Request};
-use stats::mean;
+use stats::{mean, spread};
 
 use crate::blocks::BlockMeans;
-use crate::split::median_ns;
 
 /// What blocks of one arm come to, by round. Means are of what is clipped at the run's threshold, as response times are: a rare cost
 /// is in them, and a call that the hypervisor interrupted decides no block.
@@ -102,8 +101,16 @@ impl InSituCollector {
             mean(&clipped.collect::<Vec<_>>())
         };
         let means = self.arms.entry((first.arm, beside)).or_default();
-        set(&mut means.hook_overhead_ns, round, clipped_mean(&overhead_ns));
-        set(&mut means.typical_overhead_ns, round, median_ns(&mut overhead_ns));
+        set(
+            &mut means.hook_overhead_ns,
+            round,
+            clipped_mean(&overhead_ns),
+        );
+        set(
+            &mut means.typical_overhead_ns,
+            round,
+            spread::median(&mut overhead_ns),
+        );
         let syscall_ns = clipped_mean(&syscall_ns).filter(|ns| *ns > 0.0);
         set(&mut means.read_syscall_ns, round, syscall_ns);
         set(
@@ -114,7 +121,7 @@ impl InSituCollector {
         set(
             &mut means.typical_per_request_ns,
             round,
-            median_ns(&mut per_request_ns),
+            spread::median(&mut per_request_ns),
         );
         let per_request = (requests > 0).then(|| calls as f64 / requests as f64);
         set(&mut means.calls_per_request, round, per_request);

@@ -126,7 +126,10 @@ fn verdict(analysis: &Analysis) -> (Tone, String) {
     let sharper = sharper.into_iter().find_map(|(agreement, of)| {
         let agreement = agreement.filter(is_settled)?;
         let (tone, headline) = of_verdict(agreement);
-        Some((tone, headline.replacen("layers", &format!("layers, for {of},"), 1)))
+        Some((
+            tone,
+            headline.replacen("layers", &format!("layers, for {of},"), 1),
+        ))
     });
     match sharper {
         Some(sharper) if !is_settled(&agreement) => sharper,
@@ -247,7 +250,11 @@ fn of_agreement<'a>(
         words(" is left unexplained"),
     ];
     match agreement.verdict {
-        Verdict::Agree => costs.extend([words(": all of its interval lies within "), bound, words(" of 0.")]),
+        Verdict::Agree => costs.extend([
+            words(": all of its interval lies within "),
+            bound,
+            words(" of 0."),
+        ]),
         Verdict::Unresolved => {
             costs.extend([words(": its interval reaches beyond "), bound]);
             costs.push(words(if agreement.a_a_within_ns > agreement.margin_ns {

@@ -9,12 +9,13 @@ use runlog::calibration::{Calibration, HOOK_OVERHEAD, HOOKED_READ_SYSCALL};
 use runlog::estimate::{Estimate, Unit};
 use runlog::manifest::{Arm, Manifest};
 use runlog::trial::ArmEffect;
-use stats::{Interval, Trim, mean_interval};
+use stats::{Trim, mean_interval};
 
 use crate::agreement::{Rounds, agreement};
-use crate::blocks::{BlockMeans, Cell, Value};
+use crate::blocks::{BlockMeans, Cell};
 use crate::correct::corrected;
 use crate::doubt::{Doubt, Severity, find, of_clock, of_trial, words};
+use crate::effect::{Value, effect, part};
 use crate::in_situ::CallMeans;
 use crate::logs::Logged;
 use crate::micro_blocks::Measured;
@@ -184,92 +185,44 @@ struct Compared {
 /// What requests cost on average. Its tail is seen end to end alone, and so coarsely that layers are not compared by it.
 const MEAN_COST: Compared = Compared {
     what: "mean",
-    response_time_ns: body_ns,
+    response_time_ns: Value::body,
     per_request_ns: |calls| &calls.overhead_per_request_ns,
 };
 
 /// What half of the requests cost at most.
 const TYPICAL: Compared = Compared {
     what: "median",
-    response_time_ns: |value| value.median_ns,
+    response_time_ns: |value| value.median,
     per_request_ns: |calls| &calls.typical_per_request_ns,
 };
 
-fn body_ns(value: &Value) -> f64 {
-    value.split.body_ns
-}
-
 impl Layers<'_> {
     /// The block values of an arm, for a comparison with another.
-    fn against(
-        &self,
-        arm: u16,
-        other: u16,
-        observed: bool,
-        part: fn(&Value) -> f64,
-    ) -> Vec<Option<f64>> {
-        self.blocks.against(Cell { arm, observed }, other, part)
+    fn against(&self, arm: u16, other: u16, observed: bool) -> &[Option<Value>] {
+        self.blocks.against(Cell { arm, observed }, other)
     }
 
     /// Two arms' block values, each for a comparison with the other.
-    fn both(&self, [from, to]: [u16; 2], part: fn(&Value) -> f64) -> [Vec<Option<f64>>; 2] {
-        [(from, to), (to, from)].map(|(arm, other)| self.against(arm, other, false, part))
+    fn both(&self, [from, to]: [u16; 2]) -> [&[Option<Value>]; 2] {
+        [(from, to), (to, from)].map(|(arm, other)| self.against(arm, other, false))
     }
 
     /// What an arm differs by from the baseline.
     fn effect(&self, arm: u16, who: &str, state: &str) -> ArmEffect {
-        let arms = [self.roles.baseline, arm];
-        let located = |part| {
-            let [control, treatment] = self.both(arms, part);
-            self.order.difference(&control, &treatment)
-        };
-        let averaged = |part| {
-            let [control, treatment] = self.both(arms, part);
-            self.order.mean(&control, &treatment)?.interval()
-        };
-        let of = |interval: Option<Interval>, unit, what: &str, method: &str| {
-            let estimand = format!("difference of {what}, {who} minus baseline{state}");
-            Some(estimate(interval?, unit, &estimand, method))
-        };
-        let (robust, plain) = (self.order.method(), self.order.method_of_mean());
-        let (body, tail) = (located(body_ns), averaged(|of| of.split.tail_ns));
-        let mean = body.zip(tail).map(|(body, tail)| body.plus(tail));
+        let arms = self.both([self.roles.baseline, arm]);
+        let whose = format!(", {who} minus baseline{state}");
+        let effect = effect(self.order, arms, Unit::Ns, 1.0, &whose);
         let cell = Cell {
             arm,
             observed: false,
         };
         ArmEffect {
             requests: self.blocks.counted(cell),
-            typical: of(
-                located(|of| of.median_ns),
-                Unit::Ns,
-                "median response times",
-                &robust,
-            ),
-            body: of(
-                body,
-                Unit::Ns,
-                "means of min(response time, threshold)",
-                &robust,
-            ),
-            tail: of(
-                tail,
-                Unit::Ns,
-                "means of what response times have above the threshold",
-                &plain,
-            ),
-            mean: of(
-                mean,
-                Unit::Ns,
-                "mean response times, body and tail",
-                "sum of body and tail, ends of the intervals added",
-            ),
-            share_above: of(
-                averaged(|of| of.split.share_above),
-                Unit::One,
-                "the shares of response times above the threshold",
-                &plain,
-            ),
+            typical: effect.typical,
+            body: effect.body,
+            tail: effect.tail,
+            mean: effect.mean,
+            share_above: effect.share_above,
         }
     }
 
@@ -391,20 +344,19 @@ impl Layers<'_> {
         }
     }
 
-    fn agreement(
-        &self,
-        logged: &Logged,
-        of: &Compared,
-        doubts: &[Doubt],
-    ) -> Option<Agreement> {
+    fn agreement(&self, logged: &Logged, of: &Compared, doubts: &[Doubt]) -> Option<Agreement> {
         let Roles {
             baseline,
             baseline_2,
             hooked,
         } = self.roles;
-        let [control, treatment] = self.both([baseline, hooked], of.response_time_ns);
+        let both = |arms| {
+            self.both(arms)
+                .map(|values| part(values, of.response_time_ns))
+        };
+        let [control, treatment] = both([baseline, hooked]);
         // In a duet the second baseline ran beside the first, in blocks of their own.
-        let [first, second] = self.both([baseline, baseline_2], of.response_time_ns);
+        let [first, second] = both([baseline, baseline_2]);
         let rounds = Rounds {
             baseline: &control,
             hooked: &treatment,
@@ -424,8 +376,8 @@ impl Layers<'_> {
         let Roles {
             baseline, hooked, ..
         } = self.roles;
-        let [detached, attached] =
-            [false, true].map(|observed| self.against(hooked, baseline, observed, body_ns));
+        let [detached, attached] = [false, true]
+            .map(|observed| part(self.against(hooked, baseline, observed), Value::body));
         let interval = self.order.difference(&detached, &attached)?;
         Some(estimate(
             interval,

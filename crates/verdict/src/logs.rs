@@ -58,12 +58,13 @@ pub fn read_logs(
         .transpose()?;
     let threshold_ns = match &trial {
         Some(trial) => trial.result.threshold_ns,
-        None => threshold::of_blocks(run, manifest.arms.len())
-            .context("cannot read the request log")?,
+        None => {
+            threshold::of_blocks(run, manifest.arms.len()).context("cannot read the request log")?
+        }
     };
     let clip_ns = threshold_ns.unwrap_or(f64::INFINITY);
-    let blocks =
-        BlockMeans::read(run, clip_ns, &manifest.schedule).context("cannot read the request log")?;
+    let blocks = BlockMeans::read(run, clip_ns, &manifest.schedule)
+        .context("cannot read the request log")?;
     let calibration = manifest.calibration.as_ref();
     let bias_ns = calibration
         .and_then(|calibration| calibration.of(HOOK_OVERHEAD))

@@ -25,6 +25,11 @@ impl Order {
         servers: 1,
     };
 
+    /// Of blocks of arms that had so many servers each.
+    pub fn new(kind: Kind, servers: usize) -> Self {
+        Self { kind, servers }
+    }
+
     /// The order that a schedule names.
     pub fn of(schedule: &Schedule) -> Self {
         Self {
@@ -55,11 +60,7 @@ impl Order {
     /// side each arm ran once, so that what one side is slower than the other is in neither the difference nor its interval.
     ///
     /// A trial has blocks of requests that were drawn, not blocks that were disturbed as wholes: means do.
-    pub fn location(
-        self,
-        control: &[Option<f64>],
-        treatment: &[Option<f64>],
-    ) -> Option<Location> {
+    pub fn location(self, control: &[Option<f64>], treatment: &[Option<f64>]) -> Option<Location> {
         self.over_servers(control, treatment, self.summary())
     }
 
@@ -184,10 +185,14 @@ impl Order {
         let values = match (self.servers, self.kind) {
             (0 | 1, _) => String::new(),
             (servers, Kind::Sequential) => {
-                format!("; one value is the median of the blocks of one of an arm's {servers} servers")
+                format!(
+                    "; one value is the median of the blocks of one of an arm's {servers} servers"
+                )
             }
             (servers, _) => {
-                format!("; one value is the median of the rounds of one of {servers} pairs of servers")
+                format!(
+                    "; one value is the median of the rounds of one of {servers} pairs of servers"
+                )
             }
         };
         format!("trimmed mean, a fifth at each end, and Yuen's t on {paired}{values}")
@@ -206,7 +211,9 @@ impl Order {
         } else {
             ""
         };
-        format!("mean of blocks; variance of rounds that resemble their neighbours (cosine transforms){servers}")
+        format!(
+            "mean of blocks; variance of rounds that resemble their neighbours (cosine transforms){servers}"
+        )
     }
 }
 

@@ -56,7 +56,10 @@ pub fn of_blocks(run: &RunDirectory, arms: usize) -> runlog::Result<Option<f64>>
     let mut times_ns = BTreeMap::<u16, Vec<f64>>::new();
     let mut groups = Groups::open(run.requests(), |request: &Request| request.block)?;
     while let Some((_, requests)) = groups.next_group()? {
-        for request in requests.iter().filter(|request| request.is_ok() && !request.is_observed()) {
+        for request in requests
+            .iter()
+            .filter(|request| request.is_ok() && !request.is_observed())
+        {
             let of_arm = times_ns.entry(request.arm).or_default();
             of_arm.push(request.response_time_ns() as f64);
         }

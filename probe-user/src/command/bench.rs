@@ -155,7 +155,7 @@ fn ladder(arguments: &BenchArguments, hook: &HookSpec, experiment: &Experiment) 
     Ladder {
         hook: hook.clone(),
         rungs: Rungs::AllOrAsSet,
-        blocks: arguments.options.blocks.clamp(2, MAX_LADDER_BLOCKS),
+        blocks: arguments.options.blocks().clamp(2, MAX_LADDER_BLOCKS),
         hot_calls: arguments.micro_calls,
         cold_calls: arguments.micro_cold_calls,
         path: arguments.options.path.clone(),
@@ -200,7 +200,7 @@ async fn measure_micro(
             hook: hook.clone(),
         }],
         temperatures,
-        blocks: arguments.options.blocks.min(MAX_MICRO_BLOCKS),
+        blocks: arguments.options.blocks().min(MAX_MICRO_BLOCKS),
         message: micro::request_bytes(
             &experiment.load.program,
             &arguments.options.path,

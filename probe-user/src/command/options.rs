@@ -52,8 +52,15 @@ impl From<SchedulingChoice> for Scheduling {
     }
 }
 
-/// Servers of each arm where they are ours and so start at once, and of a trial, whose unit is the process.
-const SERVERS: u32 = 8;
+/// Servers of a trial, whose unit is the process, and of each arm where whole servers are compared that start at once: ours. Pairs
+/// of these differ by tens of nanoseconds.
+const SERVERS_OF_A_TRIAL: u32 = 8;
+const SERVERS: u32 = 16;
+
+/// Blocks of a trial, which is compared within blocks, and where whole servers are, the most of them and how long they are.
+const BLOCKS_OF_A_TRIAL: u32 = 100;
+const MOST_BLOCKS: u32 = 200;
+const REQUESTS_OF_A_BLOCK: u64 = 250;
 
 /// Whether to probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,11 +116,13 @@ pub struct ExperimentOptions {
     #[arg(long, default_value_t = 50_000, value_name = "N")]
     pub requests: u64,
 
-    /// Blocks that these requests are divided into
-    #[arg(long, default_value_t = 100, value_name = "B")]
-    pub blocks: u32,
+    /// Blocks that these requests are divided into [default: in a trial 100; else one for 250 requests, at most 200]
+    ///
+    /// What disturbs a block disturbs all of its requests, so many short blocks tell more than few long ones.
+    #[arg(long, value_name = "B")]
+    blocks: Option<u32>,
 
-    /// Servers of each arm, which its blocks take in turn [default: 8; of yours, in other orders than a trial, 1]
+    /// Servers of each arm, which its blocks take in turn [default: in a trial 8; else 16, of yours 1]
     ///
     /// Two processes of one program differ, and several of each arm show by how much. By default there is at most one
     /// for each block, or two of a duet.
@@ -137,8 +146,8 @@ pub struct ExperimentOptions {
     #[arg(long, hide_short_help = true, value_name = "N")]
     pub block_warmup: Option<u64>,
 
-    /// Share of a block's sorted values left out at each end, in every layer
-    /// [default: 0.05; of validate truth, for eBPF, 0.25]
+    /// Share of a block's sorted values left out at each end, in the budget and of calls in the micro layer
+    /// [default: 0.05]
     #[arg(long, hide_short_help = true, value_name = "SHARE")]
     pub trim: Option<Trim>,
 
@@ -169,7 +178,7 @@ pub struct ExperimentOptions {
     pub placement: Policy,
 
     /// How the kernel schedules servers and load generator
-    /// [default: fair; in a trial batch]
+    /// [default: batch, if both share their cores, and in a trial; else fair]
     #[arg(long, hide_short_help = true, value_enum)]
     pub scheduling: Option<SchedulingChoice>,
 
@@ -306,7 +315,6 @@ impl ExperimentOptions {
     fn check(&self) -> anyhow::Result<()> {
         let Self {
             requests,
-            blocks,
             warmup,
             connections,
             ring_bytes,
@@ -314,6 +322,7 @@ impl ExperimentOptions {
             ..
         } = self;
         let block_warmup = self.block_warmup();
+        let blocks = &self.blocks();
         if *blocks < 2 || u64::from(*blocks) > *requests {
             bail!("--blocks {blocks}: must be from 2 to --requests ({requests})");
         }
@@ -345,17 +354,34 @@ impl ExperimentOptions {
         Ok(())
     }
 
+    /// Blocks of each arm in each state of the probes.
+    pub fn blocks(&self) -> u32 {
+        let usual = || match self.order() {
+            Order::Trial => BLOCKS_OF_A_TRIAL,
+            Order::Rmit | Order::Sequential | Order::Duet => {
+                let blocks =
+                    u32::try_from(self.requests / REQUESTS_OF_A_BLOCK).unwrap_or(MOST_BLOCKS);
+                // A duet takes them in twos.
+                blocks.clamp(2, MOST_BLOCKS).next_multiple_of(2)
+            }
+        };
+        self.blocks.unwrap_or_else(usual)
+    }
+
     /// How many units of comparison there are: blocks, or two rounds of a duet.
     fn units(&self) -> u32 {
         match self.order() {
-            Order::Duet => self.blocks / 2,
-            Order::Rmit | Order::Sequential | Order::Trial => self.blocks,
+            Order::Duet => self.blocks() / 2,
+            Order::Rmit | Order::Sequential | Order::Trial => self.blocks(),
         }
     }
 
     fn servers_per_arm(&self) -> u32 {
-        let is_many = self.server.is_empty() || self.order() == Order::Trial;
-        let usual = if is_many { SERVERS } else { 1 };
+        let usual = match self.order() {
+            Order::Trial => SERVERS_OF_A_TRIAL,
+            _ if self.server.is_empty() => SERVERS,
+            _ => 1,
+        };
         self.servers.unwrap_or(usual.min(self.units()))
     }
 
@@ -367,8 +393,11 @@ impl ExperimentOptions {
     /// Chooses CPUs, and how programs are scheduled there.
     fn place(&self) -> anyhow::Result<Placement> {
         let mut placement = self.choose_cpus()?;
-        // Otherwise whether a server preempts its client when it is woken depends on the requests before.
-        let usual = (self.order() == Order::Trial).then_some(SchedulingChoice::Batch);
+        // On one core whether a server preempts its client when it is woken depends on the requests before.
+        let share_a_core = placement.sut_cpus == placement.loadgen_cpus;
+        let is_batch =
+            self.order() == Order::Trial || share_a_core && !placement.sut_cpus.is_empty();
+        let usual = is_batch.then_some(SchedulingChoice::Batch);
         if let Some(choice) = self.scheduling.or(usual) {
             placement.scheduling = choice.into();
         }
@@ -396,11 +425,11 @@ impl ExperimentOptions {
                  server and its client share"
             );
         }
-        if !self.blocks.is_multiple_of(2) {
+        if !self.blocks().is_multiple_of(2) {
             bail!(
                 "--blocks {}: must be even in a duet (--order duet), as the arms change sides in every \
                  second round",
-                self.blocks
+                self.blocks()
             );
         }
         machine::place_duet()
@@ -412,7 +441,7 @@ impl ExperimentOptions {
             seed: self.seed(),
             connections: self.connections,
             requests_per_cell: self.requests,
-            blocks_per_cell: self.blocks,
+            blocks_per_cell: self.blocks(),
             servers_per_arm: self.servers_per_arm(),
             warmup_requests: self.warmup,
             block_warmup_requests: self.block_warmup(),

@@ -235,9 +235,14 @@ fn repetitions(run: Option<&Run>) -> Finding {
             format!("{made}: differences of {resolution:.0} ns can be seen"),
         );
     }
-    let advice = agreement.blocks_more.map_or_else(
+    let advice = agreement.needed.as_ref().map_or_else(
         || "more blocks, by --blocks and --requests".to_owned(),
-        |more| format!("about {more} more blocks, by --blocks and --requests"),
+        |needed| {
+            format!(
+                "about {} {}, each as long as the {} of this run (--servers, --blocks, --requests)",
+                needed.observations, needed.of, needed.now
+            )
+        },
     );
     Finding::warn(
         NAME,

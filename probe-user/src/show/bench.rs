@@ -104,9 +104,12 @@ fn layers(analysis: &Analysis, manifest: &Manifest) {
     }
     row(
         "in situ",
-        "hook overhead of one read, in the server",
+        "hook overhead of one read, in the server, mean",
         in_situ.hook_overhead.as_ref(),
     );
+    if let Some(typical) = &in_situ.hook_overhead_typical {
+        row("", "the same of a typical read (median)", Some(typical));
+    }
     row(
         "",
         "less what timing adds",
@@ -129,6 +132,13 @@ fn layers(analysis: &Analysis, manifest: &Manifest) {
         &format!("{hooked} minus {baseline}, end to end"),
         macro_.difference.as_ref(),
     );
+    let typical = macro_
+        .effects
+        .get(hooked)
+        .and_then(|of| of.typical.as_ref());
+    if typical.is_some() {
+        row("", "the same of a typical request (median)", typical);
+    }
     let undisturbed = analysis
         .trial
         .as_ref()
@@ -155,14 +165,10 @@ fn layers(analysis: &Analysis, manifest: &Manifest) {
     );
     heading("hook overhead at three layers");
     outln!("{table}");
-    outln!(
-        "means of blocks trimmed by {:.0} % at each end; differences: {}",
-        100.0 * analysis.trim_each_end,
-        macro_
-            .difference
-            .as_ref()
-            .map_or("none", |difference| &difference.method),
-    );
+    if let Some(difference) = &macro_.difference {
+        outln!("differences of means: {}", difference.method);
+    }
+    trial::of_blocks(macro_, baseline);
 }
 
 /// Prints what is to be said first: here below the table that it is about.

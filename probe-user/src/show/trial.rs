@@ -1,8 +1,9 @@
 //! The tables of a trial.
 
 use cli::outln;
+use runlog::analysis::Macro;
 use runlog::estimate::Estimate;
-use runlog::trial::{BracketInSitu, CountsCheck, Doses, TrialResult};
+use runlog::trial::{ArmEffect, BracketInSitu, CountsCheck, Doses, TrialResult};
 
 use crate::show::{BAD, cells, cells_or_dash, heading, ns, or_dash, table};
 
@@ -45,19 +46,19 @@ fn effects(trial: &TrialResult) {
         "median",
         "body of the mean",
         "tail of the mean",
+        "mean",
     ];
     let mut table = table(&header, 1);
     for (arm, effect) in &trial.effects {
         let undisturbed = trial.undisturbed.as_ref();
         let undisturbed = undisturbed.and_then(|of| of.effects.get(arm));
-        table.add_row([
-            arm.clone(),
-            effect.requests.to_string(),
-            short(undisturbed.map(|of| &of.end_to_end)),
-            short(effect.typical.as_ref()),
-            short(effect.body.as_ref()),
-            short(effect.tail.as_ref()),
-        ]);
+        let undisturbed = short(undisturbed.map(|of| &of.end_to_end));
+        let [requests, parts @ ..] = of_effect(effect);
+        table.add_row(
+            [arm.clone(), requests, undisturbed]
+                .into_iter()
+                .chain(parts),
+        );
     }
     outln!("{table}");
     if let Some(undisturbed) = &trial.undisturbed {
@@ -66,12 +67,50 @@ fn effects(trial: &TrialResult) {
             100.0 * undisturbed.share
         );
     }
-    if let Some(threshold_ns) = trial.threshold_ns {
+    of_threshold(trial.threshold_ns);
+}
+
+/// Requests, median, body, tail and mean.
+fn of_effect(effect: &ArmEffect) -> [String; 5] {
+    [
+        effect.requests.to_string(),
+        short(effect.typical.as_ref()),
+        short(effect.body.as_ref()),
+        short(effect.tail.as_ref()),
+        short(effect.mean.as_ref()),
+    ]
+}
+
+fn of_threshold(threshold_ns: Option<f64>) {
+    if let Some(threshold_ns) = threshold_ns {
         outln!(
             "body: up to {} of each response time; tail: what is above; they add up to the difference of means",
             ns(threshold_ns)
         );
     }
+}
+
+/// Prints what arms differ by from the baseline, where whole servers are compared.
+pub fn of_blocks(macro_: &Macro, baseline: &str) {
+    if macro_.effects.is_empty() {
+        return;
+    }
+    heading("end to end, by what is asked of requests");
+    let minus = format!("minus {baseline}");
+    let header = [
+        minus.as_str(),
+        "requests",
+        "median",
+        "body of the mean",
+        "tail of the mean",
+        "mean",
+    ];
+    let mut table = table(&header, 1);
+    for (arm, effect) in &macro_.effects {
+        table.add_row([arm.clone()].into_iter().chain(of_effect(effect)));
+    }
+    outln!("{table}");
+    of_threshold(macro_.threshold_ns);
 }
 
 fn of_in_situ(in_situ: &BracketInSitu) {

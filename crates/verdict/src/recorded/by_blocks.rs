@@ -1,154 +1,177 @@
-//! The method of blocks: t on block means, and draws of whole blocks for all that is no mean.
+//! The method of blocks: t on block values, and draws of whole blocks for quantiles and ranks.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 
-use runlog::comparison::{BeyondMeans, BlockFigures, QuantileShift, Test};
+use runlog::Order as Kind;
+use runlog::comparison::{BeyondMeans, BlockFigures, Effect, QuantileShift, Test};
 use runlog::estimate::Unit;
 use stats::bootstrap::{Blocks, Pairing, Plan, cliffs_delta_interval, quantile_shifts};
 use stats::coverage::simulated_coverage;
 use stats::dependence::{effective_size_by_blocks, lag1_autocorrelation, lag1_within};
 use stats::power::{Aim, Pilot, detectable_in_errors};
 use stats::ranks::mann_whitney;
-use stats::t_test::{TTest, paired, welch};
-use stats::{Moments, Trim};
+use stats::t_test::TTest;
+use stats::{Counted, Location, Moments, Trim};
 
 use super::by_requests::test;
 use super::{Block, Origin, RecordedArm};
+use crate::effect::{Value, effect, part};
 use crate::estimate;
+use crate::in_situ::set;
+use crate::order::Order;
 
+/// The median, which a typical request has.
+const MEDIAN: f64 = 0.5;
 /// Quantiles whose shifts are reported.
-pub const QUANTILES: [f64; 4] = [0.5, 0.9, 0.99, 0.999];
+pub const QUANTILES: [f64; 4] = [MEDIAN, 0.9, 0.99, 0.999];
 
-const WELCH: &str = "Welch's t on block means";
-const PAIRED: &str = "Student's t on differences of block means, paired by round";
+/// A value of each block.
+pub fn values(blocks: &[Block], of: impl Fn(&Counted) -> Option<f64>) -> Vec<f64> {
+    let blocks = blocks.iter().map(|block| block.times.counted());
+    blocks.filter_map(|times| of(&times)).collect()
+}
 
-/// Block means of an arm.
-pub fn means(blocks: &[Block], trim: Trim) -> Vec<f64> {
-    let means = blocks
-        .iter()
-        .map(|block| trim.mean(&mut block.values_ns.clone()));
-    means.flatten().collect()
+fn bodies(blocks: &[Block], threshold_ns: f64) -> Vec<f64> {
+    values(blocks, |times| Some(times.split(threshold_ns)?.body))
 }
 
 /// What there is to say of an arm's blocks.
-pub fn figures(arm: &RecordedArm, trim: Trim, scale: f64) -> Option<BlockFigures> {
-    let means = means(&arm.blocks, trim);
-    let lengths = || arm.blocks.iter().map(|block| block.values_ns.len());
-    let is_ordered = arm.origin != Origin::HdrLog;
-    let stretches = arm.blocks.iter().map(|block| block.values_ns.as_slice());
+pub fn figures(arm: &RecordedArm, threshold_ns: f64, scale: f64) -> Option<BlockFigures> {
+    let units = arm.units();
+    let bodies = bodies(&units, threshold_ns);
+    let lengths = || units.iter().map(|block| block.times.count());
+    let in_order = units.iter().map(|block| block.times.in_order());
+    let means = values(&units, |times| times.mean(Trim::NONE));
     Some(BlockFigures {
-        count: means.len(),
+        count: bodies.len(),
         requests: [lengths().min()?, lengths().max()?],
-        sd: Moments::of(&means)?.sd() * scale,
-        lag1: lag1_autocorrelation(&means),
-        requests_lag1: is_ordered.then(|| lag1_within(stretches)).flatten(),
-        effective_n: effective_size_by_blocks(
-            &Moments::of(&arm.values_ns())?,
-            &self::means(&arm.blocks, Trim::NONE),
-        ),
+        sd: Moments::of(&bodies)?.sd() * scale,
+        lag1: lag1_autocorrelation(&bodies),
+        requests_lag1: in_order.collect::<Option<Vec<_>>>().and_then(lag1_within),
+        effective_n: effective_size_by_blocks(&arm.counted().moments()?, &means),
     })
 }
 
 /// The blocks of the second half against those of the first.
-pub fn halves(arm: &RecordedArm, trim: Trim, scale: f64) -> Option<Test> {
-    let means = means(&arm.blocks, trim);
-    let (first, second) = means.split_at(means.len() / 2);
-    let outcome = welch(&Moments::of(first)?, &Moments::of(second)?)?;
-    Some(test(WELCH, &outcome, scale))
+pub fn halves(arm: &RecordedArm, threshold_ns: f64, scale: f64) -> Option<Test> {
+    let bodies = bodies(&arm.units(), threshold_ns);
+    let (first, second) = bodies.split_at(bodies.len() / 2);
+    let outcome = Location::of(second)?.minus(Location::of(first)?).test()?;
+    Some(test("Yuen's t on blocks", &outcome, scale))
 }
 
 /// Two arms' blocks: those of common rounds where they alternated in one run, else all.
 #[derive(Debug)]
-pub struct Pair<'a> {
-    control: Vec<&'a Block>,
-    treatment: Vec<&'a Block>,
-    /// Whether blocks at the same position belong together.
+pub struct Pair {
+    control: Blocks,
+    treatment: Blocks,
+    /// What the blocks of either arm come to; by round where they are paired.
+    values: [Vec<Option<Value>>; 2],
+    /// How they are compared, as in the run that they are of.
+    order: Order,
+    /// Whether blocks of one round belong together.
     pub is_paired: bool,
 }
 
-impl<'a> Pair<'a> {
+impl Pair {
     /// Brings the blocks of two arms together.
-    pub fn new(control: &'a RecordedArm, treatment: &'a RecordedArm) -> Self {
-        let is_paired = control.origin == treatment.origin
-            && matches!(control.origin, Origin::Run { rounds: true, .. });
-        if !is_paired {
-            return Self {
-                control: control.blocks.iter().collect(),
-                treatment: treatment.blocks.iter().collect(),
-                is_paired,
+    pub fn new(control: &RecordedArm, treatment: &RecordedArm, threshold_ns: f64) -> Self {
+        let arms = [control, treatment];
+        let is_of_one_run = control.origin == treatment.origin;
+        let is_paired = is_of_one_run && matches!(control.origin, Origin::Run { rounds: true, .. });
+        let (kind, servers) = match (is_paired, is_of_one_run) {
+            (true, _) => (Kind::Rmit, control.servers()),
+            (false, true) => (Kind::Sequential, control.servers()),
+            (false, false) => (Kind::Sequential, 1),
+        };
+        let in_common = |units: [Cow<'_, [Block]>; 2]| {
+            let rounds = units.each_ref().map(|blocks| {
+                let rounds = blocks.iter().map(|block| block.round);
+                rounds.collect::<BTreeSet<u32>>()
+            });
+            units.map(|blocks| {
+                let is_wanted = |block: &&Block| {
+                    !is_paired || rounds.iter().all(|rounds| rounds.contains(&block.round))
+                };
+                let blocks = blocks.iter().filter(is_wanted);
+                Blocks::new(blocks.map(|block| block.times.counted().into_owned()))
+            })
+        };
+        let [control, treatment] = in_common(arms.map(RecordedArm::units));
+        let values = |arm: &RecordedArm| {
+            let blocks = if is_of_one_run {
+                Cow::Borrowed(arm.blocks.as_slice())
+            } else {
+                arm.units()
             };
-        }
-        let by_round: BTreeMap<u32, &Block> = treatment
-            .blocks
-            .iter()
-            .map(|block| (block.round, block))
-            .collect();
-        let (control, treatment) = control
-            .blocks
-            .iter()
-            .filter_map(|block| Some((block, *by_round.get(&block.round)?)))
-            .unzip();
+            let mut by_round = Vec::new();
+            for (place, block) in blocks.iter().enumerate() {
+                let times = block.times.counted();
+                let of = times.split(threshold_ns).zip(times.quantile(MEDIAN));
+                let place = if is_of_one_run {
+                    block.round as usize
+                } else {
+                    place
+                };
+                let of = of.map(|(split, median)| Value { split, median });
+                set(&mut by_round, place, of);
+            }
+            by_round
+        };
         Self {
             control,
             treatment,
+            values: arms.map(values),
+            order: Order::new(kind, servers as usize),
             is_paired,
         }
     }
 
     /// Blocks of either arm.
     pub fn counts(&self) -> [usize; 2] {
-        [self.control.len(), self.treatment.len()]
+        [self.control.count(), self.treatment.count()]
     }
 
-    fn means(&self, trim: Trim) -> [Vec<f64>; 2] {
-        [&self.control, &self.treatment].map(|blocks| {
-            let means = blocks
-                .iter()
-                .map(|block| trim.mean(&mut block.values_ns.clone()));
-            means.flatten().collect()
-        })
+    fn smaller(&self) -> usize {
+        self.control.count().min(self.treatment.count())
     }
 
-    /// Name and outcome of the t-test.
-    pub fn t_test(&self, trim: Trim) -> (&'static str, Option<TTest>) {
-        let [control, treatment] = self.means(trim);
-        if self.is_paired {
-            let pairs = control.iter().zip(&treatment);
-            let differences: Vec<f64> = pairs.map(|(before, after)| after - before).collect();
-            return (PAIRED, paired(&differences));
-        }
-        let both = Moments::of(&control).zip(Moments::of(&treatment));
+    /// Name and outcome of the test of the mean cost's body.
+    pub fn test(&self) -> (String, Option<TTest>) {
+        let [control, treatment] = self.values.each_ref().map(|of| part(of, Value::body));
+        let location = self.order.location(&control, &treatment);
         (
-            WELCH,
-            both.and_then(|(control, treatment)| welch(&control, &treatment)),
+            self.order.method(),
+            location.and_then(|location| location.test()),
         )
     }
 
-    /// All that is no difference of means. `outcome` is that of the t-test.
+    /// What the treatment adds.
+    pub fn effect(&self, unit: Unit, scale: f64) -> Effect {
+        let arms = self.values.each_ref().map(Vec::as_slice);
+        effect(self.order, arms, unit, scale, "")
+    }
+
+    /// All that is no difference of means; `outcome` is the test of bodies.
     pub fn beyond_means(
         &self,
+        threshold_ns: f64,
         outcome: Option<&TTest>,
-        trim: Trim,
         unit: Unit,
         scale: f64,
     ) -> Option<BeyondMeans> {
         let plan = Plan::default();
-        let pairing = if self.is_paired {
-            Pairing::Rounds
+        let (pairing, method) = if self.is_paired {
+            (Pairing::Rounds, "bootstrap of rounds, expanded percentiles")
         } else {
-            Pairing::Apart
+            (Pairing::Apart, "bootstrap of blocks, expanded percentiles")
         };
-        let blocks =
-            |blocks: &[&Block]| Blocks::new(blocks.iter().map(|block| block.values_ns.clone()));
-        let (control, treatment) = (blocks(&self.control), blocks(&self.treatment));
-        let method = if self.is_paired {
-            "bootstrap of rounds, expanded percentiles"
-        } else {
-            "bootstrap of blocks, expanded percentiles"
-        };
-        let shifts = quantile_shifts(&control, &treatment, &QUANTILES, pairing, &plan);
-        let smaller = control.count().min(treatment.count());
-        let per_block = control.values().len().min(treatment.values().len()) / smaller.max(1);
+        let (control, treatment) = (&self.control, &self.treatment);
+        let shifts = quantile_shifts(control, treatment, &QUANTILES, pairing, &plan);
+        let smaller = self.smaller();
+        let requests = control.values().count().min(treatment.values().count());
+        let per_block = requests / smaller.max(1);
         let quantile_shifts = QUANTILES.into_iter().zip(shifts).map(|(quantile, shift)| {
             let estimand = format!("difference of the {quantile} quantiles of response times");
             QuantileShift {
@@ -157,9 +180,12 @@ impl<'a> Pair<'a> {
                 simulated_coverage: simulated_coverage(quantile, smaller, per_block),
             }
         });
-        let delta = cliffs_delta_interval(&control, &treatment, pairing, &plan);
-        let [control_means, treatment_means] = self.means(trim);
-        let ranks = mann_whitney(&control_means, &treatment_means)?;
+        let delta = cliffs_delta_interval(control, treatment, pairing, &plan);
+        let bodies = |blocks: &Blocks| -> Vec<f64> {
+            let splits = blocks.each().iter().map(|times| times.split(threshold_ns));
+            splits.flatten().map(|split| split.body).collect()
+        };
+        let ranks = mann_whitney(&bodies(control), &bodies(treatment))?;
         let detectable = outcome.and_then(|outcome| {
             Some(detectable_in_errors(outcome.degrees_of_freedom)? * outcome.standard_error)
         });

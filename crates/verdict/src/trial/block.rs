@@ -1,8 +1,8 @@
 //! What is kept of a block of a trial: a few values of each arm.
 
+use stats::counted::Split;
 use stats::{mean, spread};
 
-use crate::split::Split;
 use crate::trial::calls::Calls;
 use crate::trial::carry_over;
 use crate::trial::design::Design;
@@ -130,7 +130,9 @@ impl Block {
             with_calls.retain(|(_, calls)| calls.unreached == 0);
             ArmOfBlock {
                 requests: times_ns.len(),
-                split: threshold_ns.and_then(|threshold_ns| Split::of(&times_ns, threshold_ns)),
+                split: threshold_ns.and_then(|threshold_ns| {
+                    Split::of(times_ns.iter().map(|ns| (*ns, 1)), threshold_ns)
+                }),
                 quantiles_ns: QUANTILES.map(|(quantile, least)| {
                     let is_enough = times_ns.len() >= least;
                     spread::quantile(&times_ns, step_ns, quantile).filter(|_| is_enough)
@@ -178,7 +180,7 @@ impl ArmOfBlock {
 
     /// Mean of min(time, threshold).
     pub fn body_ns(&self) -> Option<f64> {
-        Some(self.split?.body_ns)
+        Some(self.split?.body)
     }
 }
 

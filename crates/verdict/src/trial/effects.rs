@@ -6,9 +6,9 @@ use runlog::estimate::{Estimate, Unit};
 use runlog::trial::{
     ArmEffect, DifferenceBudget, DifferenceLine, Dose, Doses, ProcessEffect, QuantileEffect,
 };
+use stats::counted::Split;
 use stats::spread;
 
-use crate::split::Split;
 use crate::trial::block::{ArmOfBlock, Block, QUANTILES, Recorded};
 use crate::trial::design::Design;
 use crate::trial::figure::{Figure, Weight};
@@ -60,13 +60,13 @@ pub fn of_arm(design: &Design, blocks: &[Block], arm: usize) -> ArmEffect {
         typical: typical
             .with_step(step_ns(blocks))
             .ns(&what("difference of median response times")),
-        body: of_split(|split| split.body_ns).ns(&what(
+        body: of_split(|split| split.body).ns(&what(
             "difference of means of min(response time, threshold)",
         )),
-        tail: of_split(|split| split.tail_ns).ns(&what(
+        tail: of_split(|split| split.tail).ns(&what(
             "difference of means of what response times have above the threshold",
         )),
-        mean: of_split(|split| split.body_ns + split.tail_ns)
+        mean: of_split(|split| split.body + split.tail)
             .ns(&what("difference of mean response times, body and tail")),
         share_above: difference(blocks, arms, |arm| Some(arm.split?.share_above)).estimate(
             Unit::One,

@@ -64,9 +64,8 @@ struct Read {
 pub fn read(run: &RunDirectory, schedule: &Schedule) -> anyhow::Result<Found> {
     let design = Design::of(schedule)?;
     let arms = design.trial.arms().len();
-    let threshold_ns =
-        threshold::of_warm_up(run, arms, |request| design.ordinal(request) == 0)
-            .context("cannot read the trial's request log")?;
+    let threshold_ns = threshold::of_warm_up(run, arms, |request| design.ordinal(request) == 0)
+        .context("cannot read the trial's request log")?;
     let Read {
         blocks,
         times,

@@ -13,8 +13,8 @@ use runlog::trial::{Dose, Doses, TrialResult, Undisturbed, UndisturbedEffect};
 use stats::mode::mode;
 use stats::{moments, spread};
 
-use crate::order::Order;
 use crate::doubt::{Doubt, of_undisturbed};
+use crate::order::Order;
 use crate::trial::Found;
 use crate::trial::agreement::Layers;
 use crate::trial::block::Sample;

@@ -15,8 +15,9 @@ use crate::command::options::{ExperimentOptions, Probing, progress_bar};
 use crate::run::arms::ArmSpec;
 use crate::show;
 use verdict::blocks::{BlockMeans, Cell};
-use verdict::estimate;
+use verdict::effect::{Value, part};
 use verdict::order::Order;
+use verdict::{estimate, threshold};
 
 /// Options of `validate a-a`.
 #[derive(Args, Debug)]
@@ -71,16 +72,18 @@ pub async fn a_a(arguments: AaArguments) -> anyhow::Result<End> {
     let bar = progress_bar();
     let seed = options.seed();
     let mut done = Vec::new();
-    let trim = options.trim();
     let take = |run: ShortRun<'_>| {
-        let blocks = BlockMeans::read(run.directory, trim, &run.manifest.schedule)?;
+        let threshold_ns = threshold::of_blocks(run.directory, run.manifest.arms.len())?;
+        let threshold_ns = threshold_ns.unwrap_or(f64::INFINITY);
+        let blocks = BlockMeans::read(run.directory, threshold_ns, &run.manifest.schedule)?;
         let order = Order::of(&run.manifest.schedule);
         let means = |arm, other| {
             let observed = false;
-            blocks.against(Cell { arm, observed }, other)
+            let values = blocks.against(Cell { arm, observed }, other);
+            part(values, Value::body)
         };
         let interval = order
-            .difference(means(0, 1), means(1, 0))
+            .difference(&means(0, 1), &means(1, 0))
             .with_context(|| format!("run {}: fewer than two complete rounds", run.number))?;
         done.push(AaRun {
             run: run.number,
@@ -89,7 +92,7 @@ pub async fn a_a(arguments: AaArguments) -> anyhow::Result<End> {
             difference: estimate(
                 interval,
                 Unit::Ns,
-                "difference of mean response times, second baseline minus first",
+                "difference of means of min(response time, threshold), second baseline minus first",
                 &order.method(),
             ),
             paper: paper_test(&run, *paper_warmup)?,

@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use runlog::table::TableWriter;
 use runlog::truth::{COVERAGE_SCHEMA, Coverage, CoverageRun};
 use runlog::{Order, json};
-use stats::{Trim, binomial};
+use stats::binomial;
 
 use super::repeat::{Repetition, ShortRun, repeat};
 use crate::command::End;
@@ -84,7 +84,6 @@ pub async fn truth(mut arguments: TruthArguments) -> anyhow::Result<End> {
             "--order {order}: validate truth draws delays request by request; it knows the order trial alone"
         );
     }
-    options.trim.get_or_insert(Trim::MIDDLE_HALF);
     let seed = options.seed();
     let hook = options.hook()?;
     if let Some(runs) = arguments.runs {
@@ -172,7 +171,7 @@ async fn coverage(
     let take = |run: ShortRun<'_>| {
         let schedule = &run.manifest.schedule;
         let found = trial::read(run.directory, schedule)?;
-        let without_probes = InSituCollector::new(options.trim(), 0.0);
+        let without_probes = InSituCollector::new(f64::INFINITY, 0.0);
         let blind = found.blind(&without_probes, order::Order::of(schedule));
         let arm = blind.arms.into_iter().next();
         let estimate = arm
