@@ -16,7 +16,7 @@ use crate::{as_interval, estimate};
 /// Layers agree within this much, or within a share of what the hook takes in situ, whichever is more.
 pub const LEAST_MARGIN_NS: f64 = 25.0;
 /// The share in a trial.
-const SHARE_OF_TRIAL: f64 = 0.1;
+pub const SHARE_OF_TRIAL: f64 = 0.1;
 /// The share where whole servers are compared, which resolve less: a gap as large as the hook itself is not called agreement.
 const SHARE_OF_BLOCKS: f64 = 1.0;
 
@@ -46,13 +46,8 @@ pub struct Parts {
     pub lines: BTreeMap<String, Estimate>,
 }
 
-/// The margin in a run of this order, for a hook that takes so much of a request.
-pub fn margin_ns(order: Order, in_situ_ns: f64) -> f64 {
-    let share = if order.is_trial() {
-        SHARE_OF_TRIAL
-    } else {
-        SHARE_OF_BLOCKS
-    };
+/// The margin for a hook that takes so much of a request.
+pub fn margin_ns(share: f64, in_situ_ns: f64) -> f64 {
     LEAST_MARGIN_NS.max(share * in_situ_ns)
 }
 
@@ -164,7 +159,7 @@ pub fn agreement(rounds: &Rounds<'_>, doubts: &[Doubt]) -> Option<Agreement> {
     let gap = Gap {
         unexplained,
         a_a: order.location(first, second),
-        margin_ns: margin_ns(*order, in_situ.estimate),
+        margin_ns: margin_ns(SHARE_OF_BLOCKS, in_situ.estimate),
         observation: order.observation(),
     };
     let differences: Vec<Option<f64>> = baseline

@@ -123,8 +123,8 @@ pub fn analyze(
 
     let (agreement, agreement_typical) = match &mut trial {
         Some(trial) => {
-            trial.fill_undisturbed(order, &doubts);
-            (trial.agreement(order, &doubts), None)
+            trial.fill_undisturbed(&doubts);
+            (trial.agreement(&doubts), None)
         }
         None => {
             let of = |of| layers.agreement(&logged, of, &doubts);

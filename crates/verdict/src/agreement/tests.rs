@@ -1,3 +1,6 @@
+use rand::{Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
 use super::*;
 
 /// Noise that has a mean of 0 over the rounds, the same for each call.
@@ -24,9 +27,11 @@ fn outcome(in_situ: f64, macro_: f64, amplitude: f64, doubts: &[Doubt]) -> Agree
     let rounds = Rounds {
         baseline: &baseline,
         hooked: &hooked,
+        a_a: [&baseline, &of(10_000.0, 5)],
         in_situ: &in_situ,
         reads: [&baseline, &hooked],
         order: Order::ROUNDS,
+        what: "mean",
     };
     agreement(&rounds, doubts).unwrap()
 }
@@ -35,24 +40,100 @@ fn outcome(in_situ: f64, macro_: f64, amplitude: f64, doubts: &[Doubt]) -> Agree
 fn layers_agree_differ_or_cannot_be_told_apart() {
     let found = outcome(300.0, 310.0, 100.0, &[]);
     assert_eq!(found.verdict, Verdict::Agree);
+    let margin_ns = found.margin_ns.unwrap();
+    assert!(
+        (margin_ns - 300.0).abs() < 1e-6,
+        "as much as the hook takes: {margin_ns}"
+    );
+    let within_ns = found.within_ns.unwrap();
+    let [low, high] = found.unexplained.ci95;
+    assert!((within_ns - high.max(-low)).abs() < 1e-9 && within_ns < 300.0);
     let share = found.explained_share.unwrap();
     assert!((share.estimate - 300.0 / 310.0).abs() < 1e-6, "{share:?}");
     assert!(share.ci95[0] < 1.0 && share.ci95[1] > 1.0);
-    assert_eq!(found.blocks_more, None);
+    assert_eq!(found.needed, None);
 
     let found = outcome(300.0, 900.0, 100.0, &[]);
     assert_eq!(found.verdict, Verdict::Differ);
-    assert!((found.unexplained.estimate - 600.0).abs() < 1e-6);
+    assert!((found.unexplained.estimate - 600.0).abs() < 20.0);
     let reads = &found.lines["read_syscall"];
-    assert!((reads.estimate - 900.0).abs() < 1e-6, "{reads:?}");
+    assert!((reads.estimate - 900.0).abs() < 20.0, "{reads:?}");
 
     let found = outcome(300.0, 310.0, 5_000.0, &[]);
     assert_eq!(found.verdict, Verdict::Unresolved);
     assert_eq!(found.explained_share, None, "any share is possible");
-    // With 40 + more rounds the interval would be as narrow as the hook's cost, and a bit.
-    let more = found.blocks_more.unwrap() as f64;
-    let then = found.resolution_ns * (40.0 / (40.0 + more)).sqrt();
-    assert!(then < 300.0 && then > 150.0, "{more} more: {then}");
+    // An interval of power 0.8 for both of its ends is narrower than the margin.
+    let needed = found.needed.unwrap();
+    assert_eq!((needed.of.as_str(), needed.now), ("rounds", 40));
+    let then = found.resolution_ns * (40.0 / needed.observations as f64).sqrt();
+    assert!(then < 300.0 && then > 130.0, "{needed:?}: {then}");
+}
+
+/// What two arms that do the same differ by is in no verdict.
+#[test]
+fn layers_agree_or_differ_by_more_than_nothing_does() {
+    for (ci95, a_a_within_ns, expected) in [
+        ([-10.0, 20.0], 24.0, Verdict::Agree),
+        ([-10.0, 20.0], 26.0, Verdict::Unresolved),
+        ([40.0, 90.0], 24.0, Verdict::Differ),
+        ([40.0, 90.0], 39.0, Verdict::Differ),
+        ([40.0, 90.0], 41.0, Verdict::Unresolved),
+    ] {
+        let unexplained = Interval {
+            estimate: f64::midpoint(ci95[0], ci95[1]),
+            ci95,
+            blocks: 8,
+        };
+        let found = judge(unexplained, Some(a_a_within_ns), 25.0);
+        assert_eq!(found, expected, "{ci95:?} {a_a_within_ns}");
+    }
+}
+
+/// Runs of 16 pairs of servers with 12 rounds each, as bad as a virtual machine makes them: one block in ten is off by many times
+/// the noise. The hook takes 100 ns, and end to end `gap_ns` more. Says how often the layers agree.
+fn agreeing(gap_ns: f64, noise_ns: f64) -> f64 {
+    const RUNS: u32 = 400;
+    const ROUNDS: usize = 192;
+    let mut random = ChaCha8Rng::seed_from_u64(4);
+    let mut run = || {
+        let mut block = |level_ns: f64| {
+            let even: [f64; 4] = random.random();
+            let noise = even.iter().sum::<f64>() - 2.0;
+            let bad = if random.random_bool(0.1) { 20.0 } else { 0.0 };
+            Some(level_ns + noise_ns * (noise + bad))
+        };
+        let [baseline, second] =
+            [(); 2].map(|()| -> Vec<_> { (0..ROUNDS).map(|_| block(10_000.0)).collect() });
+        let hooked: Vec<_> = (0..ROUNDS).map(|_| block(10_100.0 + gap_ns)).collect();
+        let rounds = Rounds {
+            baseline: &baseline,
+            hooked: &hooked,
+            a_a: [&baseline, &second],
+            in_situ: &[Some(100.0); ROUNDS],
+            reads: [&[], &[]],
+            order: Order::new(runlog::Order::Rmit, 16),
+            what: "mean",
+        };
+        agreement(&rounds, &[]).unwrap().verdict == Verdict::Agree
+    };
+    let agreed: u32 = (0..RUNS).map(|_| u32::from(run())).sum();
+    f64::from(agreed) / f64::from(RUNS)
+}
+
+#[test]
+fn a_gap_as_large_as_the_hook_is_not_called_agreement() {
+    assert!(
+        agreeing(100.0, 100.0) <= 0.025,
+        "{}",
+        agreeing(100.0, 100.0)
+    );
+    assert!(agreeing(-100.0, 200.0) <= 0.025);
+}
+
+#[test]
+fn layers_that_do_not_differ_agree_where_there_is_enough_data() {
+    assert!(agreeing(0.0, 100.0) >= 0.9, "{}", agreeing(0.0, 100.0));
+    assert!(agreeing(0.0, 5_000.0) <= 0.05, "there is not");
 }
 
 #[test]
@@ -64,9 +145,11 @@ fn a_level_that_still_changes_withholds_the_verdict() {
     let rounds = Rounds {
         baseline: &baseline,
         hooked: &hooked,
+        a_a: [&baseline, &baseline],
         in_situ: &in_situ,
         reads: [&baseline, &hooked],
         order: Order::ROUNDS,
+        what: "mean",
     };
     let found = agreement(&rounds, &[]).unwrap();
     assert_eq!(found.verdict, Verdict::Withheld);
@@ -111,7 +194,6 @@ fn with_a_margin_the_whole_interval_decides() {
             ci95,
             blocks: 8,
         };
-        let (found, withheld) = verdict(unexplained, 100.0, Some(25.0), &[]);
-        assert_eq!((found, withheld.len()), (expected, 0), "{ci95:?}");
+        assert_eq!(judge(unexplained, None, 25.0), expected, "{ci95:?}");
     }
 }

@@ -29,8 +29,8 @@ fn blocks_become_means_by_cell_and_round() {
         }
     }
     writer.finish().unwrap();
-    let means = BlockMeans::read(&run, Trim::NONE, &schedule(runlog::Order::Rmit, 3)).unwrap();
-    let cell = |arm, observed| means.of(Cell { arm, observed });
+    let means = BlockMeans::read(&run, f64::INFINITY, &schedule(runlog::Order::Rmit, 3)).unwrap();
+    let cell = |arm, observed| means.bodies_ns(Cell { arm, observed });
     assert_eq!(cell(0, false), [Some(25.0), Some(2.5)]);
     assert_eq!(cell(1, true), [Some(7.0), None]);
     assert!(cell(1, false).is_empty());
@@ -59,13 +59,13 @@ fn blocks_count_that_are_half_as_long_as_the_longest() {
     }
     writer.finish().unwrap();
     let reading = Reading {
-        trim: Trim::NONE,
+        threshold_ns: f64::INFINITY,
         with_warmup: false,
         with_times: true,
     };
     let read = |reading| Blocks::read(&run, &schedule(runlog::Order::Rmit, 0), reading).unwrap();
     let blocks = read(reading).blocks;
-    let values: Vec<_> = blocks.iter().map(Block::value_ns).collect();
+    let values: Vec<_> = blocks.iter().map(body_ns).collect();
     assert_eq!(values, [None, None, Some(23.5), Some(31.5), None]);
     let drawn: Vec<_> = blocks.iter().map(Block::drawn_ns).collect();
     assert_eq!(drawn, [Some(3.5), None, Some(23.5), Some(31.5), None]);
@@ -74,7 +74,7 @@ fn blocks_count_that_are_half_as_long_as_the_longest() {
         with_warmup: true,
         ..reading
     });
-    let values = with_warmup.blocks.iter().map(Block::value_ns);
+    let values = with_warmup.blocks.iter().map(body_ns);
     let expected = [Some(3.5), Some(13.5), Some(23.5), Some(31.5), None];
     assert_eq!(values.collect::<Vec<_>>(), expected);
 }
@@ -106,16 +106,17 @@ fn of_two_blocks_at_once_what_they_have_in_common_counts() {
         push(2, 1, number, 4);
     }
     writer.finish().unwrap();
-    let means = BlockMeans::read(&run, Trim::NONE, &schedule(runlog::Order::Duet, 20)).unwrap();
+    let means = BlockMeans::read(&run, f64::INFINITY, &schedule(runlog::Order::Duet, 20)).unwrap();
     let against = |arm, other| {
         let observed = false;
-        means.against(Cell { arm, observed }, other)
+        let values = means.against(Cell { arm, observed }, other);
+        crate::effect::part(values, Value::body)
     };
     assert_eq!(against(0, 1), [Some(6.0)]);
     assert_eq!(against(1, 0), [Some(4.0)]);
     assert!(against(0, 2).is_empty());
     assert_eq!(means.round_of(1), Some((0, Some(0))));
-    let all = means.of(Cell {
+    let all = means.bodies_ns(Cell {
         arm: 1,
         observed: false,
     });
@@ -154,8 +155,8 @@ fn a_block_of_a_trial_has_a_mean_of_each_arm_in_its_round() {
     writer.finish().unwrap();
     let mut schedule = schedule(runlog::Order::Trial, 1);
     schedule.trial = Some("seed=1 size=64 arms=off,on".to_owned());
-    let means = BlockMeans::read(&run, Trim::NONE, &schedule).unwrap();
-    let of = |arm, observed| means.of(Cell { arm, observed });
+    let means = BlockMeans::read(&run, f64::INFINITY, &schedule).unwrap();
+    let of = |arm, observed| means.bodies_ns(Cell { arm, observed });
     assert_eq!(of(0, false), [Some(0.0), Some(10.0), Some(30.0)]);
     assert_eq!(of(1, false), [Some(1.0), None, Some(31.0)]);
     assert_eq!(
@@ -164,6 +165,26 @@ fn a_block_of_a_trial_has_a_mean_of_each_arm_in_its_round() {
     );
     assert_eq!(means.round_of(3), Some((2, None)));
     assert_eq!((means.requests[&0].sent, means.requests[&1].sent), (5, 3));
+}
+
+fn body_ns(block: &Block) -> Option<f64> {
+    Some(block.value()?.body())
+}
+
+/// One request in five takes 20 ns more, and one in ten is above the threshold: none of it is lost, and both together are the mean.
+#[test]
+fn a_value_has_what_few_requests_take_in_its_parts() {
+    let mut times_ns: Vec<u64> = [100, 100, 120, 100, 100, 100, 120, 100, 100, 900].to_vec();
+    times_ns.rotate_left(3);
+    let found = value(&times_ns, 400.0).unwrap();
+    assert!((found.body() - (7.0 * 100.0 + 2.0 * 120.0 + 400.0) / 10.0).abs() < 1e-9);
+    assert!(
+        (found.split.tail - 50.0).abs() < 1e-9,
+        "500 above, in one of ten"
+    );
+    assert!((found.split.share_above - 0.1).abs() < 1e-9);
+    // Seven of ten at 100, which stand for 90 to 110.
+    assert!((found.median - (90.0 + 20.0 * 5.0 / 7.0)).abs() < 1e-9);
 }
 
 fn schedule(order: runlog::Order, requests_per_block: u64) -> Schedule {

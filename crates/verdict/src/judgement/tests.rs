@@ -57,9 +57,19 @@ fn with_a_margin_agreement_is_to_within_it() {
     let found = agreement(&mut run);
     found.withheld.clear();
     found.margin_ns = Some(25.0);
+    found.within_ns = Some(19.0);
+    found.in_situ_per_request.estimate = 190.0;
     for (verdict, tone, words) in [
-        (Verdict::Agree, Tone::Good, "agree to within 25 ns"),
-        (Verdict::Unresolved, Tone::Open, "does not show whether"),
+        (
+            Verdict::Agree,
+            Tone::Good,
+            "agree to within 19 ns, 10 % of what the hook takes",
+        ),
+        (
+            Verdict::Unresolved,
+            Tone::Open,
+            "cannot tell whether the layers agree to within 25 ns",
+        ),
     ] {
         agreement(&mut run).verdict = verdict;
         let judgement = judge(&run, None);
@@ -77,6 +87,8 @@ fn undisturbed_requests_may_settle_what_means_leave_open() {
     let found = agreement(&mut run);
     found.withheld.clear();
     found.margin_ns = Some(35.0);
+    found.within_ns = Some(31.0);
+    found.in_situ_per_request.estimate = 310.0;
     let mut of_undisturbed = found.clone();
     let on = UndisturbedEffect {
         requests: 1_000,
@@ -87,17 +99,17 @@ fn undisturbed_requests_may_settle_what_means_leave_open() {
         (
             Verdict::Unresolved,
             Verdict::Agree,
-            "The layers, for requests that nothing disturbs, agree to within 35 ns.",
+            "The layers, for requests that nothing disturbs, agree to within 31 ns, 10 % of what the hook takes.",
         ),
         (
             Verdict::Unresolved,
             Verdict::Unresolved,
-            "This run does not show whether the layers agree to within 35 ns.",
+            "This run cannot tell whether the layers agree to within 35 ns.",
         ),
         (
             Verdict::Withheld,
             Verdict::Agree,
-            "The layers, for requests that nothing disturbs, agree to within 35 ns.",
+            "The layers, for requests that nothing disturbs, agree to within 31 ns, 10 % of what the hook takes.",
         ),
         (
             Verdict::Withheld,
@@ -107,7 +119,7 @@ fn undisturbed_requests_may_settle_what_means_leave_open() {
         (
             Verdict::Agree,
             Verdict::Differ,
-            "The layers agree to within 35 ns.",
+            "The layers agree to within 31 ns, 10 % of what the hook takes.",
         ),
     ] {
         agreement(&mut run).verdict = of_mean;
@@ -135,14 +147,20 @@ fn layers_agree_or_one_costs_more() {
     let found = agreement(&mut run);
     found.withheld.clear();
     found.verdict = Verdict::Agree;
-    found.resolution_ns = 176.4;
+    // As runs of earlier versions had it.
+    (found.resolution_ns, found.within_ns) = (176.4, None);
+    found.in_situ_per_request.estimate = 176.4;
     let (tone, words) = headline(&run);
-    assert_eq!(
-        (tone, words.as_str()),
-        (Tone::Good, "The layers agree to within 176 ns.")
+    assert_eq!(tone, Tone::Good);
+    assert!(
+        words.starts_with("The layers agree to within 176 ns, 100 %"),
+        "{words}"
     );
     agreement(&mut run).verdict = Verdict::Differ;
-    for (estimate, way) in [(700.0, "costs more than"), (-700.0, "costs less than")] {
+    for (estimate, way) in [
+        (700.0, "more than its calls"),
+        (-700.0, "less than its calls"),
+    ] {
         agreement(&mut run).unexplained.estimate = estimate;
         let judgement = judge(&run, None);
         assert!(judgement.headline.contains(way), "{}", judgement.headline);

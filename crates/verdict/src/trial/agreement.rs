@@ -7,7 +7,7 @@ use runlog::estimate::{Estimate, Unit};
 use stats::mean_interval;
 use stats::ratio::ratio_of_means;
 
-use crate::agreement::{Gap, Parts, margin_ns};
+use crate::agreement::{Gap, Parts, SHARE_OF_TRIAL, margin_ns};
 use crate::doubt::Doubt;
 use crate::estimate;
 use crate::order::Order;
@@ -33,7 +33,7 @@ pub struct Layers {
 
 impl Layers {
     /// Compares them. `None` below two observations.
-    pub fn agreement(&self, order: Order, doubts: &[Doubt]) -> Option<Agreement> {
+    pub fn agreement(&self, doubts: &[Doubt]) -> Option<Agreement> {
         let Self {
             macros,
             in_situ,
@@ -45,7 +45,7 @@ impl Layers {
         let gap = Gap {
             unexplained: unexplained.location()?,
             a_a: null.as_ref().and_then(Figure::location),
-            margin_ns: margin_ns(order, in_situ_per_request.estimate),
+            margin_ns: margin_ns(SHARE_OF_TRIAL, in_situ_per_request.estimate),
             observation: unexplained.observation(),
         };
         let share = ratio_of_means(&in_situ.values, &macros.values);
@@ -68,7 +68,7 @@ impl Layers {
 
 impl Found {
     /// Compares the layers; `doubts` are those about the run. `None` without an in-situ layer by records.
-    pub fn agreement(&self, order: Order, doubts: &[Doubt]) -> Option<Agreement> {
+    pub fn agreement(&self, doubts: &[Doubt]) -> Option<Agreement> {
         self.layer.as_ref()?;
         let design = &self.design;
         let both = |block: &Block| {
@@ -93,7 +93,7 @@ impl Found {
             in_situ_estimand: "difference of means of the hook overhead of all calls of a request that lengthens its \
                                response time, on minus null, by the bracket's records",
         }
-        .agreement(order, doubts)
+        .agreement(doubts)
     }
 
     /// What eBPF saw of a request's overhead, by round, minus what the bracket's records have after the read: in each

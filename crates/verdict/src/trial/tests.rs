@@ -1003,7 +1003,10 @@ fn a_bench_without_probes_has_all_layers_but_micro() {
     );
     assert_eq!(analysis.agreement.as_ref().unwrap().verdict, Verdict::Agree);
     let judgement = crate::judgement::judge(&analysis, None);
-    assert_eq!(judgement.headline, "The layers agree to within 25 ns.");
+    assert_eq!(
+        judgement.headline,
+        "The layers agree to within 10 ns, 10 % of what the hook takes."
+    );
     let sent: u64 = analysis
         .requests
         .values()

@@ -14,7 +14,6 @@ use stats::mode::mode;
 use stats::{moments, spread};
 
 use crate::doubt::{Doubt, of_undisturbed};
-use crate::order::Order;
 use crate::trial::Found;
 use crate::trial::agreement::Layers;
 use crate::trial::block::Sample;
@@ -217,7 +216,7 @@ impl Processes {
 
 impl Found {
     /// Compares the layers for a request that nothing disturbs; `doubts` are those about the run.
-    pub fn fill_undisturbed(&mut self, order: Order, doubts: &[Doubt]) {
+    pub fn fill_undisturbed(&mut self, doubts: &[Doubt]) {
         if let Some(mut undisturbed) = self.result.undisturbed.take() {
             let doubts = of_undisturbed(&undisturbed, doubts);
             let arms = [self.design.on, self.design.off];
@@ -234,9 +233,7 @@ impl Found {
                                    undisturbed, on minus off, by the bracket's records",
             };
             let is_inside_known = self.layer.is_some();
-            undisturbed.agreement = is_inside_known
-                .then(|| layers.agreement(order, &doubts))
-                .flatten();
+            undisturbed.agreement = is_inside_known.then(|| layers.agreement(&doubts)).flatten();
             self.result.undisturbed = Some(undisturbed);
         }
     }

@@ -1,5 +1,3 @@
-use runlog::estimate::Unit;
-
 use super::*;
 use crate::doubt::Severity;
 
@@ -119,17 +117,15 @@ fn limits_count_from_their_tolerance_on() {
 }
 
 #[test]
-fn equal_servers_that_are_told_apart_withhold_the_verdict() {
-    let a_a = |ci95| Estimate {
+fn equal_servers_that_differ_by_more_than_layers_may_withhold_the_verdict() {
+    let a_a = |ci95| Interval {
         estimate: 100.0,
         ci95,
-        unit: Unit::Ns,
-        estimand: String::new(),
-        method: String::new(),
         blocks: 10,
     };
-    assert_eq!(of_a_a(&a_a([-1.0, 201.0])), None);
-    let doubt = of_a_a(&a_a([1.0, 199.0])).unwrap();
+    assert_eq!(of_a_a(a_a([1.0, 199.0]), 25.0), None, "0 is no margin");
+    assert_eq!(of_a_a(a_a([-1.0, 24.0]), 25.0), None);
+    let doubt = of_a_a(a_a([-199.0, -26.0]), 25.0).unwrap();
     assert_eq!(doubt.severity(), Severity::Withholds);
     assert!(doubt.to_string().starts_with("A/A fails"), "{doubt}");
 }
