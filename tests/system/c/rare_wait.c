@@ -1,7 +1,8 @@
-/* A hook whose cost is rare: in RARE_WAIT_PER_1000 of 1,000 calls of read it waits 20 µs, drawn anew for each call, so that no
+/* A hook whose cost is rare: in WAITS_PER_1000 of 1,000 calls of read it waits for WAIT_NS, drawn anew for each call, so that no
  * period can beat with blocks of requests. It waits busily, as a sleep would be rounded up by timers.
  *
- * What it really waited is counted in the file RARE_WAIT_COUNTS.PID, which is mapped, so that it stays however the process ends. */
+ * What it really waited is counted in the file COUNTS.PID, which is mapped, so that it stays however the process ends. A wait counts
+ * up to LONGEST_NS, as means are clipped. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -13,15 +14,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WAIT_NS = 20000 };
-
 struct counts {
     _Atomic uint64_t calls, waited_ns;
 };
 
 static ssize_t (*next_read)(int, void *, size_t);
 static struct counts *counts;
-static uint64_t per_1000;
 
 static uint64_t now_ns(void) {
     struct timespec now;
@@ -37,37 +35,35 @@ static uint64_t mixed(uint64_t call) {
     return call ^ call >> 31;
 }
 
+static void fail(const char *path) {
+    perror(path);
+    abort();
+}
+
 __attribute__((constructor)) static void load(void) {
     if (counts)
         return;
     *(void **)&next_read = dlsym(RTLD_NEXT, "read");
-    const char *prefix = getenv("RARE_WAIT_COUNTS"), *share = getenv("RARE_WAIT_PER_1000");
     char path[4096];
-    int fd = -1;
-    if (prefix && share) {
-        snprintf(path, sizeof path, "%s.%d", prefix, getpid());
-        fd = open(path, O_RDWR | O_CREAT, 0644);
-        per_1000 = strtoull(share, NULL, 10);
-    }
-    if (fd < 0 || ftruncate(fd, sizeof *counts) != 0) {
-        fprintf(stderr, "rare_wait: needs RARE_WAIT_COUNTS, a file that can be made, and RARE_WAIT_PER_1000\n");
-        abort();
-    }
+    snprintf(path, sizeof path, COUNTS ".%d", getpid());
+    int fd = open(path, O_RDWR | O_CREAT, 0644);
+    if (fd < 0 || ftruncate(fd, sizeof *counts) != 0)
+        fail(path);
     counts = mmap(NULL, sizeof *counts, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (counts == MAP_FAILED)
-        abort();
+        fail(path);
     close(fd);
 }
 
 ssize_t read(int fd, void *buffer, size_t size) {
     load();
     ssize_t returned = next_read(fd, buffer, size);
-    if (mixed(++counts->calls) % 1000 < per_1000) {
+    if (mixed(++counts->calls) % 1000 < WAITS_PER_1000) {
         uint64_t start_ns = now_ns(), waited_ns;
         do
             waited_ns = now_ns() - start_ns;
         while (waited_ns < WAIT_NS);
-        counts->waited_ns += waited_ns;
+        counts->waited_ns += waited_ns < LONGEST_NS ? waited_ns : LONGEST_NS;
     }
     return returned;
 }
