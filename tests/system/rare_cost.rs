@@ -34,7 +34,7 @@ const LONGEST_NS: u32 = 100_000;
 /// What else the hook costs, and what a wait does to caches: not known, but far less than the waits.
 const ALLOWED_NS: f64 = 100.0;
 /// An interval that reaches farther shows nothing: it could hold the truth with the waits left out.
-const WIDEST_NS: f64 = 200.0;
+const WIDEST_NS: f64 = 250.0;
 /// An interval misses in one run of 20, and what else the machine does widens it.
 const ATTEMPTS: usize = 3;
 
@@ -128,7 +128,7 @@ fn by_records(kit: &Kit) -> anyhow::Result<()> {
     find(kit, &options, false, |analysis, truth_ns| {
         holds(analysis, "/trial/effects/on/body", truth_ns, WIDEST_NS)?;
         holds(analysis, "/trial/in_situ/whole/mean", truth_ns, WIDEST_NS)?;
-        // What is above the threshold belongs to the machine, and widens the whole mean without limit.
+        // What the machine does above the threshold widens the interval of the whole mean without limit.
         holds(analysis, "/trial/effects/on/mean", truth_ns, f64::INFINITY)
     })
 }
