@@ -47,6 +47,7 @@ mod page;
 mod portable;
 mod ports;
 mod programs;
+mod rare_cost;
 mod reader;
 mod repeated;
 mod report;
@@ -150,6 +151,7 @@ const TESTS: &[&[Test]] = &[
     bench::TESTS,
     trial_bench::TESTS,
     trial_servers::TESTS,
+    rare_cost::TESTS,
     trial_ends::TESTS,
     trial_ends::CUT_OFF,
     report::TESTS,

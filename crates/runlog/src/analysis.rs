@@ -235,7 +235,7 @@ pub struct Budget {
     pub lines: Vec<BudgetLine>,
     /// What slow and not so slow requests are made of.
     pub quantiles: Vec<BudgetAt>,
-    /// How response time goes with hook overhead, request by request.
+    /// Whether slow requests have slow hooks.
     pub association: Option<Association>,
     /// Requests behind it that found the server waiting inside `read(2)`: their `read_syscall` holds what
     /// it took the server to wake.
@@ -261,15 +261,16 @@ pub struct BudgetAt {
     pub lines: Vec<BudgetLine>,
 }
 
-/// How response time goes with hook overhead over the requests of a block. Of each block it is one value;
-/// the intervals are over blocks.
+/// Whether slow requests have slow hooks: an association, no effect, as what disturbs a request slows its hook and all else alike.
+/// Of each block it is one value; the intervals are over blocks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Association {
-    /// Spearman's rank correlation.
+    /// Spearman's rank correlation of response time and hook overhead.
     pub rank_correlation: Estimate,
-    /// Theil-Sen slope: ns of response time for one ns of hook overhead.
+    /// Theil-Sen slope of response time on hook overhead. It is confounded by what slows both, and so not by how much a nanosecond
+    /// in the hook delays the response.
     pub slope: Estimate,
     /// The most requests of a block that entered it, evenly spaced.
     pub most_requests_of_a_block: usize,

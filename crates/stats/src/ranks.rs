@@ -144,14 +144,14 @@ pub fn spearman(x: &[f64], y: &[f64]) -> Option<Spearman> {
     })
 }
 
-struct Ranks {
+pub(crate) struct Ranks {
     /// From 1; equal values share the mean of their ranks.
-    ranks: Vec<f64>,
+    pub ranks: Vec<f64>,
     /// Sum of t³ - t over groups of t equal values.
     tie_term: f64,
 }
 
-fn ranks(values: &[f64]) -> Ranks {
+pub(crate) fn ranks(values: &[f64]) -> Ranks {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_unstable_by(|a, b| values[*a].total_cmp(&values[*b]));
     let mut ranks = vec![0.0; values.len()];

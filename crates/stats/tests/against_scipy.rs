@@ -2,7 +2,7 @@
 //! which versions.
 
 use serde::Deserialize;
-use stats::change_point::partition;
+use stats::change_point::{WarmUp, warm_up};
 use stats::dependence::lag1_autocorrelation;
 use stats::distribution::{t_quantile, t_two_sided};
 use stats::moments::quantile;
@@ -25,9 +25,9 @@ struct Expected {
     correlations: Vec<Correlation>,
     power: Vec<Detection>,
     autocorrelations: Vec<Autocorrelation>,
-    partitions: Vec<Partition>,
     holm: Vec<Holm>,
     quantiles: Vec<Quantiles>,
+    warm_ups: Vec<Ends>,
 }
 
 #[derive(Deserialize)]
@@ -134,11 +134,10 @@ struct Autocorrelation {
 }
 
 #[derive(Deserialize)]
-struct Partition {
+struct Ends {
     name: String,
     values: Vec<f64>,
-    penalty: f64,
-    changes: Vec<usize>,
+    ends: usize,
 }
 
 #[derive(Deserialize)]
@@ -298,14 +297,6 @@ fn autocorrelation() {
 }
 
 #[test]
-fn partitioning() {
-    for case in expected().partitions {
-        let ours = partition(&case.values, case.penalty, 3);
-        assert_eq!(ours, case.changes, "{} at {}", case.name, case.penalty);
-    }
-}
-
-#[test]
 fn holms_adjustment() {
     for case in expected().holm {
         for (ours, theirs) in holm(&case.p).into_iter().zip(case.adjusted) {
@@ -320,5 +311,17 @@ fn quantiles() {
         for OneQuantile { q, value } in case.quantiles {
             agree("quantile", quantile(&case.values, q).unwrap(), value);
         }
+    }
+}
+
+#[test]
+fn warm_ups() {
+    for case in expected().warm_ups {
+        assert_eq!(
+            warm_up(&case.values),
+            WarmUp::Ends(case.ends),
+            "{}",
+            case.name
+        );
     }
 }

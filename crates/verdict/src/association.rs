@@ -1,4 +1,4 @@
-//! How response time goes with hook overhead, request by request.
+//! Whether slow requests have slow hooks. An association, no effect: what disturbs a request slows the hook and the rest alike.
 
 use runlog::analysis::Association;
 use runlog::estimate::Unit;
@@ -44,13 +44,13 @@ impl AssociationCollector {
             rank_correlation: estimate(
                 mean_interval(&self.rank_correlations)?,
                 Unit::One,
-                "mean over blocks of Spearman's rank correlation of response time and hook overhead",
+                "mean over blocks of Spearman's rank correlation of response time and hook overhead; an association, no effect",
                 method,
             ),
             slope: estimate(
                 mean_interval(&self.slopes)?,
                 Unit::One,
-                "mean over blocks of the Theil-Sen slope of response time on hook overhead",
+                "mean over blocks of the Theil-Sen slope of response time on hook overhead; an association, no effect",
                 method,
             ),
             most_requests_of_a_block: MOST_REQUESTS,

@@ -48,10 +48,9 @@ pub fn print(budget: &Budget) {
     }
     if let Some(association) = &budget.association {
         let [correlation, correlation_interval, blocks] = cells(&association.rank_correlation);
-        let [slope, slope_interval, _] = cells(&association.slope);
         outln!(
-            "response time against hook overhead, within blocks: rank correlation {correlation} \
-             {correlation_interval}, slope {slope} {slope_interval} ({blocks} blocks)"
+            "slow requests and slow hooks go together, within blocks, by a rank correlation of {correlation} \
+             {correlation_interval} ({blocks} blocks): no effect of the hook, as caches and interrupts slow both"
         );
     }
 }

@@ -44,9 +44,9 @@ fn of(budget: &Budget) -> Markup {
         }
         @if let Some(association) = &budget.association {
             p {
-                "Within blocks, response time goes with hook overhead: rank correlation "
+                "Slow requests and slow hooks go together within blocks by a rank correlation of "
                 (value_and_interval(&format!("{at}/association/rank_correlation"), &association.rank_correlation))
-                ", slope " (value_and_interval(&format!("{at}/association/slope"), &association.slope)) " ns/ns."
+                ". That is no effect of the hook: caches and interrupts slow both."
             }
         }
     }

@@ -46,14 +46,14 @@ const METHODS: &[Method] = &[
         source: "S. Holm: A Simple Sequentially Rejective Multiple Test Procedure. Scandinavian Journal of Statistics 6, 1979",
     },
     Method {
-        what: "Response time against hook overhead",
-        how: "Spearman's rank correlation and Theil-Sen slope within blocks",
-        source: "P. Sen: Estimates of the Regression Coefficient Based on Kendall's Tau. JASA 63, 1968",
+        what: "Whether slow requests have slow hooks",
+        how: "Spearman's rank correlation within blocks",
+        source: "C. Spearman: The Proof and Measurement of Association between Two Things. American Journal of Psychology 15, 1904",
     },
     Method {
         what: "End of the warm-up",
-        how: "change points by optimal partitioning",
-        source: "B. Jackson et al.: An Algorithm for Optimal Partitioning of Data on an Interval. IEEE SPL 12, 2005",
+        how: "last change of level of ranks, against random orders",
+        source: "J. Antoch, M. Hušková: Permutation Tests in Change Point Analysis. Statistics & Probability Letters 53, 2001",
     },
     Method {
         what: "Percentiles",

@@ -6,6 +6,7 @@ use runlog::comparison::{ArmFigures, Comparison};
 use runlog::doctor::{Checkups, State};
 use runlog::manifest::Resources;
 use stats::change_point::{WarmUp, warm_up};
+use stats::moments::quantile;
 use stats::{Interval, mean};
 
 use super::{
@@ -13,8 +14,8 @@ use super::{
     Limit, STOLEN_SHARE, UNEQUAL_SHARE, UNMATCHED_SHARE,
 };
 
-/// Observations that the search for a change of level looks at; more are put together. It takes time with the
-/// square of their number.
+/// Observations that the search for a change of level looks at; more are put together, as it looks at all of them in many
+/// random orders.
 const MOST_OBSERVATIONS: usize = 500;
 
 /// Whether so many of all are more than that share.
@@ -139,16 +140,20 @@ pub fn of_checkups(checkups: &Checkups) -> Vec<Doubt> {
         .collect()
 }
 
-/// What is compared, in the order of time: whether it still changes its level in the second half of the run.
+/// What is compared, in ns and in the order of time: whether it still changes its level in the second half of the run.
 pub fn of_level(observations: &[f64]) -> Option<Doubt> {
     let size = observations.len().div_ceil(MOST_OBSERVATIONS).max(1);
     let level: Vec<f64> = observations.chunks(size).filter_map(mean).collect();
     match warm_up(&level) {
         WarmUp::Ends(_) => None,
-        WarmUp::DoesNotEnd(at) => Some(Doubt::Unsettled {
-            observation: at * size + 1,
-            of: observations.len(),
-        }),
+        WarmUp::DoesNotEnd(at) => {
+            let (before, after) = level.split_at(at);
+            Some(Doubt::Unsettled {
+                observation: at * size + 1,
+                of: observations.len(),
+                medians_ns: [before, after].map(|level| quantile(level, 0.5).unwrap_or(f64::NAN)),
+            })
+        }
     }
 }
 

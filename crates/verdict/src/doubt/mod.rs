@@ -97,6 +97,8 @@ pub enum Doubt {
         observation: usize,
         /// Observations.
         of: usize,
+        /// The medians before and from there on.
+        medians_ns: [f64; 2],
     },
     /// Arms did not alternate.
     OneAfterTheOther,
@@ -243,9 +245,14 @@ impl fmt::Display for Doubt {
                 "A/A fails: two equal servers differ by {difference_ns:.0} ns [{low:.0}, {high:.0}], \
                  more than the {margin_ns:.0} ns that the layers may"
             ),
-            Self::Unsettled { observation, of } => format!(
-                "warm-up did not end: the difference between the layers still changes its \
-                 level at observation {observation} of {of}"
+            Self::Unsettled {
+                observation,
+                of,
+                medians_ns: [before_ns, after_ns],
+            } => format!(
+                "warm-up did not end: the difference between the layers still changes its level at \
+                 observation {observation} of {of}, from {before_ns:.0} to {after_ns:.0} ns (medians); in \
+                 random order they would show so clear a change in less than one run of 100"
             ),
             Self::OneAfterTheOther => {
                 "one arm ran wholly after the other: whatever drifts meanwhile falls on one \
