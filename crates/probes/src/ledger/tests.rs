@@ -59,10 +59,99 @@ fn a_call_that_found_the_table_full_is_not_taken_for_one_from_before_the_attach(
         (Counter::ReadTableFull, 3),
     ]);
     let ledger = ledger(&counted, InFlight::default(), Received::default());
-    assert!(ledger.balanced);
     assert_eq!((ledger.hits, ledger.unpaired), (5, 5));
     assert_eq!(ledger.causes["read_thread_table_full"], 3);
     assert_eq!(ledger.causes["read_entered_before_attach"], 2);
+    assert!(ledger.unexplained == 3 && !ledger.balanced);
+}
+
+#[test]
+fn what_attach_and_detach_cut_in_two_balances() {
+    let counted = counted(&[
+        (Counter::ReadHits, 9),
+        (Counter::ReadExitAlone, 5),
+        (Counter::SiteHits, 6),
+        (Counter::SiteUnpaired, 6),
+        (Counter::SiteInterrupted, 2),
+        (Counter::WriteHits, 3),
+    ]);
+    let in_flight = InFlight {
+        reads: 4,
+        writes: 3,
+        calls: 0,
+    };
+    let ledger = ledger(&counted, in_flight, Received::default());
+    assert!(ledger.balanced, "{ledger:?}");
+    assert_eq!((ledger.unpaired, ledger.unexplained), (11, 0));
+    assert_eq!(ledger.causes["read_entered_before_attach"], 5);
+    assert_eq!(ledger.causes["site_entered_before_attach"], 4);
+    assert_eq!(ledger.causes["site_interrupted"], 2);
+}
+
+#[test]
+fn half_a_call_that_neither_explains_puts_the_ledger_out_of_balance() {
+    use Counter as C;
+    let halves: [(&[(C, u64)], &str, &str); 6] = [
+        (
+            &[
+                (C::ReadHits, 4),
+                (C::ReadExitAlone, 4),
+                (C::ReadEntryUnseen, 1),
+            ],
+            "read_syscall",
+            "read_entry_unseen",
+        ),
+        (
+            &[(C::ReadHits, 1), (C::ReadEntryAlone, 1)],
+            "read_syscall",
+            "read_entered_twice",
+        ),
+        (
+            &[(C::ReadHits, 1), (C::ReadThreadEnded, 1)],
+            "read_syscall",
+            "read_thread_ended",
+        ),
+        (
+            &[
+                (C::SiteHits, 4),
+                (C::SiteUnpaired, 4),
+                (C::SiteWithoutSyscall, 1),
+            ],
+            "site_read_done",
+            "site_without_syscall",
+        ),
+        (
+            &[(C::WriteHits, 1), (C::WriteEntryAlone, 1)],
+            "write_syscall",
+            "write_entered_twice",
+        ),
+        (
+            &[(C::WriteHits, 1), (C::WriteThreadEnded, 1)],
+            "write_syscall",
+            "write_thread_ended",
+        ),
+    ];
+    for (raised, probe, cause) in halves {
+        let ledger = ledger(&counted(raised), InFlight::default(), Received::default());
+        assert!(!ledger.balanced, "{cause}");
+        assert_eq!((ledger.unexplained, ledger.causes[cause]), (1, 1));
+        let row = ledger.probes[probe];
+        assert!(row.adds_up() && row.unexplained == 1, "{row:?}");
+    }
+}
+
+#[test]
+fn a_missed_hit_that_may_have_been_ours_puts_the_ledger_out_of_balance() {
+    let mut ledger = ledger(&counted(&[]), InFlight::default(), Received::default());
+    ledger.add_missed("site_closed", 0);
+    assert!(ledger.balanced && ledger.probes.is_empty());
+    ledger.add_missed("write_syscall", 2);
+    ledger.add_missed("write_syscall", 3);
+    assert!(!ledger.balanced);
+    assert_eq!(
+        (ledger.missed, ledger.probes["write_syscall"].missed),
+        (5, 5)
+    );
 }
 
 #[test]
