@@ -187,7 +187,7 @@ fn unexplained(hits: Counter) -> &'static [Counter] {
 /// entry or the exit of a call of ours had been passed over, the other half would be there alone, and count as
 /// [`unexplained`]. That both halves of one call are missed, and never one alone, takes more than chance. There is one exception: exits from
 /// writes that were not entered on a tracked connection are not counted, so a missed entry to a write leaves nothing.
-pub fn may_be_lost(program: &str) -> Option<&'static str> {
+fn may_be_lost(program: &str) -> Option<&'static str> {
     match program {
         "read_done" => Some("site_read_done"),
         "accepted" => Some("site_accepted"),
@@ -199,6 +199,21 @@ pub fn may_be_lost(program: &str) -> Option<&'static str> {
             Some("write_syscall")
         }
         _ => None,
+    }
+}
+
+/// Enters the hits that the kernel passed over, by the program that did not run.
+pub fn enter_missed(ledger: &mut Ledger, missed: &BTreeMap<String, u64>) {
+    for (program, hits) in missed.iter().filter(|(_, hits)| **hits > 0) {
+        match may_be_lost(program) {
+            Some(probe) => ledger.add_missed(probe, *hits),
+            None => {
+                *ledger
+                    .causes
+                    .entry(format!("{program}_missed"))
+                    .or_default() += hits
+            }
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::attach::{Attached, FUNCTION_ENDS, FUNCTION_PROGRAMS, SITE_PROGRAMS, T
 use crate::capabilities;
 use crate::kernel_info::{self, ProgramCounts};
 use crate::lanes;
-use crate::ledger::{InFlight, Received, counted, ledger, may_be_lost};
+use crate::ledger::{InFlight, Received, counted, enter_missed, ledger};
 use crate::load::{brief, load};
 use crate::memory::{HistogramMemory, mebibytes};
 use crate::numbers;
@@ -332,13 +332,24 @@ impl Probes {
         Ok(missed)
     }
 
-    /// Of these, the ones while the probes were attached.
+    /// Those that have come since.
+    pub fn missed_since(
+        &self,
+        before: &BTreeMap<String, u64>,
+    ) -> anyhow::Result<BTreeMap<String, u64>> {
+        let mut missed = self.missed()?;
+        for (program, hits) in &mut missed {
+            *hits = hits.saturating_sub(before.get(program).copied().unwrap_or(0));
+        }
+        Ok(missed)
+    }
+
+    /// Those while the probes were attached.
     fn missed_while_attached(&self) -> anyhow::Result<BTreeMap<String, u64>> {
         let mut sum = self.missed.clone();
         if self.attached.is_some() {
-            for (program, hits) in self.missed()? {
-                let before = self.missed_before.get(&program).copied().unwrap_or(0);
-                *sum.entry(program).or_default() += hits.saturating_sub(before);
+            for (program, hits) in self.missed_since(&self.missed_before)? {
+                *sum.entry(program).or_default() += hits;
             }
         }
         Ok(sum)
@@ -417,13 +428,7 @@ impl Probes {
         let counted = counted(&self.ebpf, self.options.arms)?;
         let mut ledger = ledger(&counted, self.in_flight, self.received);
         ledger.programs = self.program_runs()?;
-        for (program, hits) in self.missed_while_attached()? {
-            match may_be_lost(&program) {
-                Some(probe) => ledger.add_missed(probe, hits),
-                None if hits > 0 => _ = ledger.causes.insert(format!("{program}_missed"), hits),
-                None => {}
-            }
-        }
+        enter_missed(&mut ledger, &self.missed_while_attached()?);
         Ok(ledger)
     }
 

@@ -301,11 +301,9 @@ impl Ledger {
 
     /// Adds hits of a probe that the kernel passed over.
     pub fn add_missed(&mut self, probe: &str, hits: u64) {
-        if hits > 0 {
-            self.probes.entry(probe.to_owned()).or_default().missed += hits;
-            self.missed += hits;
-            self.balanced = false;
-        }
+        self.probes.entry(probe.to_owned()).or_default().missed += hits;
+        self.missed += hits;
+        self.balanced &= self.saw_everything();
     }
 }
 

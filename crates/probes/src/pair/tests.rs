@@ -1,5 +1,4 @@
 use super::*;
-use crate::ledger::may_be_lost;
 
 #[test]
 fn pairs_are_all_that_can_be_asked_for() {
@@ -45,20 +44,4 @@ fn each_kernel_probe_brackets_read_and_the_write_family() {
         }
     }
     assert_eq!(places(KernelProbe::None), Vec::<String>::new());
-}
-
-#[test]
-fn each_pair_may_lose_writes_by_their_entries_alone() {
-    for probe in KernelProbe::PAIRS {
-        let programs: Vec<String> = parts(probe).into_iter().map(|part| part.program).collect();
-        let may_lose = |program: &&String| may_be_lost(program) == Some("write_syscall");
-        let losing: Vec<&String> = programs.iter().filter(may_lose).collect();
-        let is_exit = |program: &&&String| program.contains("exit");
-        assert!(
-            !losing.is_empty() && !losing.iter().any(is_exit),
-            "{losing:?}"
-        );
-        let reads = programs.iter().filter(|program| program.ends_with("read"));
-        assert!(reads.clone().all(|program| may_be_lost(program).is_none()));
-    }
 }
