@@ -205,23 +205,46 @@ fn may_be_lost(program: &str) -> Option<&'static str> {
 /// Enters the hits that the kernel passed over, by the program that did not run.
 pub fn enter_missed(ledger: &mut Ledger, missed: &BTreeMap<String, u64>) {
     for (program, hits) in missed.iter().filter(|(_, hits)| **hits > 0) {
-        match may_be_lost(program) {
-            Some(probe) => ledger.add_missed(probe, *hits),
-            None => {
-                *ledger
-                    .causes
-                    .entry(format!("{program}_missed"))
-                    .or_default() += hits
-            }
+        if let Some(probe) = may_be_lost(program) {
+            ledger.add_missed(probe, *hits);
+        } else {
+            let cause = format!("{program}_missed");
+            *ledger.causes.entry(cause).or_default() += hits;
         }
     }
 }
 
 /// Draws the ledger up.
 pub fn ledger(counted: &Counted, in_flight: InFlight, received: Received) -> Ledger {
-    use Counter as C;
     let counters = &counted.counters;
     let missing_in_histograms = counted.in_histograms.missing(counters);
+    let probes = rows(counters, in_flight);
+    let records_written = counters.get(Counter::RecordsWritten);
+    let total = |part: fn(&LedgerRow) -> u64| probes.values().map(part).sum();
+    Ledger {
+        hits: total(|row| row.hits),
+        recorded: total(|row| row.recorded),
+        dropped: total(|row| row.dropped),
+        unpaired: total(|row| row.unpaired),
+        unexplained: total(|row| row.unexplained),
+        in_flight: total(|row| row.in_flight),
+        missed: 0,
+        balanced: probes.values().all(LedgerRow::is_balanced)
+            && records_written == received.records
+            && received.unknown == 0
+            && missing_in_histograms == 0,
+        records_written,
+        records_received: received.records,
+        hits_of_other_processes: counted.hits_of_others,
+        programs: BTreeMap::new(),
+        causes: causes(counters, received, missing_in_histograms),
+        probes,
+    }
+}
+
+/// The shares of the probes that were hit.
+fn rows(counters: &Counters, in_flight: InFlight) -> BTreeMap<String, LedgerRow> {
+    use Counter as C;
     let sum = |of: &[Counter]| of.iter().map(|counter| counters.get(*counter)).sum::<u64>();
     let row = |hits, recorded, dropped: &[Counter], unpaired: &[Counter], in_flight| {
         let unpaired_hits = sum(unpaired);
@@ -236,7 +259,7 @@ pub fn ledger(counted: &Counted, in_flight: InFlight, received: Received) -> Led
             missed: 0,
         }
     };
-    let probes: BTreeMap<String, LedgerRow> = [
+    [
         (
             "read_syscall",
             row(
@@ -301,29 +324,7 @@ pub fn ledger(counted: &Counted, in_flight: InFlight, received: Received) -> Led
     .into_iter()
     .filter(|(_, row)| *row != LedgerRow::default())
     .map(|(name, row)| (name.to_owned(), row))
-    .collect();
-
-    let records_written = counters.get(C::RecordsWritten);
-    let total = |part: fn(&LedgerRow) -> u64| probes.values().map(part).sum();
-    Ledger {
-        hits: total(|row| row.hits),
-        recorded: total(|row| row.recorded),
-        dropped: total(|row| row.dropped),
-        unpaired: total(|row| row.unpaired),
-        unexplained: total(|row| row.unexplained),
-        in_flight: total(|row| row.in_flight),
-        missed: 0,
-        balanced: probes.values().all(LedgerRow::is_balanced)
-            && records_written == received.records
-            && received.unknown == 0
-            && missing_in_histograms == 0,
-        records_written,
-        records_received: received.records,
-        hits_of_other_processes: counted.hits_of_others,
-        programs: BTreeMap::new(),
-        causes: causes(counters, received, missing_in_histograms),
-        probes,
-    }
+    .collect()
 }
 
 fn causes(
