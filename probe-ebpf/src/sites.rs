@@ -17,7 +17,7 @@ use crate::maps::{
     Recorded, count_hit_of_other, gather, have_kernel_pair, record, want_read_records,
 };
 use crate::own_stack::keep_to_own_stack;
-use crate::spans::{record_read, settle_read};
+use crate::spans::{follow_from_now, record_read, settle_read};
 use crate::tally::{Tally, lane_of_thread};
 use crate::targets::{Current, Traced, current, observed};
 use crate::threads::thread;
@@ -195,26 +195,37 @@ fn advance(tally: &mut Tally, call: &Call<'_>) -> u64 {
 }
 
 /// The `read(2)` that the hook has made: that of its thread that waits for a site. It must be of the same
-/// descriptor and result, and lie within what the hook timed.
+/// descriptor and result, and lie within what the hook timed. Where there is none, the reason is counted.
 #[inline(always)]
 fn claim<'t>(
     tally: &mut Tally,
     call: &Call<'_>,
     thread: Option<&'t mut Thread>,
 ) -> Option<&'t Thread> {
-    let span = thread.filter(|thread| thread.state == READ_DONE)?;
-    span.state = IDLE;
-    // The C library turns the kernel's -errno into -1.
-    let returned = call.returned();
-    let same_result = span.returned == returned || (span.returned < 0 && returned == -1);
-    if same_result
-        && span.fd == call.word() as i32
-        && span.enter_ns >= call.enter_ns()
-        && span.exit_ns <= call.inner_exit_ns()
-    {
-        return Some(span);
+    let Some(span) = thread else {
+        // The first that is seen of the thread: its read may have been entered before the probes were attached.
+        follow_from_now(call.current, call.arm);
+        return None;
+    };
+    if span.state == READ_DONE {
+        span.state = IDLE;
+        // The C library turns the kernel's -errno into -1.
+        let returned = call.returned();
+        let same_result = span.returned == returned || (span.returned < 0 && returned == -1);
+        if same_result
+            && span.fd == call.word() as i32
+            && span.enter_ns >= call.enter_ns()
+            && span.exit_ns <= call.inner_exit_ns()
+        {
+            return Some(span);
+        }
+        settle_read(tally, span);
     }
-    settle_read(tally, span);
+    tally.count(if span.enter_ns < call.enter_ns() {
+        Counter::SiteWithoutSyscall
+    } else {
+        Counter::SiteInterrupted
+    });
     None
 }
 

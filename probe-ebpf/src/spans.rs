@@ -107,6 +107,15 @@ fn begin(current: Current, arm: u32) -> Option<&'static mut Thread> {
     Some(thread)
 }
 
+/// Begins to follow a thread in the middle of a call that it may have begun before it was observed. All that it begins
+/// from now on is seen.
+#[inline(always)]
+pub fn follow_from_now(current: Current, arm: u32) {
+    if let Some(thread) = begin(current, arm) {
+        thread.enter_ns = now_ns();
+    }
+}
+
 /// A thread does something else, or ends: of what it was doing, no more will be seen.
 #[inline(always)]
 fn end_what_was_open(thread: &mut Thread) {
@@ -139,10 +148,16 @@ pub fn read_exit(returned: i64) {
                 end_what_was_open(thread);
             }
         }
-        _ => {
+        followed => {
             if is_observing() {
-                count(target.arm(), Counter::ReadHits);
-                count(target.arm(), Counter::ReadExitAlone);
+                let arm = target.arm();
+                count(arm, Counter::ReadHits);
+                count(arm, Counter::ReadExitAlone);
+                if followed.is_some_and(|thread| thread.arm == arm) {
+                    count(arm, Counter::ReadEntryUnseen);
+                } else {
+                    follow_from_now(current, arm);
+                }
             }
         }
     }
@@ -215,9 +230,13 @@ pub fn write_exit<C: EbpfContext>(ctx: &C, returned: i64) {
     }
 }
 
-/// A thread ends: its number may be given to another.
+/// A thread ends: its number may be given to another. When nothing is observed any more, exits may have gone unseen, and
+/// what was open is the agent's to count.
 #[inline(always)]
 pub fn thread_end() {
+    if !is_observing() {
+        return;
+    }
     let Some(thread) = of_number(current().tid()) else {
         return;
     };

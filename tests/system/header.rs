@@ -8,7 +8,10 @@ use anyhow::Context as _;
 
 use crate::Test;
 use crate::bench::nothing_left;
-use crate::kit::{Kit, check_schema, compile_c, exact_kernel_probe, fail, json, succeed};
+use crate::kit::{
+    Kit, Running, check_schema, compile_c, exact_kernel_probe, fail, json, output, succeed,
+    wait_for,
+};
 use crate::skips::Need;
 
 pub const TESTS: &[Test] = &[
@@ -21,6 +24,11 @@ pub const TESTS: &[Test] = &[
         name: "header::a_c_hook_waits_as_long_as_it_is_told_to",
         needs: &[Need::Root, Need::Program("cc")],
         run: waits,
+    },
+    Test {
+        name: "header::a_hook_that_makes_reads_up_puts_the_ledger_out_of_balance",
+        needs: &[Need::Root, Need::Program("cc")],
+        run: makes_reads_up,
     },
     Test {
         name: "header::the_example_keeps_the_c_contract",
@@ -58,6 +66,38 @@ ssize_t use(int fd) {
     hookprobe_inner_exit(&call, 1);
     hookprobe_read_done(&call, fd, connection, 1, HOOKPROBE_NO_MATCH, HOOKPROBE_READ);
     hookprobe_closed(fd, connection);
+    return 1;
+}
+"#;
+
+/// A hook that answers each second read itself, if it is to, and says of each that it read.
+const ANSWERS: &str = r#"
+#define HOOKPROBE_IMPLEMENTATION
+#include "hookprobe.h"
+#include <sys/syscall.h>
+static unsigned long calls;
+ssize_t read(int fd, void *buffer, size_t count) {
+    struct hookprobe_call call;
+    hookprobe_enter(&call);
+    ssize_t returned = MAKES_UP && ++calls % 2 ? 1 : syscall(SYS_read, fd, buffer, count);
+    hookprobe_inner_exit(&call, returned);
+    hookprobe_read_done(&call, fd, 1, returned, HOOKPROBE_NO_MATCH, HOOKPROBE_READ);
+    return returned;
+}
+void others(int fd) {
+    hookprobe_accepted(fd, 1);
+    hookprobe_closed(fd, 1);
+}
+"#;
+/// Reads for ever.
+const READER: &str = r#"
+#include <fcntl.h>
+#include <unistd.h>
+int main(void) {
+    int fd = open("/dev/zero", O_RDONLY);
+    char byte;
+    while (read(fd, &byte, 1) == 1)
+        usleep(500);
     return 1;
 }
 "#;
@@ -132,6 +172,54 @@ fn three_layers(kit: &Kit) -> anyhow::Result<()> {
         "{join}"
     );
     nothing_left(kit)
+}
+
+/// The sites and the kernel pair are held against each other, read by read.
+fn makes_reads_up(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let reader = compile_c(folder.path(), READER, &[])?;
+    for makes_up in [0, 1] {
+        let source = format!("#define _GNU_SOURCE\n#define MAKES_UP {makes_up}\n{ANSWERS}");
+        let name = format!("answers-{makes_up}.c");
+        let hook = library(folder.path(), &["cc"], &name, &source)?;
+        let mut command = Command::new(&reader);
+        command.env("LD_PRELOAD", &hook);
+        let process = Running::start(command)?;
+        let maps = format!("/proc/{}/maps", process.pid());
+        wait_for("the hook to be loaded", || {
+            let maps = fs::read_to_string(&maps)?;
+            Ok(maps.contains(&format!("answers-{makes_up}.so")))
+        })?;
+        let mut trace = kit.command("probe-user");
+        trace
+            .args(["trace", "--json", "--calibration-rounds=0", "--duration=1"])
+            .args(exact_kernel_probe())
+            .args(["--pid", &process.pid().to_string()]);
+        let output = output(&mut trace)?;
+        let trace = json(&output)?;
+        let ledger = &trace["ledger"];
+        let site = &ledger["probes"]["site_read_done"];
+        let count = |name: &str| site[name].as_u64().context(name.to_owned());
+        let [hits, recorded, unexplained] =
+            [count("hits")?, count("recorded")?, count("unexplained")?];
+        ensure!(recorded > 10, "{ledger}");
+        if makes_up == 0 {
+            ensure!(
+                output.status.success() && ledger["balanced"] == true,
+                "{ledger}"
+            );
+            continue;
+        }
+        // Reads alternate. The first that is seen of a thread explains itself.
+        ensure!(unexplained.abs_diff(hits / 2) <= 1, "{ledger}");
+        ensure!(
+            ledger["causes"]["site_without_syscall"] == unexplained,
+            "{ledger}"
+        );
+        ensure!(ledger["balanced"] == false, "{ledger}");
+        ensure!(output.status.code() == Some(4));
+    }
+    Ok(())
 }
 
 fn waits(kit: &Kit) -> anyhow::Result<()> {

@@ -40,6 +40,7 @@ mod loadgen;
 mod manual;
 mod merge;
 mod micro;
+mod missed;
 mod old_runs;
 mod orders;
 mod pacing;
@@ -175,6 +176,9 @@ const TESTS: &[&[Test]] = &[
     merge::TESTS,
 ];
 
+/// What takes kernels that guests have and the machine beneath may not.
+const IN_GUESTS: &[&[Test]] = &[missed::IN_GUESTS];
+
 fn main() -> ExitCode {
     failures::note_places();
     let arguments = Options::parse();
@@ -197,8 +201,10 @@ fn main() -> ExitCode {
     } else {
         bracket::hook_tests()
     };
+    let in_guests = if arguments.emulated { IN_GUESTS } else { &[] };
     let trials = tests
         .iter()
+        .chain(in_guests)
         .copied()
         .flatten()
         .map(|test| (test, Around::Nothing))

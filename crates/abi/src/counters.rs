@@ -12,8 +12,11 @@ pub enum Counter {
     ReadHits,
     /// `read(2)`: entry and exit seen, and in the ring if asked for.
     ReadRecorded,
-    /// `read(2)`: exit without entry; it was entered before the probes were attached.
+    /// `read(2)`: exit without entry.
     ReadExitAlone,
+    /// `read(2)`: of the exits without entry, those of threads that were followed by then, so that the entry should
+    /// have been seen. The first of a thread may have been entered before the probes were attached. Not an outcome.
+    ReadEntryUnseen,
     /// `read(2)`: entry without exit; the same thread entered again.
     ReadEntryAlone,
     /// `read(2)`: entry without exit; the thread ended.
@@ -32,6 +35,12 @@ pub enum Counter {
     SiteRingFull,
     /// `read_done` site: no syscall span of this thread fits the call.
     SiteUnpaired,
+    /// `read_done` site: of the unpaired, those in whose calls a followed thread was not seen entering `read(2)` at
+    /// all. Not an outcome.
+    SiteWithoutSyscall,
+    /// `read_done` site: of the unpaired, those in whose calls the thread made another system call after the hook's:
+    /// in a signal handler, say. Not an outcome.
+    SiteInterrupted,
     /// Of the sites: the connection was not known; offsets start as unknown. Not an outcome.
     SiteConnectionUnknown,
     /// Of the sites: the table of connections was full. Not an outcome.

@@ -4,7 +4,7 @@
     reason = "bpf(2) takes a union and raw pointers, and answers in another union"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -36,10 +36,10 @@ pub fn program_counts(program: BorrowedFd<'_>) -> io::Result<ProgramCounts> {
     })
 }
 
-/// Hits that the kprobes and kretprobes behind these programs have missed, since they were attached.
+/// Hits that the kprobes and kretprobes behind these programs have missed since they were attached, by program.
 /// Kernels tell since 6.7.
-pub fn kprobe_misses(programs: &BTreeSet<u32>) -> io::Result<u64> {
-    let mut misses = 0;
+pub fn kprobe_misses(programs: &[u32]) -> io::Result<BTreeMap<u32, u64>> {
+    let mut misses: BTreeMap<u32, u64> = BTreeMap::new();
     let mut id = 0;
     while let Some(next) = next_link(id)? {
         id = next;
@@ -47,7 +47,7 @@ pub fn kprobe_misses(programs: &BTreeSet<u32>) -> io::Result<u64> {
         let Ok(link) = link_by_id(id) else { continue };
         let info: bpf_link_info = object_info(link.as_fd())?;
         if programs.contains(&info.prog_id) {
-            misses += misses_of(&info);
+            *misses.entry(info.prog_id).or_default() += misses_of(&info);
         }
     }
     Ok(misses)

@@ -154,20 +154,112 @@ fn counters(ebpf: &Ebpf, arms: u32) -> anyhow::Result<Counters> {
     Ok(sum)
 }
 
+/// Of what is unpaired of a probe, the hits that neither an attach nor a detach explains, by the counter of its hits.
+///
+/// A thread makes one system call at a time, and comes out of each that it entered before it does anything else or
+/// ends. So a half of a call is one whose other half the kernel did not show, but for two: the exit from a call that was
+/// entered before the thread was observed, and the entry to one that goes on when the probes are detached. Neither is
+/// counted here. What a thread does after the first is followed, and what is open then is in flight. A call of the hook
+/// that began when its thread was followed is held against the kernel's reads of that thread in the same way.
+///
+/// A function may end without a return, and a return may be one of many calls that were entered before the attach, so
+/// its halves say nothing.
+fn unexplained(hits: Counter) -> &'static [Counter] {
+    use Counter as C;
+    match hits {
+        C::ReadHits => &[
+            C::ReadEntryUnseen,
+            C::ReadEntryAlone,
+            C::ReadThreadEnded,
+            C::ReadTableFull,
+        ],
+        C::SiteHits => &[C::SiteWithoutSyscall],
+        C::WriteHits => &[C::WriteEntryAlone, C::WriteThreadEnded],
+        C::FunctionHits => &[C::FunctionTableFull],
+        _ => &[],
+    }
+}
+
+/// The probe of which a program's hits may have been lost without a trace when the kernel passes over it. `None` where
+/// it is known by other means whether such hits were ours.
+///
+/// The kernel does not say whose hits it passed over, and all processes run into programs on system calls. But if the
+/// entry or the exit of a call of ours had been passed over, the other half would be there alone, and count as
+/// [`unexplained`]. That both halves of one call are missed, and never one alone, takes more than chance. There is one exception: exits from
+/// writes that were not entered on a tracked connection are not counted, so a missed entry to a write leaves nothing.
+fn may_be_lost(program: &str) -> Option<&'static str> {
+    match program {
+        "read_done" => Some("site_read_done"),
+        "accepted" => Some("site_accepted"),
+        "closed" => Some("site_closed"),
+        "function_entry" | "function_return" => Some("function"),
+        // The first two see all system calls: of these, missed reads leave their exit.
+        "btf_sys_enter" | "raw_sys_enter" | "tp_write_enter" | "kprobe_write_enter"
+        | "fentry_write" | "fentry_writev" | "fentry_sendto" | "fentry_sendmsg" => {
+            Some("write_syscall")
+        }
+        _ => None,
+    }
+}
+
+/// Enters the hits that the kernel passed over, by the program that did not run.
+pub fn enter_missed(ledger: &mut Ledger, missed: &BTreeMap<String, u64>) {
+    for (program, hits) in missed.iter().filter(|(_, hits)| **hits > 0) {
+        if let Some(probe) = may_be_lost(program) {
+            ledger.add_missed(probe, *hits);
+        } else {
+            let cause = format!("{program}_missed");
+            *ledger.causes.entry(cause).or_default() += hits;
+        }
+    }
+}
+
 /// Draws the ledger up.
 pub fn ledger(counted: &Counted, in_flight: InFlight, received: Received) -> Ledger {
-    use Counter as C;
     let counters = &counted.counters;
     let missing_in_histograms = counted.in_histograms.missing(counters);
-    let sum = |of: &[Counter]| of.iter().map(|counter| counters.get(*counter)).sum();
-    let row = |hits, recorded, dropped: &[Counter], unpaired: &[Counter], in_flight| LedgerRow {
-        hits: counters.get(hits),
-        recorded: counters.get(recorded),
-        dropped: sum(dropped),
-        unpaired: sum(unpaired),
-        in_flight,
+    let probes = rows(counters, in_flight);
+    let records_written = counters.get(Counter::RecordsWritten);
+    let total = |part: fn(&LedgerRow) -> u64| probes.values().map(part).sum();
+    Ledger {
+        hits: total(|row| row.hits),
+        recorded: total(|row| row.recorded),
+        dropped: total(|row| row.dropped),
+        unpaired: total(|row| row.unpaired),
+        unexplained: total(|row| row.unexplained),
+        in_flight: total(|row| row.in_flight),
+        missed: 0,
+        balanced: probes.values().all(LedgerRow::is_balanced)
+            && records_written == received.records
+            && received.unknown == 0
+            && missing_in_histograms == 0,
+        records_written,
+        records_received: received.records,
+        hits_of_other_processes: counted.hits_of_others,
+        programs: BTreeMap::new(),
+        causes: causes(counters, received, missing_in_histograms),
+        probes,
+    }
+}
+
+/// The shares of the probes that were hit.
+fn rows(counters: &Counters, in_flight: InFlight) -> BTreeMap<String, LedgerRow> {
+    use Counter as C;
+    let sum = |of: &[Counter]| of.iter().map(|counter| counters.get(*counter)).sum::<u64>();
+    let row = |hits, recorded, dropped: &[Counter], unpaired: &[Counter], in_flight| {
+        let unpaired_hits = sum(unpaired);
+        LedgerRow {
+            hits: counters.get(hits),
+            recorded: counters.get(recorded),
+            dropped: sum(dropped),
+            unpaired: unpaired_hits,
+            // Calls that are not followed are unexplained when their exit makes hits of them.
+            unexplained: sum(unexplained(hits)).min(unpaired_hits),
+            in_flight,
+            missed: 0,
+        }
     };
-    let probes: BTreeMap<String, LedgerRow> = [
+    [
         (
             "read_syscall",
             row(
@@ -232,27 +324,7 @@ pub fn ledger(counted: &Counted, in_flight: InFlight, received: Received) -> Led
     .into_iter()
     .filter(|(_, row)| *row != LedgerRow::default())
     .map(|(name, row)| (name.to_owned(), row))
-    .collect();
-
-    let records_written = counters.get(C::RecordsWritten);
-    let total = |part: fn(&LedgerRow) -> u64| probes.values().map(part).sum();
-    Ledger {
-        hits: total(|row| row.hits),
-        recorded: total(|row| row.recorded),
-        dropped: total(|row| row.dropped),
-        unpaired: total(|row| row.unpaired),
-        in_flight: total(|row| row.in_flight),
-        balanced: probes.values().all(LedgerRow::is_balanced)
-            && records_written == received.records
-            && received.unknown == 0
-            && missing_in_histograms == 0,
-        records_written,
-        records_received: received.records,
-        hits_of_other_processes: counted.hits_of_others,
-        programs: BTreeMap::new(),
-        causes: causes(counters, received, missing_in_histograms),
-        probes,
-    }
+    .collect()
 }
 
 fn causes(
@@ -268,14 +340,23 @@ fn causes(
     let causes = [
         (
             "read_entered_before_attach",
-            before_attach(C::ReadExitAlone, C::ReadTableFull),
+            before_attach(C::ReadExitAlone, C::ReadTableFull)
+                .saturating_sub(counters.get(C::ReadEntryUnseen)),
         ),
+        ("read_entry_unseen", counters.get(C::ReadEntryUnseen)),
         ("read_entered_twice", counters.get(C::ReadEntryAlone)),
         ("read_thread_ended", counters.get(C::ReadThreadEnded)),
         ("read_thread_table_full", counters.get(C::ReadTableFull)),
         ("read_ring_full", counters.get(C::ReadRingFull)),
         ("site_ring_full", counters.get(C::SiteRingFull)),
-        ("site_without_syscall", counters.get(C::SiteUnpaired)),
+        (
+            "site_entered_before_attach",
+            counters.get(C::SiteUnpaired).saturating_sub(
+                counters.get(C::SiteWithoutSyscall) + counters.get(C::SiteInterrupted),
+            ),
+        ),
+        ("site_without_syscall", counters.get(C::SiteWithoutSyscall)),
+        ("site_interrupted", counters.get(C::SiteInterrupted)),
         (
             "site_connection_older_than_attach",
             counters

@@ -20,7 +20,7 @@ use crate::attach::{Attached, FUNCTION_ENDS, FUNCTION_PROGRAMS, SITE_PROGRAMS, T
 use crate::capabilities;
 use crate::kernel_info::{self, ProgramCounts};
 use crate::lanes;
-use crate::ledger::{InFlight, Received, counted, ledger};
+use crate::ledger::{InFlight, Received, counted, enter_missed, ledger};
 use crate::load::{brief, load};
 use crate::memory::{HistogramMemory, mebibytes};
 use crate::numbers;
@@ -134,8 +134,10 @@ pub struct Probes {
     /// Records of reads that still waited for a site then.
     unclaimed: Vec<ReadSyscall>,
     received: Received,
-    /// Hits that kprobes have missed, up to the last detach.
-    kprobe_misses: u64,
+    /// Hits that the kernel passed over while the probes were attached, up to the last detach, by program.
+    missed: BTreeMap<String, u64>,
+    /// What it had passed over at the last attach.
+    missed_before: BTreeMap<String, u64>,
     /// While it is open, the kernel counts and times programs' runs.
     _stats: Option<OwnedFd>,
 }
@@ -239,7 +241,8 @@ impl Probes {
             batches: Vec::new(),
             unclaimed: Vec::new(),
             received: Received::default(),
-            kprobe_misses: 0,
+            missed: BTreeMap::new(),
+            missed_before: BTreeMap::new(),
             _stats: stats,
         })
     }
@@ -276,6 +279,7 @@ impl Probes {
             )?;
             self.attached = Some(attached);
             self.attaches += 1;
+            self.missed_before = self.missed()?;
             self.observe(true)?;
         }
         Ok(())
@@ -291,9 +295,11 @@ impl Probes {
         if self.attached.is_some() {
             // Spans that have begun are still completed while the probes go, one after the other.
             let stopped = self.observe(false);
-            let misses = self.count_kprobe_misses();
+            // The kernel counts some by link, so they are read before the links go.
+            let missed = self.missed_while_attached();
             self.attached = None;
-            stopped.and(misses)?;
+            stopped?;
+            self.missed = missed?;
             wait_for_running_programs();
             let settled = tables::settle(&mut self.ebpf)?;
             self.in_flight.add(settled.in_flight);
@@ -307,14 +313,46 @@ impl Probes {
         Ok(())
     }
 
-    /// The kernel counts misses by link, so they are read before the links go.
-    fn count_kprobe_misses(&mut self) -> anyhow::Result<()> {
-        if self.choice.probe == KernelProbe::Kprobe {
-            let programs = pair::program_ids(&mut self.ebpf, self.choice.probe)?;
-            self.kprobe_misses += kernel_info::kprobe_misses(&programs)
-                .context("cannot read what kprobes have missed")?;
+    /// Hits that the kernel has passed over up to now, by the program that did not run.
+    pub fn missed(&self) -> anyhow::Result<BTreeMap<String, u64>> {
+        let mut missed = BTreeMap::new();
+        for program in self.program_counts() {
+            let (name, counts) = program?;
+            missed.insert(name.to_owned(), counts.recursion_misses);
         }
-        Ok(())
+        if self.choice.probe == KernelProbe::Kprobe {
+            let programs = pair::programs(&self.ebpf, self.choice.probe)?;
+            let ids: Vec<u32> = programs.keys().copied().collect();
+            let by_kprobes =
+                kernel_info::kprobe_misses(&ids).context("cannot read what kprobes have missed")?;
+            for (id, hits) in by_kprobes {
+                *missed.entry(programs[&id].clone()).or_default() += hits;
+            }
+        }
+        Ok(missed)
+    }
+
+    /// Those that have come since.
+    pub fn missed_since(
+        &self,
+        before: &BTreeMap<String, u64>,
+    ) -> anyhow::Result<BTreeMap<String, u64>> {
+        let mut missed = self.missed()?;
+        for (program, hits) in &mut missed {
+            *hits = hits.saturating_sub(before.get(program).copied().unwrap_or(0));
+        }
+        Ok(missed)
+    }
+
+    /// Those while the probes were attached.
+    fn missed_while_attached(&self) -> anyhow::Result<BTreeMap<String, u64>> {
+        let mut sum = self.missed.clone();
+        if self.attached.is_some() {
+            for (program, hits) in self.missed_since(&self.missed_before)? {
+                *sum.entry(program).or_default() += hits;
+            }
+        }
+        Ok(sum)
     }
 
     /// Waits until enough records are unread for the kernel to say so; without records, for ever.
@@ -390,10 +428,7 @@ impl Probes {
         let counted = counted(&self.ebpf, self.options.arms)?;
         let mut ledger = ledger(&counted, self.in_flight, self.received);
         ledger.programs = self.program_runs()?;
-        if self.kprobe_misses > 0 {
-            let cause = "kprobe_or_kretprobe_missed".to_owned();
-            ledger.causes.insert(cause, self.kprobe_misses);
-        }
+        enter_missed(&mut ledger, &self.missed_while_attached()?);
         Ok(ledger)
     }
 

@@ -1,7 +1,7 @@
 //! The kernel pair: what brackets `read(2)` and the write family inside the kernel.
 
 use std::cell::LazyCell;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::io;
 
@@ -251,13 +251,14 @@ pub fn attach(ebpf: &mut Ebpf, probe: KernelProbe) -> anyhow::Result<AttachedPai
     Ok(AttachedPair { _links: links })
 }
 
-/// The kernel's numbers of a pair's programs.
-pub fn program_ids(ebpf: &mut Ebpf, probe: KernelProbe) -> anyhow::Result<BTreeSet<u32>> {
-    let ids = parts(probe).into_iter().map(|part| {
-        let info = any_program(ebpf, &part.program)?.info()?;
-        Ok(info.id())
+/// A pair's programs, by the kernel's numbers of them.
+pub fn programs(ebpf: &Ebpf, probe: KernelProbe) -> anyhow::Result<BTreeMap<u32, String>> {
+    let programs = parts(probe).into_iter().map(|Part { program, .. }| {
+        let loaded = ebpf.program(&program);
+        let loaded = loaded.with_context(|| format!("the eBPF object has no program {program}"))?;
+        Ok((loaded.info()?.id(), program))
     });
-    ids.collect()
+    programs.collect()
 }
 
 /// The kernel's types, read when they are first needed.

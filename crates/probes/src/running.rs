@@ -3,17 +3,13 @@
 //! An experiment attaches everything at once. An agent attaches the kernel pair, and then to each library when it
 //! is first seen.
 
-use std::collections::BTreeMap;
-
 use abi::MAX_ARMS;
 use anyhow::Context as _;
 
 use crate::attach::attach_sites;
 use crate::discover::sites::LoadedHook;
-use crate::kernel_info;
 use crate::ledger;
 use crate::loader::Probes;
-use crate::pair::{self, KernelProbe};
 use crate::perf::{self, Uprobe};
 use crate::tables;
 use crate::totals::{self, ArmTotals};
@@ -74,21 +70,5 @@ impl Probes {
     /// Hits of sites by processes that are no targets.
     pub fn hits_of_others(&self) -> anyhow::Result<u64> {
         ledger::hits_of_others(&self.ebpf)
-    }
-
-    /// Hits that the kernel has passed over, by the program that did not run.
-    pub fn missed(&mut self) -> anyhow::Result<BTreeMap<String, u64>> {
-        let mut missed = BTreeMap::new();
-        for program in self.program_counts() {
-            let (name, counts) = program?;
-            missed.insert(name.to_owned(), counts.recursion_misses);
-        }
-        if self.choice.probe == KernelProbe::Kprobe {
-            let programs = pair::program_ids(&mut self.ebpf, self.choice.probe)?;
-            let of_kprobes = kernel_info::kprobe_misses(&programs)
-                .context("cannot read what kprobes have missed")?;
-            missed.insert("kprobes".to_owned(), of_kprobes);
-        }
-        Ok(missed)
     }
 }

@@ -128,7 +128,11 @@ impl ArmTotals {
         };
         let mut ledger = ledger(&counted, self.at_work.in_flight, received);
         let all_arrived = ledger.records_written == received.records && received.unknown == 0;
-        if !ledger.balanced && all_arrived && self.is_explained(in_histograms, &ledger) {
+        if !ledger.balanced
+            && all_arrived
+            && ledger.saw_everything()
+            && self.is_explained(in_histograms, &ledger)
+        {
             ledger.balanced = true;
             ledger.causes.remove("span_missing_in_histogram");
         }

@@ -300,9 +300,17 @@ pub struct Ledger {
     pub dropped: u64,
     /// Hits without their counterpart.
     pub unpaired: u64,
+    /// Of the unpaired: hits whose counterpart should have been seen, as neither an attach nor a detach came in between.
+    #[serde(default)]
+    pub unexplained: u64,
     /// Spans that were open when the probes were detached.
     pub in_flight: u64,
-    /// Whether hits equal the sum of the rest for every probe, every record that the kernel wrote
+    /// Hits that the kernel passed over without running a program, and that may have been of traced processes. They are no
+    /// hits. Those that others than traced processes must have had are in `programs` and `causes` alone.
+    #[serde(default)]
+    pub missed: u64,
+    /// Whether everything that the kernel was asked to see is accounted for: hits equal the sum of recorded, dropped,
+    /// unpaired and in flight for every probe, none was missed, none is unexplained, every record that the kernel wrote
     /// arrived, and the histograms hold as many spans as were recorded.
     pub balanced: bool,
     /// Hits of the hook's sites, and of the function, by processes that are not traced. They are in no
@@ -321,6 +329,21 @@ pub struct Ledger {
     pub programs: BTreeMap<String, ProgramRuns>,
 }
 
+impl Ledger {
+    /// Whether nothing happened that no program saw, as far as is known. What is seen of a result without it is a part of
+    /// unknown size.
+    pub fn saw_everything(&self) -> bool {
+        self.missed == 0 && self.unexplained == 0
+    }
+
+    /// Adds hits of a probe that the kernel passed over.
+    pub fn add_missed(&mut self, probe: &str, hits: u64) {
+        self.probes.entry(probe.to_owned()).or_default().missed += hits;
+        self.missed += hits;
+        self.balanced &= self.saw_everything();
+    }
+}
+
 /// What the kernel says of an eBPF program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -330,8 +353,8 @@ pub struct ProgramRuns {
     pub runs: Option<u64>,
     /// Time spent in it, in nanoseconds; null likewise.
     pub run_time_ns: Option<u64>,
-    /// Hits that the kernel passed over, as the program was running on that CPU already. They are no
-    /// hits of the ledger.
+    /// Hits that the kernel passed over, as the program was running on that CPU already, since it was loaded. They are
+    /// no hits of the ledger.
     pub recursion_misses: u64,
 }
 
@@ -349,12 +372,23 @@ pub struct LedgerRow {
     /// As in [`Ledger`].
     pub unpaired: u64,
     /// As in [`Ledger`].
+    #[serde(default)]
+    pub unexplained: u64,
+    /// As in [`Ledger`].
     pub in_flight: u64,
+    /// As in [`Ledger`].
+    #[serde(default)]
+    pub missed: u64,
 }
 
 impl LedgerRow {
     /// Whether every hit is accounted for.
     pub fn is_balanced(&self) -> bool {
+        self.adds_up() && self.missed == 0 && self.unexplained == 0
+    }
+
+    /// Whether every hit that was seen has its place.
+    pub fn adds_up(&self) -> bool {
         self.hits == self.recorded + self.dropped + self.unpaired + self.in_flight
     }
 }

@@ -99,7 +99,8 @@ pub struct Resources {
     pub throttled_periods: Option<u64>,
     /// How often a cgroup of a server came up against its memory limit.
     pub memory_limit_hits: Option<u64>,
-    /// Connections that found the queue of a listening socket full, in the servers' network namespace.
+    /// Attempts to connect that the servers' own listening sockets turned away, nearly always because a queue was full.
+    /// In older runs these are of all sockets of the servers' network namespace.
     pub listen_overflows: Option<u64>,
     /// The most descriptors that a server had open, as a share of what it may.
     pub descriptors: Option<f64>,

@@ -115,7 +115,9 @@ impl Ledger {
             (&mut self.recorded, other.recorded),
             (&mut self.dropped, other.dropped),
             (&mut self.unpaired, other.unpaired),
+            (&mut self.unexplained, other.unexplained),
             (&mut self.in_flight, other.in_flight),
+            (&mut self.missed, other.missed),
             (
                 &mut self.hits_of_other_processes,
                 other.hits_of_other_processes,
@@ -144,7 +146,9 @@ impl LedgerRow {
             (&mut self.recorded, other.recorded),
             (&mut self.dropped, other.dropped),
             (&mut self.unpaired, other.unpaired),
+            (&mut self.unexplained, other.unexplained),
             (&mut self.in_flight, other.in_flight),
+            (&mut self.missed, other.missed),
         ]);
     }
 }

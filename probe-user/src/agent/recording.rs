@@ -13,7 +13,7 @@ use crate::agent::watch::Watch;
 use crate::machine;
 use crate::run::span_log::SpanLog;
 use probes::discover::sites::LoadedHook;
-use probes::ledger::Received;
+use probes::ledger::{Received, enter_missed};
 use probes::records::Record;
 use probes::totals::ArmTotals;
 
@@ -38,6 +38,8 @@ pub struct Recording {
     /// The series of these arms, by their places in the kernel's tables.
     places: BTreeMap<u32, Place>,
     trouble: Arc<OnceLock<String>>,
+    /// What the kernel had passed over before, by program.
+    missed_before: BTreeMap<String, u64>,
     from_ns: u64,
     flushed: Instant,
 }
@@ -113,6 +115,7 @@ impl Watch {
             arms: arms.collect::<anyhow::Result<_>>()?,
             places: BTreeMap::new(),
             trouble: plan.trouble,
+            missed_before: self.probes.missed()?,
             from_ns: 0,
             flushed: Instant::now(),
         });
@@ -201,7 +204,8 @@ impl Watch {
         };
         // Whatever else has failed, what was written stays readable.
         let from_ns = recording.from_ns;
-        let ended = recording.end(totals, unobserved_s);
+        let missed = self.probes.missed_since(&recording.missed_before);
+        let ended = recording.end(totals, missed, unobserved_s);
         stopped?;
         drained?;
         let arms = ended?.into_iter().map(|mut arm| {
@@ -267,6 +271,7 @@ impl Recording {
     fn end(
         self,
         totals: anyhow::Result<Vec<ArmTotals>>,
+        missed: anyhow::Result<BTreeMap<String, u64>>,
         unobserved_s: impl Fn(u32) -> f64,
     ) -> anyhow::Result<Vec<RecordedArm>> {
         let mut arms: Vec<RecordedArm> = Vec::new();
@@ -291,12 +296,15 @@ impl Recording {
                 }
             }
         }
+        let missed = missed?;
         for (arm, sum) in arms.iter_mut().zip(sums) {
             // Nothing has happened to an arm that has had no process.
             arm.trace.ledger.balanced = true;
             if let Some((totals, received)) = sum {
                 arm.trace.spans = totals.summaries();
                 arm.trace.ledger = totals.ledger_with(received);
+                // Of which arm they were, nobody knows.
+                enter_missed(&mut arm.trace.ledger, &missed);
             }
         }
         Ok(arms)

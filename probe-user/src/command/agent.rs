@@ -18,6 +18,7 @@ use crate::machine;
 use crate::run::stop::Stop;
 use probes::ring::check_ring_bytes;
 use probes::{KernelProbe, Options, SiteChoice, Writing};
+use verdict::doubt::find;
 
 /// Options of `agent`.
 #[derive(Args, Debug)]
@@ -157,9 +158,11 @@ pub async fn agent(arguments: AgentArguments) -> anyhow::Result<End> {
         runs.shut_down().await;
     }
     let ledger = core.end().await?;
+    let is_sound = find::of_balance(&ledger).is_none();
     eprintln!(
-        "probe-user: ledger {}: {} hits, {} recorded, {} dropped, {} unpaired, {} in flight",
-        if ledger.balanced {
+        "probe-user: ledger {}: {} hits, {} recorded, {} dropped, {} unpaired ({} unexplained), {} in \
+         flight; {} missed",
+        if is_sound {
             "balances"
         } else {
             "does not balance"
@@ -168,9 +171,11 @@ pub async fn agent(arguments: AgentArguments) -> anyhow::Result<End> {
         ledger.recorded,
         ledger.dropped,
         ledger.unpaired,
-        ledger.in_flight
+        ledger.unexplained,
+        ledger.in_flight,
+        ledger.missed
     );
-    Ok(if ledger.balanced {
+    Ok(if is_sound {
         End::Complete
     } else {
         End::NotUsable

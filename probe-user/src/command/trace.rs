@@ -36,6 +36,7 @@ use probes::ring::check_ring_bytes;
 use probes::spans::Durations;
 use probes::{KernelProbe, Options, Probes, SiteChoice, Writing};
 use verdict::correct::corrected_span;
+use verdict::doubt::find;
 
 /// How often targets are looked at, what is in the ring buffer is taken out even if it is little, and
 /// the eBPF side's messages are passed on.
@@ -162,7 +163,7 @@ pub async fn trace(arguments: TraceArguments) -> anyhow::Result<End> {
     Ok(if trace.cut_short {
         eprintln!("probe-user: cut short: {}", trace.ended);
         End::CutShort
-    } else if trace.ledger.balanced {
+    } else if find::of_balance(&trace.ledger).is_none() {
         End::Complete
     } else {
         End::NotUsable

@@ -7,6 +7,7 @@ pub mod bracket;
 pub mod calibration;
 pub mod experiment;
 pub mod identity;
+mod listen_drops;
 pub mod loadgen;
 pub mod micro;
 pub mod process;

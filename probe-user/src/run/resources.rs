@@ -1,20 +1,19 @@
 //! Limits that a run comes up against: what the kernel has counted before and after.
 
-use std::fs;
-
 use procfs::process::{LimitValue, Process};
 use runlog::manifest::Resources;
 
 use crate::cgroup::{Controller, Groups};
 use crate::machine::{self, monotonic_ns};
+use crate::run::listen_drops::ListenDrops;
 use probes::discover::processes::Pid;
 
 /// Counters that only ever rise.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Counted {
     throttled_periods: Option<u64>,
     memory_limit_hits: Option<u64>,
-    listen_overflows: Option<u64>,
+    listen_drops: Option<ListenDrops>,
     loadgen_ticks: Option<u64>,
     stolen_ms: Option<u64>,
     at_ns: u64,
@@ -85,7 +84,9 @@ impl Watch {
         Resources {
             throttled_periods: rise(before.throttled_periods, after.throttled_periods),
             memory_limit_hits: rise(before.memory_limit_hits, after.memory_limit_hits),
-            listen_overflows: rise(before.listen_overflows, after.listen_overflows),
+            listen_overflows: (after.listen_drops.as_ref())
+                .zip(before.listen_drops.as_ref())
+                .map(|(after, before)| after.since(before)),
             descriptors: self.descriptors,
             loadgen_busy: loadgen_s.filter(|_| busy_s > 0.0).map(|s| s / busy_s),
             stolen: rise(before.stolen_ms, after.stolen_ms)
@@ -104,7 +105,7 @@ fn counted(servers: &[Pid], loadgen: Option<Pid>) -> Counted {
     Counted {
         throttled_periods: over_servers(throttled_periods),
         memory_limit_hits: over_servers(memory_limit_hits),
-        listen_overflows: servers.first().and_then(|pid| listen_overflows(*pid)),
+        listen_drops: ListenDrops::of(servers),
         loadgen_ticks: loadgen.and_then(cpu_ticks),
         stolen_ms: machine::steal_ms(),
         at_ns: monotonic_ns(),
@@ -117,18 +118,6 @@ fn throttled_periods(process: &str) -> Option<u64> {
 
 fn memory_limit_hits(process: &str) -> Option<u64> {
     Groups::of(process, Controller::Memory).memory_limit_hits()
-}
-
-/// `ListenOverflows` of the process's network namespace: connections that found the queue full.
-fn listen_overflows(pid: Pid) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/net/netstat")).ok()?;
-    let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
-    let (names, numbers) = (lines.next()?, lines.next()?);
-    names
-        .split(' ')
-        .zip(numbers.split(' '))
-        .find_map(|(name, number)| (name == "ListenOverflows").then(|| number.parse().ok()))
-        .flatten()
 }
 
 fn cpu_ticks(pid: Pid) -> Option<u64> {

@@ -22,6 +22,7 @@ use runlog::analysis::{ClockRelation, Clocks, Join, Ledger, ProgramRuns};
 use runlog::estimate::Estimate;
 use runlog::manifest::Environment;
 use runlog::quantity::{self, ns, value};
+use verdict::doubt::find;
 
 /// Headings.
 const HEADING: Style = Style::new().bold();
@@ -91,7 +92,7 @@ fn or_dash<T>(found: Option<T>, words: impl FnOnce(T) -> String) -> String {
 
 /// Prints the ledger.
 fn ledger(ledger: &Ledger) {
-    let verdict = if ledger.balanced {
+    let verdict = if find::of_balance(ledger).is_none() {
         format!("{GOOD}balances{GOOD:#}")
     } else {
         format!("{BAD}does not balance: do not use this result{BAD:#}")
@@ -104,6 +105,8 @@ fn ledger(ledger: &Ledger) {
         "dropped",
         "unpaired",
         "in flight",
+        "unexplained",
+        "missed",
     ];
     let mut table = table(&header, 1);
     for (name, row) in &ledger.probes {
@@ -113,6 +116,8 @@ fn ledger(ledger: &Ledger) {
             row.dropped,
             row.unpaired,
             row.in_flight,
+            row.unexplained,
+            row.missed,
         ];
         table.add_row(
             [name.clone()]

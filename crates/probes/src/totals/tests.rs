@@ -32,6 +32,9 @@ fn what_threads_at_work_explain_balances_and_no_more() {
     assert!(!balances(12, 10, 10, 1), "one thread has one span open");
     assert!(balances(10, 10, 15, 1), "histograms are read later");
     assert!(!balances(10, 10, 8, 1), "a span is missing");
+    let half = [(Counter::ReadHits, 1), (Counter::ReadEntryAlone, 1)];
+    let ledger = totals(&half, &[], 9).ledger();
+    assert!(!ledger.balanced, "no thread at work explains half a call");
 }
 
 #[test]

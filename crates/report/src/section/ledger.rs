@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 use runlog::analysis::{Analysis, ClockRelation, Join, Ledger};
+use verdict::doubt::find;
 
 use super::{missing, table};
 use crate::format::{count_figure, figure, ns};
@@ -33,15 +34,20 @@ pub fn body(run: &Run) -> Markup {
 
 /// Where every probe hit went.
 pub fn hits(at: &str, ledger: &Ledger) -> Markup {
+    // Older runs have not counted these.
+    let if_any = |at: String, value| match value {
+        0 => html! { "0" },
+        value => count_figure(&at, value),
+    };
     html! {
         p {
-            @if ledger.balanced {
+            @if find::of_balance(ledger).is_none() {
                 span class="state good" { "balances" } " Every hit of a probe is accounted for, and every record arrived."
             } @else {
                 span class="state bad" { "does not balance" } " Do not use this result: hits or records are missing."
             }
         }
-        (table(&["Probe", "Hits", "Recorded", "Dropped", "Unpaired", "In flight"], &html! {
+        (table(&["Probe", "Hits", "Recorded", "Dropped", "Unpaired", "In flight", "Unexplained", "Missed"], &html! {
             @for (name, row) in &ledger.probes {
                 tr {
                     th scope="row" { (name) @if !row.is_balanced() { " " span class="state bad" { "does not balance" } } }
@@ -50,6 +56,9 @@ pub fn hits(at: &str, ledger: &Ledger) -> Markup {
                         ("unpaired", row.unpaired), ("in_flight", row.in_flight),
                     ];
                     @for (key, count) in columns { td { (count_figure(&format!("{at}/probes/{name}/{key}"), count)) } }
+                    @for (key, count) in [("unexplained", row.unexplained), ("missed", row.missed)] {
+                        td { (if_any(format!("{at}/probes/{name}/{key}"), count)) }
+                    }
                 }
             }
             tr class="sum" {
@@ -59,13 +68,17 @@ pub fn hits(at: &str, ledger: &Ledger) -> Markup {
                     ("unpaired", ledger.unpaired), ("in_flight", ledger.in_flight),
                 ];
                 @for (key, count) in columns { td { (count_figure(&format!("{at}/{key}"), count)) } }
+                @for (key, count) in [("unexplained", ledger.unexplained), ("missed", ledger.missed)] {
+                    td { (if_any(format!("{at}/{key}"), count)) }
+                }
             }
         }))
         p class="note" {
             (count_figure(&format!("{at}/records_written"), ledger.records_written)) " records written by the kernel, "
             (count_figure(&format!("{at}/records_received"), ledger.records_received)) " received; "
             (count_figure(&format!("{at}/hits_of_other_processes"), ledger.hits_of_other_processes))
-            " hits by processes that are not traced."
+            " hits by processes that are not traced. Unexplained are unpaired hits whose other half should have been seen; \
+             missed are hits that the kernel passed over."
         }
         @if !ledger.causes.is_empty() {
             ul { @for (cause, count) in &ledger.causes {

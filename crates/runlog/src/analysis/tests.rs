@@ -101,6 +101,7 @@ fn a_row_balances_when_every_hit_is_accounted_for() {
         dropped: 2,
         unpaired: 1,
         in_flight: 1,
+        ..LedgerRow::default()
     };
     assert!(row.is_balanced());
     row.hits += 1;

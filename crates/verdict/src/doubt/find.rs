@@ -23,9 +23,15 @@ fn exceed(count: u64, share: f64, all: u64) -> bool {
     count as f64 > share * all as f64
 }
 
+/// Whether everything that the kernel was asked to see is accounted for. All that take a ledger for good or bad ask this.
+pub fn of_balance(ledger: &Ledger) -> Option<Doubt> {
+    let is_sound = ledger.balanced && ledger.saw_everything();
+    (!is_sound).then_some(Doubt::Unbalanced)
+}
+
 /// Where hits and records went.
 pub fn of_ledger(ledger: &Ledger) -> Vec<Doubt> {
-    let unbalanced = (!ledger.balanced).then_some(Doubt::Unbalanced);
+    let unbalanced = of_balance(ledger);
     let dropped = (ledger.dropped > 0).then_some(Doubt::Dropped(ledger.dropped));
     unbalanced.into_iter().chain(dropped).collect()
 }

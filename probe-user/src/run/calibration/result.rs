@@ -10,6 +10,7 @@ use super::FUNCTION;
 use super::subject::{Round, Subject};
 use super::words::{Answer, Call};
 use probes::KernelProbe;
+use verdict::doubt::find;
 
 /// What a round has found without any probe.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +37,7 @@ struct Bias {
 pub fn calibrated(subject: &Subject, unwatched: &[Unwatched]) -> anyhow::Result<Vec<Calibrated>> {
     let ledger = subject.probes.ledger()?;
     ensure!(
-        ledger.balanced,
+        find::of_balance(&ledger).is_none(),
         "the ledger of the calibration does not balance: {:?}",
         ledger.causes
     );

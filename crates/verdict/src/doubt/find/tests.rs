@@ -29,6 +29,34 @@ fn of_a_sound_result_there_is_no_doubt() {
 }
 
 #[test]
+fn a_ledger_of_hits_that_no_program_saw_does_not_balance() {
+    let says_so = Ledger::default();
+    let passed_over = Ledger {
+        balanced: true,
+        missed: 1,
+        ..Ledger::default()
+    };
+    let half_a_call = Ledger {
+        balanced: true,
+        unpaired: 1,
+        unexplained: 1,
+        ..Ledger::default()
+    };
+    for ledger in [says_so, passed_over, half_a_call] {
+        assert_eq!(of_balance(&ledger), Some(Doubt::Unbalanced), "{ledger:?}");
+        assert_eq!(of_ledger(&ledger), [Doubt::Unbalanced]);
+    }
+    // What attaching and detaching cut in two is none.
+    let cut = Ledger {
+        balanced: true,
+        unpaired: 7,
+        in_flight: 3,
+        ..Ledger::default()
+    };
+    assert_eq!(of_balance(&cut), None);
+}
+
+#[test]
 fn failures_and_missing_records_make_a_result_unusable() {
     let lost = Ledger {
         dropped: 3,
