@@ -92,7 +92,7 @@ fn layers_agree_or_differ_by_more_than_nothing_does() {
 /// Runs of 16 pairs of servers with 12 rounds each, as bad as a virtual machine makes them: one block in ten is off by many times
 /// the noise. The hook takes 100 ns, and end to end `gap_ns` more. Says how often the layers agree.
 fn agreeing(gap_ns: f64, noise_ns: f64) -> f64 {
-    const RUNS: u32 = 400;
+    const RUNS: u32 = 1_000;
     const ROUNDS: usize = 192;
     let mut random = ChaCha8Rng::seed_from_u64(4);
     let mut run = || {
@@ -122,12 +122,11 @@ fn agreeing(gap_ns: f64, noise_ns: f64) -> f64 {
 
 #[test]
 fn a_gap_as_large_as_the_hook_is_not_called_agreement() {
-    assert!(
-        agreeing(100.0, 100.0) <= 0.025,
-        "{}",
-        agreeing(100.0, 100.0)
-    );
-    assert!(agreeing(-100.0, 200.0) <= 0.025);
+    for (gap_ns, noise_ns) in [(100.0, 100.0), (-100.0, 200.0)] {
+        let share = agreeing(gap_ns, noise_ns);
+        // Of a thousand runs; twenty thousand in `tests/simulation.rs`.
+        assert!(share <= 0.025 + 0.015, "{gap_ns} {noise_ns}: {share}");
+    }
 }
 
 #[test]
