@@ -197,7 +197,7 @@ fn figures(kit: &Kit) -> anyhow::Result<()> {
     for text in [
         "with minus without",
         "t 3.959",
-        "[40, 132]",
+        "[40 µs, 132 µs]",
         "Cliff's delta",
     ] {
         ensure!(table.contains(text), "no \"{text}\" in {table}");

@@ -116,10 +116,10 @@ pub fn ns(ns: f64) -> String {
     value(ns, Unit::Ns)
 }
 
-/// An estimate, and its interval in the same unit: `599 ns` and `[528, 670]`.
+/// An estimate, and its interval alike: `1,176 ns` and `[1,153 ns, 1,199 ns]`.
 pub fn estimate(estimate: &Estimate) -> [String; 2] {
     let print = Print::estimate(estimate);
-    let [low, high] = estimate.ci95.map(|end| print.number(end));
+    let [low, high] = estimate.ci95.map(|end| print.text(end));
     [print.text(estimate.estimate), format!("[{low}, {high}]")]
 }
 
@@ -215,22 +215,28 @@ mod tests {
     #[test]
     fn half_of_an_intervals_width_shows_two_digits() {
         let texts = [
-            (of(148.87, [121.2, 176.6], Unit::Ns), "149 ns [121, 177]"),
+            (
+                of(148.87, [121.2, 176.6], Unit::Ns),
+                "149 ns [121 ns, 177 ns]",
+            ),
             (
                 of(148.87, [148.35, 149.39], Unit::Ns),
-                "148.87 ns [148.35, 149.39]",
+                "148.87 ns [148.35 ns, 149.39 ns]",
             ),
             (
                 of(0.000_2, [0.000_17, 0.000_23], Unit::Ms),
-                "200 ns [170, 230]",
+                "200 ns [170 ns, 230 ns]",
             ),
-            (of(21_544.0, [-500.0, 43_588.0], Unit::Ns), "22 µs [0, 44]"),
+            (
+                of(21_544.0, [-500.0, 43_588.0], Unit::Ns),
+                "22 µs [0 µs, 44 µs]",
+            ),
             (
                 of(12_345.0, [12_341.9, 12_348.1], Unit::Ns),
-                "12.3450 µs [12.3419, 12.3481]",
+                "12.3450 µs [12.3419 µs, 12.3481 µs]",
             ),
             (of(0.1, [0.08, 0.12], Unit::One), "0.100 [0.080, 0.120]"),
-            (of(2.5, [2.5, 2.5], Unit::Ns), "2.50 ns [2.50, 2.50]"),
+            (of(2.5, [2.5, 2.5], Unit::Ns), "2.50 ns [2.50 ns, 2.50 ns]"),
         ];
         for (found, expected) in texts {
             assert_eq!(found, expected);

@@ -147,7 +147,7 @@ impl Counted {
 
     /// The moments. `None` below two values.
     pub fn moments(&self) -> Option<Moments> {
-        Moments::of_counts(self.counts())
+        Moments::of_counts(&self.counts())
     }
 
     /// The mean without the trimmed ends. `None` when there are no values.
@@ -202,10 +202,10 @@ mod tests {
             (split.body, split.tail, split.share_above),
             (13.0 / 4.0, 7.0 / 4.0, 0.5)
         );
+        let highest = counted.split(11.0).unwrap();
         assert_eq!(
-            counted.split(11.0).unwrap().share_above,
-            0.0,
-            "none is above itself"
+            (highest.body, highest.tail, highest.share_above),
+            (5.0, 0.0, 0.0)
         );
         assert_eq!(Counted::default().split(5.0), None);
     }

@@ -14,11 +14,11 @@ pub struct Moments {
 impl Moments {
     /// The moments of `values`. `None` below two values, which have no variance.
     pub fn of(values: &[f64]) -> Option<Self> {
-        Self::of_counts(values.iter().map(|value| (*value, 1)))
+        Self::of_counts(&values.iter().map(|value| (*value, 1)))
     }
 
     /// The moments of values, each with how often it occurs.
-    pub(crate) fn of_counts(counts: impl Iterator<Item = (f64, usize)> + Clone) -> Option<Self> {
+    pub(crate) fn of_counts(counts: &(impl Iterator<Item = (f64, usize)> + Clone)) -> Option<Self> {
         let count: usize = counts.clone().map(|(_, count)| count).sum();
         if count < 2 {
             return None;

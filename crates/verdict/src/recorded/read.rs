@@ -240,16 +240,20 @@ fn read_hdr_log(
 ) -> anyhow::Result<RecordedArm> {
     let ArmSource { name, place } = source;
     let is_ours = interval_log::is_ours(path)?;
-    let unit_ns = match wanted.foreign_unit_ns {
-        _ if is_ours => 1.0,
-        Some(unit_ns) => unit_ns,
-        None => bail!(
+    let unit_ns = if is_ours {
+        Some(1.0)
+    } else {
+        wanted.foreign_unit_ns
+    };
+    // That a file is no log at all is said first.
+    let mut streams = streams(path, is_ours, unit_ns.unwrap_or(1.0))?;
+    if unit_ns.is_none() {
+        bail!(
             "{}: was not written by hookprobe, and an HDR log does not say the unit of its values; \
              say it with --hlog-unit ns, us or ms",
             path.display()
-        ),
-    };
-    let mut streams = streams(path, is_ours, unit_ns)?;
+        );
+    }
     let tags: Vec<&str> = streams.keys().flatten().map(String::as_str).collect();
     let mut notes = Vec::new();
     let chosen = match (tag, tags.as_slice()) {
