@@ -101,6 +101,7 @@ fn usable(list: &[u8]) -> Result<(), Problem> {
 
 /// The words of a list, each with its line, as the documentation of `READHOOK_KEYWORDS` has it.
 fn words(list: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let list = list.strip_prefix(b"\xef\xbb\xbf").unwrap_or(list);
     (1..)
         .zip(list.split(|byte| *byte == b'\n'))
         .map(|(line, word)| (line, word.strip_suffix(b"\r").unwrap_or(word)))

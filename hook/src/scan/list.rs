@@ -104,9 +104,12 @@ impl<const WORDS: usize, const BUCKETS: usize> Prepared<WORDS, BUCKETS> {
     }
 
     /// Fills fresh tables with the words of `text`, one a line. Blank lines and carriage returns at
-    /// line ends are passed over. Runs at build time for the default list, at load time for others.
+    /// line ends are passed over, and a byte-order mark. Runs at build time for the default list, at load time for others.
     pub const fn fill(&mut self, text: &[u8]) -> Result<(), Problem> {
-        let mut position = 0;
+        let mut position = match text {
+            [0xef, 0xbb, 0xbf, ..] => 3,
+            _ => 0,
+        };
         let mut line = 0;
         let mut rank = 0;
         while position < text.len() {

@@ -65,6 +65,12 @@ fn blank_lines_and_carriage_returns_are_no_words() {
 }
 
 #[test]
+fn a_byte_order_mark_is_no_part_of_the_first_word() {
+    assert_eq!(first("\u{feff}abc\nxyz", b"-abc-"), Some(0));
+    assert_eq!(first("\u{feff}abc\nxyz", b"xyz"), Some(1));
+}
+
+#[test]
 fn lists_that_cannot_be_used_are_refused() {
     let refused = |list: &[u8]| Small::new().fill(list).unwrap_err();
     assert_eq!(refused(b"\n\r\n"), Problem::Empty);
