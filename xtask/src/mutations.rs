@@ -93,8 +93,8 @@ const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "report: the upper end of intervals is shown as the lower",
         file: "crates/report/src/format.rs",
-        sound: "low, &print.text(low)",
-        broken: "low, &print.text(high)",
+        sound: "low, &text(low)",
+        broken: "low, &text(high)",
         test: "report::every_figure_is_of_the_runs_files",
     },
     Mutation {

@@ -33,6 +33,7 @@ pub mod merged;
 pub mod micro;
 pub mod order;
 pub mod paper_csv;
+pub mod quantity;
 pub mod record;
 pub mod role;
 pub mod summary;

@@ -19,8 +19,9 @@ use anstyle::{AnsiColor, Style};
 use cli::outln;
 use comfy_table::{CellAlignment, Table, presets};
 use runlog::analysis::{ClockRelation, Clocks, Join, Ledger, ProgramRuns};
-use runlog::estimate::{Estimate, Unit};
+use runlog::estimate::Estimate;
 use runlog::manifest::Environment;
+use runlog::quantity::{self, ns, value};
 
 /// Headings.
 const HEADING: Style = Style::new().bold();
@@ -72,31 +73,10 @@ pub fn list<T: Display>(values: &[T]) -> String {
     texts.join(", ")
 }
 
-/// A duration in ns, with thousands apart and the unit.
-fn ns(value: f64) -> String {
-    let text = format!("{:.0}", value.abs());
-    let sign = if value < 0.0 && text != "0" { "-" } else { "" };
-    format!("{sign}{} ns", report::format::grouped(&text))
-}
-
-fn value(value: f64, unit: Unit) -> String {
-    match unit {
-        Unit::Ns => ns(value),
-        Unit::Ms => format!("{value:.4} ms"),
-        Unit::Calls | Unit::One => format!("{value:.3}"),
-        Unit::Bytes => format!("{value:.1} B"),
-    }
-}
-
 /// The cells of an estimate: value, interval, blocks.
 fn cells(estimate: &Estimate) -> [String; 3] {
-    let [low, high] = estimate.ci95;
-    let unit = estimate.unit;
-    [
-        value(estimate.estimate, unit),
-        format!("[{}, {}]", value(low, unit), value(high, unit)),
-        estimate.blocks.to_string(),
-    ]
+    let [value, interval] = quantity::estimate(estimate);
+    [value, interval, estimate.blocks.to_string()]
 }
 
 /// The same, of what may not have been estimated.
@@ -263,17 +243,4 @@ fn describe_clocks(clocks: &Clocks) -> String {
         return format!("{text}; they drifted apart by {} at least", ns(drift_ns));
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_grouped_by_thousands() {
-        assert_eq!((ns(0.4), ns(-0.4)), ("0 ns".to_owned(), "0 ns".to_owned()));
-        assert_eq!(ns(999.6), "1,000 ns");
-        assert_eq!(ns(-1_234_567.0), "-1,234,567 ns");
-        assert_eq!(ns(100_000.0), "100,000 ns");
-    }
 }

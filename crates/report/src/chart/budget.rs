@@ -5,7 +5,7 @@ use runlog::analysis::{Budget, BudgetLine};
 
 use super::frame::{Frame, labels, unit_of};
 use super::{Chart, Drawing, Size, px};
-use crate::format::{Print, percent, percentile};
+use crate::format::{ns, percent, percentile};
 use crate::scale::Scale;
 
 /// The plot.
@@ -89,11 +89,11 @@ impl Chart for BudgetChart<'_> {
                 @for (part, from, to) in edges(whole) {
                     rect class=(format!("part-{} fill bar", part.name)) x=(px(scale.place(from))) y=(px(y)) height=(bar)
                         width=(px((scale.place(to) - scale.place(from)).max(0.5))) {
-                        title { (part_name(&part.name)) ": " (Print::ns(part.mean_ns).text(part.mean_ns)) }
+                        title { (part_name(&part.name)) ": " (ns(part.mean_ns)) }
                     }
                 }
                 text class="figure" x=(px(size.width())) y=(px(size.pick(y + 15.0, top + 16.0))) text-anchor="end" {
-                    (Print::ns(whole.whole_ns).text(whole.whole_ns)) (hook_share(whole))
+                    (ns(whole.whole_ns)) (hook_share(whole))
                 }
             }
         };

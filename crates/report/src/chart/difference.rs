@@ -1,11 +1,12 @@
 //! Where requests of an arm take longer than those of another: bars of parts, to either side of 0.
 
 use maud::html;
+use runlog::quantity::Print;
 use runlog::trial::{DifferenceBudget, DifferenceLine};
 
 use super::frame::{Frame, labels, unit_of};
 use super::{Chart, Drawing, Size, px};
-use crate::format::Print;
+use crate::format::{ns, typeset};
 use crate::scale::Scale;
 
 /// The plot: a bar for each arm.
@@ -88,10 +89,10 @@ impl Chart for DifferenceChart<'_> {
                 @for (part, [from, to]) in parts {
                     rect class=(format!("part-{} fill bar", part.name)) x=(px(scale.place(from))) y=(px(y)) height=(bar)
                         width=(px((scale.place(to) - scale.place(from)).max(0.5))) {
-                        title { (part_name(&part.name)) ": " (Print::estimate(&part.difference).text(part.difference.estimate)) }
+                        title { (part_name(&part.name)) ": " (typeset(&Print::estimate(&part.difference).text(part.difference.estimate))) }
                     }
                 }
-                text class="figure" x=(px(size.width())) y=(text_y) text-anchor="end" { (Print::ns(total).text(total)) " in all" }
+                text class="figure" x=(px(size.width())) y=(text_y) text-anchor="end" { (ns(total)) " in all" }
             }
             line class="zero" x1=(zero) x2=(zero) y1=(px(frame.top)) y2=(px(frame.bottom)) {}
         };

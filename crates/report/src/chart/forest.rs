@@ -2,10 +2,11 @@
 
 use maud::{Markup, html};
 use runlog::estimate::Estimate;
+use runlog::quantity::Print;
 
 use super::frame::{Frame, labels, unit_of};
 use super::{Chart, Drawing, Size, px};
-use crate::format::Print;
+use crate::format::typeset;
 use crate::scale::Scale;
 
 /// One estimate.
@@ -188,7 +189,7 @@ fn texts(row: &Row) -> Markup {
     let Row { at, estimate, .. } = row;
     let print = Print::estimate(estimate);
     let part = |pointer: &str, value: f64, text: String| {
-        html! { tspan data-figure=(format!("{at}/{pointer}")) data-value=(value) { (text) } }
+        html! { tspan data-figure=(format!("{at}/{pointer}")) data-value=(value) { (typeset(&text)) } }
     };
     let [low, high] = estimate.ci95;
     html! {

@@ -1,6 +1,7 @@
 //! The frame of a plot: its area, axes, grid and titles.
 
 use maud::{Markup, html};
+pub use runlog::quantity::unit_of_time as unit_of;
 
 use super::px;
 use crate::format::decimal;
@@ -59,16 +60,6 @@ impl Frame {
             }
             text class="title" x="0" y=(px(self.top - 10.0)) { (title) }
         }
-    }
-}
-
-/// A unit for an axis of durations up to `most_ns`: its name, and how many nanoseconds it has.
-pub fn unit_of(most_ns: f64) -> (&'static str, f64) {
-    match most_ns.abs() {
-        most if most < 1e4 => ("ns", 1.0),
-        most if most < 1e7 => ("µs", 1e3),
-        most if most < 1e10 => ("ms", 1e6),
-        _ => ("s", 1e9),
     }
 }
 

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use runlog::estimate::{Estimate, Unit};
+use runlog::quantity::Print;
 
-use crate::format::Print;
+use crate::format::typeset;
 use crate::run::Run;
 use crate::section::{Line, calibration, layers, shifts, trial};
 
@@ -89,13 +90,14 @@ pub fn markdown(runs: &[Run]) -> String {
     for run in runs {
         for Line { name, estimate, .. } in lines(run) {
             let print = Print::estimate(estimate);
-            let [low, high] = estimate.ci95.map(|end| print.text(end));
+            let number = |value: f64| typeset(&print.text(value));
+            let [low, high] = estimate.ci95.map(number);
             let _ = writeln!(
                 text,
                 "| {} | {} | {} | [{low}, {high}] | {} |",
                 cell(&run.name()),
                 cell(&name),
-                print.text(estimate.estimate),
+                number(estimate.estimate),
                 estimate.blocks
             );
         }

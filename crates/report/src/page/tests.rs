@@ -134,7 +134,7 @@ fn doubts_on_an_agents_run_come_before_its_figures() {
     let headline = main.split("<h2 class=\"headline\">").nth(1).unwrap();
     assert!(headline.starts_with("Not usable without care.</h2><ul><li>arm hooked: its ledger"));
     for shown in [
-        "data-figure=\"agent-run.json#/result/arms/0/latency_ns/p99\">1.23\u{a0}ms<",
+        "data-figure=\"agent-run.json#/result/arms/0/latency_ns/p99\">1.235\u{a0}ms<",
         "data-figure=\"agent-run.json#/result/arms/0/ledger/probes/read_syscall/hits\">5,001<",
         "read_syscall <span class=\"state bad\">does not balance</span>",
         "data-figure=\"agent-run.json#/result/arms/0/spans/hook_overhead/mean_ns\">149\u{a0}ns<",

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::{figure, missing, table};
 use crate::chart::blocks::Blocks;
-use crate::format::{Print, count, decimal};
+use crate::format::{count, decimal, ns};
 use crate::run::Run;
 
 /// Rows of the table. A long run has more blocks than anybody reads, and the page has to open.
@@ -34,7 +34,7 @@ pub fn body(run: &Run) -> Markup {
                 td class="text" { (if block.observed { "attached" } else { "detached" }) }
                 td class="text" { (if block.warmup { "warm-up" } else { "" }) }
                 td { (decimal(block.at_s, 2)) " s" }
-                td { (Print::ns(block.mean_ns).text(block.mean_ns)) }
+                td { (ns(block.mean_ns)) }
             }
         }
     };

@@ -2,11 +2,12 @@
 
 use maud::{Markup, html};
 use runlog::analysis::{Budget, BudgetLine};
+use runlog::quantity::Print;
 
 use super::{figure, missing, table};
 use crate::chart::budget::{BudgetChart, part_name};
 use crate::format::{
-    Print, count_figure, figure as shown, percent, percentile, value_and_interval,
+    count_figure, figure as shown, percent, percentile, typeset, value_and_interval,
 };
 use crate::run::Run;
 
@@ -60,7 +61,7 @@ fn figures(budget: &Budget) -> Markup {
         .collect();
     let head: Vec<&str> = head.iter().map(String::as_str).collect();
     let at = "analysis.json#/budget";
-    let ns = |at: &str, ns: f64, print: Print| shown(at, ns, &print.text(ns));
+    let ns = |at: &str, ns: f64, print: Print| shown(at, ns, &typeset(&print.text(ns)));
     // A row has one unit, that of its largest.
     let at_quantiles = || budget.quantiles.iter().flat_map(|slow| &slow.lines);
     let print_of = |line: &BudgetLine| {

@@ -8,7 +8,7 @@ use crate::chart::boxes::{Boxes, Named};
 use crate::chart::lag::Lags;
 use crate::chart::percentiles::Percentiles;
 use crate::data::requests::{ArmSample, Requests};
-use crate::format::{Print, count, decimal, figure as shown};
+use crate::format::{count, decimal, figure as shown, ns};
 use crate::run::Run;
 
 /// The plot of percentiles.
@@ -114,7 +114,6 @@ fn box_figures(requests: &Requests) -> Markup {
         .iter()
         .filter_map(|arm| Some((arm, arm.box_?)))
         .collect();
-    let ns = |ns: f64| Print::ns(ns).text(ns);
     table(
         &head,
         &html! {

@@ -5,7 +5,7 @@ use runlog::analysis::Analysis;
 use verdict::judgement::Part;
 pub use verdict::judgement::Tone;
 
-use crate::format::{Print, count, count_figure, figure, value_and_interval};
+use crate::format::{count, count_figure, figure, ns, value_and_interval};
 use crate::run::Run;
 
 fn class(tone: Tone) -> &'static str {
@@ -125,7 +125,7 @@ fn markup(part: &Part<'_>) -> Markup {
     match part {
         Part::Text(text) => html! { (text) },
         Part::Estimate(at, estimate) => value_and_interval(&place(at), estimate),
-        Part::Ns(at, ns) => figure(&place(at), *ns, &Print::ns(*ns).text(*ns)),
+        Part::Ns(at, time_ns) => figure(&place(at), *time_ns, &ns(*time_ns)),
         Part::Count(at, number) => count_figure(&place(at), *number as u64),
     }
 }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use runlog::analysis::{Analysis, ClockRelation, Join, Ledger};
 
 use super::{missing, table};
-use crate::format::{Print, count_figure, figure};
+use crate::format::{count_figure, figure, ns};
 use crate::run::Run;
 
 /// Ledger, join and failures.
@@ -97,7 +97,7 @@ pub fn joined(at: &str, join: &Join) -> Markup {
                     ClockRelation::AssumedOne => "Nobody wrote down which clocks they are, and the times fit one; ",
                     ClockRelation::AssumedTwo => "Nobody wrote down which clocks they are, and the times do not fit one; ",
                 })
-                @let time = |key: &str, ns: f64| figure(&format!("{at}/clocks/{key}"), ns, &Print::ns(ns).text(ns));
+                @let time = |key: &str, time_ns: f64| figure(&format!("{at}/clocks/{key}"), time_ns, &ns(time_ns));
                 @let bound = time("bound_ns", clocks.bound_ns);
                 @match clocks.relation {
                     ClockRelation::One | ClockRelation::AssumedOne => { "an offset of " (bound) " would go unnoticed." },

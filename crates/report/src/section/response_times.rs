@@ -5,7 +5,7 @@ use runlog::summary::{Latency, LoadSummary};
 use runlog::trace::SpanSummary;
 
 use super::table;
-use crate::format::{Print, count_figure, decimal, figure};
+use crate::format::{count_figure, decimal, figure, ns};
 
 /// What quantiles of such tables are worth.
 pub const ERROR_OF_QUANTILES: &str = "Quantiles carry the histogram's error of at most 0.8 %.";
@@ -18,7 +18,7 @@ pub fn head<'a>(first: &[&'a str]) -> Vec<&'a str> {
 /// Cells of times in nanoseconds, by the keys that they have in their file.
 fn cells(at: &str, times: [(&str, f64); 6]) -> Markup {
     html! {
-        @for (key, ns) in times { td { (figure(&format!("{at}/{key}"), ns, &Print::ns(ns).text(ns))) } }
+        @for (key, time_ns) in times { td { (figure(&format!("{at}/{key}"), time_ns, &ns(time_ns))) } }
     }
 }
 

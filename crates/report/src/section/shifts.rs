@@ -6,7 +6,9 @@ use runlog::comparison::{Comparison, Comparisons};
 use super::{Line, estimates, figure, missing, table};
 use crate::chart::arm_class;
 use crate::chart::forest::{Forest, Row};
-use crate::format::{Print, count, decimal, figure as shown, percent, percentile, probability};
+use crate::format::{
+    count, decimal, figure as shown, in_unit, percent, percentile, probability,
+};
 use crate::run::Run;
 
 /// Shifts and tests.
@@ -124,7 +126,7 @@ fn tests(comparisons: &Comparisons) -> Markup {
                     td {
                         @if let Some(effect) = beyond.and_then(|beyond| beyond.minimum_detectable_effect) {
                             (shown(&format!("{at}/beyond_means/minimum_detectable_effect"), effect,
-                                &Print::of(comparisons.unit, effect).text(effect)))
+                                &in_unit(effect, comparisons.unit)))
                         } @else { "–" }
                     }
                     td { (beyond.and_then(|beyond| beyond.blocks_to_detect_difference).map_or_else(dash, |blocks| count(blocks as u64))) }

@@ -12,7 +12,7 @@ use crate::chart::difference::{DifferenceChart, part_name};
 use crate::chart::forest::{Forest, Row};
 use crate::chart::quantiles::QuantileChart;
 use crate::format::{
-    Print, count, count_figure, figure as shown, interval, percent, percentile, probability, value,
+    count, count_figure, figure as shown, interval, ns, percent, percentile, probability, value,
     value_and_interval,
 };
 use crate::run::Run;
@@ -28,7 +28,7 @@ pub fn body(run: &Run, trial: &TrialResult) -> Markup {
             " processes of the server. An estimate is made in each process by itself; its interval is over processes."
             @if let Some(threshold_ns) = trial.threshold_ns {
                 " Response times are split at "
-                (shown(&format!("{AT}/threshold_ns"), threshold_ns, &Print::ns(threshold_ns).text(threshold_ns)))
+                (shown(&format!("{AT}/threshold_ns"), threshold_ns, &ns(threshold_ns)))
                 ", fixed before the first request that counts: what lies below is the body, what lies above the tail, and both \
                  add up to the mean."
             }
@@ -346,7 +346,7 @@ fn of_doses(doses: &Doses, at: &str, of: &str) -> Markup {
                 tr {
                     th scope="row" { (dose.arm) }
                     td {
-                        (shown(&format!("{at}/delay_ns"), dose.delay_ns, &Print::ns(dose.delay_ns).text(dose.delay_ns)))
+                        (shown(&format!("{at}/delay_ns"), dose.delay_ns, &ns(dose.delay_ns)))
                         @if !dose.is_measured { " (asked for)" }
                     }
                     td { (value(&format!("{at}/effect"), &dose.effect)) }
