@@ -44,24 +44,19 @@ pub struct Run {
 }
 
 impl Run {
-    /// Reads a folder, each file once. `trim` is what block means of the comparison leave out at each end.
+    /// Reads a folder, each file once.
     ///
     /// # Errors
     /// Without a manifest that can be read it is no folder of a run.
-    pub fn read(folder: &Path, trim: Trim) -> Result<Self> {
+    pub fn read(folder: &Path) -> Result<Self> {
         let directory = RunDirectory::existing(folder);
         let manifest: Manifest = json::read(&directory.manifest())?;
         let analysis = part(json::read(&directory.analysis()), not_analysed(&manifest));
-        Ok(Self::with(directory, manifest, analysis, trim))
+        Ok(Self::with(directory, manifest, analysis))
     }
 
     /// Reads what a folder has beside manifest and analysis, which are known.
-    pub fn with(
-        directory: RunDirectory,
-        manifest: Manifest,
-        analysis: Part<Analysis>,
-        trim: Trim,
-    ) -> Self {
+    pub fn with(directory: RunDirectory, manifest: Manifest, analysis: Part<Analysis>) -> Self {
         let reading = Reading {
             trim: analysis
                 .as_ref()
@@ -77,7 +72,7 @@ impl Run {
         );
         let compared = |log: &Blocks| {
             arms_of(directory.root(), &manifest, log)
-                .and_then(|arms| compare(arms, Choices::by_blocks(trim)))
+                .and_then(|arms| compare(arms, Choices::BY_BLOCKS))
                 .map_err(|error| format!("{error:#}"))
         };
         Self {
@@ -222,7 +217,7 @@ pub(crate) mod tests {
             }
         }
         log.finish().unwrap();
-        let run = Run::read(folder.path(), Trim::USUAL).unwrap();
+        let run = Run::read(folder.path()).unwrap();
         (folder, run)
     }
 
@@ -249,7 +244,7 @@ pub(crate) mod tests {
     #[test]
     fn a_folder_without_a_manifest_is_no_run() {
         let folder = tempfile::tempdir().unwrap();
-        let error = Run::read(folder.path(), Trim::USUAL).unwrap_err();
+        let error = Run::read(folder.path()).unwrap_err();
         assert!(error.to_string().contains("manifest.json"), "{error}");
     }
 
@@ -258,7 +253,7 @@ pub(crate) mod tests {
         let (folder, _) = half_a_run(4);
         std::fs::write(folder.path().join("analysis.json"), "{\"schema\": 3").unwrap();
         std::fs::write(folder.path().join("hooked.hlog"), "no log\n").unwrap();
-        let run = Run::read(folder.path(), Trim::USUAL).unwrap();
+        let run = Run::read(folder.path()).unwrap();
         assert!(
             run.analysis
                 .as_ref()

@@ -17,7 +17,7 @@ pub const SETTINGS_SCHEMA: &str = "hookprobe/settings/1";
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
-    /// By block means: the requests of a block depend on each other, blocks hardly do.
+    /// By blocks: the requests of a block depend on each other, blocks hardly do.
     Blocks,
     /// By requests, as in the paper: the first of them are left out, then Student's t over the others.
     Paper,
@@ -34,14 +34,36 @@ pub struct Comparisons {
     pub method: Method,
     /// Unit of all times: `ms` if any arm is a CSV of the paper's kind, else `ns`.
     pub unit: Unit,
-    /// Share of a block's values that its mean leaves out at each end; null for the paper's method.
-    pub trim_each_end: Option<f64>,
+    /// Where response times are split into body and tail; null for the paper's method.
+    pub threshold: Option<Threshold>,
     /// One entry an arm; the first is the baseline.
     pub arms: Vec<ArmFigures>,
     /// One entry for each arm but the first.
     pub comparisons: Vec<Comparison>,
     /// What a reader of the figures has to know.
     pub notes: Vec<String>,
+}
+
+/// Where response times are split, in all arms alike. The mean of what a block's have up to there is its body.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Threshold {
+    /// In the unit of the report.
+    pub value: f64,
+    /// What it is four times of.
+    pub from: ThresholdFrom,
+}
+
+/// What a threshold is four times of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ThresholdFrom {
+    /// The longest median of the arms' warm-ups, of which nothing is compared.
+    WarmUps,
+    /// The longest median of the arms: not all of them have a warm-up of their own.
+    Arms,
 }
 
 /// One arm.
@@ -80,9 +102,9 @@ pub struct BlockFigures {
     pub count: usize,
     /// Values in the smallest and the largest.
     pub requests: [usize; 2],
-    /// Standard deviation of the block means.
+    /// Standard deviation of the blocks' bodies.
     pub sd: f64,
-    /// Correlation of block means with the next one's.
+    /// Correlation of the blocks' bodies with the next one's.
     pub lag1: Option<f64>,
     /// Correlation of requests with the next one within blocks; null where their order is not known.
     pub requests_lag1: Option<f64>,
@@ -139,10 +161,30 @@ pub struct Comparison {
     pub paired: bool,
     /// Blocks that `t` rests on; null for the paper's method.
     pub blocks: Option<[usize; 2]>,
-    /// Treatment minus baseline.
+    /// Treatment minus baseline: of the bodies by the method of blocks, of the means by the paper's.
     pub difference: Option<Estimate>,
+    /// What the treatment adds; null for the paper's method.
+    pub effect: Option<Effect>,
     /// What is only computed for the method of blocks.
     pub beyond_means: Option<BeyondMeans>,
+}
+
+/// What a treatment adds to a typical request, and to the mean: where the mean has more, a part of the requests has it all.
+/// Each is null where nothing varies, or blocks are too few.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Effect {
+    /// Difference of medians.
+    pub typical: Option<Estimate>,
+    /// Difference of means of what response times have up to the threshold. That of `difference`.
+    pub body: Option<Estimate>,
+    /// Difference of means of what they have above it.
+    pub tail: Option<Estimate>,
+    /// Difference of means: body and tail.
+    pub mean: Option<Estimate>,
+    /// Difference of the shares of response times above it.
+    pub share_above: Option<Estimate>,
 }
 
 /// What a difference of means does not say.
@@ -155,11 +197,11 @@ pub struct BeyondMeans {
     /// Cliff's delta over requests: the share of pairs in which the treatment's is slower minus the
     /// share in which it is faster.
     pub cliffs_delta: Option<Estimate>,
-    /// Mann-Whitney's U over block means, of the treatment. It takes the arms for measured apart.
+    /// Mann-Whitney's U over the blocks' bodies, of the treatment. It takes the arms for measured apart.
     pub mann_whitney_u: f64,
     /// Its two-sided p.
     pub mann_whitney_p: f64,
-    /// The smallest difference of means that so many blocks would detect with probability 0.8 at the
+    /// The smallest difference of bodies that so many blocks would detect with probability 0.8 at the
     /// level of 0.05.
     pub minimum_detectable_effect: Option<f64>,
     /// Blocks per arm that would detect a true difference of the size that was found; null where no

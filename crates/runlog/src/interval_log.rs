@@ -133,10 +133,24 @@ pub fn is_ours(path: &Path) -> Result<bool> {
 
 /// Reads all intervals of a file.
 pub fn read(path: impl Into<PathBuf>) -> Result<Vec<Interval>> {
+    let mut intervals = Vec::new();
+    read_each(path, |interval| {
+        intervals.push(interval);
+        Ok(())
+    })?;
+    Ok(intervals)
+}
+
+/// Reads the intervals of a file one after the other: a histogram with many digits takes megabytes, whatever it holds.
+/// Stops at the first that is refused, with the reason given.
+pub fn read_each(
+    path: impl Into<PathBuf>,
+    mut take: impl FnMut(Interval) -> std::result::Result<(), String>,
+) -> Result<()> {
     let path = path.into();
     let bytes = fs::read(&path).map_err(Error::io(&path))?;
     let mut deserializer = Deserializer::new();
-    let mut intervals = Vec::new();
+    let mut number = 0;
     for entry in IntervalLogIterator::new(&bytes) {
         let entry = entry.map_err(|LogIteratorError::ParseError { offset }| {
             let line = 1 + bytes
@@ -152,23 +166,23 @@ pub fn read(path: impl Into<PathBuf>) -> Result<Vec<Interval>> {
         let LogEntry::Interval(interval) = entry else {
             continue;
         };
+        number += 1;
         let histogram = BASE64
             .decode(interval.encoded_histogram())
             .ok()
             .and_then(|bytes| deserializer.deserialize(&mut bytes.as_slice()).ok())
-            .ok_or_else(|| {
-                let number = intervals.len() + 1;
-                let reason = format!("interval {number} holds a histogram that cannot be read");
-                Error::format(&path, reason)
-            })?;
-        intervals.push(Interval {
-            start: interval.start_timestamp(),
-            duration: interval.duration(),
-            tag: interval.tag().map(|tag| tag.as_str().to_owned()),
-            histogram,
+            .ok_or_else(|| "holds a histogram that cannot be read".to_owned());
+        let taken = histogram.and_then(|histogram| {
+            take(Interval {
+                start: interval.start_timestamp(),
+                duration: interval.duration(),
+                tag: interval.tag().map(|tag| tag.as_str().to_owned()),
+                histogram,
+            })
         });
+        taken.map_err(|reason| Error::format(&path, format!("interval {number} {reason}")))?;
     }
-    Ok(intervals)
+    Ok(())
 }
 
 #[cfg(test)]

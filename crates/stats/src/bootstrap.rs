@@ -14,6 +14,7 @@
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
+use crate::counted::Counted;
 use crate::distribution::{normal_cdf, t_quantile};
 use crate::interval::Interval;
 use crate::moments::{position, quantile_of_sorted};
@@ -25,22 +26,19 @@ pub const FEWEST_DRAWS: usize = 5;
 /// The values of one arm, block by block.
 #[derive(Clone, Debug)]
 pub struct Blocks {
-    /// Each block's values, ascending.
-    blocks: Vec<Vec<f64>>,
-    /// The values of all blocks, ascending.
-    all: Vec<f64>,
+    blocks: Vec<Counted>,
+    /// The values of all blocks.
+    all: Counted,
 }
 
 impl Blocks {
-    /// Takes the values of each block, in any order. Blocks without values are left out.
-    pub fn new(blocks: impl IntoIterator<Item = Vec<f64>>) -> Self {
-        let mut blocks: Vec<Vec<f64>> = blocks.into_iter().filter(|b| !b.is_empty()).collect();
-        for block in &mut blocks {
-            block.sort_unstable_by(f64::total_cmp);
+    /// Takes the values of each block. Blocks without values are left out.
+    pub fn new(blocks: impl IntoIterator<Item = Counted>) -> Self {
+        let blocks: Vec<Counted> = blocks.into_iter().filter(|b| !b.is_empty()).collect();
+        Self {
+            all: Counted::merged(&blocks),
+            blocks,
         }
-        let mut all = blocks.concat();
-        all.sort_unstable_by(f64::total_cmp);
-        Self { blocks, all }
     }
 
     /// How many blocks.
@@ -48,15 +46,20 @@ impl Blocks {
         self.blocks.len()
     }
 
-    /// All values, ascending.
-    pub fn values(&self) -> &[f64] {
+    /// The values of each block.
+    pub fn each(&self) -> &[Counted] {
+        &self.blocks
+    }
+
+    /// All values.
+    pub fn values(&self) -> &Counted {
         &self.all
     }
 
     /// The quantile of all values of a draw in which each block occurs `times` times.
     fn quantile(&self, times: &[usize], quantile: f64) -> Option<f64> {
-        let count = self.drawn(times).map(|(n, block)| n * block.len()).sum();
-        let (below, share) = position(count, quantile)?;
+        let drawn = self.drawn(times).map(|(n, block)| n * block.count());
+        let (below, share) = position(drawn.sum(), quantile)?;
         let low = self.ordered(times, below);
         if share == 0.0 {
             return Some(low);
@@ -64,10 +67,9 @@ impl Blocks {
         let high = if self.not_above(times, low) > below + 1 {
             low
         } else {
-            let above = self.drawn(times).filter_map(|(_, block)| {
-                let first_above = block.partition_point(|value| *value <= low);
-                block.get(first_above).copied()
-            });
+            let above = self
+                .drawn(times)
+                .filter_map(|(_, block)| block.next_above(low));
             above.min_by(f64::total_cmp)?
         };
         Some(low + share * (high - low))
@@ -76,25 +78,26 @@ impl Blocks {
     /// The value that `before` values of the draw come before. Bisects, as a draw has too many values to
     /// be sorted each time.
     fn ordered(&self, times: &[usize], before: usize) -> f64 {
-        let (mut low, mut high) = (0, self.all.len() - 1);
+        let values = &self.all.values;
+        let (mut low, mut high) = (0, values.len() - 1);
         while low < high {
             let middle = usize::midpoint(low, high);
-            if self.not_above(times, self.all[middle]) > before {
+            if self.not_above(times, values[middle]) > before {
                 high = middle;
             } else {
                 low = middle + 1;
             }
         }
-        self.all[low]
+        values[low]
     }
 
     fn not_above(&self, times: &[usize], limit: f64) -> usize {
         self.drawn(times)
-            .map(|(n, block)| n * block.partition_point(|value| *value <= limit))
+            .map(|(n, block)| n * block.not_above(limit))
             .sum()
     }
 
-    fn drawn<'a>(&'a self, times: &'a [usize]) -> impl Iterator<Item = (usize, &'a Vec<f64>)> {
+    fn drawn<'a>(&'a self, times: &'a [usize]) -> impl Iterator<Item = (usize, &'a Counted)> {
         let drawn = times.iter().copied().zip(&self.blocks);
         drawn.filter(|(times, _)| *times > 0)
     }
@@ -133,7 +136,7 @@ impl Default for Plan {
 /// The quantile of an arm with its 95 % interval. `None` with fewer than [`FEWEST_DRAWS`] blocks, or
 /// runs of them.
 pub fn quantile_interval(arm: &Blocks, quantile: f64, plan: &Plan) -> Option<Interval> {
-    let estimate = quantile_of_sorted(&arm.all, quantile)?;
+    let estimate = arm.all.quantile(quantile)?;
     let mut urn = Urn::new(arm.count(), plan);
     let replicates = (0..plan.resamples).filter_map(|_| arm.quantile(urn.draw(), quantile));
     interval(estimate, replicates.collect(), arm.count(), plan)
@@ -164,8 +167,8 @@ pub fn quantile_shifts(
         .iter()
         .zip(replicates)
         .map(|(quantile, replicates)| {
-            let before = quantile_of_sorted(&control.all, *quantile)?;
-            let after = quantile_of_sorted(&treatment.all, *quantile)?;
+            let before = control.all.quantile(*quantile)?;
+            let after = treatment.all.quantile(*quantile)?;
             interval(after - before, replicates, blocks, plan)
         });
     shifts.collect()
@@ -198,7 +201,8 @@ pub fn cliffs_delta_interval(
             for (j, m) in other_times.iter().enumerate().filter(|(_, m)| **m > 0) {
                 let weight = (n * m) as f64;
                 balance += weight * between[i][j];
-                pairs += weight * control.blocks[i].len() as f64 * treatment.blocks[j].len() as f64;
+                pairs +=
+                    weight * control.blocks[i].count() as f64 * treatment.blocks[j].count() as f64;
             }
         }
         (pairs > 0.0).then(|| balance / pairs)

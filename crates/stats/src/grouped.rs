@@ -22,18 +22,12 @@ impl Group {
 /// The mean of groups in ascending order, without the trimmed ends. Each value counts as its bucket's
 /// middle. `None` when there are no values.
 pub fn trimmed_mean(groups: &[Group], trim: Trim) -> Option<f64> {
-    let total = count(groups);
-    let kept = trim.kept(usize::try_from(total).ok()?);
-    let (first, end) = (kept.start as u64, kept.end as u64);
-    let mut before = 0;
-    let mut sum = 0.0;
-    for group in groups {
-        let after = before + group.count;
-        let kept_here = after.min(end).saturating_sub(before.max(first));
-        sum += group.middle() * kept_here as f64;
-        before = after;
-    }
-    (end > first).then(|| sum / (end - first) as f64)
+    let counts = groups.iter().map(|group| {
+        let count = usize::try_from(group.count).ok()?;
+        Some((group.middle(), count))
+    });
+    let counts: Vec<(f64, usize)> = counts.collect::<Option<_>>()?;
+    trim.mean_of_counts(counts.into_iter())
 }
 
 /// The quantile of groups in ascending order, `quantile` being from 0 to 1. Within its bucket the value

@@ -11,6 +11,7 @@
 pub mod binomial;
 pub mod bootstrap;
 pub mod change_point;
+pub mod counted;
 pub mod coverage;
 pub mod dependence;
 pub mod distribution;
@@ -29,6 +30,7 @@ pub mod t_test;
 pub mod trim;
 pub mod unpaired;
 
+pub use counted::Counted;
 pub use interval::{Interval, mean_interval, paired_difference};
 pub use moments::Moments;
 pub use trim::{Trim, mean};

@@ -1,7 +1,5 @@
 //! Count, mean and variance of values, and quantiles.
 
-use crate::trim::mean;
-
 /// What the t-tests need to know of a set of values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Moments {
@@ -16,20 +14,32 @@ pub struct Moments {
 impl Moments {
     /// The moments of `values`. `None` below two values, which have no variance.
     pub fn of(values: &[f64]) -> Option<Self> {
-        let count = values.len();
+        Self::of_counts(&values.iter().map(|value| (*value, 1)))
+    }
+
+    /// The moments of values, each with how often it occurs.
+    pub(crate) fn of_counts(counts: &(impl Iterator<Item = (f64, usize)> + Clone)) -> Option<Self> {
+        let count: usize = counts.clone().map(|(_, count)| count).sum();
         if count < 2 {
             return None;
         }
+        let all = count as f64;
         // A second look takes the rounding of the sum out of the mean: differences of means count, and
         // may be small beside them.
-        let rough = mean(values)?;
-        let mean = rough + values.iter().map(|value| value - rough).sum::<f64>() / count as f64;
+        let weighted = |(value, count): (f64, usize)| count as f64 * value;
+        let rough = counts.clone().map(weighted).sum::<f64>() / all;
+        let deviations = |mean: f64| {
+            counts
+                .clone()
+                .map(move |(value, count)| (value - mean, count))
+        };
+        let mean = rough + deviations(rough).map(weighted).sum::<f64>() / all;
         // The second sum is 0 but for rounding, and takes the rounding of the mean out of the first.
-        let (squares, rest) = values.iter().fold((0.0, 0.0), |(squares, rest), value| {
-            let deviation: f64 = value - mean;
-            (squares + deviation * deviation, rest + deviation)
-        });
-        let variance = (squares - rest * rest / count as f64) / (count - 1) as f64;
+        let squares: f64 = deviations(mean)
+            .map(|(of, count)| count as f64 * (of * of))
+            .sum();
+        let rest: f64 = deviations(mean).map(weighted).sum();
+        let variance = (squares - rest * rest / all) / (count - 1) as f64;
         Some(Self {
             count,
             mean,

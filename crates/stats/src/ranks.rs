@@ -1,5 +1,6 @@
 //! What only the order of values decides: Mann-Whitney's U, Cliff's delta, Spearman's correlation.
 
+use crate::counted::Counted;
 use crate::distribution::{normal_tail, t_two_sided};
 
 /// Up to this size of the smaller set, and without ties, U's distribution is counted out.
@@ -81,29 +82,26 @@ pub fn cliffs_delta(control: &[f64], treatment: &[f64]) -> Option<f64> {
     if control.is_empty() || treatment.is_empty() {
         return None;
     }
-    let sorted = |values: &[f64]| {
-        let mut sorted = values.to_vec();
-        sorted.sort_unstable_by(f64::total_cmp);
-        sorted
-    };
-    let balance = larger_minus_smaller(&sorted(control), &sorted(treatment));
+    let balance = larger_minus_smaller(&Counted::of(control), &Counted::of(treatment));
     Some(balance as f64 / (control.len() as f64 * treatment.len() as f64))
 }
 
-/// Pairs in which the treatment's value is larger, minus pairs in which it is smaller. Both ascending.
-pub(crate) fn larger_minus_smaller(control: &[f64], treatment: &[f64]) -> i64 {
-    let (mut below, mut not_above) = (0, 0);
-    let mut balance = 0_i64;
-    for value in treatment {
-        while control.get(below).is_some_and(|other| other < value) {
+/// Pairs in which the treatment's value is larger, minus pairs in which it is smaller.
+pub(crate) fn larger_minus_smaller(control: &Counted, treatment: &Counted) -> i128 {
+    let mut below = 0;
+    let mut balance = 0;
+    for (value, count) in treatment.counts() {
+        while control
+            .values
+            .get(below)
+            .is_some_and(|other| *other < value)
+        {
             below += 1;
         }
-        not_above = not_above.max(below);
-        while control.get(not_above).is_some_and(|other| other <= value) {
-            not_above += 1;
-        }
-        balance += i64::try_from(below).unwrap_or(i64::MAX);
-        balance -= i64::try_from(control.len() - not_above).unwrap_or(i64::MAX);
+        let equal = usize::from(control.values.get(below) == Some(&value));
+        let smaller = control.before(below);
+        let larger = control.count() - control.before(below + equal);
+        balance += count as i128 * (smaller as i128 - larger as i128);
     }
     balance
 }

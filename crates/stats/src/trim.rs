@@ -58,6 +58,20 @@ impl Trim {
         values.sort_unstable_by(f64::total_cmp);
         mean(&values[self.kept(values.len())])
     }
+
+    /// The same of ascending values, each with how often it occurs.
+    pub fn mean_of_counts(self, counts: impl Iterator<Item = (f64, usize)> + Clone) -> Option<f64> {
+        let kept = self.kept(counts.clone().map(|(_, count)| count).sum());
+        let mut before = 0;
+        let mut sum = 0.0;
+        for (value, count) in counts {
+            let after = before + count;
+            let kept_here = after.min(kept.end).saturating_sub(before.max(kept.start));
+            sum += kept_here as f64 * value;
+            before = after;
+        }
+        (!kept.is_empty()).then(|| sum / kept.len() as f64)
+    }
 }
 
 /// The share left out at each end, as options have it.

@@ -8,7 +8,7 @@ use stats::change_point::{WarmUp, warm_up};
 use stats::coverage::SIMULATED;
 use stats::distribution::normal_quantile;
 use stats::t_test::{paired, student};
-use stats::{Moments, mean, mean_interval};
+use stats::{Counted, Moments, mean, mean_interval};
 
 /// Correlation of a response time with the next.
 const AR1: f64 = 0.5;
@@ -155,7 +155,7 @@ fn coverage_of_shifts(runs: u64, blocks: usize, length: usize, quantiles: &[f64]
                     .map(|z| (spread * z).exp())
                     .collect()
             };
-            Blocks::new((0..blocks).map(|_| block()))
+            Blocks::new((0..blocks).map(|_| Counted::of(&block())))
         };
         let (control, treatment) = (arm(control_spread), arm(treatment_spread));
         let shifts = quantile_shifts(&control, &treatment, quantiles, Pairing::Apart, &plan);

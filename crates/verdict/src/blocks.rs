@@ -80,6 +80,8 @@ pub struct Block {
     pub counted: usize,
     /// Their times in ns, in the order of sending, where they were asked for.
     pub times_ns: Vec<u64>,
+    /// Those of the warm-up, likewise.
+    pub warmup_times_ns: Vec<u64>,
     /// Their trimmed mean; of a block that is all warm-up, that of all its successful requests.
     mean_ns: Option<f64>,
     is_complete: bool,
@@ -238,6 +240,7 @@ impl Reader {
                         && is_answered
                         && (!self.is_duet || is_warmup || counted >= LEAST_IN_COMMON),
                     times_ns: Vec::new(),
+                    warmup_times_ns: Vec::new(),
                 };
                 count(&mut block.requests, requests);
                 let drawn = if is_warmup { &of_warmup } else { &times_ns };
@@ -245,6 +248,7 @@ impl Reader {
                 block.mean_ns = self.reading.trim.mean(&mut drawn);
                 if self.reading.with_times {
                     block.times_ns = times_ns;
+                    block.warmup_times_ns = of_warmup;
                 }
                 self.blocks.push(block);
             }

@@ -1,14 +1,14 @@
 //! `probe-user analyze`: compares arms that were recorded, here or elsewhere.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use runlog::comparison::Method;
-use stats::Trim;
 
-use crate::command::End;
 use crate::command::options::Output;
+use crate::command::{End, moved};
 use crate::show;
 use verdict::recorded::RecordedArm;
 use verdict::recorded::compare::{Choices, compare};
@@ -21,14 +21,15 @@ use verdict::recorded::read::{ArmSource, Wanted, read, read_run};
                       probe-user analyze [OPTIONS] --arm <NAME=FILE> --arm <NAME=FILE>...",
     after_help = "\
 FILE is the folder of a run (its arm NAME, or RUN:ARM), a CSV with the columns start_time,response_time in
-seconds since 1970 and milliseconds, or an HDR interval log (.hlog). Of a run, requests with the probes
-detached are compared.
+seconds since 1970 and milliseconds, or an HDR interval log (.hlog, its intervals without a tag; FILE:TAG for
+those with one). Of a run, requests with the probes detached are compared.
 
 Examples:
   probe-user analyze runs/bench-20261125T101500Z
   probe-user analyze --arm without=a.csv --arm with=b.csv
   probe-user analyze --arm without=a.csv --arm with=b.csv --method paper --warmup 4000 --json
-  probe-user analyze --arm baseline=runs/monday --arm tuesday=runs/tuesday:baseline"
+  probe-user analyze --arm baseline=runs/monday --arm tuesday=runs/tuesday:baseline
+  probe-user analyze --arm get=a.hlog:GET --arm post=a.hlog:POST --hlog-unit us"
 )]
 pub struct AnalyzeArguments {
     /// Folder of a run, all of whose arms are compared with its first
@@ -56,9 +57,8 @@ pub struct AnalyzeArguments {
     #[arg(long, value_name = "N", value_parser = block_count)]
     blocks: Option<usize>,
 
-    /// Share of a block's values that its mean leaves out at each end
-    #[arg(long, default_value_t = Trim::USUAL, value_name = "SHARE")]
-    trim: Trim,
+    #[arg(long, hide = true, value_name = "SHARE", value_parser = moved::refuse_trim)]
+    trim: Option<Infallible>,
 
     /// Unit of the values of HDR logs that hookprobe did not write
     #[arg(long, value_enum, value_name = "UNIT")]
@@ -71,7 +71,7 @@ pub struct AnalyzeArguments {
 /// How to compare arms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum MethodChoice {
-    /// By block means, with t and the block bootstrap
+    /// By blocks, with t and the block bootstrap
     Blocks,
     /// By requests, with Student's t, as the paper did
     Paper,
@@ -138,7 +138,6 @@ pub fn analyze(arguments: &AnalyzeArguments) -> anyhow::Result<End> {
         method,
         warmup: arguments.warmup,
         blocks: arguments.blocks,
-        trim: arguments.trim,
     };
     let comparisons = compare(arms, choices)?;
     arguments

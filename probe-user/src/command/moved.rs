@@ -1,5 +1,6 @@
-//! Commands of earlier versions: for one release they say where they went.
+//! Commands and options of earlier versions: for one release they say where they went.
 
+use std::convert::Infallible;
 use std::env;
 use std::process::ExitCode;
 
@@ -20,4 +21,12 @@ pub fn refuse_moved() -> Option<ExitCode> {
     let (former, now) = MOVED.iter().find(|(former, _)| called == *former)?;
     eprintln!("probe-user: '{former}' has moved: use 'probe-user {now}'");
     Some(ExitCode::from(USAGE))
+}
+
+/// Refuses what comparisons had for `--trim`.
+pub fn refuse_trim(_: &str) -> Result<Infallible, &'static str> {
+    Err(
+        "comparisons leave nothing out any more: they show what response times have up to a threshold, and what is \
+         above it, side by side",
+    )
 }

@@ -1,5 +1,6 @@
 //! `probe-user report`: draws a run up for people, and for other programs.
 
+use std::convert::Infallible;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,10 +14,9 @@ use report::run::Run;
 use runlog::analysis::Analysis;
 use runlog::manifest::Manifest;
 use runlog::{RunDirectory, file};
-use stats::Trim;
 
-use crate::command::End;
 use crate::command::settings::{comparisons, setting, side_by_side};
+use crate::command::{End, moved};
 use crate::show;
 use verdict::recorded::read::manifest;
 
@@ -24,7 +24,7 @@ use verdict::recorded::read::manifest;
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Without an option, report.html is written into the folder of the run; bench has done that. Of several runs it is \
-written here, and they are printed side by side: within each, every arm is compared with the first, by block means. \
+written here, and they are printed side by side: within each, every arm is compared with the first, by blocks. \
 Runs are not tested against each other: they differ in more than the setting.
 
 Examples:
@@ -67,9 +67,8 @@ pub struct ReportArguments {
     #[arg(long, conflicts_with_all = ["out", "svg", "csv", "markdown", "trace"])]
     json: bool,
 
-    /// Share of a block's values that its mean leaves out at each end, in this comparison [default: 0.05]
-    #[arg(long, value_name = "SHARE")]
-    trim: Option<Trim>,
+    #[arg(long, hide = true, value_name = "SHARE", value_parser = moved::refuse_trim)]
+    trim: Option<Infallible>,
 }
 
 impl ReportArguments {
@@ -82,9 +81,6 @@ impl ReportArguments {
 /// Ends the process if the options do not go with the number of runs, which clap cannot know.
 fn check(arguments: &ReportArguments) {
     let fault = match arguments.runs.len() {
-        1 if arguments.trim.is_some() && !arguments.json => {
-            "--trim goes with several runs, or with --json"
-        }
         2.. if arguments.trace.is_some() => "--trace goes with one run",
         _ => return,
     };
@@ -95,12 +91,11 @@ fn check(arguments: &ReportArguments) {
 /// Writes the page and what else is asked for; of several runs, prints the comparison.
 pub fn report(arguments: &ReportArguments) -> anyhow::Result<End> {
     check(arguments);
-    let trim = arguments.trim.unwrap_or(Trim::USUAL);
     if arguments.json {
-        print_json(&arguments.runs, trim)?;
+        print_json(&arguments.runs)?;
         return Ok(End::Complete);
     }
-    let runs = arguments.runs.iter().map(|folder| read(folder, trim));
+    let runs = arguments.runs.iter().map(|folder| read(folder));
     let runs: Vec<Run> = runs.collect::<anyhow::Result<_>>()?;
     if arguments.out.is_some() || !arguments.exports() {
         let path = page_of(arguments.out.as_deref(), &runs)?;
@@ -134,9 +129,9 @@ pub fn report(arguments: &ReportArguments) -> anyhow::Result<End> {
 }
 
 /// Prints the comparison of the runs' arms, for which nothing else of the runs is read.
-fn print_json(folders: &[PathBuf], trim: Trim) -> anyhow::Result<()> {
+fn print_json(folders: &[PathBuf]) -> anyhow::Result<()> {
     let settings = folders.iter().map(|folder| {
-        let compared = comparisons(folder, trim)
+        let compared = comparisons(folder)
             .and_then(|comparisons| Ok(setting(folder, manifest(folder)?, comparisons)));
         compared.with_context(|| format!("run {}", folder.display()))
     });
@@ -197,15 +192,15 @@ pub fn write_page_of(
     analysis: &Analysis,
 ) -> anyhow::Result<()> {
     let (manifest, analysis) = (manifest.clone(), Ok(analysis.clone()));
-    let run = Run::with(directory.clone(), manifest, analysis, Trim::USUAL);
+    let run = Run::with(directory.clone(), manifest, analysis);
     write(&directory.report(), page::one(&run).as_bytes())
 }
 
-fn read(folder: &Path, trim: Trim) -> anyhow::Result<Run> {
+fn read(folder: &Path) -> anyhow::Result<Run> {
     if !folder.is_dir() {
         bail!("{}: there is no such folder", folder.display());
     }
-    Run::read(folder, trim)
+    Run::read(folder)
         .with_context(|| format!("{} is not the folder of a run to be read", folder.display()))
 }
 

@@ -4,14 +4,13 @@ use std::path::Path;
 
 use runlog::comparison::{Comparisons, SETTINGS_SCHEMA, Setting, Settings};
 use runlog::manifest::Manifest;
-use stats::Trim;
 
 use verdict::recorded::compare::{Choices, compare};
 use verdict::recorded::read::read_run;
 
-/// Compares the arms of a run with its first, by block means.
-pub fn comparisons(run: &Path, trim: Trim) -> anyhow::Result<Comparisons> {
-    compare(read_run(run, false)?, Choices::by_blocks(trim))
+/// Compares the arms of a run with its first, by blocks.
+pub fn comparisons(run: &Path) -> anyhow::Result<Comparisons> {
+    compare(read_run(run, false)?, Choices::BY_BLOCKS)
 }
 
 /// Puts runs side by side.

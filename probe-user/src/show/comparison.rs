@@ -1,21 +1,29 @@
 //! The tables of `probe-user analyze`, and of `probe-user report` for several runs.
 
 use cli::outln;
-use runlog::comparison::{ArmFigures, Comparison, Comparisons, Method, Settings};
+use runlog::comparison::{ArmFigures, Comparison, Comparisons, Method, Settings, ThresholdFrom};
 use runlog::estimate::{Estimate, Unit};
+use runlog::quantity::{decimal, percentile, probability};
 
-use crate::show::{BAD, cells, cells_or_dash, heading, or_dash, table, value};
-
-/// Below this a p is not told from 0.
-const LEAST_P: f64 = 1e-300;
+use crate::show::{BAD, cells_or_dash, heading, or_dash, table, value};
 
 /// Prints the comparison of arms.
 pub fn print(comparisons: &Comparisons) {
     match comparisons.method {
-        Method::Blocks => outln!("compared by block means; each arm with the first"),
+        Method::Blocks => outln!("compared by blocks; each arm with the first"),
         Method::Paper => outln!(
             "compared by requests as in the paper, which takes them for independent; each arm with the first"
         ),
+    }
+    if let Some(threshold) = comparisons.threshold {
+        outln!(
+            "body: up to {} of each response time, 4 times the longest median of {}; tail: what is above",
+            value(threshold.value, comparisons.unit),
+            match threshold.from {
+                ThresholdFrom::WarmUps => "the arms' warm-ups",
+                ThresholdFrom::Arms => "the arms",
+            }
+        );
     }
     arms(comparisons);
     for comparison in &comparisons.comparisons {
@@ -48,14 +56,14 @@ fn arms(comparisons: &Comparisons) {
         "p",
     ];
     let mut rows = table(&header, 1);
-    let number = |value: Option<f64>, digits| or_dash(value, |value| format!("{value:.digits$}"));
+    let number = |value: Option<f64>, digits| or_dash(value, |value| decimal(value, digits));
     for arm in &comparisons.arms {
         let ArmFigures { blocks, halves, .. } = arm;
         let blocks = blocks.as_ref();
         rows.add_row([
             arm.name.clone(),
-            arm.n.to_string(),
-            arm.left_out.values().sum::<u64>().to_string(),
+            decimal(arm.n as f64, 0),
+            decimal(arm.left_out.values().sum::<u64>() as f64, 0),
             value(arm.mean, unit),
             value(arm.median, unit),
             value(arm.sd, unit),
@@ -73,23 +81,35 @@ fn arms(comparisons: &Comparisons) {
 fn differences(comparison: &Comparison, unit: Unit) {
     let header = ["", "difference", "95 % interval", "blocks"];
     let mut rows = table(&header, 1);
-    let row = |name: String, estimate: &Estimate| {
-        let [difference, interval, blocks] = cells(estimate);
-        let blocks = (estimate.blocks > 0).then_some(blocks);
-        [name, difference, interval, or_dash(blocks, |blocks| blocks)]
+    let mut row = |name: &str, estimate: Option<&Estimate>| {
+        let [difference, interval, blocks] = cells_or_dash(estimate);
+        let blocks = estimate.filter(|of| of.blocks > 0).map(|_| blocks);
+        rows.add_row([
+            name.to_owned(),
+            difference,
+            interval,
+            or_dash(blocks, |blocks| blocks),
+        ]);
     };
-    if let Some(difference) = &comparison.difference {
-        rows.add_row(row("mean".to_owned(), difference));
+    if let Some(effect) = &comparison.effect {
+        for (name, part) in [
+            ("typical (median)", &effect.typical),
+            ("body of the mean", &effect.body),
+            ("tail of the mean", &effect.tail),
+            ("mean", &effect.mean),
+            ("share above", &effect.share_above),
+        ] {
+            row(name, part.as_ref());
+        }
+    } else {
+        row("mean", comparison.difference.as_ref());
     }
     if let Some(beyond) = &comparison.beyond_means {
-        for shift in &beyond.quantile_shifts {
-            if let Some(estimate) = &shift.shift {
-                rows.add_row(row(format!("p{}", shift.quantile * 100.0), estimate));
-            }
+        // The median stands above.
+        for shift in beyond.quantile_shifts.iter().skip(1) {
+            row(&percentile(shift.quantile), shift.shift.as_ref());
         }
-        if let Some(delta) = &beyond.cliffs_delta {
-            rows.add_row(row("Cliff's delta".to_owned(), delta));
-        }
+        row("Cliff's delta", beyond.cliffs_delta.as_ref());
     }
     outln!("{rows}");
     let degrees = comparison
@@ -109,7 +129,7 @@ fn differences(comparison: &Comparison, unit: Unit) {
         return;
     };
     outln!(
-        "Mann-Whitney over block means: U {:.1}, p {}",
+        "Mann-Whitney over the blocks' bodies: U {:.1}, p {}",
         beyond.mann_whitney_u,
         p(Some(beyond.mann_whitney_p))
     );
@@ -119,21 +139,16 @@ fn differences(comparison: &Comparison, unit: Unit) {
             |blocks| format!("{blocks} blocks an arm"),
         );
         outln!(
-            "these blocks detect a difference of {} (power 0.8, level 0.05); one of the size found takes \
+            "these blocks detect a difference of bodies of {} (power 0.8, level 0.05); one of the size found takes \
              {blocks}",
             value(effect, unit)
         );
     }
 }
 
-/// A probability; one too small for its format is not printed as 0.
+/// A probability, if there is one.
 fn p(p: Option<f64>) -> String {
-    match p {
-        None => "-".to_owned(),
-        Some(p) if p < LEAST_P => "< 1e-300".to_owned(),
-        Some(p) if p < 1e-4 => format!("{p:.1e}"),
-        Some(p) => format!("{p:.4}"),
-    }
+    or_dash(p, probability)
 }
 
 /// Prints runs side by side.
@@ -161,9 +176,11 @@ pub fn settings(settings: &Settings) {
         "requests",
         "mean before",
         "mean after",
-        "difference",
+        "body",
         "95 % interval",
         "p by Holm",
+        "tail",
+        "mean",
         "Cliff's delta",
         "p99 shift",
         "could detect",
@@ -178,17 +195,24 @@ pub fn settings(settings: &Settings) {
                 shifts.find(|it| it.quantile > 0.98)?.shift.as_ref()
             });
             let delta = beyond.and_then(|beyond| beyond.cliffs_delta.as_ref());
+            let effect = comparison.effect.as_ref();
+            let part = |part: Option<&Option<Estimate>>| {
+                let [value, ..] = cells_or_dash(part.and_then(Option::as_ref));
+                value
+            };
             let detectable = beyond.and_then(|beyond| beyond.minimum_detectable_effect);
             let [difference, interval, _] = cells_or_dash(comparison.difference.as_ref());
             rows.add_row([
                 setting.run.clone(),
                 comparison.treatment.clone(),
-                comparison.n[1].to_string(),
+                decimal(comparison.n[1] as f64, 0),
                 value(comparison.mean[0], unit),
                 value(comparison.mean[1], unit),
                 difference,
                 interval,
                 p(comparison.p_holm),
+                part(effect.map(|effect| &effect.tail)),
+                part(effect.map(|effect| &effect.mean)),
                 or_dash(delta, |delta| format!("{:.3}", delta.estimate)),
                 or_dash(shift, |shift| value(shift.estimate, unit)),
                 or_dash(detectable, |effect| value(effect, unit)),
@@ -200,19 +224,5 @@ pub fn settings(settings: &Settings) {
         for note in &setting.comparisons.notes {
             outln!("{BAD}note{BAD:#}: {}: {note}", setting.run);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_p_that_underflows_is_no_zero() {
-        assert_eq!(p(Some(0.0)), "< 1e-300");
-        assert_eq!(p(Some(3.2e-301)), "< 1e-300");
-        assert_eq!(p(Some(3.21e-17)), "3.2e-17");
-        assert_eq!(p(Some(0.04)), "0.0400");
-        assert_eq!(p(None), "-");
     }
 }

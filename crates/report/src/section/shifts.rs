@@ -6,9 +6,7 @@ use runlog::comparison::{Comparison, Comparisons};
 use super::{Line, estimates, figure, missing, table};
 use crate::chart::arm_class;
 use crate::chart::forest::{Forest, Row};
-use crate::format::{
-    count, decimal, figure as shown, in_unit, percent, percentile, probability,
-};
+use crate::format::{count, decimal, figure as shown, in_unit, percent, percentile, probability};
 use crate::run::Run;
 
 /// Shifts and tests.
@@ -56,13 +54,18 @@ pub fn forest(run: &Run, comparisons: &Comparisons) -> Forest {
     }
 }
 
+/// What the treatment adds in time.
 fn lines_of(index: usize, comparison: &Comparison) -> Vec<Line<'_>> {
     let at = format!("comparison#/comparisons/{index}");
-    let mean = Line::of(
-        "mean",
-        &format!("{at}/difference"),
-        comparison.difference.as_ref(),
-    );
+    let effect = comparison.effect.as_ref();
+    let parts = [
+        ("body of the mean", "body", effect.map(|of| &of.body)),
+        ("tail of the mean", "tail", effect.map(|of| &of.tail)),
+        ("mean", "mean", effect.map(|of| &of.mean)),
+    ];
+    let parts = parts.into_iter().filter_map(|(name, key, part)| {
+        Line::of(name, &format!("{at}/effect/{key}"), part?.as_ref())
+    });
     let shifts = comparison
         .beyond_means
         .iter()
@@ -71,26 +74,35 @@ fn lines_of(index: usize, comparison: &Comparison) -> Vec<Line<'_>> {
         let at = format!("{at}/beyond_means/quantile_shifts/{place}/shift");
         Line::of(&percentile(shift.quantile), &at, shift.shift.as_ref())
     });
-    mean.into_iter().chain(shifts).collect()
+    parts.chain(shifts).collect()
 }
 
 /// Its estimates.
 pub fn lines(comparisons: &Comparisons) -> Vec<Line<'_>> {
     let all = comparisons.comparisons.iter().enumerate();
     all.flat_map(|(index, comparison)| {
-        let delta = comparison
-            .beyond_means
-            .as_ref()
-            .and_then(|beyond| beyond.cliffs_delta.as_ref());
-        let at = format!("comparison#/comparisons/{index}/beyond_means/cliffs_delta");
-        let lines =
-            lines_of(index, comparison)
-                .into_iter()
-                .chain(Line::of("Cliff's delta", &at, delta));
-        lines.map(|line| Line {
+        let at = format!("comparison#/comparisons/{index}");
+        let effect = comparison.effect.as_ref();
+        let share_above = effect.and_then(|effect| effect.share_above.as_ref());
+        let beyond = comparison.beyond_means.as_ref();
+        let delta = beyond.and_then(|beyond| beyond.cliffs_delta.as_ref());
+        let others = [
+            (
+                "share above the threshold",
+                "effect/share_above",
+                share_above,
+            ),
+            ("Cliff's delta", "beyond_means/cliffs_delta", delta),
+        ];
+        let others = others
+            .into_iter()
+            .filter_map(|(name, key, estimate)| Line::of(name, &format!("{at}/{key}"), estimate));
+        let lines = lines_of(index, comparison).into_iter().chain(others);
+        let lines = lines.map(|line| Line {
             name: format!("{}: {}", comparison.treatment, line.name),
             ..line
-        })
+        });
+        lines.collect::<Vec<_>>()
     })
     .collect()
 }

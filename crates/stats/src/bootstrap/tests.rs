@@ -5,7 +5,19 @@ use crate::ranks::cliffs_delta;
 fn arm(offset: f64) -> Blocks {
     // Blocks of different sizes with ties within and between them.
     let values = |block: u32| (0..20 + block).map(move |i| f64::from(i * 7 % 13 + block % 3));
-    Blocks::new((0..12).map(|block| values(block).map(|value| value + offset).collect()))
+    let block = |block| {
+        values(block)
+            .map(|value| value + offset)
+            .collect::<Vec<_>>()
+    };
+    Blocks::new((0..12).map(|number| Counted::of(&block(number))))
+}
+
+fn written_out(counted: &Counted) -> Vec<f64> {
+    let counts = counted.counts();
+    counts
+        .flat_map(|(value, count)| vec![value; count])
+        .collect()
 }
 
 #[test]
@@ -18,7 +30,7 @@ fn the_quantile_of_a_draw_is_that_of_its_values_written_out() {
             let written_out: Vec<f64> = times
                 .iter()
                 .zip(&arm.blocks)
-                .flat_map(|(times, block)| block.repeat(*times))
+                .flat_map(|(times, block)| written_out(block).repeat(*times))
                 .collect();
             let expected = quantile(&written_out, q).unwrap();
             let found = arm.quantile(&times, q).unwrap();
@@ -49,7 +61,8 @@ fn the_delta_of_blocks_is_that_of_their_values() {
     let (control, treatment) = (arm(0.0), arm(1.0));
     let plan = Plan::default();
     let interval = cliffs_delta_interval(&control, &treatment, Pairing::Apart, &plan).unwrap();
-    let expected = cliffs_delta(control.values(), treatment.values()).unwrap();
+    let [before, after] = [&control, &treatment].map(|arm| written_out(arm.values()));
+    let expected = cliffs_delta(&before, &after).unwrap();
     assert!((interval.estimate - expected).abs() < 1e-12);
     assert!(interval.contains(expected));
 }
@@ -68,7 +81,7 @@ fn draws_are_as_many_as_blocks_whatever_the_run() {
 
 #[test]
 fn few_blocks_and_few_runs_have_no_interval() {
-    let few = Blocks::new((0..4).map(|block| vec![f64::from(block); 3]));
+    let few = Blocks::new((0..4).map(|block| Counted::of(&[f64::from(block); 3])));
     assert_eq!(quantile_interval(&few, 0.5, &Plan::default()), None);
     let plan = Plan {
         run: 3,

@@ -5,6 +5,8 @@ use runlog::estimate::{Estimate, Unit};
 use stats::Moments;
 use stats::t_test::{TTest, student};
 
+use super::RecordedArm;
+
 /// Names the test.
 pub const STUDENT: &str = "Student's t over requests, equal variances";
 
@@ -20,9 +22,9 @@ pub fn test(name: &str, test: &TTest, scale: f64) -> Test {
 }
 
 /// The second half of the values against the first.
-pub fn halves(values: &[f64], scale: f64) -> Option<Test> {
-    let (first, second) = values.split_at(values.len() / 2);
-    let outcome = student(&Moments::of(first)?, &Moments::of(second)?)?;
+pub fn halves(arm: &RecordedArm, scale: f64) -> Option<Test> {
+    let [first, second] = arm.halves();
+    let outcome = student(&first.moments()?, &second.moments()?)?;
     Some(test(STUDENT, &outcome, scale))
 }
 

@@ -1,18 +1,16 @@
 //! Compares recorded arms with the first of them.
 
 use anyhow::bail;
-use runlog::comparison::{ArmFigures, Comparison, Comparisons, Method, SCHEMA};
+use runlog::comparison::{ArmFigures, Comparison, Comparisons, Method, SCHEMA, Threshold};
 use runlog::estimate::Unit;
 use stats::change_point::{WarmUp, warm_up};
-use stats::moments::quantile_of_sorted;
 use stats::multiple::holm;
 use stats::t_test::{pooled_sd, student};
-use stats::{Moments, Trim};
+use stats::{Counted, Moments, Trim};
 
 use super::by_blocks::{self, Pair};
-use super::{Origin, RecordedArm, by_requests};
+use super::{Origin, RecordedArm, by_requests, threshold};
 use crate::doubt::{Doubt, SMALL_BLOCK, find};
-use crate::estimate;
 
 /// Blocks that a stretch of requests is cut into when nobody says.
 const DEFAULT_BLOCKS: usize = 40;
@@ -29,20 +27,15 @@ pub struct Choices {
     pub warmup: Option<usize>,
     /// Blocks to cut a CSV into.
     pub blocks: Option<usize>,
-    /// What block means leave out at each end.
-    pub trim: Trim,
 }
 
 impl Choices {
     /// By the blocks of a run, as they are.
-    pub fn by_blocks(trim: Trim) -> Self {
-        Self {
-            method: Method::Blocks,
-            warmup: None,
-            blocks: None,
-            trim,
-        }
-    }
+    pub const BY_BLOCKS: Self = Self {
+        method: Method::Blocks,
+        warmup: None,
+        blocks: None,
+    };
 }
 
 /// Compares each arm with the first.
@@ -58,8 +51,12 @@ pub fn compare(mut arms: Vec<RecordedArm>, choices: Choices) -> anyhow::Result<C
     } else {
         (Unit::Ns, 1.0)
     };
+    let threshold = match choices.method {
+        Method::Blocks => threshold::of(&arms),
+        Method::Paper => None,
+    };
     let context = Context {
-        choices,
+        threshold_ns: threshold.map(|(ns, _)| ns),
         unit,
         scale,
     };
@@ -85,12 +82,14 @@ pub fn compare(mut arms: Vec<RecordedArm>, choices: Choices) -> anyhow::Result<C
     }
     let doubts = comparisons.iter().flat_map(find::of_comparison);
     notes.extend(doubts.map(|doubt| doubt.to_string()));
-    let trimmed = choices.method == Method::Blocks;
     Ok(Comparisons {
         schema: SCHEMA.to_owned(),
         method: choices.method,
         unit,
-        trim_each_end: trimmed.then(|| choices.trim.fraction_each_end()),
+        threshold: threshold.map(|(ns, from)| Threshold {
+            value: ns * scale,
+            from,
+        }),
         arms: figures,
         comparisons,
         notes,
@@ -108,7 +107,7 @@ fn prepare(arm: &mut RecordedArm, choices: Choices, notes: &mut Vec<String>) -> 
             arm.source
         ),
         Some(count) => arm.leave_out_first(count),
-        None if choices.method == Method::Blocks => find_warm_up(arm, choices.trim, notes),
+        None if choices.method == Method::Blocks => find_warm_up(arm, notes),
         None => {}
     }
     if choices.method == Method::Blocks && arm.origin == Origin::Csv {
@@ -167,7 +166,7 @@ fn prepare(arm: &mut RecordedArm, choices: Choices, notes: &mut Vec<String>) -> 
 
 /// Finds the warm-up by the change of the level of windows or blocks. That of a CSV is left out; a run
 /// has its own, which should have been long enough.
-fn find_warm_up(arm: &mut RecordedArm, trim: Trim, notes: &mut Vec<String>) {
+fn find_warm_up(arm: &mut RecordedArm, notes: &mut Vec<String>) {
     let name = arm.name.clone();
     let whole = arm.clone();
     let windows = if arm.origin == Origin::Csv {
@@ -180,11 +179,13 @@ fn find_warm_up(arm: &mut RecordedArm, trim: Trim, notes: &mut Vec<String>) {
     let requests_before = |window: usize| {
         windows.blocks[..window]
             .iter()
-            .map(|b| b.values_ns.len())
+            .map(|b| b.times.count())
             .sum::<usize>()
     };
     let mut doubt = |doubt: Doubt| notes.push(doubt.of_arm(&name).to_string());
-    match warm_up(&by_blocks::means(&windows.blocks, trim)) {
+    // There is no threshold yet, and single outliers are no level.
+    let levels = by_blocks::values(&windows.blocks, |times| times.mean(Trim::USUAL));
+    match warm_up(&levels) {
         WarmUp::Ends(0) => {}
         WarmUp::Ends(window) if arm.origin == Origin::Csv => {
             let count = requests_before(window);
@@ -202,7 +203,8 @@ fn find_warm_up(arm: &mut RecordedArm, trim: Trim, notes: &mut Vec<String>) {
 }
 
 struct Context {
-    choices: Choices,
+    /// Where blocks are split; none by the paper's method.
+    threshold_ns: Option<f64>,
     unit: Unit,
     /// From nanoseconds to the unit.
     scale: f64,
@@ -210,18 +212,14 @@ struct Context {
 
 impl Context {
     fn arm(&self, arm: &RecordedArm) -> anyhow::Result<ArmFigures> {
-        let values = arm.values_ns();
-        let moments = moments(arm, &values)?;
-        let mut sorted = values.clone();
-        sorted.sort_unstable_by(f64::total_cmp);
-        let quantile = |q| quantile_of_sorted(&sorted, q).unwrap_or(f64::NAN) * self.scale;
-        let trim = self.choices.trim;
-        let (blocks, halves) = match self.choices.method {
-            Method::Blocks => (
-                by_blocks::figures(arm, trim, self.scale),
-                by_blocks::halves(arm, trim, self.scale),
+        let times = arm.counted();
+        let moments = moments(arm, &times)?;
+        let (blocks, halves) = match self.threshold_ns {
+            Some(threshold_ns) => (
+                by_blocks::figures(arm, threshold_ns, self.scale),
+                by_blocks::halves(arm, threshold_ns, self.scale),
             ),
-            Method::Paper => (None, by_requests::halves(&values, self.scale)),
+            None => (None, by_requests::halves(arm, self.scale)),
         };
         Ok(ArmFigures {
             name: arm.name.clone(),
@@ -229,12 +227,16 @@ impl Context {
             n: moments.count,
             left_out: arm.left_out.clone(),
             mean: moments.mean * self.scale,
-            median: quantile(0.5),
+            median: self.quantile(&times, 0.5),
             sd: moments.sd() * self.scale,
-            p90_p99_p999: [0.9, 0.99, 0.999].map(quantile),
+            p90_p99_p999: [0.9, 0.99, 0.999].map(|quantile| self.quantile(&times, quantile)),
             blocks,
             halves,
         })
+    }
+
+    fn quantile(&self, times: &Counted, quantile: f64) -> f64 {
+        times.quantile(quantile).unwrap_or(f64::NAN) * self.scale
     }
 
     fn comparison(
@@ -242,19 +244,15 @@ impl Context {
         control: &RecordedArm,
         treatment: &RecordedArm,
     ) -> anyhow::Result<Comparison> {
-        let values = [control.values_ns(), treatment.values_ns()];
-        let before = moments(control, &values[0])?;
-        let after = moments(treatment, &values[1])?;
-        let median = |values: &[f64]| stats::moments::quantile(values, 0.5).unwrap_or(f64::NAN);
+        let [before_times, after_times] = [control, treatment].map(RecordedArm::counted);
+        let before = moments(control, &before_times)?;
+        let after = moments(treatment, &after_times)?;
         let mut comparison = Comparison {
             baseline: control.name.clone(),
             treatment: treatment.name.clone(),
             n: [before.count, after.count],
-            mean: [before.mean * self.scale, after.mean * self.scale],
-            median: [
-                median(&values[0]) * self.scale,
-                median(&values[1]) * self.scale,
-            ],
+            mean: [before.mean, after.mean].map(|mean| mean * self.scale),
+            median: [&before_times, &after_times].map(|times| self.quantile(times, 0.5)),
             pooled_sd: pooled_sd(&before, &after) * self.scale,
             t: None,
             p: None,
@@ -264,38 +262,27 @@ impl Context {
             paired: false,
             blocks: None,
             difference: None,
+            effect: None,
             beyond_means: None,
         };
-        let outcome = match self.choices.method {
-            Method::Paper => {
-                comparison.difference =
-                    by_requests::difference(&before, &after, self.unit, self.scale);
-                student(&before, &after)
-            }
-            Method::Blocks => {
-                let pair = Pair::new(control, treatment);
-                let trim = self.choices.trim;
-                let (name, outcome) = pair.t_test(trim);
-                name.clone_into(&mut comparison.test);
-                comparison.paired = pair.is_paired;
-                comparison.blocks = Some(pair.counts());
-                let [smaller, _] = {
-                    let mut counts = pair.counts();
-                    counts.sort_unstable();
-                    counts
-                };
-                comparison.difference = outcome.and_then(|outcome| {
-                    let interval = outcome.interval(smaller)?.scaled(self.scale);
-                    let estimand = format!(
-                        "difference of mean response times, each block trimmed by {} % at each end",
-                        trim.fraction_each_end() * 100.0
-                    );
-                    Some(estimate(interval, self.unit, &estimand, name))
-                });
-                comparison.beyond_means =
-                    pair.beyond_means(outcome.as_ref(), trim, self.unit, self.scale);
-                outcome
-            }
+        let outcome = if let Some(threshold_ns) = self.threshold_ns {
+            let pair = Pair::new(control, treatment);
+            let splits = pair.split(threshold_ns);
+            let (name, outcome) = splits.test(|split| split.body);
+            let bodies = splits.part(|split| split.body);
+            let beyond = pair.beyond_means(&bodies, outcome.as_ref(), self.unit, self.scale);
+            let typical = beyond.as_ref().and_then(by_blocks::typical);
+            let effect = splits.effect(typical, self.unit, self.scale);
+            name.clone_into(&mut comparison.test);
+            comparison.paired = pair.is_paired;
+            comparison.blocks = Some(pair.counts());
+            comparison.difference.clone_from(&effect.body);
+            comparison.effect = Some(effect);
+            comparison.beyond_means = beyond;
+            outcome
+        } else {
+            comparison.difference = by_requests::difference(&before, &after, self.unit, self.scale);
+            student(&before, &after)
         };
         comparison.t = outcome.map(|outcome| outcome.t);
         comparison.p = outcome.map(|outcome| outcome.p);
@@ -304,8 +291,8 @@ impl Context {
     }
 }
 
-fn moments(arm: &RecordedArm, values: &[f64]) -> anyhow::Result<Moments> {
-    match Moments::of(values) {
+fn moments(arm: &RecordedArm, times: &Counted) -> anyhow::Result<Moments> {
+    match times.moments() {
         Some(moments) => Ok(moments),
         None => bail!(
             "{}: arm {} has fewer than two requests",

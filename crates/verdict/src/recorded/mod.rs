@@ -4,9 +4,13 @@ pub mod by_blocks;
 pub mod by_requests;
 pub mod compare;
 pub mod read;
+mod threshold;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+use stats::Counted;
 
 /// The response times of an arm.
 #[derive(Clone, Debug)]
@@ -19,6 +23,8 @@ pub struct RecordedArm {
     pub blocks: Vec<Block>,
     /// What is known of the blocks.
     pub origin: Origin,
+    /// The median of the warm-up that its run had, in nanoseconds.
+    pub warm_up_median_ns: Option<f64>,
     /// Values that are not in `blocks`, by reason.
     pub left_out: BTreeMap<String, u64>,
     /// What a reader has to know.
@@ -31,7 +37,16 @@ pub struct Block {
     /// The round that it was part of; blocks of one round and one run belong together.
     pub round: u32,
     /// In nanoseconds.
-    pub values_ns: Vec<f64>,
+    pub times: Times,
+}
+
+/// Response times, in nanoseconds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Times {
+    /// In the order of time.
+    InOrder(Vec<f64>),
+    /// As a histogram had them.
+    Counted(Counted),
 }
 
 /// What kind of record an arm is from.
@@ -52,29 +67,69 @@ pub enum Origin {
     HdrLog,
 }
 
+impl Times {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::InOrder(times) => times.len(),
+            Self::Counted(times) => times.count(),
+        }
+    }
+
+    /// Without their order.
+    pub fn counted(&self) -> Cow<'_, Counted> {
+        match self {
+            Self::InOrder(times) => Cow::Owned(Counted::of(times)),
+            Self::Counted(times) => Cow::Borrowed(times),
+        }
+    }
+
+    /// In the order of time, if it is known.
+    pub fn in_order(&self) -> Option<&[f64]> {
+        match self {
+            Self::InOrder(times) => Some(times),
+            Self::Counted(_) => None,
+        }
+    }
+}
+
 impl RecordedArm {
     /// How many values there are.
     pub fn count(&self) -> usize {
-        self.blocks.iter().map(|block| block.values_ns.len()).sum()
+        self.blocks.iter().map(|block| block.times.count()).sum()
     }
 
-    /// All values, in the order of time.
-    pub fn values_ns(&self) -> Vec<f64> {
-        let blocks = self.blocks.iter();
-        blocks
-            .flat_map(|block| block.values_ns.iter().copied())
-            .collect()
+    /// All values.
+    pub fn counted(&self) -> Counted {
+        counted(&self.blocks)
     }
 
-    /// Leaves the first `count` values out.
+    /// All values in the order of time, if it is known.
+    pub fn in_order(&self) -> Option<Vec<f64>> {
+        in_order(&self.blocks)
+    }
+
+    /// The first half of the values and the second; of the blocks, where the order of values is not known.
+    pub fn halves(&self) -> [Counted; 2] {
+        if let Some(times) = self.in_order() {
+            let (first, second) = times.split_at(times.len() / 2);
+            return [first, second].map(Counted::of);
+        }
+        let (first, second) = self.blocks.split_at(self.blocks.len() / 2);
+        [first, second].map(counted)
+    }
+
+    /// Leaves the first `count` values out, of blocks whose order is known.
     pub fn leave_out_first(&mut self, count: usize) {
         let mut left = count;
         for block in &mut self.blocks {
-            let here = left.min(block.values_ns.len());
-            block.values_ns.drain(..here);
-            left -= here;
+            if let Times::InOrder(times) = &mut block.times {
+                let here = left.min(times.len());
+                times.drain(..here);
+                left -= here;
+            }
         }
-        self.blocks.retain(|block| !block.values_ns.is_empty());
+        self.blocks.retain(|block| block.times.count() > 0);
         let left_out = (count - left) as u64;
         if left_out > 0 {
             *self.left_out.entry("warm-up".to_owned()).or_default() += left_out;
@@ -90,29 +145,44 @@ impl RecordedArm {
         if servers < 2 {
             return;
         }
-        let mut joined = BTreeMap::<u32, Vec<f64>>::new();
+        let mut joined = BTreeMap::<u32, Vec<Block>>::new();
         for block in self.blocks.drain(..) {
-            let server = block.round % servers;
-            joined.entry(server).or_default().extend(block.values_ns);
+            joined.entry(block.round % servers).or_default().push(block);
         }
-        let blocks = joined.into_iter();
-        self.blocks = blocks
-            .map(|(round, values_ns)| Block { round, values_ns })
-            .collect();
+        let joined = joined.into_iter().map(|(round, blocks)| Block {
+            round,
+            times: in_order(&blocks)
+                .map_or_else(|| Times::Counted(counted(&blocks)), Times::InOrder),
+        });
+        self.blocks = joined.collect();
     }
 
-    /// Cuts one stretch into `count` blocks of nearly the same length.
+    /// Cuts values whose order is known into `count` blocks of nearly the same length.
     pub fn cut(&mut self, count: usize) {
-        let values = self.values_ns();
-        let edge = |index: usize| index * values.len() / count;
+        let Some(times) = self.in_order() else {
+            return;
+        };
+        let edge = |index: usize| index * times.len() / count;
         self.blocks = (0..count)
             .zip(0..)
             .map(|(index, round)| Block {
                 round,
-                values_ns: values[edge(index)..edge(index + 1)].to_vec(),
+                times: Times::InOrder(times[edge(index)..edge(index + 1)].to_vec()),
             })
             .collect();
     }
+}
+
+/// The values of several blocks.
+fn counted(blocks: &[Block]) -> Counted {
+    let times: Vec<_> = blocks.iter().map(|block| block.times.counted()).collect();
+    Counted::merged(times.iter().map(AsRef::as_ref))
+}
+
+/// The same in the order of time, if it is known.
+fn in_order(blocks: &[Block]) -> Option<Vec<f64>> {
+    let times = blocks.iter().map(|block| block.times.in_order());
+    Some(times.collect::<Option<Vec<_>>>()?.concat())
 }
 
 #[cfg(test)]

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use runlog::manifest::Manifest;
 use runlog::{Order, RunDirectory, interval_log, json, paper_csv};
-use stats::Trim;
+use stats::counted::MOST;
+use stats::{Counted, Trim};
 
-use super::{Block, Origin, RecordedArm};
+use super::{Block, Origin, RecordedArm, Times};
 use crate::blocks::{Blocks, Reading};
 use crate::doubt::Doubt;
 
@@ -23,7 +24,7 @@ pub struct Wanted {
     pub foreign_unit_ns: Option<f64>,
 }
 
-/// An arm on the command line: `NAME=FILE`, `NAME=RUN` or `NAME=RUN:ARM`.
+/// An arm on the command line: `NAME=FILE`, `NAME=FILE.hlog:TAG`, `NAME=RUN` or `NAME=RUN:ARM`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArmSource {
     /// What the arm is called in the report.
@@ -39,26 +40,19 @@ pub fn read(source: &ArmSource, wanted: Wanted) -> anyhow::Result<RecordedArm> {
     if path.is_dir() {
         return read_run_arm(name, path, name, wanted);
     }
-    if !path.exists()
-        && let Some((folder, arm)) = place.rsplit_once(':')
-        && Path::new(folder).is_dir()
-    {
-        return read_run_arm(name, Path::new(folder), arm, wanted);
+    if is_hdr_log(path) && path.exists() {
+        return read_hdr_log(source, path, None, wanted);
     }
-    let arm = |blocks, origin, notes| RecordedArm {
-        name: name.clone(),
-        source: place.clone(),
-        blocks,
-        origin,
-        left_out: BTreeMap::new(),
-        notes,
-    };
-    if path
-        .extension()
-        .is_some_and(|extension| extension == "hlog")
+    if !path.exists()
+        && let Some((place, part)) = place.rsplit_once(':')
     {
-        let (blocks, notes) = read_hdr_log(name, path, wanted)?;
-        return Ok(arm(blocks, Origin::HdrLog, notes));
+        let path = Path::new(place);
+        if path.is_dir() {
+            return read_run_arm(name, path, part, wanted);
+        }
+        if is_hdr_log(path) {
+            return read_hdr_log(source, path, Some(part), wanted);
+        }
     }
     let mut rows = paper_csv::read(path)?;
     let mut notes = Vec::new();
@@ -73,15 +67,24 @@ pub fn read(source: &ArmSource, wanted: Wanted) -> anyhow::Result<RecordedArm> {
             "{name}: lines were put in the order of their start times"
         ));
     }
-    let values_ns = rows.iter().map(|row| row.response_time_ms * 1e6).collect();
-    Ok(arm(
-        vec![Block {
+    let times = rows.iter().map(|row| row.response_time_ms * 1e6).collect();
+    Ok(RecordedArm {
+        name: name.clone(),
+        source: place.clone(),
+        blocks: vec![Block {
             round: 0,
-            values_ns,
+            times: Times::InOrder(times),
         }],
-        Origin::Csv,
+        origin: Origin::Csv,
+        warm_up_median_ns: None,
+        left_out: BTreeMap::new(),
         notes,
-    ))
+    })
+}
+
+fn is_hdr_log(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension == "hlog")
 }
 
 /// The manifest of a run.
@@ -157,12 +160,14 @@ fn arm_of(name: &str, folder: &Path, manifest: &Manifest, index: u16, log: &Bloc
         }
     };
     let mut blocks = Vec::new();
+    let mut warm_up = Vec::new();
     let mut rounds = 0..;
     for block in log.blocks.iter().filter(|block| block.cell.arm == index) {
         if block.cell.observed {
             leave_out("probes attached", block.requests.sent);
             continue;
         }
+        warm_up.extend(block.warmup_times_ns.iter().map(|ns| *ns as f64));
         // Two blocks of a duet run at once and have numbers next to each other.
         let next = rounds.next().unwrap_or(0);
         let round = if duet { block.number / 2 } else { next };
@@ -174,7 +179,7 @@ fn arm_of(name: &str, folder: &Path, manifest: &Manifest, index: u16, log: &Bloc
         } else if block.counted > 0 {
             blocks.push(Block {
                 round,
-                values_ns: block.times_ns.iter().map(|ns| *ns as f64).collect(),
+                times: Times::InOrder(block.times_ns.iter().map(|ns| *ns as f64).collect()),
             });
         }
     }
@@ -206,58 +211,139 @@ fn arm_of(name: &str, folder: &Path, manifest: &Manifest, index: u16, log: &Bloc
                 manifest.schedule.servers_per_arm
             },
         },
+        warm_up_median_ns: stats::moments::quantile(&warm_up, 0.5),
         left_out,
         notes,
     }
 }
 
+/// What an HDR log has under one tag, or without any.
+#[derive(Default)]
+struct Stream {
+    /// By interval.
+    blocks: Vec<Counted>,
+    /// The fewest significant digits of them.
+    digits: Option<u8>,
+}
+
+/// What a stream is called where values are left out.
+fn tagged(tag: Option<&str>) -> String {
+    tag.map_or_else(|| "without a tag".to_owned(), |tag| format!("tagged {tag}"))
+}
+
+/// Reads the intervals with one tag; as the `HdrHistogram` tools do, those without any unless one is named.
 fn read_hdr_log(
-    name: &str,
+    source: &ArmSource,
     path: &Path,
+    tag: Option<&str>,
     wanted: Wanted,
-) -> anyhow::Result<(Vec<Block>, Vec<String>)> {
-    let intervals = interval_log::read(path)?;
-    let unit_ns = match wanted.foreign_unit_ns {
-        _ if interval_log::is_ours(path)? => 1.0,
-        Some(unit_ns) => unit_ns,
-        None => bail!(
+) -> anyhow::Result<RecordedArm> {
+    let ArmSource { name, place } = source;
+    let is_ours = interval_log::is_ours(path)?;
+    let unit_ns = if is_ours {
+        Some(1.0)
+    } else {
+        wanted.foreign_unit_ns
+    };
+    // That a file is no log at all is said first.
+    let mut streams = streams(path, is_ours, unit_ns.unwrap_or(1.0))?;
+    if unit_ns.is_none() {
+        bail!(
             "{}: was not written by hookprobe, and an HDR log does not say the unit of its values; \
              say it with --hlog-unit ns, us or ms",
             path.display()
-        ),
-    };
-    let expand = |interval: &interval_log::Interval| {
-        let histogram = &interval.histogram;
-        let buckets = histogram.iter_recorded();
-        let values = buckets.flat_map(|bucket| {
-            let middle = histogram.median_equivalent(bucket.value_iterated_to()) as f64 * unit_ns;
-            std::iter::repeat_n(
-                middle,
-                usize::try_from(bucket.count_at_value()).unwrap_or(0),
-            )
-        });
-        values.collect::<Vec<f64>>()
-    };
-    let blocks: Vec<Block> = intervals
-        .iter()
-        .filter(|interval| interval.has_response_times())
-        .zip(0..)
-        .map(|(interval, round)| Block {
-            round,
-            values_ns: expand(interval),
-        })
-        .filter(|block| !block.values_ns.is_empty())
-        .collect();
-    if blocks.is_empty() {
-        bail!("{}: holds no value in any interval", path.display());
+        );
     }
-    let digits = intervals
-        .iter()
-        .map(|interval| interval.histogram.sigfig())
-        .min()
-        .unwrap_or(0);
-    let notes = vec![format!(
-        "{name}: values of an HDR log are known to {digits} significant digits, without their order"
-    )];
-    Ok((blocks, notes))
+    let tags: Vec<&str> = streams.keys().flatten().map(String::as_str).collect();
+    let mut notes = Vec::new();
+    let chosen = match (tag, tags.as_slice()) {
+        (Some(tag), _) => Some(tag),
+        (None, []) => None,
+        (None, _) if streams.contains_key(&None) => None,
+        (None, [tag]) => {
+            notes.push(format!("{name}: all intervals of the log are tagged {tag}"));
+            Some(*tag)
+        }
+        (None, tags) => bail!(
+            "{}: all intervals have tags, of several streams: {}; name one as {name}={place}:TAG",
+            path.display(),
+            tags.join(", ")
+        ),
+    }
+    .map(str::to_owned);
+    let Some(stream) = streams.remove(&chosen) else {
+        match (chosen, streams.is_empty()) {
+            (Some(tag), false) => bail!(
+                "{}: no interval with values is tagged {tag}; they are {}",
+                path.display(),
+                streams
+                    .keys()
+                    .map(|tag| tagged(tag.as_deref()))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+            _ => bail!("{}: holds no value in any interval", path.display()),
+        }
+    };
+    notes.push(format!(
+        "{name}: values of an HDR log are known to {} significant digits, without their order",
+        stream.digits.unwrap_or(0)
+    ));
+    let left_out = streams.iter().map(|(tag, stream)| {
+        let count: usize = stream.blocks.iter().map(Counted::count).sum();
+        (tagged(tag.as_deref()), count as u64)
+    });
+    let blocks = stream.blocks.into_iter().zip(0..);
+    Ok(RecordedArm {
+        name: name.clone(),
+        source: place.clone(),
+        left_out: left_out.collect(),
+        blocks: blocks
+            .map(|(times, round)| Block {
+                round,
+                times: Times::Counted(times),
+            })
+            .collect(),
+        origin: Origin::HdrLog,
+        warm_up_median_ns: None,
+        notes,
+    })
+}
+
+/// The intervals that hold response times, by tag.
+fn streams(
+    path: &Path,
+    is_ours: bool,
+    unit_ns: f64,
+) -> anyhow::Result<BTreeMap<Option<String>, Stream>> {
+    let mut streams = BTreeMap::<Option<String>, Stream>::new();
+    let mut left = MOST;
+    interval_log::read_each(path, |interval| {
+        if is_ours && !interval.has_response_times() {
+            return Ok(());
+        }
+        let histogram = &interval.histogram;
+        let counts = histogram.iter_recorded().map(|bucket| {
+            let middle = histogram.median_equivalent(bucket.value_iterated_to());
+            (middle as f64 * unit_ns, bucket.count_at_value())
+        });
+        let times = Counted::new(counts);
+        let rest = times
+            .as_ref()
+            .and_then(|times| left.checked_sub(times.count() as u64));
+        let (Some(times), Some(rest)) = (times, rest) else {
+            return Err(format!(
+                "holds more values than can be counted, which are {MOST}"
+            ));
+        };
+        left = rest;
+        if !times.is_empty() {
+            let stream = streams.entry(interval.tag).or_default();
+            let digits = interval.histogram.sigfig();
+            stream.digits = Some(stream.digits.map_or(digits, |least| least.min(digits)));
+            stream.blocks.push(times);
+        }
+        Ok(())
+    })?;
+    Ok(streams)
 }

@@ -16,7 +16,7 @@ mod effects;
 mod figure;
 mod in_situ;
 mod rerandomisation;
-mod threshold;
+pub(crate) mod threshold;
 pub mod undisturbed;
 
 use std::collections::{BTreeMap, BTreeSet};

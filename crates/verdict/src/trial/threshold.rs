@@ -11,7 +11,7 @@ use crate::trial::design::Design;
 
 /// The threshold is so many times the median response time of the warm-up, of the arm whose is longest: a hook or a delay
 /// must not cut itself off.
-const MEDIANS: f64 = 4.0;
+pub const MEDIANS: f64 = 4.0;
 
 /// A request of the warm-up.
 struct WarmUp {
