@@ -4,6 +4,7 @@
 use runlog::analysis::{Agreement, Analysis, Verdict};
 use runlog::estimate::Estimate;
 use runlog::manifest::Resources;
+use runlog::quantity::{self, ns};
 use runlog::trial::Undisturbed;
 
 use crate::as_interval;
@@ -143,15 +144,17 @@ fn of_verdict(agreement: &Agreement) -> (Tone, String) {
             let within_ns = agreement.within_ns.or(agreement.margin_ns);
             let within_ns = within_ns.unwrap_or(agreement.resolution_ns);
             let of_hook = 100.0 * within_ns / agreement.in_situ_per_request.estimate;
+            let within = ns(within_ns);
             let headline = format!(
-                "The layers agree to within {within_ns:.0} ns, {of_hook:.0} % of what the hook takes."
+                "The layers agree to within {within}, {of_hook:.0} % of what the hook takes."
             );
             (Tone::Good, headline)
         }
         Verdict::Unresolved => {
             let headline = match agreement.margin_ns {
                 Some(margin_ns) => format!(
-                    "This run cannot tell whether the layers agree to within {margin_ns:.0} ns."
+                    "This run cannot tell whether the layers agree to within {}.",
+                    ns(margin_ns)
                 ),
                 None => "The hook costs less than this run can see end to end.".to_owned(),
             };
@@ -159,12 +162,9 @@ fn of_verdict(agreement: &Agreement) -> (Tone, String) {
         }
         Verdict::Differ => {
             let more = more_or_less(agreement);
-            let [low, high] = agreement.unexplained.ci95;
-            let by_ns = agreement.unexplained.estimate.abs();
-            let (low_ns, high_ns) = (low.abs().min(high.abs()), low.abs().max(high.abs()));
+            let [by, interval] = quantity::estimate(&agreement.unexplained);
             let headline = format!(
-                "The layers differ: end to end the hook costs {by_ns:.0} ns [{low_ns:.0}, {high_ns:.0}] {more} \
-                 than its calls."
+                "The layers differ by {by} {interval}: end to end the hook costs {more} than its calls."
             );
             (Tone::Plain, headline)
         }

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 use runlog::analysis::Analysis;
 use runlog::estimate::Estimate;
 
+use super::trial::parts;
 use super::{Line, estimates, figure};
 use crate::chart::forest::{Forest, Row};
 use crate::format::{interval, value};
@@ -168,7 +169,8 @@ pub fn forest(analysis: &Analysis) -> Forest {
             &macro_.a_a_difference,
         ),
     ];
-    let others = of_other_arms(analysis).map(|line| Row {
+    let others = of_effects(analysis).chain(of_other_arms(analysis));
+    let others = others.map(|line| Row {
         group: None,
         label: line.name,
         class: "layer-macro".to_owned(),
@@ -183,6 +185,19 @@ pub fn forest(analysis: &Analysis) -> Forest {
         legend: Vec::new(),
         rows: rows.into_iter().filter_map(row).chain(others).collect(),
     }
+}
+
+/// What arms differ by from the baseline where whole servers are compared, but for bodies, which stand above.
+fn of_effects(analysis: &Analysis) -> impl Iterator<Item = Line<'_>> {
+    let effects = analysis.macro_.effects.iter();
+    effects.flat_map(|(arm, effect)| {
+        let parts = parts(effect).filter(|(_, part, _)| *part != "body");
+        parts.map(move |(name, part, estimate)| Line {
+            name: format!("{arm} minus baseline, {name}"),
+            at: format!("analysis.json#/macro/effects/{arm}/{part}"),
+            estimate,
+        })
+    })
 }
 
 /// The differences of the arms beside the two baselines and the hooked one.

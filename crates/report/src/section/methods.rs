@@ -25,9 +25,23 @@ const METHODS: &[Method] = &[
     },
     Method {
         what: "Means and their intervals",
-        how: "block means, trimmed at each end; Student's t on block means, paired by round where arms are compared",
-        source: "Student: The Probable Error of a Mean. Biometrika 6, 1908; on levels of repetition T. Kalibera, \
-                 R. Jones: Rigorous Benchmarking in Reasonable Time. ISMM 2013",
+        how: "response times split at one threshold into body and tail; Student's t over processes (trial), or the trimmed \
+              mean and Yuen's t over pairs of servers, each the median of its rounds (rmit)",
+        source: "Student: The Probable Error of a Mean. Biometrika 6, 1908; K. Yuen: The Two-Sample Trimmed t for Unequal \
+                 Population Variances. Biometrika 61, 1974; on levels of repetition T. Kalibera, R. Jones: Rigorous \
+                 Benchmarking in Reasonable Time. ISMM 2013",
+    },
+    Method {
+        what: "Means of calls over time",
+        how: "variance at low frequencies, by cosine transforms, and of servers that differ",
+        source: "E. Lazarus, D. Lewis, J. Stock, M. Watson: HAR Inference: Recommendations for Practice. Journal of Business \
+                 & Economic Statistics 36, 2018",
+    },
+    Method {
+        what: "Whether layers agree",
+        how: "equivalence: the whole interval lies within a margin",
+        source: "D. Schuirmann: A Comparison of the Two One-Sided Tests Procedure and the Power Approach. Journal of \
+                 Pharmacokinetics and Biopharmaceutics 15, 1987",
     },
     Method {
         what: "Shifts of quantiles, Cliff's delta",
@@ -73,9 +87,9 @@ pub fn body(trim_each_end: Option<f64>) -> Markup {
         p {
             "The estimand, the method and the number of blocks of each estimate are in the tables under the plots."
             @if let Some(trim) = trim_each_end {
-                " Block means leave out "
+                " Means of the budget, and of calls in the micro layer, leave out "
                 (crate::format::figure("analysis.json#/trim_each_end", trim, &crate::format::decimal(trim, 2)))
-                " of the sorted values at each end, in every layer."
+                " of the sorted values at each end."
             }
         }
         dl class="methods" {

@@ -123,7 +123,7 @@ fn lines_of_arm<'t>(
 }
 
 /// The effects of an arm on all its requests, each with its name and its place.
-fn parts(effect: &ArmEffect) -> impl Iterator<Item = (&'static str, &'static str, &Estimate)> {
+pub fn parts(effect: &ArmEffect) -> impl Iterator<Item = (&'static str, &'static str, &Estimate)> {
     [
         ("typical: median", "typical", &effect.typical),
         ("body of the mean", "body", &effect.body),

@@ -63,12 +63,12 @@ fn with_a_margin_agreement_is_to_within_it() {
         (
             Verdict::Agree,
             Tone::Good,
-            "agree to within 19 ns, 10 % of what the hook takes",
+            "agree to within 19.0 ns, 10 % of what the hook takes",
         ),
         (
             Verdict::Unresolved,
             Tone::Open,
-            "cannot tell whether the layers agree to within 25 ns",
+            "cannot tell whether the layers agree to within 25.0 ns",
         ),
     ] {
         agreement(&mut run).verdict = verdict;
@@ -99,17 +99,17 @@ fn undisturbed_requests_may_settle_what_means_leave_open() {
         (
             Verdict::Unresolved,
             Verdict::Agree,
-            "The layers, for requests that nothing disturbs, agree to within 31 ns, 10 % of what the hook takes.",
+            "The layers, for requests that nothing disturbs, agree to within 31.0 ns, 10 % of what the hook takes.",
         ),
         (
             Verdict::Unresolved,
             Verdict::Unresolved,
-            "This run cannot tell whether the layers agree to within 35 ns.",
+            "This run cannot tell whether the layers agree to within 35.0 ns.",
         ),
         (
             Verdict::Withheld,
             Verdict::Agree,
-            "The layers, for requests that nothing disturbs, agree to within 31 ns, 10 % of what the hook takes.",
+            "The layers, for requests that nothing disturbs, agree to within 31.0 ns, 10 % of what the hook takes.",
         ),
         (
             Verdict::Withheld,
@@ -119,7 +119,7 @@ fn undisturbed_requests_may_settle_what_means_leave_open() {
         (
             Verdict::Agree,
             Verdict::Differ,
-            "The layers agree to within 31 ns, 10 % of what the hook takes.",
+            "The layers agree to within 31.0 ns, 10 % of what the hook takes.",
         ),
     ] {
         agreement(&mut run).verdict = of_mean;
