@@ -27,7 +27,7 @@ struct Expected {
     autocorrelations: Vec<Autocorrelation>,
     holm: Vec<Holm>,
     quantiles: Vec<Quantiles>,
-    warm_ups: Vec<Ends>,
+    warm_ups: Vec<Warming>,
 }
 
 #[derive(Deserialize)]
@@ -134,7 +134,7 @@ struct Autocorrelation {
 }
 
 #[derive(Deserialize)]
-struct Ends {
+struct Warming {
     name: String,
     values: Vec<f64>,
     ends: usize,

@@ -233,11 +233,10 @@ impl Exchangeable {
     fn draw(self, noise: &mut Noise) -> f64 {
         let z = noise.normal();
         match self {
-            Self::Normal => z,
             // Half of a chi-squared deviate with 2 degrees of freedom is an exponential one.
             Self::HeavyTails => z / (-(1.0 - noise.uniform()).ln()).sqrt(),
             Self::TwoStates if noise.uniform() < 0.2 => z + 10.0,
-            Self::TwoStates => z,
+            Self::Normal | Self::TwoStates => z,
         }
     }
 
@@ -296,12 +295,16 @@ fn long_no_level_is_found_by_lot() {
 const QUARTILES_APART: f64 = 1.349;
 
 /// The share of series in which a step of twice the noise, after this share of the series, is found to come late.
-fn late_steps_found(runs: u64, after: f64, mut series: impl FnMut(u64) -> Vec<f64>) -> f64 {
+fn late_steps_found(
+    runs: u64,
+    after_percent: usize,
+    mut series: impl FnMut(u64) -> Vec<f64>,
+) -> f64 {
     share(runs, |run| {
         let mut series = series(run);
         let quartile = |q| quantile(&series, q).unwrap();
         let noise = (quartile(0.75) - quartile(0.25)) / QUARTILES_APART;
-        let at = (after * series.len() as f64).round() as usize;
+        let at = series.len() * after_percent / 100;
         for value in &mut series[at..] {
             *value += 2.0 * noise;
         }
@@ -309,13 +312,13 @@ fn late_steps_found(runs: u64, after: f64, mut series: impl FnMut(u64) -> Vec<f6
     })
 }
 
-const LATE: [f64; 4] = [0.55, 0.66, 0.75, 0.85];
+const LATE_PERCENT: [usize; 4] = [55, 66, 75, 85];
 
 #[test]
 fn a_late_step_of_twice_the_noise_is_found() {
-    for after in LATE {
-        let found = late_steps_found(100, after, |run| Noise::new(run, 0.0).block(100));
-        assert!(found >= 0.95, "{after}: {found}");
+    for after_percent in LATE_PERCENT {
+        let found = late_steps_found(100, after_percent, |run| Noise::new(run, 0.0).block(100));
+        assert!(found >= 0.95, "{after_percent} %: {found}");
     }
 }
 
@@ -324,14 +327,14 @@ fn a_late_step_of_twice_the_noise_is_found() {
 #[ignore = "long: cargo xtask prove statistics"]
 fn long_a_late_step_of_twice_the_noise_is_found() {
     println!("a step of twice the noise (by quartiles), 1000 series, found to come late");
-    for after in LATE {
+    for after_percent in LATE_PERCENT {
         for kind in Exchangeable::ALL {
             for length in [100, 200] {
-                let found = late_steps_found(1000, after, |run| {
+                let found = late_steps_found(1000, after_percent, |run| {
                     kind.series(&mut Noise::new(run, 0.0), length)
                 });
                 println!(
-                    "after {after} of {length} values, {kind:?}: {:.1} %",
+                    "after {after_percent} % of {length} values, {kind:?}: {:.1} %",
                     100.0 * found
                 );
                 let is_wild = !matches!(kind, Exchangeable::Normal);
@@ -341,12 +344,12 @@ fn long_a_late_step_of_twice_the_noise_is_found() {
         for (name, text) in ROUNDS {
             let mut rounds = recorded_rounds(text);
             let mut random = ChaCha8Rng::seed_from_u64(1);
-            let found = late_steps_found(1000, after, |_| {
+            let found = late_steps_found(1000, after_percent, |_| {
                 rounds.shuffle(&mut random);
                 rounds.clone()
             });
             println!(
-                "after {after}, recorded rounds of {name}: {:.1} %",
+                "after {after_percent} %, recorded rounds of {name}: {:.1} %",
                 100.0 * found
             );
         }
@@ -356,18 +359,21 @@ fn long_a_late_step_of_twice_the_noise_is_found() {
 /// Neighbours of a machine may take its CPU away for a tenth of a run.
 #[test]
 fn a_cluster_of_wild_values_is_no_late_level() {
-    for after in [0.45, 0.6, 0.75] {
+    for after_percent in [45, 60, 75] {
         for length in [100, 200] {
             let unsettled = share(200, |run| {
                 let mut noise = Noise::new(run, 0.0);
                 let mut series = noise.block(length);
-                let at = (after * length as f64) as usize;
+                let at = length * after_percent / 100;
                 for value in &mut series[at..at + length / 10] {
                     *value += 50.0 * noise.uniform();
                 }
                 matches!(warm_up(&series), WarmUp::DoesNotEnd(_))
             });
-            assert!(unsettled <= 0.05, "{after} of {length}: {unsettled}");
+            assert!(
+                unsettled <= 0.05,
+                "{after_percent} % of {length}: {unsettled}"
+            );
         }
     }
 }

@@ -11,7 +11,7 @@ use stats::{Interval, mean};
 
 use super::{
     CORRELATION_ERRORS, DESCRIPTORS, Doubt, FAILED_SHARE, LEAST_COVERAGE, LEVEL, LOADGEN_BUSY,
-    Limit, STOLEN_SHARE, UNEQUAL_SHARE, UNMATCHED_SHARE,
+    LateLevel, Limit, STOLEN_SHARE, UNEQUAL_SHARE, UNMATCHED_SHARE,
 };
 
 /// Observations that the search for a change of level looks at; more are put together, as it looks at all of them in many
@@ -154,11 +154,11 @@ pub fn of_level(observations: &[f64]) -> Option<Doubt> {
         WarmUp::Ends(_) => None,
         WarmUp::DoesNotEnd(at) => {
             let (before, after) = level.split_at(at);
-            Some(Doubt::Unsettled {
+            Some(Doubt::Unsettled(LateLevel {
                 observation: at * size + 1,
                 of: observations.len(),
                 medians_ns: [before, after].map(|level| quantile(level, 0.5).unwrap_or(f64::NAN)),
-            })
+            }))
         }
     }
 }

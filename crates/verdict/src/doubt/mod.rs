@@ -92,14 +92,7 @@ pub enum Doubt {
         margin_ns: f64,
     },
     /// The difference of the layers still changes its level late in the run.
-    Unsettled {
-        /// Where it does, counted from 1.
-        observation: usize,
-        /// Observations.
-        of: usize,
-        /// The medians before and from there on.
-        medians_ns: [f64; 2],
-    },
+    Unsettled(LateLevel),
     /// Arms did not alternate.
     OneAfterTheOther,
     /// The doctor found something that spoils results.
@@ -143,6 +136,17 @@ pub enum Doubt {
     OfArm(String, Box<Doubt>),
 }
 
+/// A level that comes late in a series.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LateLevel {
+    /// Where it begins, counted from 1.
+    pub observation: usize,
+    /// Observations.
+    pub of: usize,
+    /// The medians before and from there on.
+    pub medians_ns: [f64; 2],
+}
+
 /// A limit that was hit, and how often or how far.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Limit {
@@ -164,7 +168,7 @@ impl Doubt {
     /// How grave it is.
     pub fn severity(&self) -> Severity {
         match self {
-            Self::Limit(_) | Self::AaFails { .. } | Self::Unsettled { .. } => Severity::Withholds,
+            Self::Limit(_) | Self::AaFails { .. } | Self::Unsettled(_) => Severity::Withholds,
             Self::OneAfterTheOther
             | Self::Machine { .. }
             | Self::HalvesDiffer(_)
@@ -245,14 +249,8 @@ impl fmt::Display for Doubt {
                 "A/A fails: two equal servers differ by {difference_ns:.0} ns [{low:.0}, {high:.0}], \
                  more than the {margin_ns:.0} ns that the layers may"
             ),
-            Self::Unsettled {
-                observation,
-                of,
-                medians_ns: [before_ns, after_ns],
-            } => format!(
-                "warm-up did not end: the difference between the layers still changes its level at \
-                 observation {observation} of {of}, from {before_ns:.0} to {after_ns:.0} ns (medians); in \
-                 random order they would show so clear a change in less than one run of 100"
+            Self::Unsettled(level) => format!(
+                "warm-up did not end: the difference between the layers still changes its level {level}"
             ),
             Self::OneAfterTheOther => {
                 "one arm ran wholly after the other: whatever drifts meanwhile falls on one \
@@ -311,6 +309,20 @@ fn listed(quantiles: &[(f64, Option<f64>)]) -> String {
         })
         .collect();
     quantiles.join(", ")
+}
+
+impl fmt::Display for LateLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            observation, of, ..
+        } = self;
+        let [before_ns, after_ns] = self.medians_ns;
+        write!(
+            f,
+            "at observation {observation} of {of}, from {before_ns:.0} to {after_ns:.0} ns (medians); in random order \
+             they would show so clear a change in less than one run of 100"
+        )
+    }
 }
 
 impl fmt::Display for Limit {

@@ -167,12 +167,12 @@ fn a_level_that_still_changes_late_withholds_the_verdict() {
     let found = of_level(&rests);
     // Of eight values of noise, which the 40 repeat, the middle two are -0.2 and 0.1 times 20. Of the last ten, which begin with
     // the seventh, they are -0.2 and 0.1 too.
-    let expected = Doubt::Unsettled {
+    let expected = LateLevel {
         observation: 31,
         of: 40,
         medians_ns: [-1.0, 399.0],
     };
-    assert_eq!(found, Some(expected));
+    assert_eq!(found, Some(Doubt::Unsettled(expected)));
     let early: Vec<f64> = rests.iter().rev().copied().collect();
     assert_eq!(of_level(&early), None, "it ended in the first half");
 }
