@@ -89,8 +89,11 @@ pub struct Requests {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Micro {
-    /// What the hook adds to one `read` in a tight loop.
+    /// What the hook adds to one `read` in a tight loop, typically: by trimmed means.
     pub hook_overhead: Option<Estimate>,
+    /// The same as mean cost: of all calls, each clipped at 100 µs.
+    #[serde(default)]
+    pub hook_overhead_mean: Option<Estimate>,
     /// The same, with L1, L2 and branch predictors filled by others before each call.
     pub hook_overhead_cold: Option<Estimate>,
     /// How calls were made cold.

@@ -119,12 +119,23 @@ pub fn layer(measured: Result<Measured, String>) -> Micro {
         let cost = cost(measured.blocks.first()?, None, temperature)?;
         Some(cost.overhead)
     };
+    let mean = || {
+        let blocks = measured.blocks.first()?.get(&Temperature::Hot)?;
+        let means: Vec<f64> = blocks.iter().map(|block| block.mean_overhead_ns()).collect();
+        Some(estimate(
+            mean_interval(&means)?,
+            Unit::Ns,
+            "difference of means of one read of a request, each call clipped at 100 µs, through the hook and past it; in a tight loop",
+            IN_TURN,
+        ))
+    };
     let hook_overhead = overhead(Temperature::Hot);
     Micro {
         missing: hook_overhead
             .is_none()
             .then(|| "fewer than two blocks".to_owned()),
         hook_overhead,
+        hook_overhead_mean: mean(),
         hook_overhead_cold: overhead(Temperature::Cold),
         cold: Some(eviction(&measured.eviction).how),
     }

@@ -81,3 +81,54 @@ fn of_medians<'t>(arms: impl Iterator<Item = &'t Vec<f64>>) -> Option<f64> {
     let medians = arms.filter_map(|times_ns| moments::quantile(times_ns, 0.5));
     medians.max_by(f64::total_cmp).map(|ns| MEDIANS * ns)
 }
+
+#[cfg(test)]
+mod tests {
+    use runlog::table::TableWriter;
+
+    use super::*;
+
+    /// Requests of two arms in turn: arm, response time in ns, flags.
+    fn threshold(requests: &[(u16, u64, u16)]) -> Option<f64> {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDirectory::create(folder.path().join("run")).unwrap();
+        let mut writer = TableWriter::create(run.requests()).unwrap();
+        for (block, (arm, took_ns, flags)) in (0..).zip(requests) {
+            let request = Request {
+                block,
+                arm: *arm,
+                flags: *flags,
+                done_ns: *took_ns,
+                ..Request::default()
+            };
+            writer.push(&request).unwrap();
+        }
+        writer.finish().unwrap();
+        of_blocks(&run, 2).unwrap()
+    }
+
+    const WARM_UP: u16 = Request::WARMUP;
+
+    #[test]
+    fn the_slowest_arms_warm_up_decides_for_all() {
+        let requests = [
+            (0, 10, WARM_UP),
+            (1, 30, WARM_UP),
+            (0, 500, WARM_UP | Request::OBSERVED),
+            (1, 40, 0),
+            (0, 900, 0),
+            // What comes later was not there beforehand.
+            (1, 700, WARM_UP),
+        ];
+        assert_eq!(threshold(&requests), Some(4.0 * 30.0));
+        // Where one arm ran after the other, its warm-up did, too.
+        let sequential = [(0, 10, WARM_UP), (0, 11, 0), (1, 20, WARM_UP), (1, 21, 0)];
+        assert_eq!(threshold(&sequential), Some(4.0 * 20.0));
+    }
+
+    #[test]
+    fn without_a_warm_up_requests_that_count_decide() {
+        assert_eq!(threshold(&[(0, 10, 0), (1, 20, 0), (1, 30, 0)]), Some(100.0));
+        assert_eq!(threshold(&[]), None);
+    }
+}

@@ -99,6 +99,9 @@ fn layers(analysis: &Analysis, manifest: &Manifest) {
         "hook overhead of one read, alone, hot",
         analysis.micro.hook_overhead.as_ref(),
     );
+    if let Some(mean) = &analysis.micro.hook_overhead_mean {
+        row("", "mean cost, rare costs in it", Some(mean));
+    }
     if let Some(cold) = &analysis.micro.hook_overhead_cold {
         row("", "with caches and predictors evicted", Some(cold));
     }

@@ -4,6 +4,8 @@ fn blocks(temperature: Temperature, overheads_ns: &[f64]) -> Blocks {
     let block = |overhead_ns: &f64| MicroBlock {
         hooked_ns: 400.0 + overhead_ns,
         bare_ns: 400.0,
+        hooked_mean_ns: 450.0 + overhead_ns,
+        bare_mean_ns: 410.0,
     };
     [(temperature, overheads_ns.iter().map(block).collect())].into()
 }

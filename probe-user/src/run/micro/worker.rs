@@ -17,12 +17,12 @@ use anyhow::{Context as _, bail};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
-use stats::Trim;
+use stats::{Trim, mean};
 
 use crate::machine::monotonic_ns;
 use crate::run::micro::evict::Evictor;
 use crate::run::micro::words::{Begin, Order};
-use verdict::micro_blocks::{MicroBlock, Temperature};
+use verdict::micro_blocks::{LONGEST_CALL_NS, MicroBlock, Temperature};
 
 /// `read(2)`.
 type ReadFn = unsafe extern "C" fn(c_int, *mut c_void, libc::size_t) -> libc::ssize_t;
@@ -91,8 +91,14 @@ impl Worker {
                 }
             }
         }
+        let clipped_mean = |times_ns: &[f64]| {
+            let clipped = times_ns.iter().map(|ns| ns.min(LONGEST_CALL_NS));
+            mean(&clipped.collect::<Vec<_>>()).context("no calls")
+        };
         let [hooked_ns, bare_ns] = &mut times_ns;
         Ok(MicroBlock {
+            hooked_mean_ns: clipped_mean(hooked_ns)?,
+            bare_mean_ns: clipped_mean(bare_ns)?,
             hooked_ns: trim.mean(hooked_ns).context("no calls")?,
             bare_ns: trim.mean(bare_ns).context("no calls")?,
         })
