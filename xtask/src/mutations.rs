@@ -216,8 +216,8 @@ fn is_noticed(mutation: &Mutation, tree: &Path, tests: &Path) -> anyhow::Result<
     let path = tree.join(mutation.file);
     let sound = fs::read_to_string(&path)?;
     fs::write(&path, broken(mutation, &sound)?)?;
-    let noticed = build(tree)
-        .and_then(|programs| Ok(!passes(tests, mutation.test, tree, &programs)?));
+    let noticed =
+        build(tree).and_then(|programs| Ok(!passes(tests, mutation.test, tree, &programs)?));
     fs::write(&path, sound)?;
     noticed
 }

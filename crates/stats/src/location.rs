@@ -2,7 +2,7 @@
 //!
 //! One bad value in five, on one side, moves neither far. Of values without bad ones the interval is as wide as Student's within a
 //! twentieth. K. K. Yuen, *The two-sample trimmed t for unequal population variances*, Biometrika 61 (1974); for one sample, J. W.
-//! Tukey and D. H. McLaughlin, *Less vulnerable confidence and significance procedures for location based on a single sample*,
+//! Tukey and D. H. `McLaughlin`, *Less vulnerable confidence and significance procedures for location based on a single sample*,
 //! Sankhyā A 25 (1963).
 
 use crate::interval::{Interval, half_width};
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     /// Student's sleep data as if they were of twenty patients, t and df by `scipy.stats.ttest_ind(b, a, trim=0.2, equal_var=False)` and p by `2 * t.sf(t, 0.81 * df)` of
-    /// SciPy 1.17.
+    /// `SciPy` 1.17.
     #[test]
     fn yuens_test_of_students_sleep_data() {
         let a = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0];

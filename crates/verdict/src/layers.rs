@@ -121,15 +121,12 @@ pub fn analyze(
     doubts.extend(order.is_sequential().then_some(Doubt::OneAfterTheOther));
     doubts.extend(manifest.doctor.iter().flat_map(find::of_checkups));
 
-    let (agreement, agreement_typical) = match &mut trial {
-        Some(trial) => {
-            trial.fill_undisturbed(&doubts);
-            (trial.agreement(&doubts), None)
-        }
-        None => {
-            let of = |of| layers.agreement(&logged, of, &doubts);
-            (of(&MEAN_COST), of(&TYPICAL))
-        }
+    let (agreement, agreement_typical) = if let Some(trial) = &mut trial {
+        trial.fill_undisturbed(&doubts);
+        (trial.agreement(&doubts), None)
+    } else {
+        let of = |of| layers.agreement(&logged, of, &doubts);
+        (of(&MEAN_COST), of(&TYPICAL))
     };
     let hooked_name = manifest
         .arms

@@ -121,7 +121,10 @@ pub fn layer(measured: Result<Measured, String>) -> Micro {
     };
     let mean = || {
         let blocks = measured.blocks.first()?.get(&Temperature::Hot)?;
-        let means: Vec<f64> = blocks.iter().map(|block| block.mean_overhead_ns()).collect();
+        let means: Vec<f64> = blocks
+            .iter()
+            .map(|block| block.mean_overhead_ns())
+            .collect();
         Some(estimate(
             mean_interval(&means)?,
             Unit::Ns,

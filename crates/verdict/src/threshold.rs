@@ -128,7 +128,10 @@ mod tests {
 
     #[test]
     fn without_a_warm_up_requests_that_count_decide() {
-        assert_eq!(threshold(&[(0, 10, 0), (1, 20, 0), (1, 30, 0)]), Some(100.0));
+        assert_eq!(
+            threshold(&[(0, 10, 0), (1, 20, 0), (1, 30, 0)]),
+            Some(100.0)
+        );
         assert_eq!(threshold(&[]), None);
     }
 }

@@ -41,9 +41,17 @@ fn analysis() -> Analysis {
             explained_share: Some(estimate(Unit::One)),
             lines: [("read_syscall".to_owned(), estimate(Unit::Ns))].into(),
             blocks_more: None,
+            needed: Some(Needed {
+                observations: 40,
+                of: "rounds".into(),
+                now: 20,
+            }),
             margin_ns: None,
+            within_ns: Some(1.5),
+            a_a_within_ns: None,
             withheld: vec![],
         }),
+        agreement_typical: None,
         budget: Some(Budget {
             arm: "hooked".into(),
             requests: 3,
