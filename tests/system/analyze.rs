@@ -170,7 +170,9 @@ fn figures(kit: &Kit) -> anyhow::Result<()> {
     )?;
     ensure!(blocks["threshold"]["from"] == "arms", "{blocks:#}");
     let effect = &comparison["effect"];
-    ensure!(effect["tail"].is_null() && effect["share_above"].is_null());
+    // Nothing is above the threshold.
+    ensure!(effect["tail"]["ci95"] == serde_json::json!([0.0, 0.0]));
+    ensure!(effect["share_above"]["estimate"] == 0.0);
     ensure!(effect["body"] == comparison["difference"], "{effect:#}");
     ensure!(effect["typical"]["estimate"].is_f64(), "{effect:#}");
     ensure!(

@@ -189,7 +189,7 @@ fn sequential_bench(kit: &Kit) -> anyhow::Result<()> {
     let method = analysis["macro"]["difference"]["method"].as_str();
     let method = method.context("no method")?;
     ensure!(
-        method.contains("Welch") && method.contains("unpaired"),
+        method.contains("Yuen") && method.contains("unpaired"),
         "{method}"
     );
     let warnings = analysis["warnings"].as_array().context("no warnings")?;

@@ -258,6 +258,7 @@ fn bad_news(kit: &Kit) -> anyhow::Result<()> {
             "two equal servers differ",
             |analysis, _| {
                 analysis["macro"]["a_a_difference"]["ci95"] = json!([100.0, 300.0]);
+                analysis["agreement"]["margin_ns"] = json!(90.0);
                 analysis["agreement"]["verdict"] = json!("withheld");
                 analysis["agreement"]["withheld"] =
                     json!(["A/A fails: two equal servers differ by 200 ns"]);

@@ -313,19 +313,18 @@ fn worse(first: ExitCode, second: ExitCode) -> ExitCode {
 }
 
 fn statistics() -> anyhow::Result<()> {
-    command::run(cargo().args([
-        "test",
-        "--quiet",
-        "--release",
-        "--package",
-        "stats",
-        "--test",
-        "simulation",
-        "--",
-        "--include-ignored",
-        "--nocapture",
-        "--test-threads=1",
-    ]))
+    let long_ones = [
+        ["--package", "stats", "--test", "simulation"].as_slice(),
+        &["--package", "verdict", "--lib", "agreement::tests::long"],
+    ];
+    long_ones.into_iter().try_for_each(|tests| {
+        command::run(
+            cargo()
+                .args(["test", "--quiet", "--release"])
+                .args(tests)
+                .args(["--", "--include-ignored", "--nocapture", "--test-threads=1"]),
+        )
+    })
 }
 
 /// A delay that is missed may be chance, or the machine's host has something else to do for a second: then a second run, of

@@ -8,9 +8,11 @@ use stats::bootstrap::{Blocks, Pairing, Plan, quantile_shifts};
 use stats::change_point::{WarmUp, warm_up};
 use stats::coverage::SIMULATED;
 use stats::distribution::normal_quantile;
+use stats::level::level_interval;
 use stats::moments::quantile;
+use stats::power::{Aim, Pilot};
 use stats::t_test::{paired, student};
-use stats::{Counted, Moments, mean, mean_interval};
+use stats::{Counted, Location, Moments, mean, mean_interval};
 
 /// Correlation of a response time with the next.
 const AR1: f64 = 0.5;
@@ -409,5 +411,102 @@ fn long_warm_up_is_found_where_it_is_and_seldom_where_it_is_not() {
         println!("AR(1) {r}: found {found:.3}, invented in a steady series {invented:.3}");
         assert!(invented <= 0.05, "{r}: {invented}");
         assert!(found >= 0.6, "{r}: {found}");
+    }
+}
+
+/// Observations of three kinds: normal ones, such with heavy tails, and such of which one in ten is wild.
+const KINDS: [(&str, fn(&mut Noise) -> f64); 3] = [
+    ("normal", Noise::normal),
+    ("t with 3 degrees of freedom", |noise| {
+        let squares: f64 = (0..3).map(|_| noise.normal().powi(2)).sum();
+        noise.normal() / (squares / 3.0).sqrt()
+    }),
+    ("one in ten ten times as wide", |noise| {
+        let width = if noise.uniform() < 0.1 { 10.0 } else { 1.0 };
+        width * noise.normal()
+    }),
+];
+
+#[test]
+#[ignore = "long: cargo xtask prove statistics"]
+fn long_locations_hold() {
+    const RUNS: u32 = 20_000;
+    println!("coverage of 95 % intervals of trimmed means, and their median width beside Student's");
+    for (name, value) in KINDS {
+        for count in [5, 8, 16, 24, 96] {
+            let mut noise = Noise::new(1, 0.0);
+            let mut held = 0;
+            let mut widths = Vec::new();
+            for _ in 0..RUNS {
+                let values: Vec<f64> = (0..count).map(|_| value(&mut noise)).collect();
+                let located = Location::of(&values).unwrap().interval().unwrap();
+                held += u32::from(located.contains(0.0));
+                widths.push(located.half_width() / mean_interval(&values).unwrap().half_width());
+            }
+            let share = f64::from(held) / f64::from(RUNS);
+            let width = quantile(&widths, 0.5).unwrap();
+            println!("{name}, {count}: {share:.4}, {width:.2} times as wide");
+            assert!((0.945..=0.97).contains(&share), "{name}, {count}: {share}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "long: cargo xtask prove statistics"]
+fn long_levels_hold_where_rounds_and_servers_are_alike() {
+    const RUNS: u64 = 20_000;
+    println!("coverage of 95 % intervals of a level: lag-1, spread of servers over that of rounds");
+    for (rounds, servers) in [(96, 1), (96, 8), (192, 16)] {
+        for (lag1, spread) in [(0.0, 0.0), (0.43, 0.0), (0.43, 0.5), (0.43, 1.5), (0.0, 1.5)] {
+            if servers == 1 && spread > 0.0 {
+                continue;
+            }
+            let mut held = [0, 0];
+            for run in 0..RUNS {
+                let mut noise = Noise::new(run, lag1);
+                let own: Vec<f64> = (0..servers).map(|_| spread * noise.normal()).collect();
+                let seen: Vec<f64> = (0..rounds)
+                    .map(|round| noise.next() + own[round % servers])
+                    .collect();
+                let level: Vec<Option<f64>> = seen.iter().copied().map(Some).collect();
+                let level = level_interval(&level, servers).unwrap();
+                held[0] += u32::from(level.contains(0.0));
+                held[1] += u32::from(mean_interval(&seen).unwrap().contains(0.0));
+            }
+            let [share, naive] = held.map(|held| f64::from(held) / RUNS as f64);
+            println!(
+                "{rounds} rounds, {servers} servers, {lag1}, {spread}: {share:.4}; Student's over rounds {naive:.4}"
+            );
+            assert!((0.93..=0.97).contains(&share), "{share}");
+        }
+    }
+}
+
+/// Pilots of normal observations, and the run that each asks for.
+#[test]
+#[ignore = "long: cargo xtask prove statistics"]
+fn long_advice_that_is_followed_has_the_power_that_it_promises() {
+    const RUNS: u32 = 4_000;
+    println!("power of the number of observations that a pilot asks for");
+    for (pilots, size) in [(8, 0.5), (8, 0.3), (16, 0.4), (16, 0.25), (40, 0.2)] {
+        let mut noise = Noise::new(17, 0.0);
+        let mut located = |count: usize, shift: f64| {
+            let values: Vec<f64> = (0..count).map(|_| noise.normal() + shift).collect();
+            Location::of(&values).unwrap()
+        };
+        let mut found = [0, 0];
+        for _ in 0..RUNS {
+            let pilot = Pilot::from(located(pilots, 0.0));
+            let needed = |aim| pilot.required(aim).unwrap();
+            let within = located(needed(Aim::Within(size)), 0.0).interval().unwrap();
+            found[0] += u32::from(within.farther_end() <= size);
+            let apart = located(needed(Aim::Detect(size)), size).interval().unwrap();
+            found[1] += u32::from(!apart.contains(0.0));
+        }
+        let [within, apart] = found.map(|found| f64::from(found) / f64::from(RUNS));
+        println!("pilot of {pilots}, {size} standard deviations: within {within:.3}, detected {apart:.3}");
+        for power in [within, apart] {
+            assert!((0.77..=0.85).contains(&power), "{pilots}, {size}: {power}");
+        }
     }
 }

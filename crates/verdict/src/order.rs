@@ -120,6 +120,10 @@ impl Order {
 
     /// The mean of a quantity over the rounds of a run, however rounds and servers resemble each other.
     pub fn level(self, rounds: &[Option<f64>]) -> Option<Interval> {
+        if self.is_duet() {
+            // Servers change after two rounds.
+            return level_interval(&by_twos(rounds), self.servers);
+        }
         level_interval(rounds, self.servers)
     }
 
