@@ -253,7 +253,11 @@ fn of_agreement<'a>(
         Verdict::Agree => costs.extend([
             words(": all of its interval lies within "),
             bound,
-            words(" of 0."),
+            words(if agreement.unexplained.excludes_zero() {
+                " of 0, though not on both sides of it: a part of the cost lies elsewhere."
+            } else {
+                " of 0."
+            }),
         ]),
         Verdict::Unresolved => {
             costs.extend([words(": its interval reaches beyond "), bound]);
