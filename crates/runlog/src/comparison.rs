@@ -170,7 +170,7 @@ pub struct Comparison {
 }
 
 /// What a treatment adds to a typical request, and to the mean: where the mean has more, a part of the requests has it all.
-/// Each is null where nothing varies, or blocks are too few.
+/// Each is null where blocks are too few; where nothing varies its interval has no width.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]

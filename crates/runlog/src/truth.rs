@@ -99,7 +99,7 @@ pub struct DelayFound {
     pub is_measured: bool,
     /// By the bracket's records, against the median length.
     pub in_situ: Seen,
-    /// By eBPF, against the median length, as means are trimmed there; null without probes.
+    /// By eBPF, medians against the median length; null without probes.
     pub in_situ_ebpf: Option<Seen>,
     /// End to end, against the median length of undisturbed requests, or the mean length of all; the estimand says which.
     #[serde(rename = "macro")]

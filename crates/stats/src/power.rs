@@ -140,13 +140,18 @@ impl Pilot {
     /// one with which the power is [`POWER`] on the average over what the true error may be. To take the pilot's for the true one
     /// gives a power of 0.7 after a pilot of eight.
     pub fn required(self, aim: Aim) -> Option<usize> {
+        self.required_with(aim, POWER)
+    }
+
+    /// The same with another power.
+    pub fn required_with(self, aim: Aim, power: f64) -> Option<usize> {
         let sd = self.standard_error * (self.count as f64).sqrt();
         let is_enough = |count: usize| {
             let shrunk = count as f64 / self.count as f64;
             let freedom = (shrunk * self.degrees_of_freedom).max(1.0);
             let in_errors = |size: f64| size.abs() * (count as f64).sqrt() / sd;
             self.average_power(aim, in_errors, freedom)
-                .is_some_and(|power| power >= POWER)
+                .is_some_and(|reached| reached >= power)
         };
         let mut high = 2;
         while !is_enough(high) {

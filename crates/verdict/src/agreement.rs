@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use runlog::analysis::{Agreement, Needed, Verdict};
 use runlog::estimate::{Estimate, Unit};
-use stats::power::{Aim, Pilot};
+use stats::power::{Aim, POWER, Pilot};
 use stats::ratio::ratio_of_means;
 use stats::{Interval, Location};
 
@@ -91,8 +91,10 @@ impl Gap {
     fn needed(&self) -> Option<Needed> {
         let now = self.unexplained.count;
         let wide = [Some(self.unexplained), self.a_a].into_iter().flatten();
+        // Both must lie within the margin, and share a baseline: were they independent, both would with the power that is meant.
+        let power = if self.a_a.is_some() { POWER.sqrt() } else { POWER };
         let needed: Option<Vec<usize>> = wide
-            .map(|of| Pilot::from(of).required(Aim::Within(self.margin_ns)))
+            .map(|of| Pilot::from(of).required_with(Aim::Within(self.margin_ns), power))
             .collect();
         let observations = needed?.into_iter().max()?;
         (observations > now).then(|| Needed {
@@ -119,9 +121,13 @@ fn judge(unexplained: Interval, a_a_within_ns: Option<f64>, margin_ns: f64) -> V
 /// Whether the run is long enough for a verdict, whether or not something withholds it.
 pub fn is_resolved(agreement: &Agreement) -> bool {
     let unexplained = as_interval(&agreement.unexplained);
-    agreement.margin_ns.is_some_and(|margin_ns| {
-        judge(unexplained, agreement.a_a_within_ns, margin_ns) != Verdict::Unresolved
-    })
+    match agreement.margin_ns {
+        Some(margin_ns) => {
+            judge(unexplained, agreement.a_a_within_ns, margin_ns) != Verdict::Unresolved
+        }
+        // In runs of earlier versions.
+        None => agreement.verdict != Verdict::Unresolved,
+    }
 }
 
 /// What the agreement of blocks is made from. Values are by round; `None` where a block is missing.
@@ -204,7 +210,8 @@ pub fn agreement(rounds: &Rounds<'_>, doubts: &[Doubt]) -> Option<Agreement> {
             in_situ,
             Unit::Ns,
             &format!(
-                "{what} over requests of the hook overhead of all calls, less one clock read a call"
+                "{what} over requests of the hook overhead of all calls, less one clock read a call, clipped at the \
+                 threshold"
             ),
             &order.method_of_level(),
         ),

@@ -287,6 +287,8 @@ pub struct BlockMeans {
     round_of_block: BTreeMap<u32, (usize, Option<u16>)>,
     /// What was sent to each arm, and what failed.
     pub requests: BTreeMap<u16, Requests>,
+    /// The bodies of each cell, in the order of its blocks, whichever arms ran beside them.
+    bodies_ns: BTreeMap<Cell, Vec<Option<f64>>>,
     /// Requests of complete blocks that count, by cell.
     counted: BTreeMap<Cell, u64>,
     /// How long the blocks of each cell took, from the first request sent to the last response, in ns.
@@ -346,6 +348,13 @@ impl BlockMeans {
                     .insert(block.number, (round, block.beside));
             }
             set(rounds, round, block.value());
+            let bodies_ns = result.bodies_ns.entry(block.cell).or_default();
+            let place = if order.is_trial() {
+                round
+            } else {
+                bodies_ns.len()
+            };
+            set(bodies_ns, place, block.value().as_ref().map(Value::body));
             if block.value().is_some() {
                 *result.counted.entry(block.cell).or_default() += block.counted as u64;
             }
@@ -368,11 +377,7 @@ impl BlockMeans {
 
     /// The bodies of a cell in the order of its blocks, ns.
     pub fn bodies_ns(&self, cell: Cell) -> Vec<Option<f64>> {
-        let seats = self.values.iter().filter(|(seat, _)| seat.cell == cell);
-        let rounds = seats.flat_map(|(_, values)| values.iter());
-        rounds
-            .map(|value| value.as_ref().map(Value::body))
-            .collect()
+        self.bodies_ns.get(&cell).cloned().unwrap_or_default()
     }
 
     /// The round that a complete block belongs to, and the arm that ran beside it. What is seen in another block is in

@@ -7,6 +7,7 @@ use runlog::manifest::Resources;
 use runlog::quantity::{self, ns};
 use runlog::trial::Undisturbed;
 
+use crate::agreement::LEAST_MARGIN_NS;
 use crate::as_interval;
 use crate::doubt::{Doubt, Limit, find};
 
@@ -82,11 +83,12 @@ pub fn judge<'a>(analysis: &'a Analysis, resources: Option<&Resources>) -> Judge
 /// Whether two equal servers differ by more than the layers may. The negative control of a trial is no second server; what it says
 /// stands with the others' doubts.
 fn a_a_fails(analysis: &Analysis) -> Option<Doubt> {
-    let agreement = analysis.agreement.as_ref();
-    let agreement = agreement.filter(|_| analysis.trial.is_none())?;
+    let a_a = analysis.macro_.a_a_difference.as_ref();
+    let a_a = a_a.filter(|_| analysis.trial.is_none())?;
+    let of_agreement = analysis.agreement.as_ref().and_then(|of| of.margin_ns);
+    let is_of_today = analysis.macro_.threshold_ns.is_some();
     // In runs of earlier versions it failed as soon as servers differed at all.
-    let margin_ns = agreement.margin_ns.unwrap_or(0.0);
-    let a_a = analysis.macro_.a_a_difference.as_ref()?;
+    let margin_ns = of_agreement.unwrap_or(if is_of_today { LEAST_MARGIN_NS } else { 0.0 });
     find::of_a_a(as_interval(a_a), margin_ns)
 }
 
@@ -143,11 +145,15 @@ fn of_verdict(agreement: &Agreement) -> (Tone, String) {
         Verdict::Agree => {
             let within_ns = agreement.within_ns.or(agreement.margin_ns);
             let within_ns = within_ns.unwrap_or(agreement.resolution_ns);
-            let of_hook = 100.0 * within_ns / agreement.in_situ_per_request.estimate;
+            let hook = &agreement.in_situ_per_request;
+            // Of a hook that takes nothing there is no share.
+            let of_hook = if hook.ci95[0] > 0.0 {
+                format!(", {:.0} % of what the hook takes", 100.0 * within_ns / hook.estimate)
+            } else {
+                String::new()
+            };
             let within = ns(within_ns);
-            let headline = format!(
-                "The layers agree to within {within}, {of_hook:.0} % of what the hook takes."
-            );
+            let headline = format!("The layers agree to within {within}{of_hook}.");
             (Tone::Good, headline)
         }
         Verdict::Unresolved => {
@@ -274,6 +280,14 @@ fn of_agreement<'a>(
                     Part::Count("/agreement/needed/now", needed.now),
                     words(" of this one (power 0.8)."),
                 ]),
+                None if let Some(more) = agreement.blocks_more => costs.extend([
+                    words("About "),
+                    Part::Count("/agreement/blocks_more", more),
+                    words(" more blocks would resolve it."),
+                ]),
+                None if agreement.within_ns.is_none() => {
+                    costs.push(words("More blocks or processes would help."));
+                }
                 None => costs.push(words(
                     "More of the same would hardly settle it: the gap lies near the margin, or intervals are too wide.",
                 )),

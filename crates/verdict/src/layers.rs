@@ -300,7 +300,7 @@ impl Layers<'_> {
         let hook_overhead = level(
             &self.calls.hook_overhead_ns,
             Unit::Ns,
-            &format!("mean of hook span minus inner span per call{less}"),
+            &format!("mean of hook span minus inner span per call, clipped at the threshold{less}"),
         );
         let hook_overhead_typical = level(
             &self.calls.typical_overhead_ns,
@@ -310,7 +310,7 @@ impl Layers<'_> {
         let read_syscall = level(
             &self.calls.read_syscall_ns,
             Unit::Ns,
-            "mean of read(2) in the kernel per hooked call",
+            "mean of read(2) in the kernel per hooked call, clipped at the threshold",
         );
         let less_bias = |seen: &Option<Estimate>, span: &str| {
             let calibrated = calibration?.of(span)?;

@@ -113,7 +113,8 @@ impl Order {
     ) -> Option<Location> {
         if self.is_sequential() {
             let difference = self.location(control, treatment)?;
-            return Some(difference.minus(Location::of_all(&known(less))?));
+            let less = known(&self.by_server(less, Summary::Mean));
+            return Some(difference.minus(Location::of_all(&less)?));
         }
         self.location(less, &differences(control, treatment))
     }

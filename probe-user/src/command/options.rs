@@ -146,7 +146,8 @@ pub struct ExperimentOptions {
     #[arg(long, hide_short_help = true, value_name = "N")]
     pub block_warmup: Option<u64>,
 
-    /// Share of a block's sorted values left out at each end, in the budget and of calls in the micro layer
+    /// Share of a block's sorted values left out at each end: in the budget, of read(2) in the kernel, and of calls in the micro
+    /// layer and in calibrations
     /// [default: 0.05]
     #[arg(long, hide_short_help = true, value_name = "SHARE")]
     pub trim: Option<Trim>,

@@ -200,6 +200,18 @@ fn of_effects(analysis: &Analysis) -> impl Iterator<Item = Line<'_>> {
     })
 }
 
+/// The shares of response times above the threshold that arms differ by.
+fn of_shares_above(analysis: &Analysis) -> impl Iterator<Item = Line<'_>> {
+    let effects = analysis.macro_.effects.iter();
+    effects.filter_map(|(arm, effect)| {
+        Some(Line {
+            name: format!("{arm} minus baseline, share above the threshold"),
+            at: format!("analysis.json#/macro/effects/{arm}/share_above"),
+            estimate: effect.share_above.as_ref()?,
+        })
+    })
+}
+
 /// The differences of the arms beside the two baselines and the hooked one.
 fn of_other_arms(analysis: &Analysis) -> impl Iterator<Item = Line<'_>> {
     let differences = analysis.macro_.other_differences.iter();
@@ -283,6 +295,21 @@ pub fn lines(analysis: &Analysis) -> Vec<Line<'_>> {
             agreement.map(|found| &found.unexplained),
         ),
         (
+            "Left unexplained, of a typical request",
+            "agreement_typical/unexplained",
+            analysis.agreement_typical.as_ref().map(|found| &found.unexplained),
+        ),
+        (
+            "Micro, mean cost",
+            "micro/hook_overhead_mean",
+            micro.hook_overhead_mean.as_ref(),
+        ),
+        (
+            "In situ, a typical call",
+            "in_situ/hook_overhead_typical",
+            in_situ.hook_overhead_typical.as_ref(),
+        ),
+        (
             "read(2), hooked minus baseline",
             "agreement/lines/read_syscall",
             agreement.and_then(|found| found.lines.get("read_syscall")),
@@ -290,6 +317,8 @@ pub fn lines(analysis: &Analysis) -> Vec<Line<'_>> {
     ]
     .into_iter()
     .filter_map(|(name, at, estimate)| Line::of(name, &format!("analysis.json#/{at}"), estimate))
+    .chain(of_effects(analysis))
+    .chain(of_shares_above(analysis))
     .chain(of_other_arms(analysis))
     .chain(response_times)
     .collect()

@@ -128,6 +128,42 @@ fn a_gap_as_large_as_the_hook_is_not_called_agreement() {
     }
 }
 
+/// Runs that need more, each followed by one of as many observations as it asks for: of gap and A/A, which share a baseline.
+#[test]
+fn advice_that_is_followed_shows_agreement_in_four_of_five() {
+    const RUNS: u32 = 600;
+    let mut random = ChaCha8Rng::seed_from_u64(11);
+    let mut gap = |pairs: usize| {
+        let mut arm = || -> Vec<f64> {
+            let values = (0..pairs).map(|_| random.random::<[f64; 6]>().iter().sum::<f64>() - 3.0);
+            values.collect()
+        };
+        let [baseline, second, hooked] = [arm(), arm(), arm()];
+        let less = |arm: &[f64]| -> Vec<f64> { arm.iter().zip(&baseline).map(|(a, b)| a - b).collect() };
+        Gap {
+            unexplained: Location::of(&less(&hooked)).unwrap(),
+            a_a: Location::of(&less(&second)),
+            margin_ns: 0.35,
+            observation: "pairs of servers",
+        }
+    };
+    let agree = |gap: &Gap| {
+        let both = [gap.unexplained, gap.a_a.unwrap()];
+        let within = both.map(|of| of.interval().unwrap().farther_end() <= gap.margin_ns);
+        within == [true; 2]
+    };
+    let (mut followed, mut agreed) = (0, 0);
+    for _ in 0..RUNS {
+        if let Some(needed) = gap(16).needed() {
+            followed += 1;
+            agreed += u32::from(agree(&gap(needed.observations)));
+        }
+    }
+    assert!(followed > RUNS / 2, "{followed}");
+    let power = f64::from(agreed) / f64::from(followed);
+    assert!((0.77..=0.85).contains(&power), "{power}");
+}
+
 #[test]
 #[ignore = "long: cargo xtask prove statistics"]
 fn long_how_often_layers_agree() {

@@ -39,6 +39,7 @@ fn bodies(blocks: &[Block], threshold_ns: f64) -> Vec<f64> {
 /// What there is to say of an arm's blocks.
 pub fn figures(arm: &RecordedArm, threshold_ns: f64, scale: f64) -> Option<BlockFigures> {
     let units = arm.units();
+    let in_time = bodies(&arm.blocks, threshold_ns);
     let bodies = bodies(&units, threshold_ns);
     let lengths = || units.iter().map(|block| block.times.count());
     let in_order = units.iter().map(|block| block.times.in_order());
@@ -47,7 +48,7 @@ pub fn figures(arm: &RecordedArm, threshold_ns: f64, scale: f64) -> Option<Block
         count: bodies.len(),
         requests: [lengths().min()?, lengths().max()?],
         sd: Moments::of(&bodies)?.sd() * scale,
-        lag1: lag1_autocorrelation(&bodies),
+        lag1: lag1_autocorrelation(&in_time),
         requests_lag1: in_order.collect::<Option<Vec<_>>>().and_then(lag1_within),
         effective_n: effective_size_by_blocks(&arm.counted().moments()?, &means),
     })
@@ -55,7 +56,8 @@ pub fn figures(arm: &RecordedArm, threshold_ns: f64, scale: f64) -> Option<Block
 
 /// The blocks of the second half against those of the first.
 pub fn halves(arm: &RecordedArm, threshold_ns: f64, scale: f64) -> Option<Test> {
-    let bodies = bodies(&arm.units(), threshold_ns);
+    // In the order of time: either half has blocks of all servers.
+    let bodies = bodies(&arm.blocks, threshold_ns);
     let (first, second) = bodies.split_at(bodies.len() / 2);
     let outcome = Location::of(second)?.minus(Location::of(first)?).test()?;
     Some(test("Yuen's t on blocks", &outcome, scale))
@@ -79,12 +81,13 @@ impl Pair {
     pub fn new(control: &RecordedArm, treatment: &RecordedArm, threshold_ns: f64) -> Self {
         let arms = [control, treatment];
         let is_of_one_run = control.origin == treatment.origin;
-        let is_paired = is_of_one_run && matches!(control.origin, Origin::Run { rounds: true, .. });
-        let (kind, servers) = match (is_paired, is_of_one_run) {
-            (true, _) => (Kind::Rmit, control.servers()),
-            (false, true) => (Kind::Sequential, control.servers()),
-            (false, false) => (Kind::Sequential, 1),
+        let (kind, servers) = match control.origin {
+            Origin::Run { order, .. } if is_of_one_run => (order, control.servers()),
+            _ => (Kind::Sequential, 1),
         };
+        // Blocks of a duet that ran at once are a round; its sides are in the interval.
+        let kind = if kind == Kind::Duet { Kind::Rmit } else { kind };
+        let is_paired = kind != Kind::Sequential;
         let in_common = |units: [Cow<'_, [Block]>; 2]| {
             let rounds = units.each_ref().map(|blocks| {
                 let rounds = blocks.iter().map(|block| block.round);

@@ -54,12 +54,12 @@ pub enum Times {
 pub enum Origin {
     /// One stretch of requests, not in blocks yet.
     Csv,
-    /// Blocks of a run; whether those of the same round belong together.
+    /// Blocks of a run.
     Run {
         /// Its folder.
         folder: PathBuf,
-        /// Whether arms alternated within rounds.
-        rounds: bool,
+        /// How its blocks followed each other.
+        order: runlog::Order,
         /// Servers that the arm's blocks took in turn; 1 where blocks are compared as they are.
         servers: u32,
     },

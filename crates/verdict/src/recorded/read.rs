@@ -161,13 +161,18 @@ fn arm_of(name: &str, folder: &Path, manifest: &Manifest, index: u16, log: &Bloc
     };
     let mut blocks = Vec::new();
     let mut warm_up = Vec::new();
+    let mut counts = false;
     let mut rounds = 0..;
     for block in log.blocks.iter().filter(|block| block.cell.arm == index) {
         if block.cell.observed {
             leave_out("probes attached", block.requests.sent);
             continue;
         }
-        warm_up.extend(block.warmup_times_ns.iter().map(|ns| *ns as f64));
+        // As the threshold of the run itself: what came before the first request that counts.
+        if !counts {
+            warm_up.extend(block.warmup_times_ns.iter().map(|ns| *ns as f64));
+        }
+        counts |= block.counted > 0;
         // Two blocks of a duet run at once and have numbers next to each other.
         let next = rounds.next().unwrap_or(0);
         let round = if duet { block.number / 2 } else { next };

@@ -55,7 +55,7 @@ fn the_blocks_of_a_server_are_taken_together() {
     assert_eq!(arm.units().len(), 5, "a CSV has no servers");
     arm.origin = Origin::Run {
         folder: PathBuf::new(),
-        rounds: true,
+        order: runlog::Order::Rmit,
         servers: 2,
     };
     let units = arm.units();
@@ -116,7 +116,7 @@ fn rare_cost(seed: u64) -> [RecordedArm; 2] {
         blocks,
         origin: Origin::Run {
             folder: PathBuf::new(),
-            rounds: true,
+            order: runlog::Order::Rmit,
             servers: 1,
         },
         ..arm(&[])

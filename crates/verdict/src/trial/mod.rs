@@ -140,6 +140,7 @@ impl Found {
         macro_.difference = bodies.remove("on");
         macro_.a_a_difference = bodies.remove("null");
         macro_.other_differences = bodies;
+        macro_.effects.clear();
         macro_.missing = macro_.difference.is_none().then(|| {
             "there are no two blocks with requests of off and on, or there is no warm-up".to_owned()
         });
