@@ -414,8 +414,11 @@ fn long_warm_up_is_found_where_it_is_and_seldom_where_it_is_not() {
     }
 }
 
+/// Draws an observation.
+type Draw = fn(&mut Noise) -> f64;
+
 /// Observations of three kinds: normal ones, such with heavy tails, and such of which one in ten is wild.
-const KINDS: [(&str, fn(&mut Noise) -> f64); 3] = [
+const KINDS: [(&str, Draw); 3] = [
     ("normal", Noise::normal),
     ("t with 3 degrees of freedom", |noise| {
         let squares: f64 = (0..3).map(|_| noise.normal().powi(2)).sum();
@@ -431,7 +434,9 @@ const KINDS: [(&str, fn(&mut Noise) -> f64); 3] = [
 #[ignore = "long: cargo xtask prove statistics"]
 fn long_locations_hold() {
     const RUNS: u32 = 20_000;
-    println!("coverage of 95 % intervals of trimmed means, and their median width beside Student's");
+    println!(
+        "coverage of 95 % intervals of trimmed means, and their median width beside Student's"
+    );
     for (name, value) in KINDS {
         for count in [5, 8, 16, 24, 96] {
             let mut noise = Noise::new(1, 0.0);
@@ -457,7 +462,13 @@ fn long_levels_hold_where_rounds_and_servers_are_alike() {
     const RUNS: u64 = 20_000;
     println!("coverage of 95 % intervals of a level: lag-1, spread of servers over that of rounds");
     for (rounds, servers) in [(96, 1), (96, 8), (192, 16)] {
-        for (lag1, spread) in [(0.0, 0.0), (0.43, 0.0), (0.43, 0.5), (0.43, 1.5), (0.0, 1.5)] {
+        for (lag1, spread) in [
+            (0.0, 0.0),
+            (0.43, 0.0),
+            (0.43, 0.5),
+            (0.43, 1.5),
+            (0.0, 1.5),
+        ] {
             if servers == 1 && spread > 0.0 {
                 continue;
             }
@@ -504,7 +515,9 @@ fn long_advice_that_is_followed_has_the_power_that_it_promises() {
             found[1] += u32::from(!apart.contains(0.0));
         }
         let [within, apart] = found.map(|found| f64::from(found) / f64::from(RUNS));
-        println!("pilot of {pilots}, {size} standard deviations: within {within:.3}, detected {apart:.3}");
+        println!(
+            "pilot of {pilots}, {size} standard deviations: within {within:.3}, detected {apart:.3}"
+        );
         for power in [within, apart] {
             assert!((0.77..=0.85).contains(&power), "{pilots}, {size}: {power}");
         }

@@ -92,7 +92,11 @@ impl Gap {
         let now = self.unexplained.count;
         let wide = [Some(self.unexplained), self.a_a].into_iter().flatten();
         // Both must lie within the margin, and share a baseline: were they independent, both would with the power that is meant.
-        let power = if self.a_a.is_some() { POWER.sqrt() } else { POWER };
+        let power = if self.a_a.is_some() {
+            POWER.sqrt()
+        } else {
+            POWER
+        };
         let needed: Option<Vec<usize>> = wide
             .map(|of| Pilot::from(of).required_with(Aim::Within(self.margin_ns), power))
             .collect();

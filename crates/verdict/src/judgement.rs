@@ -148,7 +148,10 @@ fn of_verdict(agreement: &Agreement) -> (Tone, String) {
             let hook = &agreement.in_situ_per_request;
             // Of a hook that takes nothing there is no share.
             let of_hook = if hook.ci95[0] > 0.0 {
-                format!(", {:.0} % of what the hook takes", 100.0 * within_ns / hook.estimate)
+                format!(
+                    ", {:.0} % of what the hook takes",
+                    100.0 * within_ns / hook.estimate
+                )
             } else {
                 String::new()
             };
@@ -237,6 +240,38 @@ fn of_undisturbed(undisturbed: &Undisturbed) -> Option<Vec<Part<'_>>> {
     Some(sentences)
 }
 
+/// Why an agreement is not resolved, and what would resolve it.
+fn of_what_is_needed(agreement: &Agreement) -> Vec<Part<'_>> {
+    let words = |text: &str| Part::Text(text.to_owned());
+    let mut parts = vec![words(if agreement.a_a_within_ns > agreement.margin_ns {
+        ", or that of two arms that do the same does. "
+    } else {
+        ". "
+    })];
+    match &agreement.needed {
+        Some(needed) => parts.extend([
+            words("To show that the layers agree, if they do, a run needs about "),
+            Part::Count("/agreement/needed/observations", needed.observations),
+            Part::Text(format!(" {} as long as the ", needed.of)),
+            Part::Count("/agreement/needed/now", needed.now),
+            words(" of this one (power 0.8)."),
+        ]),
+        // In runs of earlier versions.
+        None if let Some(more) = agreement.blocks_more => parts.extend([
+            words("About "),
+            Part::Count("/agreement/blocks_more", more),
+            words(" more blocks would resolve it."),
+        ]),
+        None if agreement.within_ns.is_none() => {
+            parts.push(words("More blocks or processes would help."));
+        }
+        None => parts.push(words(
+            "More of the same would hardly settle it: the gap lies near the margin, or intervals are too wide.",
+        )),
+    }
+    parts
+}
+
 fn of_agreement<'a>(
     agreement: &'a Agreement,
     typical: Option<&'a Agreement>,
@@ -267,31 +302,7 @@ fn of_agreement<'a>(
         ]),
         Verdict::Unresolved => {
             costs.extend([words(": its interval reaches beyond "), bound]);
-            costs.push(words(if agreement.a_a_within_ns > agreement.margin_ns {
-                ", or that of two arms that do the same does. "
-            } else {
-                ". "
-            }));
-            match &agreement.needed {
-                Some(needed) => costs.extend([
-                    words("To show that the layers agree, if they do, a run needs about "),
-                    Part::Count("/agreement/needed/observations", needed.observations),
-                    Part::Text(format!(" {} as long as the ", needed.of)),
-                    Part::Count("/agreement/needed/now", needed.now),
-                    words(" of this one (power 0.8)."),
-                ]),
-                None if let Some(more) = agreement.blocks_more => costs.extend([
-                    words("About "),
-                    Part::Count("/agreement/blocks_more", more),
-                    words(" more blocks would resolve it."),
-                ]),
-                None if agreement.within_ns.is_none() => {
-                    costs.push(words("More blocks or processes would help."));
-                }
-                None => costs.push(words(
-                    "More of the same would hardly settle it: the gap lies near the margin, or intervals are too wide.",
-                )),
-            }
+            costs.extend(of_what_is_needed(agreement));
         }
         Verdict::Differ => costs.push(words(match more_or_less(agreement) {
             "more" => {

@@ -200,6 +200,30 @@ fn of_effects(analysis: &Analysis) -> impl Iterator<Item = Line<'_>> {
     })
 }
 
+/// What is typical where means stand above, and the other way round.
+fn of_other_estimands(analysis: &Analysis) -> impl Iterator<Item = Line<'_>> {
+    let typical = analysis.agreement_typical.as_ref();
+    [
+        (
+            "Micro, mean cost",
+            "micro/hook_overhead_mean",
+            analysis.micro.hook_overhead_mean.as_ref(),
+        ),
+        (
+            "In situ, a typical call",
+            "in_situ/hook_overhead_typical",
+            analysis.in_situ.hook_overhead_typical.as_ref(),
+        ),
+        (
+            "Left unexplained, of a typical request",
+            "agreement_typical/unexplained",
+            typical.map(|found| &found.unexplained),
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(name, at, estimate)| Line::of(name, &format!("analysis.json#/{at}"), estimate))
+}
+
 /// The shares of response times above the threshold that arms differ by.
 fn of_shares_above(analysis: &Analysis) -> impl Iterator<Item = Line<'_>> {
     let effects = analysis.macro_.effects.iter();
@@ -295,21 +319,6 @@ pub fn lines(analysis: &Analysis) -> Vec<Line<'_>> {
             agreement.map(|found| &found.unexplained),
         ),
         (
-            "Left unexplained, of a typical request",
-            "agreement_typical/unexplained",
-            analysis.agreement_typical.as_ref().map(|found| &found.unexplained),
-        ),
-        (
-            "Micro, mean cost",
-            "micro/hook_overhead_mean",
-            micro.hook_overhead_mean.as_ref(),
-        ),
-        (
-            "In situ, a typical call",
-            "in_situ/hook_overhead_typical",
-            in_situ.hook_overhead_typical.as_ref(),
-        ),
-        (
             "read(2), hooked minus baseline",
             "agreement/lines/read_syscall",
             agreement.and_then(|found| found.lines.get("read_syscall")),
@@ -317,6 +326,7 @@ pub fn lines(analysis: &Analysis) -> Vec<Line<'_>> {
     ]
     .into_iter()
     .filter_map(|(name, at, estimate)| Line::of(name, &format!("analysis.json#/{at}"), estimate))
+    .chain(of_other_estimands(analysis))
     .chain(of_effects(analysis))
     .chain(of_shares_above(analysis))
     .chain(of_other_arms(analysis))

@@ -139,7 +139,8 @@ fn advice_that_is_followed_shows_agreement_in_four_of_five() {
             values.collect()
         };
         let [baseline, second, hooked] = [arm(), arm(), arm()];
-        let less = |arm: &[f64]| -> Vec<f64> { arm.iter().zip(&baseline).map(|(a, b)| a - b).collect() };
+        let less =
+            |arm: &[f64]| -> Vec<f64> { arm.iter().zip(&baseline).map(|(a, b)| a - b).collect() };
         Gap {
             unexplained: Location::of(&less(&hooked)).unwrap(),
             a_a: Location::of(&less(&second)),
@@ -167,7 +168,9 @@ fn advice_that_is_followed_shows_agreement_in_four_of_five() {
 #[test]
 #[ignore = "long: cargo xtask prove statistics"]
 fn long_how_often_layers_agree() {
-    println!("share of runs in which layers agree; the hook takes 100 ns, 16 pairs of servers, 192 rounds");
+    println!(
+        "share of runs in which layers agree; the hook takes 100 ns, 16 pairs of servers, 192 rounds"
+    );
     for (gap_ns, noise_ns, expected) in [
         (100.0, 100.0, 0.0..=0.028),
         (-100.0, 200.0, 0.0..=0.028),
@@ -177,7 +180,10 @@ fn long_how_often_layers_agree() {
         (0.0, 400.0, 0.0..=0.9),
     ] {
         let share = agreeing(20_000, gap_ns, noise_ns);
-        println!("gap of {gap_ns} ns, noise of blocks {:.0} ns: {share:.4}", noise_ns / 3_f64.sqrt());
+        println!(
+            "gap of {gap_ns} ns, noise of blocks {:.0} ns: {share:.4}",
+            noise_ns / 3_f64.sqrt()
+        );
         assert!(expected.contains(&share), "{gap_ns} {noise_ns}: {share}");
     }
 }

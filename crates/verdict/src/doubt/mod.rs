@@ -285,7 +285,9 @@ impl fmt::Display for Doubt {
                  used"
             ),
             Self::NoVariation([baseline, treatment]) => {
-                format!("{treatment} and {baseline} do not vary: no test, and an interval of no width")
+                format!(
+                    "{treatment} and {baseline} do not vary: no test, and an interval of no width"
+                )
             }
             Self::WeakIntervals(quantiles) => format!(
                 "95 % intervals of these quantiles' shifts held in less than {:.0} % of \

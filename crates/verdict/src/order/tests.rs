@@ -132,9 +132,14 @@ fn bad_blocks_in_a_row_and_a_bad_server_move_nothing() {
 /// In a duet servers change after two rounds. Four of them differ by 100 and nothing else does: that is all that the interval knows.
 #[test]
 fn the_level_of_a_duet_knows_its_servers() {
-    let level: Vec<Option<f64>> = (0..32).map(|round| Some(100.0 * f64::from(round / 2 % 4))).collect();
+    let level: Vec<Option<f64>> = (0..32)
+        .map(|round| Some(100.0 * f64::from(round / 2 % 4)))
+        .collect();
     let found = Order::new(Kind::Duet, 4).level(&level).unwrap();
     let servers = stats::mean_interval(&[0.0, 100.0, 200.0, 300.0]).unwrap();
     assert!((found.estimate - 150.0).abs() < 1e-9);
-    assert!(found.half_width() > 0.9 * servers.half_width(), "{found:?} {servers:?}");
+    assert!(
+        found.half_width() > 0.9 * servers.half_width(),
+        "{found:?} {servers:?}"
+    );
 }

@@ -209,7 +209,7 @@ fn arm_of(name: &str, folder: &Path, manifest: &Manifest, index: u16, log: &Bloc
         blocks,
         origin: Origin::Run {
             folder: PathBuf::from(folder),
-            rounds: manifest.schedule.order != Order::Sequential,
+            order: manifest.schedule.order,
             servers: if duet {
                 1
             } else {
