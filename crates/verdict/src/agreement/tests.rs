@@ -131,7 +131,7 @@ fn a_gap_as_large_as_the_hook_is_not_called_agreement() {
 /// Runs that need more, each followed by one of as many observations as it asks for: of gap and A/A, which share a baseline.
 #[test]
 fn advice_that_is_followed_shows_agreement_in_four_of_five() {
-    const RUNS: u32 = 600;
+    const RUNS: u32 = 1_500;
     let mut random = ChaCha8Rng::seed_from_u64(11);
     let mut gap = |pairs: usize| {
         let mut arm = || -> Vec<f64> {

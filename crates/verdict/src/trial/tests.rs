@@ -1005,7 +1005,7 @@ fn a_bench_without_probes_has_all_layers_but_micro() {
     let judgement = crate::judgement::judge(&analysis, None);
     assert_eq!(
         judgement.headline,
-        "The layers agree to within 10.0 ns, 10 % of what the hook takes."
+        "The layers agree to within 10.5 ns, 10 % of what the hook takes."
     );
     let sent: u64 = analysis
         .requests
