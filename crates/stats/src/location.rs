@@ -1,7 +1,9 @@
 //! Where values lie, whatever a few of them do: the trimmed mean, and its standard error by winsorised variance.
 //!
-//! One bad value in five, on one side, moves neither far. Of values without bad ones the interval is as wide as Student's within a
-//! twentieth. K. K. Yuen, *The two-sample trimmed t for unequal population variances*, Biometrika 61 (1974); for one sample, J. W.
+//! One bad value in five, on one side, moves neither far. Of values without bad ones the interval is wider than Student's, with 16
+//! normal ones 1.17 times, with 96 1.08 times; where one in ten is ten times as far off, half as wide and less.
+//!
+//! K. K. Yuen, *The two-sample trimmed t for unequal population variances*, Biometrika 61 (1974); for one sample, J. W.
 //! Tukey and D. H. `McLaughlin`, *Less vulnerable confidence and significance procedures for location based on a single sample*,
 //! Sankhyā A 25 (1963).
 
