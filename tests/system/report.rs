@@ -148,6 +148,8 @@ fn figures(kit: &Kit) -> anyhow::Result<()> {
     let mut estimates = Vec::new();
     estimates_of(&analysis, "", &mut estimates);
     ensure!(estimates.len() >= 14, "{estimates:?}");
+    // But a slope that reads as an effect, and is none.
+    estimates.retain(|pointer| pointer != "/budget/association/slope");
     for pointer in estimates {
         for part in ["estimate", "ci95/0", "ci95/1"] {
             let at = format!("analysis.json#{pointer}/{part}");

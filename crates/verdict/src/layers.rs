@@ -177,6 +177,8 @@ struct Compared {
     what: &'static str,
     response_time_ns: fn(&Value) -> f64,
     per_request_ns: fn(&CallMeans) -> &Vec<Option<f64>>,
+    /// Whether it is known of `read(2)` in the kernel: means are.
+    has_reads: bool,
 }
 
 /// What requests cost on average. Its tail is seen end to end alone, and so coarsely that layers are not compared by it.
@@ -184,6 +186,7 @@ const MEAN_COST: Compared = Compared {
     what: "mean",
     response_time_ns: Value::body,
     per_request_ns: |calls| &calls.overhead_per_request_ns,
+    has_reads: true,
 };
 
 /// What half of the requests cost at most.
@@ -191,6 +194,7 @@ const TYPICAL: Compared = Compared {
     what: "median",
     response_time_ns: |value| value.median,
     per_request_ns: |calls| &calls.typical_per_request_ns,
+    has_reads: false,
 };
 
 impl Layers<'_> {
@@ -359,10 +363,14 @@ impl Layers<'_> {
             hooked: &treatment,
             a_a: [&first, &second],
             in_situ: (of.per_request_ns)(self.calls),
-            reads: [
-                logged.reads_against(baseline, hooked),
-                logged.reads_against(hooked, baseline),
-            ],
+            reads: if of.has_reads {
+                [
+                    logged.reads_against(baseline, hooked),
+                    logged.reads_against(hooked, baseline),
+                ]
+            } else {
+                [&[], &[]]
+            },
             order: self.order,
             what: of.what,
         };

@@ -169,8 +169,9 @@ pub fn forest(analysis: &Analysis) -> Forest {
             &macro_.a_a_difference,
         ),
     ];
-    let others = of_effects(analysis).chain(of_other_arms(analysis));
-    let others = others.map(|line| Row {
+    // Bodies stand above, as differences of means.
+    let effects = of_effects(analysis).filter(|line| !line.at.ends_with("/body"));
+    let others = effects.chain(of_other_arms(analysis)).map(|line| Row {
         group: None,
         label: line.name,
         class: "layer-macro".to_owned(),
@@ -187,12 +188,11 @@ pub fn forest(analysis: &Analysis) -> Forest {
     }
 }
 
-/// What arms differ by from the baseline where whole servers are compared, but for bodies, which stand above.
+/// What arms differ by from the baseline where whole servers are compared.
 fn of_effects(analysis: &Analysis) -> impl Iterator<Item = Line<'_>> {
     let effects = analysis.macro_.effects.iter();
     effects.flat_map(|(arm, effect)| {
-        let parts = parts(effect).filter(|(_, part, _)| *part != "body");
-        parts.map(move |(name, part, estimate)| Line {
+        parts(effect).map(move |(name, part, estimate)| Line {
             name: format!("{arm} minus baseline, {name}"),
             at: format!("analysis.json#/macro/effects/{arm}/{part}"),
             estimate,
@@ -215,9 +215,19 @@ fn of_other_estimands(analysis: &Analysis) -> impl Iterator<Item = Line<'_>> {
             analysis.in_situ.hook_overhead_typical.as_ref(),
         ),
         (
+            "In situ, of a typical request",
+            "agreement_typical/in_situ_per_request",
+            typical.map(|found| &found.in_situ_per_request),
+        ),
+        (
             "Left unexplained, of a typical request",
             "agreement_typical/unexplained",
             typical.map(|found| &found.unexplained),
+        ),
+        (
+            "Share explained, of a typical request",
+            "agreement_typical/explained_share",
+            typical.and_then(|found| found.explained_share.as_ref()),
         ),
     ]
     .into_iter()
