@@ -185,19 +185,15 @@ fn unexplained(hits: Counter) -> &'static [Counter] {
 ///
 /// The kernel does not say whose hits it passed over, and all processes run into programs on system calls. But if the
 /// entry or the exit of a call of ours had been passed over, the other half would be there alone, and count as
-/// [`unexplained`]. That both halves of one call are missed, and never one alone, takes more than chance. There is one exception: exits from
-/// writes that were not entered on a tracked connection are not counted, so a missed entry to a write leaves nothing.
+/// [`unexplained`]. That both halves of one call are missed, and never one alone, takes more than chance. There is one exception:
+/// exits from writes that were not entered on a tracked connection are not counted, so a missed entry to a write leaves nothing. Kernels
+/// that preempt tracing programs pass entries over in every other trace, mostly those of others: a warning says so, and no more.
 fn may_be_lost(program: &str) -> Option<&'static str> {
     match program {
         "read_done" => Some("site_read_done"),
         "accepted" => Some("site_accepted"),
         "closed" => Some("site_closed"),
         "function_entry" | "function_return" => Some("function"),
-        // The first two see all system calls: of these, missed reads leave their exit.
-        "btf_sys_enter" | "raw_sys_enter" | "tp_write_enter" | "kprobe_write_enter"
-        | "fentry_write" | "fentry_writev" | "fentry_sendto" | "fentry_sendmsg" => {
-            Some("write_syscall")
-        }
         _ => None,
     }
 }

@@ -33,7 +33,12 @@ pub fn of_balance(ledger: &Ledger) -> Option<Doubt> {
 pub fn of_ledger(ledger: &Ledger) -> Vec<Doubt> {
     let unbalanced = of_balance(ledger);
     let dropped = (ledger.dropped > 0).then_some(Doubt::Dropped(ledger.dropped));
-    unbalanced.into_iter().chain(dropped).collect()
+    let passed_over = ledger.causes.iter();
+    let passed_over = passed_over.filter(|(cause, _)| cause.ends_with("_missed"));
+    let passed_over: u64 = passed_over.map(|(_, hits)| hits).sum();
+    let passed_over = (passed_over > 0).then_some(Doubt::PassedOver(passed_over));
+    let doubts = [unbalanced, dropped, passed_over];
+    doubts.into_iter().flatten().collect()
 }
 
 /// What was sent to an arm.

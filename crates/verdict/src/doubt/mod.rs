@@ -52,6 +52,8 @@ pub enum Doubt {
     Unbalanced,
     /// So many records were lost, as the buffer was full.
     Dropped(u64),
+    /// The kernel passed so many hits over, of programs that all processes run into.
+    PassedOver(u64),
     /// So many records arrived and could not be kept.
     NotWritten(u64),
     /// Processes ran for so many seconds, summed up, before the probes saw them.
@@ -170,6 +172,7 @@ impl Doubt {
         match self {
             Self::Limit(_) | Self::AaFails { .. } | Self::Unsettled(_) => Severity::Withholds,
             Self::OneAfterTheOther
+            | Self::PassedOver(_)
             | Self::Machine { .. }
             | Self::HalvesDiffer(_)
             | Self::NeighboursAlike(_)
@@ -207,6 +210,10 @@ impl fmt::Display for Doubt {
             Self::Dropped(records) => {
                 format!("{records} records were dropped because a buffer was full (--ring-bytes)")
             }
+            Self::PassedOver(hits) => format!(
+                "the kernel passed {hits} hits of programs over that all processes run into; no half of a call of ours is missing, but \
+                 a write may be (--kernel-probe)"
+            ),
             Self::NotWritten(records) => {
                 format!("{records} records were not written (--max-run-bytes)")
             }
