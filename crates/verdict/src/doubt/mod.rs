@@ -226,17 +226,7 @@ impl fmt::Display for Doubt {
                 failures,
                 sent,
                 kinds,
-            } => {
-                let kinds: Vec<String> = kinds
-                    .iter()
-                    .map(|(kind, count)| format!("{count} × {kind}"))
-                    .collect();
-                let kinds = match kinds.as_slice() {
-                    [] => String::new(),
-                    kinds => format!(" ({})", kinds.join(", ")),
-                };
-                format!("{failures} of {sent} requests failed{kinds}")
-            }
+            } => failed(*failures, *sent, kinds),
             Self::NotJoined {
                 unmatched,
                 requests,
@@ -307,6 +297,18 @@ impl fmt::Display for Doubt {
         };
         f.write_str(&words)
     }
+}
+
+fn failed(failures: u64, sent: u64, kinds: &BTreeMap<String, u64>) -> String {
+    let kinds: Vec<String> = kinds
+        .iter()
+        .map(|(kind, count)| format!("{count} × {kind}"))
+        .collect();
+    let kinds = match kinds.as_slice() {
+        [] => String::new(),
+        kinds => format!(" ({})", kinds.join(", ")),
+    };
+    format!("{failures} of {sent} requests failed{kinds}")
 }
 
 fn listed(quantiles: &[(f64, Option<f64>)]) -> String {
