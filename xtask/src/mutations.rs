@@ -157,8 +157,8 @@ const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "threshold: the arm whose median is shortest decides for all",
         file: "crates/verdict/src/threshold.rs",
-        sound: "medians.max_by(f64::total_cmp)",
-        broken: "medians.min_by(f64::total_cmp)",
+        sound: "medians_ns.max_by(f64::total_cmp)",
+        broken: "medians_ns.min_by(f64::total_cmp)",
         test: Test::Unit {
             package: "verdict",
             name: "threshold::tests::the_slowest_arms_warm_up_decides_for_all",

@@ -32,11 +32,9 @@ pub mod slope;
 pub mod spread;
 pub mod t_test;
 pub mod trim;
-pub mod unpaired;
 
 pub use counted::Counted;
 pub use interval::{Interval, mean_interval, paired_difference};
 pub use location::Location;
 pub use moments::Moments;
 pub use trim::{Trim, mean};
-pub use unpaired::unpaired_difference;

@@ -1,4 +1,4 @@
-//! Where values lie, whatever a few of them do: the trimmed mean, and its standard error by winsorised variance.
+//! The location of values, robust against a few bad ones: the trimmed mean, and its standard error by winsorised variance.
 //!
 //! One bad value in five, on one side, moves neither far. Of values without bad ones the interval is wider than Student's, with 16
 //! normal ones 1.17 times, with 96 1.08 times; where one in ten is ten times as far off, half as wide and less.

@@ -29,11 +29,6 @@ impl Trim {
         fraction_each_end: 0.2,
     };
 
-    /// Leaves the middle half of the values: their mean is the interquartile mean.
-    pub const MIDDLE_HALF: Self = Self {
-        fraction_each_end: 0.25,
-    };
-
     /// Leaves `fraction` out at each end. `None` unless it is at least 0 and below one half.
     pub fn each_end(fraction: f64) -> Option<Self> {
         (0.0..0.5).contains(&fraction).then_some(Self {

@@ -10,7 +10,7 @@ use stats::{Interval, Location};
 
 use crate::doubt::find::{of_a_a, of_level};
 use crate::doubt::{Doubt, Severity, words};
-use crate::order::Order;
+use crate::order::{Order, differences};
 use crate::{as_interval, estimate};
 
 /// Layers agree within this much, or within a share of what the hook takes in situ, whichever is more.
@@ -20,11 +20,11 @@ pub const SHARE_OF_TRIAL: f64 = 0.1;
 /// The share where whole servers are compared, which resolve less: a gap as large as the hook itself is not called agreement.
 const SHARE_OF_BLOCKS: f64 = 1.0;
 
-/// The power by which gap and A/A are reckoned with, each by itself. The larger of two numbers is taken, which by chance are too
-/// large or too small: so both lie within the margin with a power of 0.78, where one is much the wider, to 0.85, where they are alike.
+/// The power that a run is planned with for gap and A/A, each by itself. The advice is the larger of two numbers, and chance makes
+/// that too large: both lie within the margin with a power of 0.78 if one is much the wider, and of 0.85 if they are alike.
 const POWER_OF_EACH: f64 = 0.775;
 
-/// What is left of the macro difference, and by what it is judged.
+/// The gap between the layers, and the bounds that it is held against.
 #[derive(Clone, Copy, Debug)]
 pub struct Gap {
     /// Macro difference minus in-situ overhead, ns.
@@ -37,7 +37,7 @@ pub struct Gap {
     pub observation: &'static str,
 }
 
-/// What stands beside a verdict.
+/// The figures beside a verdict.
 #[derive(Debug)]
 pub struct Parts {
     /// In-situ overhead of a request.
@@ -170,11 +170,7 @@ pub fn agreement(rounds: &Rounds<'_>, doubts: &[Doubt]) -> Option<Agreement> {
         margin_ns: margin_ns(SHARE_OF_BLOCKS, in_situ.estimate),
         observation: order.observation(),
     };
-    let differences: Vec<Option<f64>> = baseline
-        .iter()
-        .zip(*hooked)
-        .map(|(baseline, hooked)| Some((*hooked)? - (*baseline)?))
-        .collect();
+    let differences = differences(baseline, hooked);
     let both = |overheads: Vec<Option<f64>>, macros: Vec<Option<f64>>| -> (Vec<f64>, Vec<f64>) {
         overheads
             .into_iter()

@@ -1,4 +1,4 @@
-//! What one arm differs by from another, by each estimand: the one rule for blocks of a run and for recorded arms.
+//! The difference of two arms by each estimand: one rule for blocks of a run and for recorded arms.
 
 use runlog::comparison::Effect;
 use runlog::estimate::Unit;
@@ -11,7 +11,7 @@ use crate::order::Order;
 /// How the interval of a mean is made of those of its parts.
 const SUM_OF_PARTS: &str = "sum of body and tail, ends of the intervals added";
 
-/// What the requests of a block come to, by estimand.
+/// The value of a block for each estimand.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Value {
     /// Their mean, in two parts.

@@ -6,6 +6,7 @@ use runlog::record::{JoinedRequest, Request};
 use stats::{mean, spread};
 
 use crate::blocks::BlockMeans;
+use crate::order::differences;
 
 /// What blocks of one arm come to, by round. Means are of what is clipped at the run's threshold, as response times are: a rare cost
 /// is in them, and a call that the hypervisor interrupted decides no block.
@@ -31,12 +32,7 @@ pub struct CallMeans {
 impl CallMeans {
     /// The same with the overheads less those of another arm, which was seen in the same rounds.
     pub fn less_overheads(self, other: &Self) -> Self {
-        let less = |part: fn(&Self) -> &Vec<Option<f64>>| {
-            let rounds = part(&self).iter().zip(part(other));
-            rounds
-                .map(|(own, other)| Some((*own)? - (*other)?))
-                .collect()
-        };
+        let less = |part: fn(&Self) -> &Vec<Option<f64>>| differences(part(other), part(&self));
         Self {
             hook_overhead_ns: less(|of| &of.hook_overhead_ns),
             typical_overhead_ns: less(|of| &of.typical_overhead_ns),

@@ -246,7 +246,7 @@ impl Summary {
 }
 
 /// Treatment minus control, round by round.
-fn differences(control: &[Option<f64>], treatment: &[Option<f64>]) -> Vec<Option<f64>> {
+pub fn differences(control: &[Option<f64>], treatment: &[Option<f64>]) -> Vec<Option<f64>> {
     let rounds = control.iter().zip(treatment);
     rounds
         .map(|(control, treatment)| Some((*treatment)? - (*control)?))

@@ -10,7 +10,7 @@ use stats::moments;
 
 /// The threshold is so many times the median response time of the warm-up, of the arm whose is longest: a hook or a delay
 /// must not cut itself off.
-pub const MEDIANS: f64 = 4.0;
+const MEDIANS: f64 = 4.0;
 
 /// A request of the warm-up.
 struct WarmUp {
@@ -79,7 +79,12 @@ fn threshold(warm_up: &[WarmUp]) -> Option<f64> {
 
 fn of_medians<'t>(arms: impl Iterator<Item = &'t Vec<f64>>) -> Option<f64> {
     let medians = arms.filter_map(|times_ns| moments::quantile(times_ns, 0.5));
-    medians.max_by(f64::total_cmp).map(|ns| MEDIANS * ns)
+    of_longest(medians)
+}
+
+/// The threshold by the median of each arm.
+pub fn of_longest(medians_ns: impl Iterator<Item = f64>) -> Option<f64> {
+    medians_ns.max_by(f64::total_cmp).map(|ns| MEDIANS * ns)
 }
 
 #[cfg(test)]

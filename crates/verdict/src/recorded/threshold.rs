@@ -3,14 +3,14 @@
 use runlog::comparison::ThresholdFrom;
 
 use super::RecordedArm;
-use crate::threshold::MEDIANS;
+use crate::threshold::of_longest;
 
 /// The threshold, ns, by the arm whose median is longest: a hook must not cut itself off. A warm-up is nothing that is compared;
 /// where an arm has none, the arms themselves have to do. `None` without values.
 pub fn of(arms: &[RecordedArm]) -> Option<(f64, ThresholdFrom)> {
     let longest = |median: fn(&RecordedArm) -> Option<f64>| {
         let medians: Option<Vec<f64>> = arms.iter().map(median).collect();
-        medians?.into_iter().max_by(f64::total_cmp)
+        of_longest(medians?.into_iter())
     };
     let of_warm_ups = longest(|arm| arm.warm_up_median_ns).map(|ns| (ns, ThresholdFrom::WarmUps));
     let of_arms = || {
@@ -19,6 +19,5 @@ pub fn of(arms: &[RecordedArm]) -> Option<(f64, ThresholdFrom)> {
             ThresholdFrom::Arms,
         ))
     };
-    let (median_ns, from) = of_warm_ups.or_else(of_arms)?;
-    Some((MEDIANS * median_ns, from))
+    of_warm_ups.or_else(of_arms)
 }
