@@ -169,7 +169,7 @@ fn check_trial(arguments: &RunArguments) -> anyhow::Result<()> {
         agent,
         ..
     } = arguments;
-    if arguments.request.trial.is_none() {
+    let Some(trial) = &arguments.request.trial else {
         if *order == Order::Trial {
             bail!(
                 "--order trial: takes --trial with the text that the servers have, as in --trial \"seed=1 size=512 \
@@ -177,9 +177,15 @@ fn check_trial(arguments: &RunArguments) -> anyhow::Result<()> {
             );
         }
         return Ok(());
-    }
+    };
     if *order != Order::Trial {
         bail!("--order {order}: --trial draws arms request by request; leave --order out");
+    }
+    if trial.size == 0 {
+        bail!(
+            "--trial: give size=, the bytes of each request, as in \"seed=1 size=512 slice=20000000 arms=off,on\"; only other \
+             load generators go without"
+        );
     }
     if arms.len() > 1 {
         bail!(
@@ -192,10 +198,10 @@ fn check_trial(arguments: &RunArguments) -> anyhow::Result<()> {
              the next arm at its first read after an answer; leave --pipeline out"
         );
     }
-    if rate.is_some() {
+    if rate.is_some() && !trial.is_by_slices() {
         bail!(
-            "--rate: a trial is a closed loop, as its load generator stands back while the server has work; leave \
-             --rate out"
+            "--rate: a trial by requests is a closed loop, as its load generator stands back while the server has work; \
+             leave --rate out, or draw arms by slices of time (slice=20000000 in --trial)"
         );
     }
     if agent.agent_url.is_some() {

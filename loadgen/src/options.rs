@@ -349,11 +349,12 @@ impl RunArguments {
     }
 
     /// Whether a core that is shared with the server is left to the server while it has work: in a closed loop where
-    /// more than one response may come at once, and in a trial, where else the requests before would decide who
+    /// more than one response may come at once, and in a trial by requests, where else those before would decide who
     /// preempts whom. The pacer of an open loop must not wait.
     pub fn lets_others_finish(&self) -> bool {
         let may_come_at_once = self.connections > 1 || self.pipeline > 1;
-        let is_wanted = may_come_at_once || self.request.trial.is_some();
+        let trial = self.request.trial.as_ref();
+        let is_wanted = may_come_at_once || trial.is_some_and(|trial| !trial.is_by_slices());
         is_wanted && self.rate.is_none() && !self.spin
     }
 

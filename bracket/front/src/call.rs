@@ -37,7 +37,12 @@ pub fn on_connection<'b, P: Iterator<Item = &'b [u8]>>(
     }
     let stream = STREAMS.get(fd);
     let in_trial = stream.zip(plan.trial.as_ref());
-    let place = in_trial.map_or(Place::OUTSIDE, |(stream, trial)| stream.next(trial));
+    // By slices the instant of entry decides, and what is recorded is that same instant.
+    let decided_ns = plan.slices.map(|_| monotonic_ns());
+    let slice = decided_ns.and_then(|now_ns| plan.arm_at(now_ns));
+    let place = in_trial.map_or(Place::OUTSIDE, |(stream, trial)| {
+        stream.next(trial, connection, slice)
+    });
     let target = plan.target(function, place.slot);
     if !takes {
         return call(target);
@@ -47,7 +52,11 @@ pub fn on_connection<'b, P: Iterator<Item = &'b [u8]>>(
     let is_recording = plan.is_recording();
     let is_timed = is_watched || is_recording;
     let outer = frame.map(|frame| frame.replace(Inner::new(fd, is_timed, stack)));
-    let enter_ns = if is_timed { monotonic_ns() } else { 0 };
+    let enter_ns = match decided_ns {
+        Some(decided_ns) => decided_ns,
+        None if is_timed => monotonic_ns(),
+        None => 0,
+    };
     let returned = call(target);
     let exit_ns = if is_timed || plan.has_delays {
         monotonic_ns()

@@ -7,10 +7,11 @@
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use abi::trial::Trial;
 use abi::trial::shared::Shared;
+use abi::trial::slices::Slices;
 use preload::frame::{Back, Frame};
 use preload::site::Function;
 
@@ -24,6 +25,8 @@ pub type Targets = [*mut c_void; SLOTS];
 pub struct Plan {
     /// The trial, if there is one.
     pub trial: Option<Trial>,
+    /// Its slices of time, if arms go by these.
+    pub slices: Option<Slices>,
     /// By function, then by slot: no branch tells arms apart.
     targets: [Targets; Function::COUNT],
     /// How long a call waits when it has read something, by slot.
@@ -50,6 +53,7 @@ impl Plan {
         }
         Self {
             trial: None,
+            slices: None,
             targets,
             delays_ns: [0; SLOTS],
             has_delays: false,
@@ -79,8 +83,26 @@ impl Plan {
             plan.has_delays |= *delay_ns > 0;
         }
         plan.trial = Some(*trial);
+        plan.slices = Slices::of(trial);
         plan.shared = shared;
         plan
+    }
+
+    /// The arm that all requests have at an instant, if arms go by slices of time.
+    #[inline]
+    pub fn arm_at(&self, now_ns: u64) -> Option<usize> {
+        let slices = self.slices.as_ref()?;
+        // The unit that somebody looked up last, above its arm: to be found out once a unit, not once a call.
+        let unit = slices.unit(now_ns);
+        let known = CURRENT.load(Ordering::Relaxed);
+        let arm = if known >> ARM_BITS == unit + 1 {
+            known & ((1 << ARM_BITS) - 1)
+        } else {
+            let arm = slices.at(now_ns).arm as u64;
+            CURRENT.store((unit + 1) << ARM_BITS | arm, Ordering::Relaxed);
+            arm
+        };
+        usize::try_from(arm).ok()
     }
 
     /// Where a call goes.
@@ -110,6 +132,11 @@ impl Plan {
             .is_some_and(|shared| shared.is_recording.load(Ordering::Relaxed) != 0)
     }
 }
+
+/// Bits of an arm's number.
+const ARM_BITS: u32 = SLOTS.trailing_zeros();
+/// See [`Plan::arm_at`]; 0 at first.
+static CURRENT: AtomicU64 = AtomicU64::new(0);
 
 struct Settled(UnsafeCell<Plan>);
 
@@ -157,6 +184,20 @@ mod tests {
     }
 
     #[test]
+    fn every_instant_has_the_arm_of_its_slice() {
+        let trial = Trial::parse(b"seed=1 slice=1000000 arms=off,on").unwrap();
+        let slices = Slices::of(&trial).unwrap();
+        let plan = Plan {
+            slices: Some(slices),
+            ..Plan::without_trial([ptr::null_mut(); Function::COUNT], None)
+        };
+        // Back in time, too, as threads see the clock.
+        for now_ns in (0..20_000_000).step_by(300_001).chain([0, 7_000_000]) {
+            assert_eq!(plan.arm_at(now_ns), Some(slices.at(now_ns).arm));
+        }
+    }
+
+    #[test]
     fn arms_go_to_the_hook_or_past_it_each_by_its_own_slot() {
         let back: &'static Back = Box::leak(Box::new(Back {
             version: Back::VERSION,
@@ -173,6 +214,7 @@ mod tests {
         assert!(plan.has_delays && plan.frame().is_none() && !plan.is_recording());
 
         let without = Plan::without_trial(hook, None);
+        assert_eq!(without.arm_at(1), None);
         assert_eq!(without.target(Function::ReadV, HOOK) as usize, 15);
         assert!(!without.has_delays);
     }

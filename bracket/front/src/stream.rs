@@ -1,7 +1,8 @@
 //! Which request of a connection a call belongs to, and so which arm.
 //!
 //! The arm moves at the first read that takes bytes after a write on the connection. A server that reads until nothing is
-//! left before it answers so keeps the arm of the request for its last, empty read.
+//! left before it answers so keeps the arm of the request for its last, empty read. By slices of time, a call has the arm of
+//! the instant at which it was entered.
 
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
@@ -101,25 +102,33 @@ impl Stream {
         self.is_written.store(true, Ordering::Relaxed);
     }
 
-    /// Where the next call stands, if it takes bytes.
+    /// Where the next call stands, if it takes bytes. `slice` is the arm of the slice of time, where there are any.
     #[inline]
-    pub fn next(&self, trial: &Trial) -> Place {
+    pub fn next(&self, trial: &Trial, connection: u64, slice: Option<usize>) -> Place {
         let read = self.read.load(Ordering::Relaxed);
-        let salt = self.salt.load(Ordering::Relaxed);
+        let salt = match trial.size {
+            0 => connection,
+            _ => self.salt.load(Ordering::Relaxed),
+        };
         if read != 0 && !self.is_written.load(Ordering::Relaxed) {
+            let slot = self.slot.load(Ordering::Relaxed) as usize;
             return Place {
-                slot: self.slot.load(Ordering::Relaxed) as usize,
+                slot: slice.filter(|_| slot != PAST).unwrap_or(slot),
                 ordinal: self.ordinal.load(Ordering::Relaxed),
                 salt,
                 read,
                 is_fresh: false,
             };
         }
-        let ordinal = read / u64::from(trial.size);
-        let arm = if salt == 0 {
-            None
-        } else {
-            trial.arm_of(salt, ordinal)
+        let ordinal = match read.checked_div(trial.size.into()) {
+            Some(ordinal) => ordinal,
+            None if read == 0 => 0,
+            None => self.ordinal.load(Ordering::Relaxed) + 1,
+        };
+        let arm = match (salt, slice) {
+            (0, _) => None,
+            (_, Some(arm)) => Some(arm),
+            (salt, None) => trial.arm_of(salt, ordinal),
         };
         Place {
             slot: arm.unwrap_or(PAST),
@@ -161,12 +170,15 @@ impl Stream {
             if place.ordinal == 0 {
                 count(Count::FirstRequests);
             }
-            if place.read != place.ordinal * size {
+            if size > 0 && place.read != place.ordinal * size {
                 count(Count::OffBoundary);
             }
         }
         add(ArmCount::Calls, 1);
         add(ArmCount::Bytes, length);
+        if size == 0 {
+            return;
+        }
         let rest = (place.ordinal + 1) * size - place.read.min((place.ordinal + 1) * size);
         if length > rest {
             count(Count::BeyondRequest);

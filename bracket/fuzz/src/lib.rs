@@ -7,6 +7,7 @@
 mod salt;
 
 use abi::trial::calls::{Call, Slot, WORDS};
+use abi::trial::slices::Slices;
 use abi::trial::{SALT_DIGITS, SALT_FIELD, Trial};
 use salt::Search;
 use zerocopy::FromBytes as _;
@@ -32,8 +33,15 @@ fn check_text(text: &[u8]) {
         return;
     };
     assert_eq!(Trial::parse(trial.to_string().as_bytes()), Ok(trial));
-    let made = Trial::new(trial.seed, trial.size, trial.run, trial.arms());
-    assert_eq!(made, Ok(trial));
+    if !trial.is_by_slices() {
+        let made = Trial::new(trial.seed, trial.size, trial.run, trial.arms());
+        assert_eq!(made, Ok(trial));
+    }
+    if let Some(slices) = Slices::of(&trial) {
+        let slice = slices.at(trial.seed);
+        assert!((slice.begin_ns..slice.end_ns).contains(&trial.seed));
+        assert!(slice.arm < trial.arms().len());
+    }
     for ordinal in [0, 1, 2, u64::MAX] {
         let arm = trial.arm_of(trial.seed, ordinal);
         assert_eq!(arm.is_none(), ordinal == 0);

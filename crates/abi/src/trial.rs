@@ -4,9 +4,12 @@
 //! of the connection, and the ordinal of the request on it. Requests have one size, so an ordinal is a place in the
 //! connection's stream. The first request of a connection carries the salt in a header field ([`SALT_FIELD`]), belongs to
 //! no arm, and goes past the hook.
+//!
+//! Arms may go by slices of time instead ([`slices`]): all requests of a while have one.
 
 pub mod calls;
 pub mod shared;
+pub mod slices;
 
 #[cfg(test)]
 mod tests;
@@ -78,15 +81,18 @@ impl fmt::Display for Arm {
 
 /// A trial, as both sides know it.
 ///
-/// Its text is `seed=1 size=256 run=1 arms=off,null,on,on+1000`, in any order; `run` may be left out.
+/// Its text is `seed=1 size=256 run=1 arms=off,null,on,on+1000`, in any order; `run` may be left out. With
+/// `slice=20000000` arms go by slices of time, and the size may be left out, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trial {
     /// Of the draw.
     pub seed: u64,
-    /// Bytes of each request.
+    /// Bytes of each request. 0 if they have any number: then there is no salt, and no request without an arm.
     pub size: u32,
     /// Requests of a connection that are drawn together: 1 draws each by itself.
     pub run: u32,
+    /// Length of the shorter slices of time, ns; 0 if arms are drawn by request.
+    pub slice_ns: u64,
     arms: [Arm; MAX_ARMS],
     count: usize,
 }
@@ -94,14 +100,16 @@ pub struct Trial {
 /// Why a text is no trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Problem {
-    /// A word that is none of `seed=`, `size=`, `run=`, `arms=`, or is there twice.
+    /// A word that is none of `seed=`, `size=`, `run=`, `slice=`, `arms=`, or is there twice.
     Word,
     /// The seed is missing or no number.
     Seed,
     /// The size is missing or out of its range.
     Size,
-    /// The run is out of its range.
+    /// The run is out of its range, or there are slices.
     Run,
+    /// The length of slices is out of its range.
+    Slice,
     /// The arms are missing, too many, or unknown.
     Arms,
     /// There is no arm `off`, or no arm `on`.
@@ -112,7 +120,7 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Word => {
-                f.write_str("expected seed=, size=, run= and arms=, each once, with blanks between")
+                f.write_str("expected seed=, size=, run= or slice=, and arms=, each once, with blanks between")
             }
             Self::Seed => f.write_str("seed= must be a whole number"),
             Self::Size => write!(
@@ -121,7 +129,13 @@ impl fmt::Display for Problem {
                 SIZES.start(),
                 SIZES.end()
             ),
-            Self::Run => write!(f, "run= must be from 1 to {MAX_RUN} requests"),
+            Self::Run => write!(f, "run= must be from 1 to {MAX_RUN} requests, and 1 with slice="),
+            Self::Slice => write!(
+                f,
+                "slice= must be from {} to {} ns",
+                slices::LENGTHS_NS.start(),
+                slices::LENGTHS_NS.end()
+            ),
             Self::Arms => write!(
                 f,
                 "arms= must name up to {MAX_ARMS} of off, null, on, and on+N for N ns more (at most {MAX_DELAY_NS}), each once, with commas between"
@@ -159,6 +173,7 @@ impl Trial {
             seed,
             size,
             run,
+            slice_ns: 0,
             arms: table,
             count: arms.len(),
         })
@@ -166,7 +181,7 @@ impl Trial {
 
     /// Reads its text.
     pub fn parse(text: &[u8]) -> Result<Self, Problem> {
-        let [mut seed, mut size, mut run, mut arms] = [None; 4];
+        let [mut seed, mut size, mut run, mut slice, mut arms] = [None; 5];
         let words = text.split(|byte| *byte == b' ');
         for word in words.filter(|word| !word.is_empty()) {
             let (place, value) = if let Some(value) = word.strip_prefix(b"seed=") {
@@ -175,6 +190,8 @@ impl Trial {
                 (&mut size, value)
             } else if let Some(value) = word.strip_prefix(b"run=") {
                 (&mut run, value)
+            } else if let Some(value) = word.strip_prefix(b"slice=") {
+                (&mut slice, value)
             } else if let Some(value) = word.strip_prefix(b"arms=") {
                 (&mut arms, value)
             } else {
@@ -185,9 +202,22 @@ impl Trial {
             }
         }
         let seed = seed.and_then(number).ok_or(Problem::Seed)?;
-        let size = size.and_then(number).ok_or(Problem::Size)?;
+        let slice_ns = match slice.map(number) {
+            None => 0,
+            Some(Some(slice_ns)) if slices::LENGTHS_NS.contains(&slice_ns) => slice_ns,
+            Some(_) => return Err(Problem::Slice),
+        };
+        let is_any_size = slice_ns > 0 && size.is_none();
+        let size = if is_any_size {
+            u64::from(*SIZES.start())
+        } else {
+            size.and_then(number).ok_or(Problem::Size)?
+        };
         let size = u32::try_from(size).map_err(|_| Problem::Size)?;
         let run = run.map_or(Some(1), number).ok_or(Problem::Run)?;
+        if slice_ns > 0 && run != 1 {
+            return Err(Problem::Run);
+        }
         let run = u32::try_from(run).map_err(|_| Problem::Run)?;
         let mut table = [Arm::Off; MAX_ARMS];
         let mut count = 0;
@@ -196,7 +226,12 @@ impl Trial {
             *place = arm(name).ok_or(Problem::Arms)?;
             count += 1;
         }
-        Self::new(seed, size, run, table.get(..count).unwrap_or_default())
+        let trial = Self::new(seed, size, run, table.get(..count).unwrap_or_default())?;
+        Ok(Self {
+            slice_ns,
+            size: if is_any_size { 0 } else { size },
+            ..trial
+        })
     }
 
     /// The arms, in the order of their numbers.
@@ -227,9 +262,21 @@ impl Trial {
 impl fmt::Display for Trial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            seed, size, run, ..
+            seed,
+            size,
+            run,
+            slice_ns,
+            ..
         } = self;
-        write!(f, "seed={seed} size={size} run={run} arms=")?;
+        write!(f, "seed={seed}")?;
+        if *size > 0 {
+            write!(f, " size={size}")?;
+        }
+        match slice_ns {
+            0 => write!(f, " run={run}")?,
+            slice_ns => write!(f, " slice={slice_ns}")?,
+        }
+        f.write_str(" arms=")?;
         for (number, arm) in self.arms().iter().enumerate() {
             if number > 0 {
                 f.write_str(",")?;

@@ -1,14 +1,16 @@
 //! The requests of a trial: of one size, the first of each connection with its salt, each of an arm that follows from
-//! its place in the connection's stream.
+//! its place in the connection's stream, or from the slice of time in which it is sent.
 
 use std::sync::Arc;
 
-use abi::trial::{Arm, SALT_DIGITS, SALT_FIELD, Trial};
+use abi::trial::slices::Slices;
+use abi::trial::{SALT_DIGITS, SALT_FIELD, Trial};
 use anyhow::{Context as _, bail};
 use http::HeaderName;
 use runlog::record::Request;
 
 use super::{field, put_field};
+use crate::clock::monotonic_ns;
 
 /// Name of the header field that fills a request up to the trial's size. Like that of the salt it has no word of the hook's
 /// list in it: a hook that looks for such words is to find those of the request.
@@ -18,6 +20,8 @@ const PADDING_FIELD: &str = "X-Hookprobe-Fill";
 #[derive(Clone, Debug)]
 pub struct Draw {
     trial: Trial,
+    /// Its slices of time, if arms go by these.
+    slices: Option<Slices>,
     /// Number of the arm `off`, with which the first requests of connections are logged.
     off: u16,
     /// Where the digits of the salt are in a request.
@@ -40,20 +44,22 @@ impl Draw {
             };
             put_field(bytes, PADDING_FIELD, &vec![b'x'; missing]);
         }
-        let off = trial.arms().iter().position(|arm| *arm == Arm::Off);
         Ok(Self {
             trial: *trial,
-            off: off.context("a trial has an arm off")?.try_into()?,
+            slices: Slices::of(trial),
+            off: trial.off().context("a trial has an arm off")?.try_into()?,
             salt_at: put_field(bytes, SALT_FIELD, &salt),
         })
     }
 
     /// Says the arm of a request whose connection and first byte are known, and returns its bytes: those of all
-    /// requests, or if it is the first of its connection, its own.
+    /// requests, or if it is the first of its connection, its own. By slices of time, its arm is that of this instant.
     pub fn take(&self, request: &mut Request, bytes: &Arc<[u8]>) -> Arc<[u8]> {
         let salt = self.trial.salt(request.connection);
         let ordinal = request.first_byte / u64::from(self.trial.size);
-        if let Some(arm) = self.trial.arm_of(salt, ordinal) {
+        let drawn = self.trial.arm_of(salt, ordinal);
+        let sliced = |slices: Slices| slices.at(monotonic_ns()).arm;
+        if let Some(arm) = drawn.map(|arm| self.slices.map_or(arm, sliced)) {
             request.arm = u16::try_from(arm).unwrap_or(u16::MAX); // there are no more than 16
             return Arc::clone(bytes);
         }

@@ -53,7 +53,7 @@ fn requests(salt: Option<u64>, place: usize, count: usize) -> Vec<u8> {
 /// A call that reads these bytes: its place, which it had before.
 fn read(stream: &Stream, bytes: &[u8], split: usize, counts: &Shared) -> Place {
     let trial = trial();
-    let place = stream.next(&trial);
+    let place = stream.next(&trial, 9, None);
     let (head, tail) = bytes.split_at(split);
     let length = bytes.len() as u64;
     stream.advance(
@@ -87,7 +87,7 @@ fn calls_have_the_arm_of_their_request_however_it_is_read() {
             while !rest.is_empty() {
                 // Nothing is there yet, or a signal has come: nothing is taken.
                 if numbers.below(3) == 0 {
-                    assert_eq!(stream.next(&trial()).slot, slot_of(salt, ordinal));
+                    assert_eq!(stream.next(&trial(), 9, None).slot, slot_of(salt, ordinal));
                 }
                 let (chunk, behind) = rest.split_at(1 + numbers.below(rest.len()));
                 let place = read(&stream, chunk, numbers.below(chunk.len() + 1), &counts);
@@ -103,7 +103,7 @@ fn calls_have_the_arm_of_their_request_however_it_is_read() {
             }
             if drains {
                 // All has been read, and the answer not been written.
-                let place = stream.next(&trial());
+                let place = stream.next(&trial(), 9, None);
                 assert_eq!(
                     (place.slot, place.is_fresh),
                     (slot_of(salt, ordinal), false)
@@ -143,7 +143,7 @@ fn a_salt_that_is_no_longer_in_the_first_request_is_none() {
     assert_eq!(counted(&counts, Count::WithoutSalt), 1);
     assert_eq!(counted(&counts, Count::BeyondRequest), 1);
     stream.wrote();
-    assert_eq!(stream.next(&trial()).slot, PAST);
+    assert_eq!(stream.next(&trial(), 9, None).slot, PAST);
 }
 
 #[test]
@@ -213,4 +213,48 @@ fn threads_that_share_a_connection_do_no_harm() {
         stream.read.load(Ordering::Relaxed),
         4 * 500 * u64::from(SIZE)
     );
+}
+
+#[test]
+fn slices_give_the_arm_of_the_instant_to_all_but_the_first_request() {
+    let trial = Trial::parse(b"seed=1 size=256 slice=1000000 arms=off,null,on").unwrap();
+    let (stream, counts) = (Stream::EMPTY, counts());
+    let go = |slice, bytes: &[u8]| {
+        let place = stream.next(&trial, 9, Some(slice));
+        let pieces = [bytes].into_iter();
+        stream.advance(&trial, &place, bytes.len() as u64, pieces, Some(&counts));
+        (place.slot, place.ordinal, place.salt)
+    };
+    let bytes = requests(Some(77), 30, 3);
+    assert_eq!(go(2, &bytes[..256]), (PAST, 0, 0));
+    // What was begun without an arm has none to its end.
+    assert_eq!(stream.next(&trial, 9, Some(1)).slot, PAST);
+    stream.wrote();
+    assert_eq!(go(2, &bytes[256..300]), (2, 1, 77));
+    // A call within a request has the arm of its own instant.
+    assert_eq!(go(1, &bytes[300..512]), (1, 1, 77));
+    assert_eq!(counted_by_arm(&counts, ArmCount::Requests)[..3], [0, 0, 1]);
+    assert_eq!(counted_by_arm(&counts, ArmCount::Calls)[..3], [0, 1, 1]);
+    assert_eq!(counted(&counts, Count::FirstRequests), 1);
+    assert_eq!(counted(&counts, Count::OffBoundary), 0);
+}
+
+#[test]
+fn requests_of_any_size_are_counted_from_answer_to_answer() {
+    let trial = Trial::parse(b"seed=1 slice=1000000 arms=off,on").unwrap();
+    let (stream, counts) = (Stream::EMPTY, counts());
+    for (ordinal, lengths) in [&[700, 5][..], &[1], &[90_000, 3, 9]].into_iter().enumerate() {
+        for length in lengths {
+            let place = stream.next(&trial, 9, Some(1));
+            assert_eq!((place.slot, place.salt), (1, 9));
+            assert_eq!(place.ordinal, ordinal as u64);
+            stream.advance(&trial, &place, *length, std::iter::empty(), Some(&counts));
+        }
+        stream.wrote();
+    }
+    assert_eq!(counted_by_arm(&counts, ArmCount::Requests)[..2], [0, 3]);
+    assert_eq!(counted_by_arm(&counts, ArmCount::Calls)[..2], [0, 6]);
+    for count in [Count::OffBoundary, Count::BeyondRequest, Count::WithoutSalt] {
+        assert_eq!(counted(&counts, count), 0);
+    }
 }

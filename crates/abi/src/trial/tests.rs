@@ -23,6 +23,12 @@ fn a_trial_is_read_back_from_its_text() {
         let text = trial.to_string();
         assert_eq!(Trial::parse(text.as_bytes()), Ok(trial), "{text}");
     }
+    for text in [
+        "seed=1 size=256 slice=20000000 arms=off,on",
+        "seed=1 slice=1000000 arms=off,on+5,on",
+    ] {
+        assert_eq!(Trial::parse(text.as_bytes()).unwrap().to_string(), text);
+    }
     let parsed = Trial::parse(b"arms=on,off  size=100 seed=0").unwrap();
     assert_eq!((parsed.run, parsed.arms()), (1, &[Arm::On, Arm::Off][..]));
 }
@@ -38,6 +44,11 @@ fn a_text_that_is_no_trial_is_refused_for_what_is_wrong() {
         ("seed=1 size=63 arms=off,on", Problem::Size),
         ("seed=1 size=4294967552 arms=off,on", Problem::Size),
         ("seed=1 size=256 run=0 arms=off,on", Problem::Run),
+        ("seed=1 size=256 run=2 slice=1000000 arms=off,on", Problem::Run),
+        ("seed=1 size=256 slice=999999 arms=off,on", Problem::Slice),
+        ("seed=1 size=256 slice=1e9 arms=off,on", Problem::Slice),
+        ("seed=1 size=63 slice=1000000 arms=off,on", Problem::Size),
+        ("seed=1 arms=off,on", Problem::Size),
         ("seed=1 size=256", Problem::Arms),
         ("seed=1 size=256 arms=off,on,", Problem::Arms),
         ("seed=1 size=256 arms=off,on,on", Problem::Arms),
