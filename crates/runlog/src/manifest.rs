@@ -107,6 +107,9 @@ pub struct Resources {
     /// Share of the blocks' time that the load generator was running. Near 1 it, and not the server,
     /// decides about response times.
     pub loadgen_busy: Option<f64>,
+    /// CPU time of the servers over the blocks' time: 1 is a whole CPU.
+    #[serde(default)]
+    pub servers_busy: Option<f64>,
     /// Share of CPU time that the hypervisor gave to others.
     pub stolen: Option<f64>,
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub use result::{
     ArmEffect, BracketInSitu, CarryOver, CountsCheck, DifferenceBudget, DifferenceLine,
     DifferingCount, Dose, Doses, LagEffect, Overhead, ProcessEffect, QuantileEffect,
-    Rerandomisation, TrialResult, Undisturbed, UndisturbedEffect,
+    Rerandomisation, SlicesResult, TrialResult, Undisturbed, UndisturbedEffect,
 };
 
 /// Version of this shape.

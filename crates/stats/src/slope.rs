@@ -21,6 +21,20 @@ pub struct Slope {
     pub pairs: usize,
 }
 
+/// The slope of values in their order, by least squares: how much one is beyond the one before. `None` below two values.
+///
+/// Of events that come in batches it tells the pace better than the first and the last do: the batch that either of these is a
+/// part of has a share of its own in their distance, and next to none in the slope.
+pub fn pace(values: impl ExactSizeIterator<Item = f64>) -> Option<f64> {
+    let count = values.len() as f64;
+    let middle = (count - 1.0) / 2.0;
+    let sum: f64 = (0_u32..)
+        .zip(values)
+        .map(|(place, value)| (f64::from(place) - middle) * value)
+        .sum();
+    (count >= 2.0).then(|| sum * 12.0 / (count * (count * count - 1.0)))
+}
+
 /// The Theil-Sen slope. `None` unless at least two pairs differ in x, or beyond [`MOST_PAIRS`].
 ///
 /// # Panics
@@ -91,6 +105,19 @@ pub fn evenly_spaced(count: usize, most: usize) -> impl Iterator<Item = usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pace_is_that_of_a_line_and_nearly_that_of_batches() {
+        let line = (0..50).map(|n| 7.0 + 2.5 * f64::from(n));
+        assert!((pace(line.collect::<Vec<_>>().into_iter()).unwrap() - 2.5).abs() < 1e-12);
+        // 33 values of 128 batches of 16, 400 apart; ends cut a batch.
+        let batches: Vec<f64> = (5..2_043).map(|n| f64::from(n / 16) * 400.0).collect();
+        let by_ends = (batches[batches.len() - 1] - batches[0]) / (batches.len() - 1) as f64;
+        let found = pace(batches.into_iter()).unwrap();
+        assert!((found - 25.0).abs() < 0.01, "{found}");
+        assert!((by_ends - 25.0).abs() > (found - 25.0).abs());
+        assert_eq!(pace([1.0].into_iter()), None);
+    }
 
     #[test]
     fn a_wild_value_does_not_turn_the_slope() {

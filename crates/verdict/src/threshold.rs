@@ -20,13 +20,22 @@ struct WarmUp {
     is_first: bool,
 }
 
-/// Reads the threshold, ns. The warm-up of each arm before its first request that counts decides; `None` without any.
+/// What the warm-up tells.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Beforehand {
+    /// The threshold, ns.
+    pub threshold_ns: f64,
+    /// What 99 of 100 requests took at most, ns.
+    pub p99_ns: f64,
+}
+
+/// Reads what was known before the first request that counts: the warm-up of each arm before that decides; `None` without any.
 /// `is_first` tells the first request of a connection, where that is another than the others.
 pub fn of_warm_up(
     run: &RunDirectory,
     arms: usize,
     is_first: impl Fn(&Request) -> bool,
-) -> runlog::Result<Option<f64>> {
+) -> runlog::Result<Option<Beforehand>> {
     let mut warm_up = Vec::new();
     let mut counting = BTreeSet::new();
     let mut groups = Groups::open(run.requests(), |request: &Request| request.block)?;
@@ -45,13 +54,13 @@ pub fn of_warm_up(
         let counted = requests.iter().filter(|request| !request.is_warmup());
         counting.extend(counted.map(|request| request.arm));
     }
-    Ok(threshold(&warm_up))
+    Ok(beforehand(&warm_up))
 }
 
 /// The same of a run that compares blocks. Where nothing was sent before the requests that count, these decide themselves.
 pub fn of_blocks(run: &RunDirectory, arms: usize) -> runlog::Result<Option<f64>> {
-    if let Some(threshold_ns) = of_warm_up(run, arms, |_| false)? {
-        return Ok(Some(threshold_ns));
+    if let Some(found) = of_warm_up(run, arms, |_| false)? {
+        return Ok(Some(found.threshold_ns));
     }
     let mut times_ns = BTreeMap::<u16, Vec<f64>>::new();
     let mut groups = Groups::open(run.requests(), |request: &Request| request.block)?;
@@ -67,14 +76,18 @@ pub fn of_blocks(run: &RunDirectory, arms: usize) -> runlog::Result<Option<f64>>
     Ok(of_medians(times_ns.values()))
 }
 
-/// By the medians of the arms; by first requests, which are of none, where there are no others.
-fn threshold(warm_up: &[WarmUp]) -> Option<f64> {
+/// The threshold by the medians of the arms; by first requests, which are of none, where there are no others.
+fn beforehand(warm_up: &[WarmUp]) -> Option<Beforehand> {
     let (first, others): (Vec<&WarmUp>, Vec<&WarmUp>) = warm_up.iter().partition(|of| of.is_first);
     let mut by_arm = BTreeMap::<u16, Vec<f64>>::new();
     for of in if others.is_empty() { first } else { others } {
         by_arm.entry(of.arm).or_default().push(of.took_ns);
     }
-    of_medians(by_arm.values())
+    let all: Vec<f64> = by_arm.values().flatten().copied().collect();
+    Some(Beforehand {
+        threshold_ns: of_medians(by_arm.values())?,
+        p99_ns: moments::quantile(&all, 0.99)?,
+    })
 }
 
 fn of_medians<'t>(arms: impl Iterator<Item = &'t Vec<f64>>) -> Option<f64> {

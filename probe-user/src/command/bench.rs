@@ -10,10 +10,11 @@ use crate::command::End;
 use crate::command::ladder::{Ladder, Recorded, Rungs};
 use crate::command::options::{ExperimentOptions, NewRun, Probing, progress_bar};
 use crate::command::report::write_page_of;
-use crate::command::trial::TrialOptions;
+use crate::command::trial::{SliceLength, TrialOptions};
 use crate::doctor;
 use crate::run::arms::{ArmSpec, HookSpec};
 use crate::run::experiment::Experiment;
+use crate::run::loadgen::Pace;
 use crate::run::micro::{self, Plan, Rung};
 use crate::run::stop::Stop;
 use crate::show;
@@ -72,7 +73,19 @@ pub async fn bench(mut arguments: BenchArguments) -> anyhow::Result<End> {
     let options = &arguments.options;
     let experiment = if options.order() == Order::Trial {
         let trial = arguments.trial.design(options.seed(), &options.path)?;
-        options.trial(&trial, &hook, probing)?
+        match arguments.trial.slices.slice {
+            None => options.trial(&trial, &hook, probing)?,
+            Some(length) => {
+                let slices = &arguments.trial.slices;
+                let pace = Pace {
+                    duration: Some(slices.duration()),
+                    rate_per_second: slices.rate,
+                };
+                let SliceLength::Of(length) = length else { anyhow::bail!("auto: not yet") };
+                let trial = trial.by_slices(u64::try_from(length.as_nanos())?);
+                options.slices(&trial, &hook, pace, probing)?
+            }
+        }
     } else {
         arguments.trial.refuse(options.order())?;
         let arms = vec![

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use abi::trial::Trial;
+use abi::trial::slices::Slices;
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use cli::outln;
@@ -25,7 +26,7 @@ use crate::run::arms::{self, ArmSpec, HookSpec, ServerSpec};
 use crate::run::bracket::Bracket;
 use crate::run::experiment::{Experiment, ProbeOptions};
 use crate::run::identity::{give_folder_to_caller, give_to_caller};
-use crate::run::loadgen::Load;
+use crate::run::loadgen::{Load, Pace};
 use crate::run::programs;
 use crate::run::scheduling;
 use probes::ring::check_ring_bytes;
@@ -61,6 +62,12 @@ const SERVERS: u32 = 16;
 const BLOCKS_OF_A_TRIAL: u32 = 100;
 const MOST_BLOCKS: u32 = 200;
 const REQUESTS_OF_A_BLOCK: u64 = 250;
+
+/// Of slices of time, a server has so many turns, if there are, and each connection so many requests of warm-up.
+const TURNS_OF_A_SERVER: u32 = 3;
+const WARM_UP_OF_A_CONNECTION: u64 = 20;
+
+const MOST_CONNECTIONS: usize = 50_000;
 
 /// Whether to probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -244,7 +251,9 @@ impl ExperimentOptions {
                  that differ, so take another order"
             );
         }
-        self.assemble(arms, None, self.schedule(), probing)
+        self.check_blocks()?;
+        let load = (self.schedule(), Pace::default());
+        self.assemble(arms, None, load, probing)
     }
 
     /// Puts a trial of a hook together, likewise.
@@ -259,8 +268,62 @@ impl ExperimentOptions {
             trial: Some(trial.to_string()),
             ..self.schedule()
         };
+        self.check_blocks()?;
+        self.bracketed(trial, hook, (schedule, Pace::default()), probing)
+    }
+
+    /// Puts a trial together whose arms go by slices of time, likewise.
+    pub fn slices(
+        &self,
+        trial: &Trial,
+        hook: &HookSpec,
+        pace: Pace,
+        probing: Probing,
+    ) -> anyhow::Result<Experiment> {
+        let turns = pace.duration.map_or(0, |duration| {
+            let turn_ns = Slices::of(trial).map_or(u64::MAX, |slices| slices.turn_ns());
+            u32::try_from(duration.as_nanos() / u128::from(turn_ns)).unwrap_or(u32::MAX)
+        });
+        // Below four processes an interval over these is no better than one of the rounds of one.
+        let usual = match turns / TURNS_OF_A_SERVER {
+            0..4 => 1,
+            servers => servers.min(SERVERS_OF_A_TRIAL),
+        };
+        let servers = self.servers.unwrap_or(usual);
+        let blocks = self.blocks.unwrap_or(servers);
+        if blocks < servers {
+            bail!("--blocks {blocks}: each of the {servers} servers (--servers) needs a block");
+        }
+        if turns < 2 * blocks {
+            bail!(
+                "--slice: {turns} times all arms fit into the load (--duration), and {} must: two into each block of a server; \
+                 take shorter slices, a longer --duration or fewer --servers",
+                2 * blocks
+            );
+        }
+        let schedule = Schedule {
+            seed: trial.seed,
+            trial: Some(trial.to_string()),
+            requests_per_cell: 0,
+            blocks_per_cell: blocks,
+            servers_per_arm: servers,
+            block_warmup_requests: self
+                .block_warmup
+                .unwrap_or(WARM_UP_OF_A_CONNECTION * self.connections as u64),
+            ..self.schedule()
+        };
+        self.bracketed(trial, hook, (schedule, pace), probing)
+    }
+
+    fn bracketed(
+        &self,
+        trial: &Trial,
+        hook: &HookSpec,
+        load: (Schedule, Pace),
+        probing: Probing,
+    ) -> anyhow::Result<Experiment> {
         let bracket = Arc::new(Bracket::beside_us(trial)?);
-        self.assemble(trial::arms(trial, hook), Some(bracket), schedule, probing)
+        self.assemble(trial::arms(trial, hook), Some(bracket), load, probing)
     }
 
     /// The seed that was given, or one of now.
@@ -272,7 +335,7 @@ impl ExperimentOptions {
         &self,
         arms: Vec<ArmSpec>,
         bracket: Option<Arc<Bracket>>,
-        schedule: Schedule,
+        (schedule, pace): (Schedule, Pace),
         probing: Probing,
     ) -> anyhow::Result<Experiment> {
         self.check()?;
@@ -285,7 +348,7 @@ impl ExperimentOptions {
             port: self.port,
             path: self.path.clone(),
         };
-        arms::check(&server, &arms, bracket.as_ref(), self.servers_per_arm())?;
+        arms::check(&server, &arms, bracket.as_ref(), schedule.servers_per_arm)?;
         Ok(Experiment {
             arms,
             bracket,
@@ -294,6 +357,7 @@ impl ExperimentOptions {
                 program: programs::loadgen()?,
                 arms: Vec::new(),
                 schedule,
+                pace,
                 observe: probing != Probing::No,
                 sequence_header: self.sequence_header,
             },
@@ -315,11 +379,27 @@ impl ExperimentOptions {
 
     fn check(&self) -> anyhow::Result<()> {
         let Self {
-            requests,
-            warmup,
             connections,
             ring_bytes,
             path,
+            ..
+        } = self;
+        if !(1..=MOST_CONNECTIONS).contains(connections) {
+            bail!("--connections {connections}: must be from 1 to {MOST_CONNECTIONS}");
+        }
+        check_ring_bytes(*ring_bytes)?;
+        if !path.starts_with('/') {
+            bail!("--path {path}: must start with /");
+        }
+        Ok(())
+    }
+
+    /// Checks how requests are divided among blocks.
+    fn check_blocks(&self) -> anyhow::Result<()> {
+        let Self {
+            requests,
+            warmup,
+            connections,
             ..
         } = self;
         let block_warmup = self.block_warmup();
@@ -342,15 +422,11 @@ impl ExperimentOptions {
                 "--block-warmup {block_warmup}: must be below the {per_block} requests of a block"
             );
         }
-        if !(1..=50_000).contains(connections) || *connections as u64 > per_block {
+        if *connections as u64 > per_block {
             bail!(
-                "--connections {connections}: must be from 1 to 50000, and at most the {per_block} \
+                "--connections {connections}: must be from 1 to {MOST_CONNECTIONS}, and at most the {per_block} \
                  requests of a block"
             );
-        }
-        check_ring_bytes(*ring_bytes)?;
-        if !path.starts_with('/') {
-            bail!("--path {path}: must start with /");
         }
         Ok(())
     }

@@ -1,5 +1,9 @@
 //! What is special to a trial: the options, and the arms.
 
+use std::str::FromStr;
+use std::time::Duration;
+
+use abi::trial::slices::LENGTHS_NS;
 use abi::trial::{Arm, Trial};
 use anyhow::Context as _;
 use clap::Args;
@@ -19,6 +23,72 @@ pub struct TrialOptions {
     /// Size of each request of a trial [default: 256, more where the path is long]
     #[arg(long, hide_short_help = true, value_name = "BYTES")]
     pub request_size: Option<u32>,
+
+    #[command(flatten)]
+    pub slices: SliceOptions,
+}
+
+/// Options of a trial whose arms go by slices of time.
+#[derive(Args, Debug, Default)]
+pub struct SliceOptions {
+    /// Give all requests of a while one arm, and compare the time per completed request: what the hook costs everyone under load
+    ///
+    /// A length as in 20ms, of the shorter slices, or "auto": 30 times the 99th percentile of response times.
+    #[arg(long, value_name = "LENGTH")]
+    pub slice: Option<SliceLength>,
+
+    /// Seconds of load of all arms together [default: 10]
+    #[arg(long, hide_short_help = true, value_name = "SECONDS", value_parser = seconds, requires = "slice")]
+    pub duration: Option<Duration>,
+
+    /// Open loop: send this many requests per second, as many users do, whatever the server does
+    #[arg(long, hide_short_help = true, value_name = "R", value_parser = rate, requires = "slice")]
+    pub rate: Option<f64>,
+}
+
+/// Length of the shorter slices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SliceLength {
+    /// As response times want it.
+    Auto,
+    /// This long.
+    Of(Duration),
+}
+
+impl FromStr for SliceLength {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        let length = humantime::parse_duration(text).ok().filter(|length| {
+            u64::try_from(length.as_nanos()).is_ok_and(|ns| LENGTHS_NS.contains(&ns))
+        });
+        length.map(Self::Of).ok_or_else(|| {
+            let [least, most] = [LENGTHS_NS.start(), LENGTHS_NS.end()]
+                .map(|ns| humantime::format_duration(Duration::from_nanos(*ns)).to_string());
+            format!("expected auto, or a length from {least} to {most}, as in 20ms")
+        })
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.1..=86_400.0).contains(seconds));
+    let seconds = seconds.ok_or("expected a number of seconds from 0.1 to 86400")?;
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate| (1.0..=10_000_000.0).contains(rate));
+    rate.ok_or_else(|| "expected a number of requests per second, from 1 to 10000000".to_owned())
+}
+
+impl SliceOptions {
+    /// How long requests are sent.
+    pub fn duration(&self) -> Duration {
+        self.duration.unwrap_or(Duration::from_secs(10))
+    }
 }
 
 /// Delays of arms.
@@ -67,6 +137,7 @@ impl TrialOptions {
         let given = [
             ("--delays", self.delays.is_some()),
             ("--request-size", self.request_size.is_some()),
+            ("--slice", self.slices.slice.is_some()),
         ];
         match given.iter().find(|(_, is_given)| *is_given) {
             Some((option, _)) => {
@@ -108,6 +179,7 @@ mod tests {
         TrialOptions {
             delays: delays_text.map(|text| delays(text).unwrap()),
             request_size,
+            slices: SliceOptions::default(),
         }
     }
 

@@ -25,10 +25,21 @@ pub struct Load {
     pub arms: Vec<(String, Vec<String>)>,
     /// Layout of the requests.
     pub schedule: Schedule,
+    /// How long and how fast.
+    pub pace: Pace,
     /// Whether each arm is also measured with the probes attached.
     pub observe: bool,
     /// Whether requests carry a sequence number.
     pub sequence_header: bool,
+}
+
+/// How long and how fast requests are sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pace {
+    /// How long, where not their number decides.
+    pub duration: Option<Duration>,
+    /// How many per second, whatever the server does (open loop); in a closed loop none.
+    pub rate_per_second: Option<f64>,
 }
 
 /// The running load generator.
@@ -75,12 +86,22 @@ impl LoadGenerator {
             ("--order", order.name()),
             ("--seed", &seed.to_string()),
             ("--connections", &connections.to_string()),
-            ("--requests", &requests_per_cell.to_string()),
             ("--blocks", &blocks_per_cell.to_string()),
             ("--warmup", &warmup_requests.to_string()),
             ("--block-warmup", &block_warmup_requests.to_string()),
         ] {
             command.arg(option).arg(value);
+        }
+        match load.pace.duration {
+            None => command.arg("--requests").arg(requests_per_cell.to_string()),
+            Some(duration) => command
+                .arg("--duration")
+                .arg(duration.as_secs_f64().to_string()),
+        };
+        if let Some(rate) = load.pace.rate_per_second {
+            // As of many users who know nothing of each other.
+            command.arg("--rate").arg(rate.to_string());
+            command.args(["--arrivals", "poisson"]);
         }
         if let Some([first, second]) = side_cpus {
             command.arg("--side-cpus").arg(format!("{first},{second}"));

@@ -15,6 +15,7 @@ struct Counted {
     memory_limit_hits: Option<u64>,
     listen_drops: Option<ListenDrops>,
     loadgen_ticks: Option<u64>,
+    servers_ticks: Option<u64>,
     stolen_ms: Option<u64>,
     at_ns: u64,
 }
@@ -76,9 +77,11 @@ impl Watch {
         let before = &self.before;
         let rise = |before: Option<u64>, after: Option<u64>| Some(after?.saturating_sub(before?));
         let ticks_per_second = procfs::ticks_per_second();
-        let loadgen_s = rise(before.loadgen_ticks, after.loadgen_ticks)
-            .map(|ticks| ticks as f64 / ticks_per_second as f64);
         let busy_s = self.busy_ns as f64 / 1e9;
+        let busy = |before: Option<u64>, after: Option<u64>| {
+            let used_s = rise(before, after)? as f64 / ticks_per_second as f64;
+            (busy_s > 0.0).then(|| used_s / busy_s)
+        };
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let all_ms = after.at_ns.saturating_sub(before.at_ns) as f64 / 1e6 * cpus as f64;
         Resources {
@@ -88,7 +91,8 @@ impl Watch {
                 .zip(before.listen_drops.as_ref())
                 .map(|(after, before)| after.since(before)),
             descriptors: self.descriptors,
-            loadgen_busy: loadgen_s.filter(|_| busy_s > 0.0).map(|s| s / busy_s),
+            loadgen_busy: busy(before.loadgen_ticks, after.loadgen_ticks),
+            servers_busy: busy(before.servers_ticks, after.servers_ticks),
             stolen: rise(before.stolen_ms, after.stolen_ms)
                 .filter(|_| all_ms > 0.0)
                 .map(|ms| ms as f64 / all_ms),
@@ -107,6 +111,7 @@ fn counted(servers: &[Pid], loadgen: Option<Pid>) -> Counted {
         memory_limit_hits: over_servers(memory_limit_hits),
         listen_drops: ListenDrops::of(servers),
         loadgen_ticks: loadgen.and_then(cpu_ticks),
+        servers_ticks: servers.iter().map(|pid| cpu_ticks(*pid)).sum(),
         stolen_ms: machine::steal_ms(),
         at_ns: monotonic_ns(),
     }

@@ -3,16 +3,21 @@
 use cli::outln;
 use runlog::analysis::Macro;
 use runlog::estimate::Estimate;
-use runlog::trial::{ArmEffect, BracketInSitu, CountsCheck, Doses, TrialResult};
+use runlog::trial::{ArmEffect, BracketInSitu, CountsCheck, Doses, SlicesResult, TrialResult};
 
 use crate::show::{BAD, cells, cells_or_dash, heading, ns, or_dash, table};
 
 /// Prints it.
 pub fn print(trial: &TrialResult) {
-    heading(format!(
-        "request by request, within {} processes of the server",
-        trial.processes
-    ));
+    if let Some(slices) = &trial.slices {
+        of_slices(slices, trial.processes);
+        heading("response times in these slices".to_owned());
+    } else {
+        heading(format!(
+            "request by request, within {} processes of the server",
+            trial.processes
+        ));
+    }
     effects(trial);
     if let Some(in_situ) = &trial.in_situ {
         of_in_situ(in_situ);
@@ -28,6 +33,41 @@ pub fn print(trial: &TrialResult) {
     match &trial.counts {
         Some(counts) => of_counts(counts),
         None => outln!("{BAD}the servers' counts are missing{BAD:#}"),
+    }
+}
+
+/// By slices of time: what the hook costs everyone.
+fn of_slices(slices: &SlicesResult, processes: usize) {
+    heading(format!(
+        "time per completed request, by {} rounds of slices of {} and twice that, within {}",
+        slices.rounds,
+        ns(slices.slice_ns as f64),
+        match processes {
+            1 => "one process of the server".to_owned(),
+            processes => format!("{processes} processes of the server"),
+        }
+    ));
+    let mut table = table(&["minus off", "difference", "95 % interval", ""], 1);
+    for (arm, effect) in &slices.effects {
+        table.add_row([arm.clone()].into_iter().chain(cells(effect)));
+    }
+    outln!("{table}");
+    outln!(
+        "time per completed request of off: {}; washout {}",
+        short(slices.per_completed.as_ref()),
+        ns(slices.washout_ns as f64)
+    );
+    if let Some(doses) = &slices.doses {
+        of_doses(doses, "by each completed request");
+    }
+    for (what, change) in [
+        ("the washout", &slices.washout_doubled),
+        ("slices", &slices.slices_doubled),
+    ] {
+        outln!(
+            "with {what} twice as long the longest delay costs more by {}",
+            short(change.as_ref())
+        );
     }
 }
 
@@ -209,10 +249,7 @@ fn of_doses(doses: &Doses, of: &str) {
             short(Some(&dose.effect))
         );
     }
-    outln!(
-        "slope of doses {of}: {} (1 is right)",
-        short(doses.slope.as_ref())
-    );
+    outln!("slope of doses {of}: {}", short(doses.slope.as_ref()));
 }
 
 fn of_counts(counts: &CountsCheck) {

@@ -66,12 +66,32 @@ impl Slices {
         3 * self.arms as u64 * self.slice_ns
     }
 
+    /// Where a round begins and ends.
+    pub fn bounds_ns(&self, round: u64) -> [u64; 2] {
+        let turn_ns = round / 2 * self.turn_ns();
+        let arms_ns = self.arms as u64 * self.slice_ns;
+        let is_second = round & 1 == 1;
+        let first_ns = if self.is_short_first(round / 2) {
+            arms_ns
+        } else {
+            2 * arms_ns
+        };
+        if is_second {
+            [turn_ns + first_ns, turn_ns + self.turn_ns()]
+        } else {
+            [turn_ns, turn_ns + first_ns]
+        }
+    }
+
+    const fn is_short_first(&self, turn: u64) -> bool {
+        mix(self.key.wrapping_add(turn.wrapping_mul(GOLDEN))) & 1 == 0
+    }
+
     /// The slice at an instant.
     pub fn at(&self, now_ns: u64) -> Slice {
         let [arms, unit] = [self.arms as u64, self.unit(now_ns)];
         let (turn, place) = (unit / (3 * arms), unit % (3 * arms));
-        let draws = mix(self.key.wrapping_add(turn.wrapping_mul(GOLDEN)));
-        let is_short_first = draws & 1 == 0;
+        let is_short_first = self.is_short_first(turn);
         let first_units = if is_short_first { arms } else { 2 * arms };
         let is_second = place >= first_units;
         let place = if is_second { place - first_units } else { place };

@@ -49,6 +49,42 @@ pub struct TrialResult {
     pub budgets: BTreeMap<String, DifferenceBudget>,
     /// In-situ overhead per request after the read, by eBPF minus by the bracket's records; null unless both are there.
     pub in_situ_sources_differ_by: Option<Estimate>,
+    /// What came out by slices of time; null if arms were drawn by request.
+    #[serde(default)]
+    pub slices: Option<Box<SlicesResult>>,
+}
+
+/// What came out of arms by slices of time: all requests of a slice have one arm, so what one costs those that wait behind
+/// it is in the result.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SlicesResult {
+    /// Length of the shorter slices, in nanoseconds. Every second round has slices twice as long.
+    pub slice_ns: u64,
+    /// What counts for nothing at the beginning of each slice: 5 times the 99th percentile of the response times of the warm-up,
+    /// in nanoseconds.
+    pub washout_ns: u64,
+    /// That percentile, in nanoseconds; null without a warm-up.
+    pub p99_ns: Option<f64>,
+    /// Complete rounds: a slice of each arm.
+    pub rounds: u64,
+    /// Time per completed request of the arm `off`: the inverse of the throughput.
+    pub per_completed: Option<Estimate>,
+    /// What the time per completed request of each arm differs by from that of `off`, by arm. That of `null` is the negative
+    /// control.
+    pub effects: BTreeMap<String, Estimate>,
+    /// Delays that were injected, and what a completed request takes longer. Their slope is how much time a request costs for
+    /// one ns in the hook. Null without arms with delays.
+    pub doses: Option<Doses>,
+    /// By how much the effect of the longest delay, or of the hook, is larger with twice the washout: nothing, if the washout
+    /// is long enough.
+    pub washout_doubled: Option<Estimate>,
+    /// By how much it is larger in the longer slices: nothing, if slices are long enough.
+    pub slices_doubled: Option<Estimate>,
+    /// The share of requests whose calls had another arm than the slice that they were sent in, as when the server waited
+    /// for them since the slice before; null without records.
+    pub other_arm: Option<f64>,
 }
 
 /// What the response time of an arm differs by from that of another: in a trial of `off`, else of the baseline.

@@ -108,6 +108,7 @@ pub fn of_resources(resources: &Resources) -> Vec<Doubt> {
         descriptors,
         loadgen_busy,
         stolen,
+        servers_busy: _,
     } = *resources;
     let hit = |count: &u64| *count > 0;
     let beyond = |share: Option<f64>, most| share.filter(|share| *share > most);

@@ -5,7 +5,7 @@ use std::fmt;
 
 use runlog::estimate::Estimate;
 use runlog::manifest::{Environment, Placement, Scheduling};
-use runlog::trial::{CountsCheck, DifferingCount, Doses, TrialResult, Undisturbed};
+use runlog::trial::{CountsCheck, DifferingCount, Doses, SlicesResult, TrialResult, Undisturbed};
 
 use super::{Doubt, Severity};
 use crate::agreement::LEAST_MARGIN_NS;
@@ -23,6 +23,11 @@ const NULL_WITHIN_NS: f64 = LEAST_MARGIN_NS;
 const UNDISTURBED_NULL_WITHIN_NS: f64 = 5.0;
 /// By how much the slope of their doses may differ from 1.
 const SLOPE_WITHIN: f64 = 0.03;
+
+/// Slices of time are so many 99th percentiles of the response time long at the least.
+pub const SLICE_P99: f64 = 30.0;
+/// The share of requests that may have been read in calls of another slice.
+const OTHER_ARM_SHARE: f64 = 0.01;
 
 /// Intervals of one process are too narrow if fewer of them hold what 95 in 100 should. Of 200 redraws of one process, chance
 /// leaves fewer in one of a thousand sound runs.
@@ -82,6 +87,22 @@ pub enum TrialDoubt {
     NoCounts,
     /// Nothing was sent before the requests that count.
     NoWarmUp,
+    /// Slices of time are too short for response times as long as these.
+    ShortSlices {
+        /// Length of the shorter slices, ns.
+        slice_ns: u64,
+        /// The 99th percentile of response times, ns.
+        p99_ns: f64,
+    },
+    /// The result changes with the length of the washout or of slices.
+    Lingers {
+        /// What was twice as long.
+        what: &'static str,
+        /// By how much the result changed.
+        by: Estimate,
+    },
+    /// So large a share of the requests were read in calls of another slice.
+    OtherArm(f64),
 }
 
 impl TrialDoubt {
@@ -103,7 +124,10 @@ impl TrialDoubt {
             | Self::SlopeWrong(_)
             | Self::NullDiffers(_)
             | Self::NoCounts
-            | Self::NoWarmUp => Severity::Withholds,
+            | Self::NoWarmUp
+            | Self::ShortSlices { .. }
+            | Self::Lingers { .. }
+            | Self::OtherArm(_) => Severity::Withholds,
         }
     }
 }
@@ -114,7 +138,9 @@ pub fn of_trial(result: &TrialResult, placement: &Placement) -> Vec<Doubt> {
         Some(counts) => of_counts(counts),
         None => vec![TrialDoubt::NoCounts],
     };
-    if placement.scheduling == Scheduling::Fair {
+    if let Some(slices) = &result.slices {
+        doubts.extend(of_slices(slices));
+    } else if placement.scheduling == Scheduling::Fair {
         doubts.push(TrialDoubt::FairScheduling);
     }
     if result.threshold_ns.is_none() {
@@ -135,9 +161,11 @@ pub fn of_trial(result: &TrialResult, placement: &Placement) -> Vec<Doubt> {
     let holding = result.rerandomisation.as_ref().map(|of| of.share_holding);
     let narrow = holding.filter(|share| *share < LEAST_HOLDING);
     doubts.extend(narrow.map(TrialDoubt::NarrowInProcess));
-    let null = result.effects.get("null");
-    let null = null.and_then(|null| null.body.as_ref());
-    doubts.extend(of_controls(null, result.doses.as_ref(), NULL_WITHIN_NS));
+    if result.slices.is_none() {
+        let null = result.effects.get("null");
+        let null = null.and_then(|null| null.body.as_ref());
+        doubts.extend(of_controls(null, result.doses.as_ref(), NULL_WITHIN_NS));
+    }
     let mut doubts: Vec<Doubt> = doubts.into_iter().map(Doubt::Trial).collect();
     let ledger = result.counts.as_ref().map(|counts| &counts.records);
     doubts.extend(
@@ -146,6 +174,35 @@ pub fn of_trial(result: &TrialResult, placement: &Placement) -> Vec<Doubt> {
             .then_some(Doubt::Unbalanced),
     );
     doubts
+}
+
+/// What speaks against the result of slices of time. What one ns in the hook costs a completed request is a result there, and no
+/// control.
+fn of_slices(result: &SlicesResult) -> Vec<TrialDoubt> {
+    let slice_ns = result.slice_ns;
+    let p99_ns = result.p99_ns.filter(|p99_ns| SLICE_P99 * p99_ns > slice_ns as f64);
+    let lingers = [
+        ("the washout", &result.washout_doubled),
+        ("slices", &result.slices_doubled),
+    ]
+    .into_iter()
+    .filter_map(|(what, by)| {
+        let by = by.clone().filter(|by| !by.reaches(0.0, NULL_WITHIN_NS))?;
+        Some(TrialDoubt::Lingers { what, by })
+    });
+    let null = result.effects.get("null");
+    p99_ns
+        .map(|p99_ns| TrialDoubt::ShortSlices { slice_ns, p99_ns })
+        .into_iter()
+        .chain(lingers)
+        .chain(of_controls(null, None, NULL_WITHIN_NS))
+        .chain(
+            result
+                .other_arm
+                .filter(|share| *share > OTHER_ARM_SHARE)
+                .map(TrialDoubt::OtherArm),
+        )
+        .collect()
 }
 
 /// What speaks against the result for undisturbed requests: they have controls of their own.
@@ -313,6 +370,30 @@ impl fmt::Display for TrialDoubt {
                 f,
                 "intervals over so few blocks of one process are too narrow: of arms that do the same and were drawn again they hold 0 in \
                  {:.0} %, not in 95 %",
+                100.0 * share
+            ),
+            Self::ShortSlices { slice_ns, p99_ns } => {
+                let [slice, p99, least] = [*slice_ns as f64, *p99_ns, SLICE_P99 * p99_ns].map(|ns| ns / 1e6);
+                write!(
+                    f,
+                    "slices of {slice:.0} ms are too short for response times of which one in a hundred takes {p99:.1} ms: take \
+                     --slice {:.0}ms or more",
+                    least.ceil()
+                )
+            }
+            Self::Lingers { what, by } => {
+                let [low, high] = by.ci95;
+                write!(
+                    f,
+                    "with {what} twice as long the result changes by {:.0} ns [{low:.0}, {high:.0}]: what one slice leaves \
+                     behind lasts into the next; take a longer --slice",
+                    by.estimate
+                )
+            }
+            Self::OtherArm(share) => write!(
+                f,
+                "{:.0} % of the requests were read in a call that began in another slice, as a server does that waits in its \
+                 read: take a longer --slice, a higher load or fewer connections",
                 100.0 * share
             ),
             Self::NoCounts => f.write_str(

@@ -16,6 +16,7 @@ use crate::trial::block::{ArmOfBlock, Block};
 use crate::trial::effects::{difference, recorded_difference};
 use crate::trial::figure::{Figure, Weight};
 use crate::trial::in_situ::Layer;
+use crate::trial::slices;
 
 /// The layers of a trial, as figures of the same processes.
 pub struct Layers {
@@ -71,6 +72,9 @@ impl Found {
     pub fn agreement(&self, doubts: &[Doubt]) -> Option<Agreement> {
         self.layer.as_ref()?;
         let design = &self.design;
+        if design.slices.is_some() {
+            return self.agreement_of_slices(doubts);
+        }
         let both = |block: &Block| {
             let body_ns = block.less([design.on, design.off], ArmOfBlock::body_ns)?;
             Some([body_ns, Layer::in_response_ns(design, block)?])
@@ -92,6 +96,33 @@ impl Found {
                 .map(|null| difference(&self.blocks, [null, design.off], ArmOfBlock::body_ns)),
             in_situ_estimand: "difference of means of the hook overhead of all calls of a request that lengthens its \
                                response time, on minus null, by the bracket's records",
+        }
+        .agreement(doubts)
+    }
+
+    /// The same by slices of time: a request holds up the server for all that the hook does, before its read, too.
+    fn agreement_of_slices(&self, doubts: &[Doubt]) -> Option<Agreement> {
+        let design = &self.design;
+        let arms = [design.on, design.null?];
+        let in_situ_ns = |block: &Block| {
+            block.less(arms, |arm| Some(arm.recorded.as_ref()?.whole.mean_ns))
+        };
+        let both = |block: &Block| {
+            let paced = block.less([design.on, design.off], |arm| Some(arm.pace?.ns))?;
+            Some([paced, in_situ_ns(block)?])
+        };
+        let figure = |value: fn([f64; 2]) -> f64| {
+            Figure::of(&self.blocks, Weight::Trimmed, |block| both(block).map(value))
+        };
+        Layers {
+            macros: figure(|[paced_ns, _]| paced_ns),
+            in_situ: figure(|[_, in_situ_ns]| in_situ_ns),
+            unexplained: figure(|[paced_ns, in_situ_ns]| paced_ns - in_situ_ns),
+            null: design
+                .null
+                .map(|null| slices::effect(&self.blocks, [null, design.off])),
+            in_situ_estimand: "difference of means of the hook overhead of all calls of a request, on minus null, by the \
+                               bracket's records",
         }
         .agreement(doubts)
     }

@@ -36,11 +36,13 @@ pub struct Sample {
     pub calls: Option<Calls>,
 }
 
-/// A block without probes.
+/// A block without probes; by slices of time, a round of these.
 #[derive(Clone, Debug)]
 pub struct Block {
     /// Number of the server.
     pub server: usize,
+    /// Number of the round.
+    pub round: u64,
     /// Requests that count.
     pub requests: usize,
     /// The step of the clock, ns.
@@ -62,14 +64,27 @@ pub struct ArmOfBlock {
     pub split: Option<Split>,
     /// Quantiles of the response time by [`QUANTILES`], ns, where there are requests enough.
     pub quantiles_ns: [Option<f64>; QUANTILES.len()],
-    /// Requests with records of calls.
+    /// Requests with records of calls,
     pub with_records: usize,
+    /// and those whose calls had another arm, by slices of time: no records count of them.
+    pub of_other_arm: usize,
     /// Mean delay of these, each clipped at the threshold, ns.
     pub waited_ns: Option<f64>,
     /// Median delay of these, ns.
     pub waited_median_ns: Option<f64>,
     /// What records tell of their calls.
     pub recorded: Option<Recorded>,
+    /// How fast requests are completed in the slice of this arm.
+    pub pace: Option<Pace>,
+}
+
+/// How fast requests are completed.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Time per completed request, ns.
+    pub ns: f64,
+    /// The same with twice the washout, ns.
+    pub late_ns: Option<f64>,
 }
 
 /// Of the requests of an arm whose calls are recorded and got behind the hook.
@@ -108,7 +123,7 @@ impl Block {
     /// Of the requests of the block with this number in the log.
     pub fn new(
         design: &Design,
-        number: u32,
+        round: u64,
         server: usize,
         samples: &[Sample],
         threshold_ns: Option<f64>,
@@ -124,6 +139,9 @@ impl Block {
             let mut with_calls: Vec<(f64, Calls)> = samples()
                 .filter_map(|sample| Some((sample.took_ns, sample.calls?)))
                 .collect();
+            let all_with_calls = with_calls.len();
+            with_calls.retain(|(_, calls)| usize::from(calls.arm) == arm);
+            let of_other_arm = all_with_calls - with_calls.len();
             let waited = with_calls.iter().map(|(_, calls)| calls.waited_ns as f64);
             let mut waited_ns: Vec<f64> = waited.map(|ns| ns.min(clip_ns)).collect();
             waited_ns.sort_unstable_by(f64::total_cmp);
@@ -138,21 +156,26 @@ impl Block {
                     spread::quantile(&times_ns, step_ns, quantile).filter(|_| is_enough)
                 }),
                 with_records: waited_ns.len(),
+                of_other_arm,
                 waited_ns: mean(&waited_ns),
                 waited_median_ns: spread::quantile(&waited_ns, spread::step(&waited_ns), 0.5),
                 recorded: Recorded::of(&with_calls, clip_ns),
+                pace: None,
             }
         };
+        // What is asked of requests that were drawn each for itself.
+        let by_request_ns = threshold_ns.filter(|_| design.slices.is_none());
         Self {
             server,
+            round,
             requests: samples.len(),
             step_ns,
             arms: design.arms().map(of_arm).collect(),
-            carry_over: threshold_ns.map_or_else(Vec::new, |threshold_ns| {
+            carry_over: by_request_ns.map_or_else(Vec::new, |threshold_ns| {
                 carry_over::effects(design, samples, threshold_ns)
             }),
-            redrawn_ns: threshold_ns.map_or_else(Vec::new, |threshold_ns| {
-                rerandomisation::differences(design, samples, threshold_ns, number.into())
+            redrawn_ns: by_request_ns.map_or_else(Vec::new, |threshold_ns| {
+                rerandomisation::differences(design, samples, threshold_ns, round)
             }),
         }
     }

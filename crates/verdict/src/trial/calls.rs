@@ -10,6 +10,8 @@ use crate::trial::design::Design;
 /// All calls of a request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Calls {
+    /// Number of the arm that the first of them had.
+    pub arm: u16,
     /// How many.
     pub count: u32,
     /// Of these, so many were entered before the request was sent: the server was waiting in them.
@@ -44,6 +46,7 @@ impl Calls {
         let left_ns = call.back_exit_ns.saturating_add(after_read_ns + waited_ns);
         let was_waiting = call.enter_ns < sent_ns;
         if self.count == 0 {
+            self.arm = call.arm;
             let touched_ns = if was_waiting {
                 call.back_exit_ns
             } else {
@@ -139,7 +142,7 @@ impl CallLog {
         for (_, call) in &self.calls[from..from + count] {
             let ordinal = u64::from(call.ordinal);
             let index = requests.binary_search_by_key(&ordinal, |request| design.ordinal(request));
-            let arm = design.trial.arm_of(call.salt, ordinal);
+            let arm = design.arm_of_call(call);
             let is_of_server = usize::from(call.server) == server;
             // What another server says of this one's requests must not put its own aside.
             let is_again = is_of_server

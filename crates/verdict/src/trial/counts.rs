@@ -17,6 +17,13 @@ struct Sent {
 }
 
 impl Sent {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            answered: self.answered + other.answered,
+            uncertain: self.uncertain + other.uncertain,
+        }
+    }
+
     /// What a server counted, unless it is what was sent.
     fn against(self, server: usize, arm: &str, drawn: u64) -> Option<DifferingCount> {
         let Self {
@@ -34,8 +41,10 @@ impl Sent {
     }
 }
 
-/// What the first requests of connections are called among arms.
+/// What the first requests of connections are called among arms,
 const FIRST: &str = "first";
+/// and all others together: by slices of time, who sends a request does not know in which it is read.
+const ALL: &str = "all arms";
 
 /// Requests to one server.
 #[derive(Clone, Debug)]
@@ -123,6 +132,7 @@ impl Tally {
             let counted = counts.servers.get(server).unwrap_or(&none);
             let first = sent.first.against(server, FIRST, counted.first_requests);
             check.differing.extend(first);
+            let mut drawn = 0_u64;
             for ((_, arm), sent) in design.arms().zip(&sent.by_arm) {
                 let name = arm.to_string();
                 let ArmCounts {
@@ -131,14 +141,19 @@ impl Tally {
                     unreached,
                     ..
                 } = counted.arms.get(&name).copied().unwrap_or_default();
-                check.requests = check.requests.saturating_add(requests);
+                drawn = drawn.saturating_add(requests);
                 if arm.is_hooked() {
                     hooked_calls = hooked_calls.saturating_add(calls);
                     check.unreached = check.unreached.saturating_add(unreached);
                 }
-                check
-                    .differing
-                    .extend(sent.against(server, &name, requests));
+                let is_known = design.slices.is_none();
+                let differing = is_known.then(|| sent.against(server, &name, requests));
+                check.differing.extend(differing.flatten());
+            }
+            check.requests = check.requests.saturating_add(drawn);
+            if design.slices.is_some() {
+                let all = sent.by_arm.iter().copied().fold(Sent::default(), Sent::plus);
+                check.differing.extend(all.against(server, ALL, drawn));
             }
         }
         check.never_reached = hooked_calls > 0 && check.unreached == hooked_calls;

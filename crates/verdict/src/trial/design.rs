@@ -1,15 +1,18 @@
 //! How the arms of a trial were drawn, and which server a block went to.
 
+use abi::trial::slices::Slices;
 use abi::trial::{Arm, Trial};
 use anyhow::Context as _;
 use runlog::manifest::Schedule;
-use runlog::record::Request;
+use runlog::record::{BracketedCall, Request};
 
 /// The design of a trial. Arms are known by their numbers.
 #[derive(Clone, Debug)]
 pub struct Design {
     /// The draw.
     pub trial: Trial,
+    /// Its slices of time, if arms go by these.
+    pub slices: Option<Slices>,
     /// Servers, which blocks take in turn.
     pub servers: usize,
     /// Number of the arm `off`.
@@ -33,6 +36,7 @@ impl Design {
             off: number(Arm::Off).context("no arm is off")?,
             null: number(Arm::Null),
             on: number(Arm::On).context("no arm is on")?,
+            slices: Slices::of(&trial),
             trial,
         })
     }
@@ -54,9 +58,22 @@ impl Design {
         request.first_byte / u64::from(self.trial.size)
     }
 
-    /// Number of the arm that a request was drawn; `None` for the first of a connection.
+    /// Number of the arm that a request was drawn; `None` for the first of a connection. By slices of time it is the one that it
+    /// was sent with.
     pub fn arm_of(&self, request: &Request) -> Option<usize> {
         let salt = self.trial.salt(request.connection);
-        self.trial.arm_of(salt, self.ordinal(request))
+        let drawn = self.trial.arm_of(salt, self.ordinal(request));
+        match self.slices {
+            None => drawn,
+            Some(_) => drawn.map(|_| request.arm.into()),
+        }
+    }
+
+    /// Number of the arm that a call must have.
+    pub fn arm_of_call(&self, call: &BracketedCall) -> Option<usize> {
+        match self.slices {
+            None => self.trial.arm_of(call.salt, call.ordinal.into()),
+            Some(slices) => Some(slices.at(call.enter_ns).arm),
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use runlog::estimate::{Estimate, Unit};
 use stats::distribution::t_two_sided;
-use stats::{Interval, Location, Moments, mean_interval};
+use stats::{Interval, Location, Moments};
 
 use crate::estimate;
 use crate::trial::block::Block;
@@ -16,6 +16,8 @@ pub enum Weight {
     Requests,
     /// Each alike: what is no mean.
     Alike,
+    /// Each alike, and a fifth at each end left out ([`Location`]): rounds of slices that somebody disturbed.
+    Trimmed,
 }
 
 /// A quantity by what counts as one observation.
@@ -24,6 +26,7 @@ pub struct Figure {
     /// By process, in the order of their numbers; where there is one alone, by block.
     pub values: Vec<f64>,
     is_one_process: bool,
+    is_trimmed: bool,
     method: &'static str,
     /// Half of the narrowest interval.
     least_half_width: f64,
@@ -32,17 +35,21 @@ pub struct Figure {
 impl Figure {
     /// A figure of blocks; those without a value are left out. All figures of the same blocks have the same processes.
     pub fn of(blocks: &[Block], weight: Weight, value: impl Fn(&Block) -> Option<f64>) -> Self {
-        let known = blocks
-            .iter()
-            .filter_map(|block| Some((block, value(block)?)));
-        let mut processes = BTreeMap::<usize, Vec<[f64; 2]>>::new();
-        for (block, value) in known {
-            let weight = match weight {
+        let known = blocks.iter().filter_map(|block| {
+            let requests = match weight {
                 Weight::Requests => block.requests as f64,
-                Weight::Alike => 1.0,
+                Weight::Alike | Weight::Trimmed => 1.0,
             };
-            let process = processes.entry(block.server).or_default();
-            process.push([weight, value]);
+            Some((block.server, [requests, value(block)?]))
+        });
+        Self::by_process(known, weight)
+    }
+
+    /// A figure of weights and values, each with the number of its process.
+    pub fn by_process(known: impl Iterator<Item = (usize, [f64; 2])>, weight: Weight) -> Self {
+        let mut processes = BTreeMap::<usize, Vec<[f64; 2]>>::new();
+        for (server, value) in known {
+            processes.entry(server).or_default().push(value);
         }
         let is_one_process = processes.len() < 2;
         let values = if is_one_process {
@@ -51,13 +58,20 @@ impl Figure {
         } else {
             processes
                 .into_values()
-                .map(|of| weighted_mean(&of))
+                .map(|of| match weight {
+                    Weight::Trimmed => trimmed_mean(&of),
+                    Weight::Requests | Weight::Alike => weighted_mean(&of),
+                })
                 .collect()
         };
         Self {
             values,
             is_one_process,
+            is_trimmed: weight == Weight::Trimmed,
             method: match weight {
+                Weight::Trimmed => {
+                    "within each round of slices, trimmed mean of rounds, a fifth at each end"
+                }
                 Weight::Requests if !is_one_process => {
                     "within each block, blocks weighted by their requests"
                 }
@@ -71,6 +85,7 @@ impl Figure {
     pub fn pooled(values: Vec<f64>) -> Self {
         Self {
             is_one_process: values.len() < 2,
+            is_trimmed: false,
             values,
             method: "over all blocks of a process",
             least_half_width: 0.0,
@@ -87,13 +102,16 @@ impl Figure {
 
     /// The mean, and how well it is known; `None` below two observations.
     pub fn location(&self) -> Option<Location> {
+        if self.is_one_process && self.is_trimmed {
+            return Location::of(&self.values);
+        }
         Location::of_all(&self.values)
     }
 
     /// What one observation is.
     pub fn observation(&self) -> &'static str {
         if self.is_one_process {
-            "blocks"
+            if self.is_trimmed { "rounds" } else { "blocks" }
         } else {
             "processes of the server"
         }
@@ -101,7 +119,7 @@ impl Figure {
 
     /// The mean and its interval; `None` below two observations.
     pub fn interval(&self) -> Option<Interval> {
-        let interval = mean_interval(&self.values)?;
+        let interval = self.location()?.interval()?;
         let half_width = interval.half_width();
         Some(if half_width > 0.0 {
             interval
@@ -126,10 +144,10 @@ impl Figure {
 
     /// How the interval is made.
     pub fn method(&self) -> String {
-        let over = if self.is_one_process {
-            "in this process: Student's t on blocks"
-        } else {
-            "Student's t on processes"
+        let over = match (self.is_one_process, self.is_trimmed) {
+            (true, false) => "in this process: Student's t on blocks",
+            (true, true) => "in this process: Yuen's t on rounds",
+            (false, _) => "Student's t on processes",
         };
         format!("{over}; {}", self.method)
     }
@@ -146,6 +164,11 @@ impl Figure {
             1.0
         })
     }
+}
+
+fn trimmed_mean(of: &[[f64; 2]]) -> f64 {
+    let values: Vec<f64> = of.iter().map(|[_, value]| *value).collect();
+    Location::of(&values).map_or_else(|| weighted_mean(of), |location| location.estimate)
 }
 
 fn weighted_mean(of: &[[f64; 2]]) -> f64 {

@@ -16,6 +16,7 @@ mod effects;
 mod figure;
 mod in_situ;
 mod rerandomisation;
+mod slices;
 pub mod undisturbed;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,13 +31,14 @@ use runlog::table;
 use runlog::trial::TrialResult;
 
 use crate::blocks::RoundsOfTrial;
-use crate::threshold;
+use crate::threshold::{self, Beforehand};
 use crate::trial::block::{Block, Sample};
 use crate::trial::calls::CallLog;
 use crate::trial::counts::Tally;
 use crate::trial::design::Design;
 use crate::trial::effects::TimesByServer;
 use crate::trial::in_situ::Layer;
+use crate::trial::slices::Cut;
 use crate::trial::undisturbed::{Processes, Span, Spans};
 
 /// What came out of a trial, and what the layers are compared by.
@@ -64,8 +66,9 @@ struct Read {
 pub fn read(run: &RunDirectory, schedule: &Schedule) -> anyhow::Result<Found> {
     let design = Design::of(schedule)?;
     let arms = design.trial.arms().len();
-    let threshold_ns = threshold::of_warm_up(run, arms, |request| design.ordinal(request) == 0)
+    let beforehand = threshold::of_warm_up(run, arms, |request| design.ordinal(request) == 0)
         .context("cannot read the trial's request log")?;
+    let threshold_ns = beforehand.map(|of| of.threshold_ns);
     let Read {
         blocks,
         times,
@@ -73,7 +76,7 @@ pub fn read(run: &RunDirectory, schedule: &Schedule) -> anyhow::Result<Found> {
         tally,
         calls,
         connections,
-    } = read_blocks(run, &design, threshold_ns).context("cannot read the trial's logs")?;
+    } = read_blocks(run, &design, beforehand).context("cannot read the trial's logs")?;
     let misplaced = calls.as_ref().map_or(0, CallLog::misplaced);
     let mut counts = tally
         .check(run, &design, connections, misplaced)
@@ -120,6 +123,9 @@ pub fn read(run: &RunDirectory, schedule: &Schedule) -> anyhow::Result<Found> {
             .filter_map(|arm| Some((named(arm), effects::budget(&design, &blocks, arm)?)))
             .collect(),
         in_situ_sources_differ_by: None,
+        slices: design.slices.map(|slices| {
+            Box::new(Cut::new(slices, beforehand).result(&design, &blocks, beforehand))
+        }),
     };
     Ok(Found {
         result,
@@ -131,18 +137,28 @@ pub fn read(run: &RunDirectory, schedule: &Schedule) -> anyhow::Result<Found> {
 }
 
 impl Found {
-    /// Puts what is known end to end where all runs have it: the body of response times.
+    /// Puts what is known end to end where all runs have it: the body of response times, or by slices the time per completed
+    /// request.
     pub fn fill_macro(&self, macro_: &mut Macro) {
         let mut bodies = BTreeMap::new();
-        for (name, effect) in &self.result.effects {
-            bodies.extend(effect.body.clone().map(|body| (name.clone(), body)));
+        match &self.result.slices {
+            Some(slices) => bodies.clone_from(&slices.effects),
+            None => {
+                for (name, effect) in &self.result.effects {
+                    bodies.extend(effect.body.clone().map(|body| (name.clone(), body)));
+                }
+            }
         }
         macro_.difference = bodies.remove("on");
         macro_.a_a_difference = bodies.remove("null");
         macro_.other_differences = bodies;
         macro_.effects.clear();
         macro_.missing = macro_.difference.is_none().then(|| {
-            "there are no two blocks with requests of off and on, or there is no warm-up".to_owned()
+            match self.design.slices {
+                Some(_) => "there are no two complete rounds of slices",
+                None => "there are no two blocks with requests of off and on, or there is no warm-up",
+            }
+            .to_owned()
         });
     }
 
@@ -168,8 +184,9 @@ impl Found {
 fn read_blocks(
     run: &RunDirectory,
     design: &Design,
-    threshold_ns: Option<f64>,
+    beforehand: Option<Beforehand>,
 ) -> runlog::Result<Read> {
+    let threshold_ns = beforehand.map(|of| of.threshold_ns);
     let connections: Vec<ClientConnection> = table::read_all(run.client_connections())?;
     let mut read = Read {
         blocks: Vec::new(),
@@ -192,25 +209,35 @@ fn read_blocks(
             continue;
         }
         requests.sort_unstable_by_key(|request| (request.connection, request.first_byte));
-        let mut samples = Vec::with_capacity(requests.len());
+        let mut counting = Vec::with_capacity(requests.len());
         for requests in requests.chunk_by(|one, next| one.connection == next.connection) {
             let calls = read.calls.as_mut();
             let calls = calls.map(|calls| calls.of_connection(design, server, requests));
-            for (index, request) in requests.iter().enumerate() {
-                if let Some(arm) = design.arm_of(request)
-                    && request.is_ok()
-                    && !request.is_warmup()
-                {
-                    samples.push(Sample {
-                        arm,
-                        connection: request.connection,
-                        ordinal: design.ordinal(request),
-                        took_ns: request.response_time_ns() as f64,
-                        calls: calls.as_ref().and_then(|calls| calls[index]),
-                    });
-                }
-            }
+            let counts = |request: &Request| request.is_ok() && !request.is_warmup();
+            let requests = requests.iter().enumerate();
+            counting.extend(requests.filter(|(_, request)| counts(request)).map(
+                |(index, request)| {
+                    let calls = calls.as_ref().and_then(|calls| calls[index]);
+                    (*request, calls)
+                },
+            ));
         }
+        if let Some(slices) = design.slices {
+            let cut = Cut::new(slices, beforehand);
+            let rounds = cut.rounds(design, server, &counting, threshold_ns);
+            read.blocks.extend(rounds);
+            continue;
+        }
+        let samples = counting.iter().filter_map(|(request, calls)| {
+            Some(Sample {
+                arm: design.arm_of(request)?,
+                connection: request.connection,
+                ordinal: design.ordinal(request),
+                took_ns: request.response_time_ns() as f64,
+                calls: *calls,
+            })
+        });
+        let samples: Vec<Sample> = samples.collect();
         if samples.is_empty() {
             continue;
         }
@@ -226,7 +253,7 @@ fn read_blocks(
                 times[place].push(sample.took_ns);
             }
         }
-        let block = Block::new(design, number, server, &samples, threshold_ns);
+        let block = Block::new(design, number.into(), server, &samples, threshold_ns);
         read.blocks.push(block);
     }
     Ok(read)

@@ -38,6 +38,8 @@ fn each_round_has_each_arm_once_and_each_turn_both_lengths() {
             let mut arms: Vec<usize> = of.iter().map(|slice| slice.arm).collect();
             arms.sort_unstable();
             assert_eq!(arms, [0, 1, 2, 3], "round {round}");
+            let bounds_ns = [of[0].begin_ns, of[3].end_ns];
+            assert_eq!(slices.bounds_ns(*round), bounds_ns);
             assert!(of.iter().all(|slice| slice.length_ns() == of[0].length_ns()));
             let other = &rounds[&(round ^ 1)];
             let both = of[0].length_ns() + other[0].length_ns();

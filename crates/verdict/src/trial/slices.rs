@@ -1,0 +1,254 @@
+//! Arms by slices of time: what a hook costs everyone, as time per completed request.
+//!
+//! All requests of a slice have one arm, so what one of them costs those that wait behind it is in the result. A round has a
+//! slice of each arm, and arms are compared within it. The beginning of each slice, the washout, counts for nothing: there, what the
+//! slice before has left behind is still waiting.
+
+use std::collections::BTreeMap;
+
+use abi::trial::slices::{Slice, Slices};
+use runlog::estimate::Unit;
+use runlog::record::Request;
+use runlog::trial::{Dose, Doses, SlicesResult};
+use stats::slope::pace;
+
+use crate::threshold::Beforehand;
+use crate::trial::block::{ArmOfBlock, Block, Pace, Sample};
+use crate::trial::calls::Calls;
+use crate::trial::design::Design;
+use crate::trial::effects::slope_of;
+use crate::trial::figure::{Figure, Weight};
+
+/// The washout, in 99th percentiles of the response time: what was under way when the slice began is gone by then.
+const WASHOUT_P99: f64 = 5.0;
+/// What is sent in so much of the end of a slice is answered in the next: a fifth of the washout, so one 99th percentile.
+const END_OF_WASHOUT: u64 = 5;
+/// No washout is shorter, ns.
+const LEAST_WASHOUT_NS: f64 = 1_000_000.0;
+/// Fewer completions in a slice tell no pace.
+const LEAST_COMPLETIONS: usize = 20;
+
+/// Cuts the requests of a block into slices.
+#[derive(Clone, Copy, Debug)]
+pub struct Cut {
+    slices: Slices,
+    washout_ns: u64,
+}
+
+/// What is gathered of a round.
+#[derive(Debug, Default)]
+struct Round {
+    samples: Vec<Sample>,
+    /// When requests were completed, by arm.
+    completed_ns: BTreeMap<usize, Vec<u64>>,
+}
+
+impl Cut {
+    /// As the warm-up has it: without one, with the shortest washout.
+    pub fn new(slices: Slices, beforehand: Option<Beforehand>) -> Self {
+        let p99_ns = beforehand.map_or(0.0, |of| of.p99_ns);
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a time that is not negative; what is too large for 64 bits stays too large for a slice"
+        )]
+        let washout_ns = (WASHOUT_P99 * p99_ns).max(LEAST_WASHOUT_NS) as u64;
+        Self { slices, washout_ns }
+    }
+
+    /// Whether an instant is in the part of its slice that counts.
+    fn counts(&self, slice: &Slice, at_ns: u64) -> bool {
+        at_ns >= slice.begin_ns + self.washout_ns
+    }
+
+    /// The complete rounds of a block. `requests` are all that count, with their calls where these are recorded.
+    pub fn rounds(
+        &self,
+        design: &Design,
+        server: usize,
+        requests: &[(Request, Option<Calls>)],
+        threshold_ns: Option<f64>,
+    ) -> Vec<Block> {
+        let sent_ns = || requests.iter().map(|(request, _)| request.planned_ns);
+        let (Some(first_ns), Some(last_ns)) = (sent_ns().min(), sent_ns().max()) else {
+            return Vec::new();
+        };
+        let mut rounds = BTreeMap::<u64, Round>::new();
+        for (request, calls) in requests {
+            let slice = self.slices.at(request.planned_ns);
+            let is_answered_in_it =
+                request.planned_ns + self.washout_ns / END_OF_WASHOUT < slice.end_ns;
+            if self.counts(&slice, request.planned_ns) && is_answered_in_it {
+                rounds.entry(slice.round).or_default().samples.push(Sample {
+                    arm: slice.arm,
+                    connection: request.connection,
+                    ordinal: design.ordinal(request),
+                    took_ns: request.latency_ns() as f64,
+                    calls: *calls,
+                });
+            }
+            let slice = self.slices.at(request.done_ns);
+            if self.counts(&slice, request.done_ns) {
+                let round = rounds.entry(slice.round).or_default();
+                let of_arm = round.completed_ns.entry(slice.arm).or_default();
+                of_arm.push(request.done_ns);
+            }
+        }
+        rounds.retain(|round, _| {
+            let [begin_ns, end_ns] = self.slices.bounds_ns(*round);
+            begin_ns >= first_ns && end_ns <= last_ns
+        });
+        let block = |(number, round): (u64, Round)| {
+            let mut block = Block::new(design, number, server, &round.samples, threshold_ns);
+            for (arm, completed_ns) in round.completed_ns {
+                if let Some(of) = block.arms.get_mut(arm) {
+                    of.pace = self.pace(completed_ns);
+                }
+            }
+            block
+        };
+        rounds.into_iter().map(block).collect()
+    }
+
+    fn pace(&self, mut completed_ns: Vec<u64>) -> Option<Pace> {
+        completed_ns.sort_unstable();
+        let begin_ns = self.slices.at(*completed_ns.first()?).begin_ns;
+        let late_ns = begin_ns + 2 * self.washout_ns;
+        let late = completed_ns.partition_point(|at_ns| *at_ns < late_ns);
+        let of = |completed_ns: &[u64]| {
+            let since_ns = completed_ns.iter().map(|at_ns| (at_ns - begin_ns) as f64);
+            pace(since_ns).filter(|_| completed_ns.len() >= LEAST_COMPLETIONS)
+        };
+        Some(Pace {
+            ns: of(&completed_ns)?,
+            late_ns: of(&completed_ns[late..]),
+        })
+    }
+
+    /// What came out, with what is known of the warm-up.
+    pub fn result(
+        &self,
+        design: &Design,
+        blocks: &[Block],
+        beforehand: Option<Beforehand>,
+    ) -> SlicesResult {
+        let others = design.arms().filter(|(arm, _)| *arm != design.off);
+        let dearest = design.spiked().last().map_or(design.on, |(arm, _)| *arm);
+        let contrast = [dearest, design.off];
+        let level = Figure::of(blocks, Weight::Trimmed, |block| {
+            pace_ns(block.arms.get(design.off)?)
+        });
+        let doubled_washout = Figure::of(blocks, Weight::Trimmed, |block| {
+            Some(block.less(contrast, late_ns)? - block.less(contrast, pace_ns)?)
+        });
+        let name = |arm: usize| design.trial.arms()[arm];
+        let between = format!("{} minus off", name(dearest));
+        SlicesResult {
+            slice_ns: self.slices.slice_ns,
+            washout_ns: self.washout_ns,
+            p99_ns: beforehand.map(|of| of.p99_ns),
+            rounds: blocks.len() as u64,
+            per_completed: level.ns("time per completed request, off"),
+            effects: others
+                .filter_map(|(arm, of)| {
+                    let effect = effect(blocks, [arm, design.off]).ns(&format!(
+                        "difference of the time per completed request, {of} minus off"
+                    ))?;
+                    Some((of.to_string(), effect))
+                })
+                .collect(),
+            doses: doses(design, blocks),
+            washout_doubled: doubled_washout.ns(&format!(
+                "difference of the time per completed request, {between}: with twice the washout minus with it once"
+            )),
+            slices_doubled: self.longer_minus_shorter(blocks, contrast).ns(&format!(
+                "difference of the time per completed request, {between}: in slices twice as long minus in the others"
+            )),
+            other_arm: other_arm(blocks),
+        }
+    }
+
+    /// What arms differ by in the longer slices, less the same in the shorter ones of the same turn.
+    fn longer_minus_shorter(&self, blocks: &[Block], arms: [usize; 2]) -> Figure {
+        let length_ns = |block: &Block| {
+            let [begin_ns, end_ns] = self.slices.bounds_ns(block.round);
+            end_ns - begin_ns
+        };
+        let turns = blocks.windows(2).filter_map(|pair| {
+            let [first, second] = pair else { return None };
+            let is_turn = first.round / 2 == second.round / 2 && first.server == second.server;
+            let [one, other] = [first, second].map(|block| block.less(arms, pace_ns));
+            let later_ns = other? - one?;
+            let is_longer = length_ns(second) > length_ns(first);
+            let difference_ns = if is_longer { later_ns } else { -later_ns };
+            is_turn.then_some((first.server, [1.0, difference_ns]))
+        });
+        Figure::by_process(turns, Weight::Trimmed)
+    }
+}
+
+fn pace_ns(arm: &ArmOfBlock) -> Option<f64> {
+    Some(arm.pace?.ns)
+}
+
+fn late_ns(arm: &ArmOfBlock) -> Option<f64> {
+    arm.pace?.late_ns
+}
+
+/// What the time per completed request differs by.
+pub fn effect(blocks: &[Block], arms: [usize; 2]) -> Figure {
+    Figure::of(blocks, Weight::Trimmed, |block| block.less(arms, pace_ns))
+}
+
+/// The share of requests whose calls had another arm than the slice in which they were sent, as when a server waited in its read
+/// since the slice before; `None` without records.
+fn other_arm(blocks: &[Block]) -> Option<f64> {
+    let arms = || blocks.iter().flat_map(|block| &block.arms);
+    let recorded: usize = arms().map(|arm| arm.with_records).sum();
+    let other: usize = arms().map(|arm| arm.of_other_arm).sum();
+    (recorded > 0).then(|| other as f64 / recorded as f64)
+}
+
+/// Delays that were injected, and what of each a completed request takes longer.
+fn doses(design: &Design, blocks: &[Block]) -> Option<Doses> {
+    let spiked = design.spiked();
+    let waited_ns = |arm: usize| {
+        let of = |block: &Block| block.less([arm, design.on], |of| of.waited_ns);
+        stats::mean(&Figure::of(blocks, Weight::Trimmed, of).values)
+    };
+    let delays: Vec<(usize, Option<f64>, f64)> = spiked
+        .iter()
+        .map(|(arm, of)| {
+            let measured_ns = waited_ns(*arm);
+            let delay_ns = measured_ns.unwrap_or(of.delay_ns() as f64);
+            (*arm, measured_ns, delay_ns)
+        })
+        .collect();
+    let dose = |(arm, measured_ns, delay_ns): &(usize, Option<f64>, f64)| {
+        let of = design.trial.arms()[*arm];
+        Some(Dose {
+            arm: of.to_string(),
+            delay_ns: *delay_ns,
+            is_measured: measured_ns.is_some(),
+            effect: effect(blocks, [*arm, design.on]).ns(&format!(
+                "difference of the time per completed request, {of} minus on"
+            ))?,
+        })
+    };
+    let slope = Figure::of(blocks, Weight::Trimmed, |block| {
+        let doses = delays.iter().map(|(arm, _, delay_ns)| {
+            Some([*delay_ns, block.less([*arm, design.on], pace_ns)?])
+        });
+        Some(slope_of(doses.collect::<Option<Vec<_>>>()?))
+    });
+    (!delays.is_empty()).then(|| Doses {
+        arms: delays.iter().filter_map(dose).collect(),
+        slope: slope.estimate(
+            Unit::One,
+            "ns per completed request for one ns of delay, by least squares through the origin",
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests;
