@@ -107,6 +107,37 @@ pub fn on_connection<'b, P: Iterator<Item = &'b [u8]>>(
     returned
 }
 
+/// Notes that the server writes to a connection: the next read begins another request. Where nobody else tells when requests are
+/// answered, it is recorded.
+pub fn on_write(fd: i32, connection: u64) {
+    let Some(stream) = STREAMS.get(fd) else {
+        return;
+    };
+    // Before it is written: another thread may read the client's next request before this call returns.
+    stream.wrote();
+    let plan = plan();
+    if let Some(trial) = &plan.trial
+        && trial.size == 0
+        && plan.is_recording()
+        && let Some(shared) = plan.shared
+        && let Some((arm, ordinal)) = stream.under_way()
+    {
+        let now_ns = monotonic_ns();
+        let ordinal = u32::try_from(ordinal).ok();
+        let answer = ordinal.zip(u8::try_from(arm).ok());
+        let answer = answer.map(|(ordinal, arm)| Call {
+            salt: connection,
+            ordinal,
+            arm,
+            function: Call::ANSWER,
+            enter_ns: now_ns,
+            back_exit_ns: now_ns,
+            ..Call::default()
+        });
+        write(shared, plan.frame(), answer);
+    }
+}
+
 fn write(shared: &Shared, frame: Option<&Frame>, call: Option<Call>) {
     match (frame, call) {
         (Some(frame), Some(call)) => shared.record(&raw const *frame as usize, &call),

@@ -19,7 +19,7 @@ use preload::next::{
 use preload::site::Function;
 use preload::{marks, owner};
 
-use crate::call::on_connection;
+use crate::call::{on_connection, on_write};
 use crate::plan::{self, is_at_work};
 use crate::stream::STREAMS;
 use crate::{settings, site};
@@ -163,11 +163,9 @@ macro_rules! writer {
             $name: $function, $next, ($($argument: $type),*),
             watched: false,
             seen: |fd, hook, call| {
-                // Before it is written: another thread may read the client's next request before this call returns.
-                if marks::get(fd) != 0
-                    && let Some(stream) = STREAMS.get(fd)
-                {
-                    stream.wrote();
+                match marks::get(fd) {
+                    0 => {}
+                    connection => on_write(fd, connection),
                 }
                 call(hook)
             }

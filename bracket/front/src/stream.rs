@@ -102,6 +102,14 @@ impl Stream {
         self.is_written.store(true, Ordering::Relaxed);
     }
 
+    /// Slot and ordinal of the request that was begun last, if it has an arm.
+    pub fn under_way(&self) -> Option<(usize, u64)> {
+        let slot = self.slot.load(Ordering::Relaxed) as usize;
+        let has_begun = self.read.load(Ordering::Relaxed) > 0;
+        let ordinal = self.ordinal.load(Ordering::Relaxed);
+        (has_begun && slot < MAX_ARMS).then_some((slot, ordinal))
+    }
+
     /// Where the next call stands, if it takes bytes. `slice` is the arm of the slice of time, where there are any.
     #[inline]
     pub fn next(&self, trial: &Trial, connection: u64, slice: Option<usize>) -> Place {
@@ -167,7 +175,7 @@ impl Stream {
             self.slot.store(slot, Ordering::Relaxed);
             self.is_written.store(false, Ordering::Relaxed);
             add(ArmCount::Requests, 1);
-            if place.ordinal == 0 {
+            if size > 0 && place.ordinal == 0 {
                 count(Count::FirstRequests);
             }
             if size > 0 && place.read != place.ordinal * size {

@@ -119,9 +119,9 @@ pub enum Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Word => {
-                f.write_str("expected seed=, size=, run= or slice=, and arms=, each once, with blanks between")
-            }
+            Self::Word => f.write_str(
+                "expected seed=, size=, run= or slice=, and arms=, each once, with blanks between",
+            ),
             Self::Seed => f.write_str("seed= must be a whole number"),
             Self::Size => write!(
                 f,
@@ -129,7 +129,10 @@ impl fmt::Display for Problem {
                 SIZES.start(),
                 SIZES.end()
             ),
-            Self::Run => write!(f, "run= must be from 1 to {MAX_RUN} requests, and 1 with slice="),
+            Self::Run => write!(
+                f,
+                "run= must be from 1 to {MAX_RUN} requests, and 1 with slice="
+            ),
             Self::Slice => write!(
                 f,
                 "slice= must be from {} to {} ns",

@@ -367,7 +367,7 @@ pub struct BracketedCall {
     pub server: u16,
     /// Number of the arm, as the server drew it.
     pub arm: u16,
-    /// Which function was called: 0 `read`, 1 `recv`, 2 `recvfrom`, 3 `recvmsg`, 4 `readv`.
+    /// Which function was called: 0 `read`, 1 `recv`, 2 `recvfrom`, 3 `recvmsg`, 4 `readv`, or [`BracketedCall::ANSWER`].
     pub function: u8,
     /// [`BracketedCall::REACHED_BACK`] and others.
     pub flags: u16,
@@ -390,6 +390,9 @@ pub struct BracketedCall {
 }
 
 impl BracketedCall {
+    /// The server wrote to the connection, at `enter_ns`: an answer, where another load generator sends.
+    pub const ANSWER: u8 = 5;
+
     /// The call got behind the hook. Otherwise the hook answered it in another way, and its time within is not known.
     pub const REACHED_BACK: u16 = 1;
     /// It got there more than once.

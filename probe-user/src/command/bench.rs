@@ -1,5 +1,7 @@
 //! `probe-user bench`: the hook at three layers, in one run.
 
+use std::time::Duration;
+
 use clap::Args;
 use indicatif::ProgressBar;
 use runlog::analysis::Analysis;
@@ -10,11 +12,11 @@ use crate::command::End;
 use crate::command::ladder::{Ladder, Recorded, Rungs};
 use crate::command::options::{ExperimentOptions, NewRun, Probing, progress_bar};
 use crate::command::report::write_page_of;
-use crate::command::trial::{SliceLength, TrialOptions};
+use crate::command::slices::length_by_pilot;
+use crate::command::trial::TrialOptions;
 use crate::doctor;
 use crate::run::arms::{ArmSpec, HookSpec};
 use crate::run::experiment::Experiment;
-use crate::run::loadgen::Pace;
 use crate::run::micro::{self, Plan, Rung};
 use crate::run::stop::Stop;
 use crate::show;
@@ -36,6 +38,7 @@ Examples:
   sudo probe-user bench --hook ./other.so --hook-env NAME=VALUE
   sudo probe-user bench -- java Server.java {port}
   probe-user bench --no-probes --hook ./any.so    all three layers, without root
+  probe-user bench --no-probes --slice auto --connections 32    what it costs under load
   sudo probe-user bench --order rmit              whole servers with and without it")]
 pub struct BenchArguments {
     #[command(flatten)]
@@ -65,42 +68,49 @@ pub struct BenchArguments {
 pub async fn bench(mut arguments: BenchArguments) -> anyhow::Result<End> {
     arguments.options.order.get_or_insert(Order::Trial);
     let hook = arguments.options.hook()?;
-    let probing = if arguments.no_probes {
-        Probing::No
-    } else {
-        Probing::IfPossible
-    };
-    let options = &arguments.options;
-    let experiment = if options.order() == Order::Trial {
-        let trial = arguments.trial.design(options.seed(), &options.path)?;
-        match arguments.trial.slices.slice {
-            None => options.trial(&trial, &hook, probing)?,
-            Some(length) => {
-                let slices = &arguments.trial.slices;
-                let pace = Pace {
-                    duration: Some(slices.duration()),
-                    rate_per_second: slices.rate,
-                };
-                let SliceLength::Of(length) = length else { anyhow::bail!("auto: not yet") };
-                let trial = trial.by_slices(u64::try_from(length.as_nanos())?);
-                options.slices(&trial, &hook, pace, probing)?
-            }
-        }
-    } else {
-        arguments.trial.refuse(options.order())?;
-        let arms = vec![
-            ArmSpec::of(Role::Baseline, None),
-            ArmSpec::of(Role::Baseline2, None),
-            ArmSpec::of(Role::Hooked, Some(hook.clone())),
-        ];
-        options.experiment(arms, probing)?
-    };
+    let slice = arguments.trial.slices.first_length();
+    let experiment = assemble(&arguments, &hook, slice)?;
     let run = arguments.options.open_folder("bench")?;
     let end = run_in(&arguments, &hook, experiment, &run).await;
     if end.is_err() {
         run.discard_if_empty();
     }
     end
+}
+
+/// Puts the experiment together; in a trial by slices of time, with slices of this length.
+fn assemble(
+    arguments: &BenchArguments,
+    hook: &HookSpec,
+    slice: Option<Duration>,
+) -> anyhow::Result<Experiment> {
+    let BenchArguments { options, trial, .. } = arguments;
+    let slices = &trial.slices;
+    let probing = if arguments.no_probes || slices.load.is_some() {
+        Probing::No
+    } else {
+        Probing::IfPossible
+    };
+    if options.order() != Order::Trial {
+        trial.refuse(options.order())?;
+        let arms = vec![
+            ArmSpec::of(Role::Baseline, None),
+            ArmSpec::of(Role::Baseline2, None),
+            ArmSpec::of(Role::Hooked, Some(hook.clone())),
+        ];
+        return options.experiment(arms, probing);
+    }
+    let design = trial.design(options.seed(), &options.path)?;
+    let Some(length) = slice else {
+        return options.trial(&design, hook, probing);
+    };
+    let cut = slices.cut(design, length)?;
+    if let Some(command) = &slices.load {
+        let mut experiment = options.watched_load(&cut, hook)?;
+        experiment.load.foreign = Some(command.clone());
+        return Ok(experiment);
+    }
+    options.slices(&cut, hook, slices.pace(), probing)
 }
 
 async fn run_in(
@@ -113,6 +123,13 @@ async fn run_in(
     let trim = arguments.options.trim();
     let mut stop = Stop::listen()?;
     let bar = progress_bar();
+    let experiment = if arguments.trial.slices.wants_pilot() {
+        bar.set_message("how long requests take");
+        let length = length_by_pilot(experiment, directory, &mut stop, &bar).await?;
+        assemble(arguments, hook, Some(length))?
+    } else {
+        experiment
+    };
     bar.set_message("micro layer");
     let micro = tokio::select! {
         micro = measure_micro(arguments, hook, &experiment, run, &bar) => {
@@ -172,7 +189,7 @@ fn ladder(arguments: &BenchArguments, hook: &HookSpec, experiment: &Experiment) 
         hot_calls: arguments.micro_calls,
         cold_calls: arguments.micro_cold_calls,
         path: arguments.options.path.clone(),
-        trial: experiment.load.schedule.trial.clone(),
+        trial: sized_trial(experiment).map(str::to_owned),
         trim: arguments.options.trim(),
         seed: experiment.load.schedule.seed,
         placement: experiment.placement_of_one(),
@@ -196,6 +213,17 @@ async fn climb(
     Ok(())
 }
 
+/// The trial by which our load generator writes its requests.
+fn sized_trial(experiment: &Experiment) -> Option<&str> {
+    let is_ours = experiment.load.foreign.is_none();
+    experiment
+        .load
+        .schedule
+        .trial
+        .as_deref()
+        .filter(|_| is_ours)
+}
+
 async fn measure_micro(
     arguments: &BenchArguments,
     hook: &HookSpec,
@@ -217,7 +245,7 @@ async fn measure_micro(
         message: micro::request_bytes(
             &experiment.load.program,
             &arguments.options.path,
-            experiment.load.schedule.trial.as_deref(),
+            sized_trial(experiment),
         )
         .await?,
         trim: arguments.options.trim(),

@@ -15,6 +15,7 @@ pub mod moved;
 pub mod options;
 pub mod report;
 mod settings;
+mod slices;
 pub mod trace;
 mod trial;
 pub mod validate;

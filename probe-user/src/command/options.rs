@@ -315,6 +315,19 @@ impl ExperimentOptions {
         self.bracketed(trial, hook, (schedule, pace), probing)
     }
 
+    /// Puts a trial together in which somebody else sends the requests to one server, for as long as they like.
+    pub fn watched_load(&self, trial: &Trial, hook: &HookSpec) -> anyhow::Result<Experiment> {
+        let schedule = Schedule {
+            seed: trial.seed,
+            trial: Some(trial.to_string()),
+            requests_per_cell: 0,
+            blocks_per_cell: 1,
+            servers_per_arm: 1,
+            ..self.schedule()
+        };
+        self.bracketed(trial, hook, (schedule, Pace::default()), Probing::No)
+    }
+
     fn bracketed(
         &self,
         trial: &Trial,
@@ -358,6 +371,7 @@ impl ExperimentOptions {
                 arms: Vec::new(),
                 schedule,
                 pace,
+                foreign: None,
                 observe: probing != Probing::No,
                 sequence_header: self.sequence_header,
             },

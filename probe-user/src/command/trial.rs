@@ -1,14 +1,11 @@
 //! What is special to a trial: the options, and the arms.
 
-use std::str::FromStr;
-use std::time::Duration;
-
-use abi::trial::slices::LENGTHS_NS;
 use abi::trial::{Arm, Trial};
 use anyhow::Context as _;
 use clap::Args;
 use runlog::{Order, Role};
 
+use crate::command::slices::SliceOptions;
 use crate::run::arms::{ArmSpec, HookSpec};
 
 /// Options of a trial.
@@ -20,6 +17,10 @@ pub struct TrialOptions {
     #[arg(long, hide_short_help = true, value_name = "NS,…", value_parser = delays)]
     pub delays: Option<Delays>,
 
+    /// Inject five delays from 250 to 4000 ns: how much each ns in the hook costs at this load (dose and response)
+    #[arg(long, conflicts_with = "delays")]
+    pub doses: bool,
+
     /// Size of each request of a trial [default: 256, more where the path is long]
     #[arg(long, hide_short_help = true, value_name = "BYTES")]
     pub request_size: Option<u32>,
@@ -28,68 +29,8 @@ pub struct TrialOptions {
     pub slices: SliceOptions,
 }
 
-/// Options of a trial whose arms go by slices of time.
-#[derive(Args, Debug, Default)]
-pub struct SliceOptions {
-    /// Give all requests of a while one arm, and compare the time per completed request: what the hook costs everyone under load
-    ///
-    /// A length as in 20ms, of the shorter slices, or "auto": 30 times the 99th percentile of response times.
-    #[arg(long, value_name = "LENGTH")]
-    pub slice: Option<SliceLength>,
-
-    /// Seconds of load of all arms together [default: 10]
-    #[arg(long, hide_short_help = true, value_name = "SECONDS", value_parser = seconds, requires = "slice")]
-    pub duration: Option<Duration>,
-
-    /// Open loop: send this many requests per second, as many users do, whatever the server does
-    #[arg(long, hide_short_help = true, value_name = "R", value_parser = rate, requires = "slice")]
-    pub rate: Option<f64>,
-}
-
-/// Length of the shorter slices.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SliceLength {
-    /// As response times want it.
-    Auto,
-    /// This long.
-    Of(Duration),
-}
-
-impl FromStr for SliceLength {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "auto" {
-            return Ok(Self::Auto);
-        }
-        let length = humantime::parse_duration(text).ok().filter(|length| {
-            u64::try_from(length.as_nanos()).is_ok_and(|ns| LENGTHS_NS.contains(&ns))
-        });
-        length.map(Self::Of).ok_or_else(|| {
-            let [least, most] = [LENGTHS_NS.start(), LENGTHS_NS.end()]
-                .map(|ns| humantime::format_duration(Duration::from_nanos(*ns)).to_string());
-            format!("expected auto, or a length from {least} to {most}, as in 20ms")
-        })
-    }
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().ok().filter(|seconds| (0.1..=86_400.0).contains(seconds));
-    let seconds = seconds.ok_or("expected a number of seconds from 0.1 to 86400")?;
-    Ok(Duration::from_secs_f64(seconds))
-}
-
-fn rate(text: &str) -> Result<f64, String> {
-    let rate = text.parse().ok().filter(|rate| (1.0..=10_000_000.0).contains(rate));
-    rate.ok_or_else(|| "expected a number of requests per second, from 1 to 10000000".to_owned())
-}
-
-impl SliceOptions {
-    /// How long requests are sent.
-    pub fn duration(&self) -> Duration {
-        self.duration.unwrap_or(Duration::from_secs(10))
-    }
-}
+/// The delays of `--doses`: each twice the one before.
+const DOSES: [u64; 5] = [250, 500, 1_000, 2_000, 4_000];
 
 /// Delays of arms.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,7 +68,11 @@ pub fn design(
 impl TrialOptions {
     /// How arms are drawn.
     pub fn design(&self, seed: u64, path: &str) -> anyhow::Result<Trial> {
-        let usual = Delays(vec![1_000]);
+        let usual = Delays(if self.doses {
+            DOSES.to_vec()
+        } else {
+            vec![1_000]
+        });
         let Delays(delays) = self.delays.as_ref().unwrap_or(&usual);
         design(seed, path, self.request_size, delays)
     }
@@ -136,6 +81,7 @@ impl TrialOptions {
     pub fn refuse(&self, order: Order) -> anyhow::Result<()> {
         let given = [
             ("--delays", self.delays.is_some()),
+            ("--doses", self.doses),
             ("--request-size", self.request_size.is_some()),
             ("--slice", self.slices.slice.is_some()),
         ];
@@ -178,6 +124,7 @@ mod tests {
     fn options(delays_text: Option<&str>, request_size: Option<u32>) -> TrialOptions {
         TrialOptions {
             delays: delays_text.map(|text| delays(text).unwrap()),
+            doses: false,
             request_size,
             slices: SliceOptions::default(),
         }

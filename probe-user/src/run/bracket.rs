@@ -1,5 +1,6 @@
 //! The bracket around a hook, which decides request by request whether it runs, and what is read from it.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,7 @@ use tokio::process::Command;
 
 use crate::run::process;
 use crate::run::programs;
+use crate::run::server_log;
 use crate::run::shared_memory::{SharedMemory, Writers};
 
 /// What is preloaded around the hook, and how arms are drawn.
@@ -60,14 +62,21 @@ pub struct BracketLog {
     calls: TableWriter<BracketedCall>,
     /// By number of the server.
     memories: Vec<SharedMemory>,
+    /// Where requests have no size, and so carry no salt: the numbers of connections, by server and front's identity of them.
+    connections: Option<HashMap<(u16, u64), u32>>,
 }
 
 impl BracketLog {
     /// Creates the table.
-    pub fn create(run: &RunDirectory, memories: Vec<SharedMemory>) -> runlog::Result<Self> {
+    pub fn create(
+        run: &RunDirectory,
+        memories: Vec<SharedMemory>,
+        trial: &Trial,
+    ) -> runlog::Result<Self> {
         Ok(Self {
             calls: TableWriter::create(run.bracketed_calls())?,
             memories,
+            connections: (trial.size == 0).then(HashMap::new),
         })
     }
 
@@ -80,8 +89,16 @@ impl BracketLog {
     /// Writes what was recorded since it was asked last.
     pub fn drain(&mut self, writers: Writers) -> anyhow::Result<()> {
         for (server, memory) in (0..).zip(&mut self.memories) {
+            let trial = memory.trial();
             memory
-                .drain(writers, |call| Ok(self.calls.push(&row(server, &call))?))
+                .drain(writers, |mut call| {
+                    if let Some(connections) = &mut self.connections {
+                        let next = u32::try_from(connections.len())?;
+                        let number = connections.entry((server, call.salt)).or_insert(next);
+                        call.salt = trial.salt(*number);
+                    }
+                    Ok(self.calls.push(&row(server, &call))?)
+                })
                 .with_context(|| format!("cannot read the records of server {server}"))?;
         }
         Ok(())
@@ -103,6 +120,10 @@ impl BracketLog {
         // The short file first: a full disk may have no room for the rest of the long one.
         runlog::json::write(&run.trial_counts(), &counts)?;
         self.calls.finish()?;
+        if let (Some(connections), Some(memory)) = (&self.connections, self.memories.first()) {
+            let connections = u32::try_from(connections.len())?;
+            server_log::write(run, &memory.trial(), connections)?;
+        }
         drained
     }
 }
@@ -112,6 +133,7 @@ const _: () = assert!(
     Call::REACHED_BACK == BracketedCall::REACHED_BACK
         && Call::SEVERAL_INNER == BracketedCall::SEVERAL_INNER
         && Call::FRESH == BracketedCall::FRESH
+        && Call::ANSWER == BracketedCall::ANSWER
 );
 
 fn row(server: u16, call: &Call) -> BracketedCall {

@@ -25,6 +25,8 @@ use crate::run::arms::{self, ArmSpec, Group, ServerSpec};
 use crate::run::block_reads::BlockReadsLog;
 use crate::run::bracket::{Bracket, BracketLog};
 use crate::run::calibration;
+use crate::run::foreign_load::ForeignLoad;
+use crate::run::generator::Generator;
 use crate::run::loadgen::{Load, LoadGenerator};
 use crate::run::process::Process;
 use crate::run::resources::Watch;
@@ -134,7 +136,19 @@ impl Experiment {
             anyhow::bail!("{reason} before the first request");
         }
         let side_cpus = self.side_cpus();
-        let generator = LoadGenerator::start(&self.load, side_cpus, run, &self.placement)?;
+        let generator = match &self.load.foreign {
+            None => {
+                let ours = LoadGenerator::start(&self.load, side_cpus, run, &self.placement)?;
+                Generator::Ours(ours)
+            }
+            Some(command) => {
+                let urls = self.load.arms.first().map(|(_, urls)| urls.as_slice());
+                let url = urls
+                    .and_then(|urls| urls.first())
+                    .context("there is no server")?;
+                Generator::Foreign(ForeignLoad::new(command, url, &self.placement, run))
+            }
+        };
         let log = probes.as_ref().map(|_| SpanLog::create(run)).transpose()?;
         let block_reads = probes
             .as_ref()
@@ -145,8 +159,8 @@ impl Experiment {
             .collect();
         let bracket_log = self
             .bracket
-            .is_some()
-            .then(|| BracketLog::create(run, memories))
+            .as_ref()
+            .map(|bracket| BracketLog::create(run, memories, &bracket.trial))
             .transpose()?;
         let servers = groups.iter().flat_map(|group| &group.servers);
         let servers = servers.map(|server| server.pid).collect();
@@ -346,7 +360,7 @@ impl Experiment {
 /// Everything that is open while the load runs.
 struct Session {
     groups: Vec<Group>,
-    generator: LoadGenerator,
+    generator: Generator,
     probes: Option<Probes>,
     log: Option<SpanLog>,
     block_reads: Option<BlockReadsLog>,

@@ -27,6 +27,8 @@ pub struct Load {
     pub schedule: Schedule,
     /// How long and how fast.
     pub pace: Pace,
+    /// The command that sends requests instead of the load generator.
+    pub foreign: Option<String>,
     /// Whether each arm is also measured with the probes attached.
     pub observe: bool,
     /// Whether requests carry a sequence number.

@@ -181,7 +181,8 @@ impl Process {
         }
     }
 
-    fn signal_group(&self, signal: Signal) {
+    /// Sends a signal to it and to what it has started.
+    pub fn signal_group(&self, signal: Signal) {
         if let Some(group) = self.group {
             let _ = kill_process_group(group, signal);
         }

@@ -93,6 +93,11 @@ impl SharedMemory {
         })
     }
 
+    /// How arms are drawn.
+    pub fn trial(&self) -> Trial {
+        self.trial
+    }
+
     /// A descriptor of it, for the server. It is opened anew: what a server does to its own, as to have all writes append,
     /// is nothing that ours knows of.
     pub fn descriptor(&self) -> io::Result<OwnedFd> {

@@ -57,9 +57,7 @@ fn of_slices(slices: &SlicesResult, processes: usize) {
         short(slices.per_completed.as_ref()),
         ns(slices.washout_ns as f64)
     );
-    if let Some(doses) = &slices.doses {
-        of_doses(doses, "by each completed request");
-    }
+    of_responses(slices);
     for (what, change) in [
         ("the washout", &slices.washout_doubled),
         ("slices", &slices.slices_doubled),
@@ -69,6 +67,30 @@ fn of_slices(slices: &SlicesResult, processes: usize) {
             short(change.as_ref())
         );
     }
+}
+
+/// What one ns in the hook costs at this load.
+fn of_responses(slices: &SlicesResult) {
+    if slices.responses.is_empty() {
+        return;
+    }
+    let delays = slices.responses.values().next().map(|doses| &doses.arms);
+    let arms = delays.into_iter().flatten();
+    let arms: Vec<String> = arms
+        .map(|dose| format!("{} ({})", dose.arm, ns(dose.delay_ns)))
+        .collect();
+    let header = ["dose and response", "for 1 ns in the hook"];
+    let header: Vec<&str> = header
+        .into_iter()
+        .chain(arms.iter().map(String::as_str))
+        .collect();
+    let mut table = table(&header, 1);
+    for (name, doses) in &slices.responses {
+        let effects = doses.arms.iter().map(|dose| short(Some(&dose.effect)));
+        let slope = short(doses.slope.as_ref());
+        table.add_row([name.replace('_', " "), slope].into_iter().chain(effects));
+    }
+    outln!("{table}");
 }
 
 fn short(estimate: Option<&Estimate>) -> String {

@@ -243,7 +243,10 @@ fn slices_give_the_arm_of_the_instant_to_all_but_the_first_request() {
 fn requests_of_any_size_are_counted_from_answer_to_answer() {
     let trial = Trial::parse(b"seed=1 slice=1000000 arms=off,on").unwrap();
     let (stream, counts) = (Stream::EMPTY, counts());
-    for (ordinal, lengths) in [&[700, 5][..], &[1], &[90_000, 3, 9]].into_iter().enumerate() {
+    for (ordinal, lengths) in [&[700, 5][..], &[1], &[90_000, 3, 9]]
+        .into_iter()
+        .enumerate()
+    {
         for length in lengths {
             let place = stream.next(&trial, 9, Some(1));
             assert_eq!((place.slot, place.salt), (1, 9));

@@ -17,7 +17,7 @@ pub struct Call {
     pub ordinal: u32,
     /// Number of the arm.
     pub arm: u8,
-    /// Which function was called: 0 `read`, 1 `recv`, 2 `recvfrom`, 3 `recvmsg`, 4 `readv`.
+    /// Which function was called: 0 `read`, 1 `recv`, 2 `recvfrom`, 3 `recvmsg`, 4 `readv`, or [`Call::ANSWER`].
     pub function: u8,
     /// [`Call::REACHED_BACK`] and others.
     pub flags: u16,
@@ -37,6 +37,10 @@ pub struct Call {
 }
 
 impl Call {
+    /// The server writes to the connection, at the instant of entry: where requests have no size, so that the load generator need
+    /// not know of the trial.
+    pub const ANSWER: u8 = 5;
+
     /// Back was called for this descriptor.
     pub const REACHED_BACK: u16 = 1;
     /// Back was called more than once: `to_back_ns` is up to the first entry, `back_exit_ns` is the last return.

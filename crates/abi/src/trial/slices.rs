@@ -94,7 +94,11 @@ impl Slices {
         let is_short_first = self.is_short_first(turn);
         let first_units = if is_short_first { arms } else { 2 * arms };
         let is_second = place >= first_units;
-        let place = if is_second { place - first_units } else { place };
+        let place = if is_second {
+            place - first_units
+        } else {
+            place
+        };
         let units = if is_short_first == is_second { 2 } else { 1 };
         let index = place / units;
         let begin_ns = (unit - place % units) * self.slice_ns;
@@ -127,6 +131,11 @@ impl Trial {
     /// The same trial with arms by slices of so many nanoseconds, and twice as many.
     pub fn by_slices(self, slice_ns: u64) -> Self {
         Self { slice_ns, ..self }
+    }
+
+    /// The same trial by slices of requests that have any number of bytes, and no salt.
+    pub fn of_any_size(self) -> Self {
+        Self { size: 0, ..self }
     }
 
     /// Whether requests have an arm because of when they come, and not each for itself.

@@ -44,7 +44,10 @@ fn a_text_that_is_no_trial_is_refused_for_what_is_wrong() {
         ("seed=1 size=63 arms=off,on", Problem::Size),
         ("seed=1 size=4294967552 arms=off,on", Problem::Size),
         ("seed=1 size=256 run=0 arms=off,on", Problem::Run),
-        ("seed=1 size=256 run=2 slice=1000000 arms=off,on", Problem::Run),
+        (
+            "seed=1 size=256 run=2 slice=1000000 arms=off,on",
+            Problem::Run,
+        ),
         ("seed=1 size=256 slice=999999 arms=off,on", Problem::Slice),
         ("seed=1 size=256 slice=1e9 arms=off,on", Problem::Slice),
         ("seed=1 size=63 slice=1000000 arms=off,on", Problem::Size),

@@ -74,9 +74,10 @@ pub struct SlicesResult {
     /// What the time per completed request of each arm differs by from that of `off`, by arm. That of `null` is the negative
     /// control.
     pub effects: BTreeMap<String, Estimate>,
-    /// Delays that were injected, and what a completed request takes longer. Their slope is how much time a request costs for
-    /// one ns in the hook. Null without arms with delays.
-    pub doses: Option<Doses>,
+    /// Delays that were injected, and what they do to `per_completed`, the time per completed request, and to the `mean`, the
+    /// median (`p50`) and the 99th percentile (`p99`) of response times: dose and response. The slope is the amplification, the ns
+    /// of each for one ns in the hook at this load. Empty without arms with delays.
+    pub responses: BTreeMap<String, Doses>,
     /// By how much the effect of the longest delay, or of the hook, is larger with twice the washout: nothing, if the washout
     /// is long enough.
     pub washout_doubled: Option<Estimate>,
@@ -190,7 +191,8 @@ pub struct Dose {
     pub delay_ns: f64,
     /// Whether it was measured.
     pub is_measured: bool,
-    /// What a request takes longer than one of `on`: in the body of the mean, or if nothing disturbs it.
+    /// What a request takes longer than one of `on`: in the body of the mean, if nothing disturbs it, or of what the response
+    /// to doses is asked.
     pub effect: Estimate,
 }
 

@@ -7,7 +7,7 @@ mod trial;
 use std::collections::BTreeMap;
 use std::fmt;
 
-pub use trial::{TrialDoubt, of_clock, of_trial, of_undisturbed};
+pub use trial::{SLICE_P99, TrialDoubt, of_clock, of_trial, of_undisturbed};
 
 /// The share of an arm's requests that may fail.
 const FAILED_SHARE: f64 = 0.0;

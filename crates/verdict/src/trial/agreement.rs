@@ -104,15 +104,16 @@ impl Found {
     fn agreement_of_slices(&self, doubts: &[Doubt]) -> Option<Agreement> {
         let design = &self.design;
         let arms = [design.on, design.null?];
-        let in_situ_ns = |block: &Block| {
-            block.less(arms, |arm| Some(arm.recorded.as_ref()?.whole.mean_ns))
-        };
+        let in_situ_ns =
+            |block: &Block| block.less(arms, |arm| Some(arm.recorded.as_ref()?.whole.mean_ns));
         let both = |block: &Block| {
             let paced = block.less([design.on, design.off], |arm| Some(arm.pace?.ns))?;
             Some([paced, in_situ_ns(block)?])
         };
         let figure = |value: fn([f64; 2]) -> f64| {
-            Figure::of(&self.blocks, Weight::Trimmed, |block| both(block).map(value))
+            Figure::of(&self.blocks, Weight::Trimmed, |block| {
+                both(block).map(value)
+            })
         };
         Layers {
             macros: figure(|[paced_ns, _]| paced_ns),

@@ -18,8 +18,9 @@ pub const QUANTILES: [(f64, usize); 7] = [
     (0.95, 50),
     (0.99, 200),
 ];
-/// Where the median stands among them.
+/// Where the median and the 99th percentile stand among them.
 const MEDIAN: usize = 2;
+const P99: usize = 6;
 
 /// A request that counts: no warm-up, without probes, answered.
 #[derive(Clone, Copy, Debug)]
@@ -194,6 +195,11 @@ impl ArmOfBlock {
     /// Median response time, ns.
     pub fn median_ns(&self) -> Option<f64> {
         self.quantiles_ns[MEDIAN]
+    }
+
+    /// 99th percentile of the response time, ns.
+    pub fn p99_ns(&self) -> Option<f64> {
+        self.quantiles_ns[P99]
     }
 
     /// The share of response times that are below the threshold.

@@ -115,6 +115,9 @@ impl CallLog {
         };
         for call in table::Rows::<BracketedCall>::open(run.bracketed_calls())? {
             let call = call?;
+            if call.function == BracketedCall::ANSWER {
+                continue;
+            }
             match salts.binary_search_by_key(&call.salt, |(salt, _)| *salt) {
                 Ok(index) => log.calls.push((salts[index].1, call)),
                 Err(_) => log.misplaced += 1,

@@ -53,19 +53,31 @@ impl Design {
         spiked
     }
 
+    /// Whether the requests are those that the servers saw: somebody else sent them, of any size.
+    pub fn is_server_log(&self) -> bool {
+        self.trial.size == 0
+    }
+
     /// Which request of its connection this is, from 0.
     pub fn ordinal(&self, request: &Request) -> u64 {
-        request.first_byte / u64::from(self.trial.size)
+        match request.first_byte.checked_div(self.trial.size.into()) {
+            Some(ordinal) => ordinal,
+            None => request.first_byte,
+        }
     }
 
     /// Number of the arm that a request was drawn; `None` for the first of a connection. By slices of time it is the one that it
     /// was sent with.
     pub fn arm_of(&self, request: &Request) -> Option<usize> {
+        let sent_with = Some(usize::from(request.arm));
+        if self.is_server_log() {
+            return sent_with;
+        }
         let salt = self.trial.salt(request.connection);
-        let drawn = self.trial.arm_of(salt, self.ordinal(request));
+        let drawn = self.trial.arm_of(salt, self.ordinal(request))?;
         match self.slices {
-            None => drawn,
-            Some(_) => drawn.map(|_| request.arm.into()),
+            None => Some(drawn),
+            Some(_) => sent_with,
         }
     }
 

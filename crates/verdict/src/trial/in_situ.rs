@@ -60,7 +60,8 @@ impl Layer {
         };
         let waiting = blocking.values().filter(|is_blocking| **is_blocking);
         let bracket = BracketInSitu {
-            blocking_reads: 2 * waiting.count() > blocking.len(),
+            // Of requests that the servers tell of, nobody knows when they were sent.
+            blocking_reads: 2 * waiting.count() > blocking.len() && !design.is_server_log(),
             whole,
             after_read: overhead(|of| of.after_read, ", after the read"),
             calls_per_request: of_on(Unit::Calls, "mean of bracketed calls per request", |of| {

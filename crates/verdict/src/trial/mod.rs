@@ -119,7 +119,9 @@ pub fn read(run: &RunDirectory, schedule: &Schedule) -> anyhow::Result<Found> {
         counts,
         in_situ: layer.as_ref().ok().map(|layer| layer.bracket.clone()),
         in_situ_missing: layer.as_ref().err().map(|why| (*why).to_owned()),
+        // Servers do not know when requests were sent.
         budgets: others()
+            .filter(|_| !design.is_server_log())
             .filter_map(|arm| Some((named(arm), effects::budget(&design, &blocks, arm)?)))
             .collect(),
         in_situ_sources_differ_by: None,
@@ -156,7 +158,9 @@ impl Found {
         macro_.missing = macro_.difference.is_none().then(|| {
             match self.design.slices {
                 Some(_) => "there are no two complete rounds of slices",
-                None => "there are no two blocks with requests of off and on, or there is no warm-up",
+                None => {
+                    "there are no two blocks with requests of off and on, or there is no warm-up"
+                }
             }
             .to_owned()
         });

@@ -157,7 +157,7 @@ impl Cut {
                     Some((of.to_string(), effect))
                 })
                 .collect(),
-            doses: doses(design, blocks),
+            responses: responses(design, blocks),
             washout_doubled: doubled_washout.ns(&format!(
                 "difference of the time per completed request, {between}: with twice the washout minus with it once"
             )),
@@ -209,45 +209,94 @@ fn other_arm(blocks: &[Block]) -> Option<f64> {
     (recorded > 0).then(|| other as f64 / recorded as f64)
 }
 
-/// Delays that were injected, and what of each a completed request takes longer.
-fn doses(design: &Design, blocks: &[Block]) -> Option<Doses> {
-    let spiked = design.spiked();
+/// What is asked of requests in the response to doses.
+type Part = fn(&ArmOfBlock) -> Option<f64>;
+const RESPONSES: [(&str, &str, Part); 4] = [
+    ("per_completed", "time per completed request", pace_ns),
+    ("mean", "mean response time", |arm| {
+        let split = arm.split?;
+        Some(split.body + split.tail)
+    }),
+    ("p50", "median response time", ArmOfBlock::median_ns),
+    (
+        "p99",
+        "99th percentile of response times",
+        ArmOfBlock::p99_ns,
+    ),
+];
+
+/// Delays that were injected, and what each of them does.
+fn responses(design: &Design, blocks: &[Block]) -> BTreeMap<String, Doses> {
     let waited_ns = |arm: usize| {
         let of = |block: &Block| block.less([arm, design.on], |of| of.waited_ns);
         stats::mean(&Figure::of(blocks, Weight::Trimmed, of).values)
     };
-    let delays: Vec<(usize, Option<f64>, f64)> = spiked
+    let delays: Vec<Delay> = design
+        .spiked()
         .iter()
-        .map(|(arm, of)| {
-            let measured_ns = waited_ns(*arm);
-            let delay_ns = measured_ns.unwrap_or(of.delay_ns() as f64);
-            (*arm, measured_ns, delay_ns)
+        .map(|(arm, of)| Delay {
+            arm: *arm,
+            name: of.to_string(),
+            asked_ns: of.delay_ns(),
+            measured_ns: waited_ns(*arm),
         })
         .collect();
-    let dose = |(arm, measured_ns, delay_ns): &(usize, Option<f64>, f64)| {
-        let of = design.trial.arms()[*arm];
+    if delays.is_empty() {
+        return BTreeMap::new();
+    }
+    RESPONSES
+        .into_iter()
+        .map(|(name, what, part)| {
+            (
+                name.to_owned(),
+                response(design, blocks, &delays, what, part),
+            )
+        })
+        .collect()
+}
+
+/// An arm with a delay.
+struct Delay {
+    arm: usize,
+    name: String,
+    asked_ns: u64,
+    measured_ns: Option<f64>,
+}
+
+impl Delay {
+    fn ns(&self) -> f64 {
+        self.measured_ns.unwrap_or(self.asked_ns as f64)
+    }
+}
+
+fn response(design: &Design, blocks: &[Block], delays: &[Delay], what: &str, part: Part) -> Doses {
+    let dose = |delay: &Delay| {
+        let arms = [delay.arm, design.on];
+        let effect = Figure::of(blocks, Weight::Trimmed, |block| block.less(arms, part));
         Some(Dose {
-            arm: of.to_string(),
-            delay_ns: *delay_ns,
-            is_measured: measured_ns.is_some(),
-            effect: effect(blocks, [*arm, design.on]).ns(&format!(
-                "difference of the time per completed request, {of} minus on"
+            arm: delay.name.clone(),
+            delay_ns: delay.ns(),
+            is_measured: delay.measured_ns.is_some(),
+            effect: effect.ns(&format!(
+                "difference of the {what}, {} minus on",
+                delay.name
             ))?,
         })
     };
     let slope = Figure::of(blocks, Weight::Trimmed, |block| {
-        let doses = delays.iter().map(|(arm, _, delay_ns)| {
-            Some([*delay_ns, block.less([*arm, design.on], pace_ns)?])
-        });
+        let doses = delays
+            .iter()
+            .map(|delay| Some([delay.ns(), block.less([delay.arm, design.on], part)?]));
         Some(slope_of(doses.collect::<Option<Vec<_>>>()?))
     });
-    (!delays.is_empty()).then(|| Doses {
+    let slope = slope.estimate(
+        Unit::One,
+        &format!("ns of the {what} for one ns of delay, by least squares through the origin"),
+    );
+    Doses {
         arms: delays.iter().filter_map(dose).collect(),
-        slope: slope.estimate(
-            Unit::One,
-            "ns per completed request for one ns of delay, by least squares through the origin",
-        ),
-    })
+        slope,
+    }
 }
 
 #[cfg(test)]

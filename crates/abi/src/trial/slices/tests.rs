@@ -40,7 +40,10 @@ fn each_round_has_each_arm_once_and_each_turn_both_lengths() {
             assert_eq!(arms, [0, 1, 2, 3], "round {round}");
             let bounds_ns = [of[0].begin_ns, of[3].end_ns];
             assert_eq!(slices.bounds_ns(*round), bounds_ns);
-            assert!(of.iter().all(|slice| slice.length_ns() == of[0].length_ns()));
+            assert!(
+                of.iter()
+                    .all(|slice| slice.length_ns() == of[0].length_ns())
+            );
             let other = &rounds[&(round ^ 1)];
             let both = of[0].length_ns() + other[0].length_ns();
             assert_eq!(both, 3 * SLICE_NS);
@@ -52,14 +55,22 @@ fn each_round_has_each_arm_once_and_each_turn_both_lengths() {
 fn slices_lie_end_to_end_and_hold_every_instant() {
     let slices = slices(7);
     let found = all(&slices, 20);
-    assert!(found.windows(2).all(|pair| pair[0].end_ns == pair[1].begin_ns));
+    assert!(
+        found
+            .windows(2)
+            .all(|pair| pair[0].end_ns == pair[1].begin_ns)
+    );
     for slice in found {
         for now_ns in [slice.begin_ns, slice.begin_ns + 1, slice.end_ns - 1] {
             assert_eq!(slices.at(now_ns), slice);
         }
         // Whoever looks once a unit misses no change.
         let units = slices.unit(slice.begin_ns)..slices.unit(slice.end_ns);
-        assert!(units.clone().all(|unit| slices.at(unit * SLICE_NS).arm == slice.arm));
+        assert!(
+            units
+                .clone()
+                .all(|unit| slices.at(unit * SLICE_NS).arm == slice.arm)
+        );
     }
 }
 
