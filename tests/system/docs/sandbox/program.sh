@@ -42,6 +42,11 @@ case "$name ${1-}" in
         short='--requests=400 --blocks=8 --servers=1 --warmup=40 --block-warmup=5 --calibration-rounds=0'
         [ "$1 ${2-}" = "validate probes" ] && short='--rounds=2'
         [ "$1" = bench ] && short+=' --micro-calls=100 --micro-cold-calls=1'
+        # Slices of time take a time, or as long as the load of others: in one block, so that all arms fit in.
+        case " $* " in
+            *" --slice"*" --load"* | *" --load"*" --slice"*) short=${short/--blocks=8/--blocks=1} ;;
+            *" --slice"*) short=${short/--blocks=8/--blocks=1}' --duration=4' ;;
+        esac
         [ "$1 ${2-}" = "validate truth" ] && short+=' --delays=20000 --runs=1'
         [ "$1 ${2-}" = "validate a-a" ] && short+=' --runs=2 --paper-warmup=40'
         ;;
