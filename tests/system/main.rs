@@ -58,6 +58,7 @@ mod scripted;
 mod sequence_log;
 mod serve;
 mod skips;
+mod slices;
 mod sockets;
 mod sut;
 mod trace;
@@ -152,6 +153,7 @@ const TESTS: &[&[Test]] = &[
     bench::TESTS,
     trial_bench::TESTS,
     trial_servers::TESTS,
+    slices::TESTS,
     rare_cost::TESTS,
     trial_ends::TESTS,
     trial_ends::CUT_OFF,

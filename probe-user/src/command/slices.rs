@@ -1,5 +1,6 @@
 //! Options of a trial whose arms go by slices of time, and how long its slices are.
 
+use std::fs;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ pub struct SliceOptions {
     /// Give all requests of a while one arm, and compare the time per completed request: what the hook costs everyone under load
     ///
     /// A length as in 20ms, of the shorter slices, or "auto": 30 times the 99th percentile of response times.
-    #[arg(long, value_name = "LENGTH")]
+    #[arg(long, value_name = "LENGTH", conflicts_with = "requests")]
     pub slice: Option<SliceLength>,
 
     /// Have this command send the requests instead of our load generator, as in 'wrk -c 8 -d 30 {url}'
@@ -139,8 +140,20 @@ pub async fn length_by_pilot(
     experiment.load.pace.duration = Some(PILOT);
     experiment.load.observe = false;
     experiment.probes = None;
-    let run = RunDirectory::create(run.root().join("pilot"))?;
-    let outcome = experiment.run(&run, stop, bar).await?;
+    let folder = run.root().join("pilot");
+    let run = RunDirectory::create(&folder)?;
+    let length = measure(experiment, &run, stop, bar).await;
+    fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+    length
+}
+
+async fn measure(
+    experiment: Experiment,
+    run: &RunDirectory,
+    stop: &mut Stop,
+    bar: &ProgressBar,
+) -> anyhow::Result<Duration> {
+    let outcome = experiment.run(run, stop, bar).await?;
     if let Some(reason) = outcome.cut_short {
         bail!("{reason} before the first request that counts");
     }

@@ -50,10 +50,17 @@ fn requests(mut calls: Vec<BracketedCall>, trial: &Trial, connections: u32) -> V
         }
         Some(request)
     };
-    let is_same = |one: &BracketedCall, next: &BracketedCall| {
-        (one.salt, one.ordinal) == (next.salt, next.ordinal)
+    let of_connection = |calls: &[BracketedCall]| {
+        let mut requests: Vec<Request> = calls
+            .chunk_by(|one, next| one.ordinal == next.ordinal)
+            .filter_map(of_request)
+            .collect();
+        // What nobody answered before the connection ended, or the run, need be no request, as the end of a TLS session is none.
+        requests.pop_if(|last| !last.is_ok());
+        requests
     };
-    let mut requests: Vec<Request> = calls.chunk_by(is_same).filter_map(of_request).collect();
+    let of_connections = calls.chunk_by(|one, next| one.salt == next.salt);
+    let mut requests: Vec<Request> = of_connections.flat_map(of_connection).collect();
     requests.sort_by_key(|request| request.sent_ns);
     for (sequence, request) in (0..).zip(&mut requests) {
         request.sequence = sequence;
@@ -128,6 +135,10 @@ mod tests {
             call(other, 0, 110),
             // What began it is lost.
             answer(other, 1, 500),
+            call(other, 2, 510),
+            answer(other, 2, 520),
+            // Nobody answers it.
+            call(other, 3, 530),
             // Of no connection that is known.
             call(77, 0, 130),
         ];
@@ -150,7 +161,8 @@ mod tests {
             [
                 (0, 0, 0, [105, 180], true, true),
                 (1, 1, 0, [115, 115], false, true),
-                (2, 0, 1, [late_ns + 5, late_ns + 90], true, false),
+                (2, 1, 2, [515, 520], true, true),
+                (3, 0, 1, [late_ns + 5, late_ns + 90], true, false),
             ]
         );
     }

@@ -31,7 +31,7 @@ pub fn print(trial: &TrialResult) {
     budgets(trial);
     controls(trial);
     match &trial.counts {
-        Some(counts) => of_counts(counts),
+        Some(counts) => of_counts(counts, trial.is_server_log()),
         None => outln!("{BAD}the servers' counts are missing{BAD:#}"),
     }
 }
@@ -274,8 +274,10 @@ fn of_doses(doses: &Doses, of: &str) {
     outln!("slope of doses {of}: {}", short(doses.slope.as_ref()));
 }
 
-fn of_counts(counts: &CountsCheck) {
-    if counts.differing.is_empty() {
+fn of_counts(counts: &CountsCheck, is_server_log: bool) {
+    if is_server_log {
+        outln!("the servers drew arms for {} requests", counts.requests);
+    } else if counts.differing.is_empty() {
         outln!(
             "client and servers counted the same arms for {} requests",
             counts.requests

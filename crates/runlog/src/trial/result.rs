@@ -54,6 +54,13 @@ pub struct TrialResult {
     pub slices: Option<Box<SlicesResult>>,
 }
 
+impl TrialResult {
+    /// Whether the servers tell of the requests, which somebody else has sent: they have no size.
+    pub fn is_server_log(&self) -> bool {
+        self.slices.is_some() && !self.trial.contains("size=")
+    }
+}
+
 /// What came out of arms by slices of time: all requests of a slice have one arm, so what one costs those that wait behind
 /// it is in the result.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -28,6 +28,9 @@ const SLOPE_WITHIN: f64 = 0.03;
 /// other of the run itself.
 pub const SLICE_P99: f64 = 30.0;
 const LEAST_SLICE_P99: f64 = 20.0;
+/// By what share of the largest effect the result may change with the length of the washout or of slices: what slices twice as long
+/// show of what lingers is half of it.
+const LINGERING_SHARE: f64 = 0.05;
 /// The share of requests that may have been read in calls of another slice.
 const OTHER_ARM_SHARE: f64 = 0.01;
 
@@ -185,13 +188,16 @@ fn of_slices(result: &SlicesResult) -> Vec<TrialDoubt> {
     let p99_ns = result
         .p99_ns
         .filter(|p99_ns| LEAST_SLICE_P99 * p99_ns > slice_ns as f64);
+    let largest_ns = result.effects.values().map(|effect| effect.estimate.abs());
+    let largest_ns = largest_ns.max_by(f64::total_cmp).unwrap_or(0.0);
+    let within_ns = NULL_WITHIN_NS.max(LINGERING_SHARE * largest_ns);
     let lingers = [
         ("the washout", &result.washout_doubled),
         ("slices", &result.slices_doubled),
     ]
     .into_iter()
     .filter_map(|(what, by)| {
-        let by = by.clone().filter(|by| !by.reaches(0.0, NULL_WITHIN_NS))?;
+        let by = by.clone().filter(|by| !by.reaches(0.0, within_ns))?;
         Some(TrialDoubt::Lingers { what, by })
     });
     let null = result.effects.get("null");

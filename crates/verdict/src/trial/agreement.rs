@@ -73,7 +73,8 @@ impl Found {
         self.layer.as_ref()?;
         let design = &self.design;
         if design.slices.is_some() {
-            return self.agreement_of_slices(doubts);
+            // In an open loop nothing holds up the next request but the plan.
+            return (!self.is_open_loop).then(|| self.agreement_of_slices(doubts))?;
         }
         let both = |block: &Block| {
             let body_ns = block.less([design.on, design.off], ArmOfBlock::body_ns)?;

@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 
 use runlog::estimate::{Estimate, Unit};
 use stats::distribution::t_two_sided;
+use stats::moments::quantile;
 use stats::{Interval, Location, Moments};
 
 use crate::estimate;
 use crate::trial::block::Block;
+
+/// A fifth at each end is one value of so many.
+const LEAST_TO_TRIM: usize = 5;
 
 /// How the blocks of a process are put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +74,7 @@ impl Figure {
             is_trimmed: weight == Weight::Trimmed,
             method: match weight {
                 Weight::Trimmed => {
-                    "within each round of slices, trimmed mean of rounds, a fifth at each end"
+                    "within each round of slices, trimmed mean of rounds, a fifth at each end (of fewer than five the median)"
                 }
                 Weight::Requests if !is_one_process => {
                     "within each block, blocks weighted by their requests"
@@ -102,7 +106,7 @@ impl Figure {
 
     /// The mean, and how well it is known; `None` below two observations.
     pub fn location(&self) -> Option<Location> {
-        if self.is_one_process && self.is_trimmed {
+        if self.is_trimmed {
             return Location::of(&self.values);
         }
         Location::of_all(&self.values)
@@ -147,7 +151,8 @@ impl Figure {
         let over = match (self.is_one_process, self.is_trimmed) {
             (true, false) => "in this process: Student's t on blocks",
             (true, true) => "in this process: Yuen's t on rounds",
-            (false, _) => "Student's t on processes",
+            (false, false) => "Student's t on processes",
+            (false, true) => "Yuen's t on processes",
         };
         format!("{over}; {}", self.method)
     }
@@ -166,9 +171,13 @@ impl Figure {
     }
 }
 
+/// What is robust against one bad round of few, too.
 fn trimmed_mean(of: &[[f64; 2]]) -> f64 {
     let values: Vec<f64> = of.iter().map(|[_, value]| *value).collect();
-    Location::of(&values).map_or_else(|| weighted_mean(of), |location| location.estimate)
+    let location = Location::of(&values).filter(|_| values.len() >= LEAST_TO_TRIM);
+    let trimmed = location.map(|location| location.estimate);
+    let median = || quantile(&values, 0.5);
+    trimmed.or_else(median).unwrap_or_else(|| weighted_mean(of))
 }
 
 fn weighted_mean(of: &[[f64; 2]]) -> f64 {

@@ -22,13 +22,14 @@ pub mod undisturbed;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
-use runlog::RunDirectory;
 use runlog::analysis::{InSitu, Macro};
 use runlog::groups::Groups;
 use runlog::manifest::Schedule;
 use runlog::record::{ClientConnection, Request};
+use runlog::summary::{LoadSummary, Model};
 use runlog::table;
 use runlog::trial::TrialResult;
+use runlog::{RunDirectory, json};
 
 use crate::blocks::RoundsOfTrial;
 use crate::threshold::{self, Beforehand};
@@ -50,6 +51,8 @@ pub struct Found {
     blocks: Vec<Block>,
     layer: Option<Layer>,
     undisturbed: Processes,
+    /// Requests were sent at planned instants, whatever the server did.
+    is_open_loop: bool,
 }
 
 /// What was read of a trial.
@@ -125,9 +128,8 @@ pub fn read(run: &RunDirectory, schedule: &Schedule) -> anyhow::Result<Found> {
             .filter_map(|arm| Some((named(arm), effects::budget(&design, &blocks, arm)?)))
             .collect(),
         in_situ_sources_differ_by: None,
-        slices: design.slices.map(|slices| {
-            Box::new(Cut::new(slices, beforehand).result(&design, &blocks, beforehand))
-        }),
+        slices: Cut::new(&design, beforehand)
+            .map(|cut| Box::new(cut.result(&design, &blocks, beforehand))),
     };
     Ok(Found {
         result,
@@ -135,19 +137,33 @@ pub fn read(run: &RunDirectory, schedule: &Schedule) -> anyhow::Result<Found> {
         blocks,
         layer: layer.ok(),
         undisturbed,
+        is_open_loop: is_open_loop(run)?,
     })
+}
+
+/// Whether the load generator says so. A run that was cut off has no word of it, nor one of somebody else's.
+fn is_open_loop(run: &RunDirectory) -> runlog::Result<bool> {
+    if !run.load_summary().exists() {
+        return Ok(false);
+    }
+    let summary: LoadSummary = json::read(&run.load_summary())?;
+    Ok(summary
+        .load
+        .is_some_and(|load| load.model == Model::OpenLoop))
 }
 
 impl Found {
     /// Puts what is known end to end where all runs have it: the body of response times, or by slices the time per completed
-    /// request.
+    /// request. In an open loop that is the time between two that are sent, whatever the arm, and it is mean response times.
     pub fn fill_macro(&self, macro_: &mut Macro) {
         let mut bodies = BTreeMap::new();
         match &self.result.slices {
-            Some(slices) => bodies.clone_from(&slices.effects),
-            None => {
+            Some(slices) if !self.is_open_loop => bodies.clone_from(&slices.effects),
+            slices => {
                 for (name, effect) in &self.result.effects {
-                    bodies.extend(effect.body.clone().map(|body| (name.clone(), body)));
+                    let of_all = slices.as_ref().map(|_| effect.mean.clone());
+                    let of_arm = of_all.unwrap_or_else(|| effect.body.clone());
+                    bodies.extend(of_arm.map(|of_arm| (name.clone(), of_arm)));
                 }
             }
         }
@@ -226,8 +242,7 @@ fn read_blocks(
                 },
             ));
         }
-        if let Some(slices) = design.slices {
-            let cut = Cut::new(slices, beforehand);
+        if let Some(cut) = Cut::new(design, beforehand) {
             let rounds = cut.rounds(design, server, &counting, threshold_ns);
             read.blocks.extend(rounds);
             continue;

@@ -23,8 +23,10 @@ use crate::trial::figure::{Figure, Weight};
 const WASHOUT_P99: f64 = 5.0;
 /// What is sent in so much of the end of a slice is answered in the next: a fifth of the washout, so one 99th percentile.
 const END_OF_WASHOUT: u64 = 5;
-/// No washout is shorter, ns.
+/// No washout is shorter, ns; nor is it below this share of a slice where servers tell of requests: they do not see how long these
+/// waited in the socket.
 const LEAST_WASHOUT_NS: f64 = 1_000_000.0;
+const LEAST_WASHOUT_OF_SERVERS: f64 = 0.2;
 /// Fewer completions in a slice tell no pace.
 const LEAST_COMPLETIONS: usize = 20;
 
@@ -44,16 +46,22 @@ struct Round {
 }
 
 impl Cut {
-    /// As the warm-up has it: without one, with the shortest washout.
-    pub fn new(slices: Slices, beforehand: Option<Beforehand>) -> Self {
+    /// As the warm-up has it: without one, with the shortest washout. `None` if arms do not go by slices.
+    pub fn new(design: &Design, beforehand: Option<Beforehand>) -> Option<Self> {
+        let slices = design.slices?;
         let p99_ns = beforehand.map_or(0.0, |of| of.p99_ns);
+        let least_ns = if design.is_server_log() {
+            LEAST_WASHOUT_OF_SERVERS * slices.slice_ns as f64
+        } else {
+            LEAST_WASHOUT_NS
+        };
         #[allow(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "a time that is not negative; what is too large for 64 bits stays too large for a slice"
         )]
-        let washout_ns = (WASHOUT_P99 * p99_ns).max(LEAST_WASHOUT_NS) as u64;
-        Self { slices, washout_ns }
+        let washout_ns = (WASHOUT_P99 * p99_ns).max(least_ns) as u64;
+        Some(Self { slices, washout_ns })
     }
 
     /// Whether an instant is in the part of its slice that counts.
@@ -204,9 +212,9 @@ pub fn effect(blocks: &[Block], arms: [usize; 2]) -> Figure {
 /// since the slice before; `None` without records.
 fn other_arm(blocks: &[Block]) -> Option<f64> {
     let arms = || blocks.iter().flat_map(|block| &block.arms);
-    let recorded: usize = arms().map(|arm| arm.with_records).sum();
+    let same: usize = arms().map(|arm| arm.with_records).sum();
     let other: usize = arms().map(|arm| arm.of_other_arm).sum();
-    (recorded > 0).then(|| other as f64 / recorded as f64)
+    (same + other > 0).then(|| other as f64 / (same + other) as f64)
 }
 
 /// What is asked of requests in the response to doses.
@@ -287,7 +295,9 @@ fn response(design: &Design, blocks: &[Block], delays: &[Delay], what: &str, par
         let doses = delays
             .iter()
             .map(|delay| Some([delay.ns(), block.less([delay.arm, design.on], part)?]));
-        Some(slope_of(doses.collect::<Option<Vec<_>>>()?))
+        let slope = slope_of(doses.collect::<Option<Vec<_>>>()?);
+        // Delays of no length have none.
+        slope.is_finite().then_some(slope)
     });
     let slope = slope.estimate(
         Unit::One,

@@ -36,7 +36,7 @@ const LONGER_NS: u32 = 40;
 const WARM_UP: u64 = 20;
 
 /// Random numbers: SplitMix64.
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -47,12 +47,12 @@ impl Random {
     }
 
     /// From 0 to 1.
-    fn uniform(&mut self) -> f64 {
+    pub fn uniform(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// Nearly normal, with a standard deviation of 1.
-    fn normal(&mut self) -> f64 {
+    pub fn normal(&mut self) -> f64 {
         (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
     }
 }
@@ -62,7 +62,7 @@ impl Random {
     clippy::cast_sign_loss,
     reason = "a time of some microseconds"
 )]
-fn whole_ns(ns: f64) -> u64 {
+pub fn whole_ns(ns: f64) -> u64 {
     ns.round() as u64
 }
 
@@ -363,7 +363,7 @@ impl Rows {
         table(run.server_closes(), &[] as &[ServerClose]);
         table(run.reads(), &self.reads);
         table(run.writes(), &[] as &[WriteSpan]);
-        runlog::json::write(&run.trial_counts(), &self.counts).unwrap();
+        json::write(&run.trial_counts(), &self.counts).unwrap();
         (folder, run)
     }
 

@@ -116,6 +116,7 @@ fn limits_count_from_their_tolerance_on() {
         listen_overflows: Some(2),
         descriptors: Some(0.99),
         loadgen_busy: Some(0.97),
+        servers_busy: Some(1.0),
         stolen: Some(0.05),
     };
     let doubts = of_resources(&all);
@@ -138,6 +139,7 @@ fn limits_count_from_their_tolerance_on() {
         listen_overflows: Some(0),
         descriptors: Some(0.5),
         loadgen_busy: Some(0.6),
+        servers_busy: Some(1.0),
         stolen: Some(0.002),
     };
     assert_eq!(of_resources(&some), []);
