@@ -6,6 +6,7 @@ mod block_reads;
 pub mod bracket;
 pub mod calibration;
 pub mod experiment;
+pub mod hook_file;
 pub mod identity;
 mod listen_drops;
 pub mod loadgen;
