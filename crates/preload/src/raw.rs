@@ -194,14 +194,7 @@ pub fn file_size(fd: i32) -> Option<u64> {
 fn status(fd: i32) -> Option<libc::stat> {
     // SAFETY: all-zero bytes are a valid stat.
     let mut status: libc::stat = unsafe { mem::zeroed() };
-    let arguments = [
-        word(fd),
-        (&raw mut status).expose_provenance(),
-        0,
-        0,
-        0,
-        0,
-    ];
+    let arguments = [word(fd), (&raw mut status).expose_provenance(), 0, 0, 0, 0];
     // SAFETY: `status` is live and writable, and on 64-bit machines the C library's is the kernel's.
     let result = unsafe { call(libc::SYS_fstat, arguments) };
     (result == 0).then_some(status)

@@ -121,6 +121,15 @@ impl Group {
         }
     }
 
+    /// A group whose servers have the hook and no bracket around it, if this one's have both.
+    pub fn with_the_hook_alone(&self) -> Option<Self> {
+        self.bracket.as_ref()?;
+        let mut arm = ArmSpec::of(Role::Hooked, self.hook.clone());
+        // It is in the name of the log.
+        "hook-alone".clone_into(&mut arm.name);
+        Self::of(&[arm], None).pop()
+    }
+
     /// Its name for the load generator.
     pub fn name(&self) -> &str {
         self.arm.as_ref().map_or("server", |arm| &arm.name)

@@ -981,7 +981,10 @@ fn a_hook_that_the_servers_do_not_call_is_told() {
     let is_hooked = |call: &&BracketedCall| rows.trial.arms()[usize::from(call.arm)].is_hooked();
     let hooked = rows.calls.iter().filter(is_hooked).count() as u64;
     let found = rows.found();
-    assert_eq!(counts(&found).functions, [("read".to_owned(), hooked)].into());
+    assert_eq!(
+        counts(&found).functions,
+        [("read".to_owned(), hooked)].into()
+    );
 
     let doubt = |defined: Option<&[&str]>, trial| {
         let defined = defined.map(|names| names.iter().map(ToString::to_string).collect());
@@ -1002,12 +1005,18 @@ fn a_hook_that_the_servers_do_not_call_is_told() {
     let told = doubt(Some(&["recv", "recvmsg"]), trial).unwrap();
     assert_eq!(told.severity(), Severity::Withholds);
     let words = told.to_string();
-    assert!(words.contains("read by read") && words.contains("recv, recvmsg"), "{words}");
+    assert!(
+        words.contains("read by read") && words.contains("recv, recvmsg"),
+        "{words}"
+    );
 
     // Whole servers show what a hook does anywhere, end to end.
     assert_eq!(doubt(Some(&["recv"]), None), None);
     let told = doubt(Some(&[]), None).unwrap();
-    assert_eq!((told.severity(), &told), (Severity::Warning, &Doubt::HooksNoRead));
+    assert_eq!(
+        (told.severity(), &told),
+        (Severity::Warning, &Doubt::HooksNoRead)
+    );
 }
 
 #[test]
