@@ -43,6 +43,7 @@ mod micro;
 mod missed;
 mod old_runs;
 mod orders;
+mod other_hooks;
 mod pacing;
 mod page;
 mod portable;
@@ -151,6 +152,7 @@ const TESTS: &[&[Test]] = &[
     doctor::TESTS,
     bench::TESTS,
     trial_bench::TESTS,
+    other_hooks::TESTS,
     trial_servers::TESTS,
     rare_cost::TESTS,
     trial_ends::TESTS,

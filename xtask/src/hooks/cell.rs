@@ -96,8 +96,8 @@ pub fn measure(
         bench
             .args(["--kill-after=5", PATIENCE])
             .arg(release().join("probe-user"))
-            .args(["bench", "--no-probes", "--json", "--requests=16000"])
-            .args(["--blocks=48", "--servers=8", "--warmup=1600"])
+            .args(["bench", "--no-probes", "--json", "--requests=24000"])
+            .args(["--blocks=48", "--servers=4", "--warmup=4000"])
             .args(["--micro-calls=100", "--micro-cold-calls=0"])
             .args(order)
             .arg("--out")
@@ -252,7 +252,10 @@ mod tests {
         let judge = |stderr| judge(&output(1, &Value::Null, stderr));
         let by_itself = "probe-user: the server does not start (nor with the hook alone): server ended (exit status: 1): no settings";
         let found = judge(by_itself);
-        assert_eq!(found, Cell::BreaksIt("server ended (exit status: 1): no settings".to_owned()));
+        assert_eq!(
+            found,
+            Cell::BreaksIt("server ended (exit status: 1): no settings".to_owned())
+        );
         let by_us = by_itself.replace("nor with the hook alone", "with the hook alone it does");
         assert!(matches!(judge(&by_us), Cell::Fails(_)));
         let panicked = format!("thread 'main' panicked at\n{by_itself}");
