@@ -26,14 +26,14 @@ extern "C" fn by_system_call(_clock: c_int, now: *mut libc::timespec) -> c_int {
 /// Finds the C library's own clock, past any library that defines a function of its name to show programs another time.
 /// Called from the constructor: it is not async-signal-safe.
 pub fn find() {
-    // SAFETY: the names are C strings. The C library is loaded already, which musl's also calls itself by this name.
-    let function = unsafe {
-        let library = libc::dlopen(c"libc.so.6".as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD);
-        if library.is_null() {
-            return;
-        }
-        libc::dlsym(library, c"clock_gettime".as_ptr())
-    };
+    // SAFETY: the name is a C string; the library is loaded already. musl's answers to this name, too.
+    let library =
+        unsafe { libc::dlopen(c"libc.so.6".as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD) };
+    if library.is_null() {
+        return;
+    }
+    // SAFETY: the handle is valid and the name a C string.
+    let function = unsafe { libc::dlsym(library, c"clock_gettime".as_ptr()) };
     // SAFETY: the C library's function of this name has this type; a null pointer becomes `None`.
     let function = unsafe { mem::transmute::<*mut c_void, Option<ClockFn>>(function) };
     if let Some(function) = function {

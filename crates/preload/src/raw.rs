@@ -19,17 +19,22 @@ use core::ptr;
 /// # Safety
 /// As the system call's of this number.
 #[inline]
-unsafe fn call(number: c_long, arguments: [usize; 6]) -> isize {
-    let [a, b, c, d, e, f] = arguments;
-    let returned: isize;
+unsafe fn call(number: c_long, arguments: [usize; 6]) -> c_long {
+    let returned: c_long;
     #[cfg(target_arch = "x86_64")]
     // SAFETY: the caller answers for the call; the kernel changes rcx and r11, and no memory but what the arguments point at.
     unsafe {
         asm!(
             "syscall",
-            inlateout("rax") number as isize => returned,
-            in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d, in("r8") e, in("r9") f,
-            lateout("rcx") _, lateout("r11") _,
+            inlateout("rax") number => returned,
+            in("rdi") arguments[0],
+            in("rsi") arguments[1],
+            in("rdx") arguments[2],
+            in("r10") arguments[3],
+            in("r8") arguments[4],
+            in("r9") arguments[5],
+            lateout("rcx") _,
+            lateout("r11") _,
             options(nostack),
         );
     }
@@ -39,8 +44,12 @@ unsafe fn call(number: c_long, arguments: [usize; 6]) -> isize {
         asm!(
             "svc 0",
             in("x8") number,
-            inlateout("x0") a.cast_signed() => returned,
-            in("x1") b, in("x2") c, in("x3") d, in("x4") e, in("x5") f,
+            inlateout("x0") arguments[0] => returned,
+            in("x1") arguments[1],
+            in("x2") arguments[2],
+            in("x3") arguments[3],
+            in("x4") arguments[4],
+            in("x5") arguments[5],
             options(nostack),
         );
     }
