@@ -8,7 +8,7 @@ use core::ffi::{c_int, c_void};
 
 use libc::{iovec, msghdr, size_t, sockaddr, socklen_t, ssize_t};
 
-use preload::owner;
+use preload::{clock, owner};
 
 use crate::{family, rung, settings, site};
 
@@ -19,6 +19,7 @@ use crate::{family, rung, settings, site};
 static CONSTRUCTOR: extern "C" fn() = construct;
 
 extern "C" fn construct() {
+    clock::find();
     owner::establish();
     settings::apply();
 }

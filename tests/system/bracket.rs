@@ -39,6 +39,11 @@ pub const TESTS: &[Test] = &[
         run: counts_once,
     },
     Test {
+        name: "bracket::a_hook_that_defines_what_else_there_is_is_not_asked",
+        needs: &[Need::Program("cc")],
+        run: asks_no_hook,
+    },
+    Test {
         name: "bracket::requests_that_are_read_together_are_counted",
         needs: &[],
         run: counts_pipelined,
@@ -383,6 +388,20 @@ fn counts_once(kit: &Kit) -> anyhow::Result<()> {
             "{call:?}"
         );
     }
+    Ok(())
+}
+
+/// See the library.
+const DEFINES_ALL: &str = include_str!("c/defines_all.c");
+
+fn asks_no_hook(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let hook = compile_c(folder.path(), DEFINES_ALL, &["-shared", "-fPIC", "-ldl"])?;
+    let run = Run::start(kit, &hook)?;
+    let expected = run.ask_all()?;
+    run.check_counted(expected)?;
+    let calls = run.memory.calls()?;
+    ensure!(calls.len() as u64 == u64::from(CONNECTIONS) * (REQUESTS - 1));
     Ok(())
 }
 

@@ -43,6 +43,7 @@ mod micro;
 mod missed;
 mod old_runs;
 mod orders;
+mod other_hooks;
 mod pacing;
 mod page;
 mod portable;
@@ -152,6 +153,7 @@ const TESTS: &[&[Test]] = &[
     doctor::TESTS,
     bench::TESTS,
     trial_bench::TESTS,
+    other_hooks::TESTS,
     trial_servers::TESTS,
     slices::TESTS,
     rare_cost::TESTS,

@@ -15,7 +15,7 @@ use runlog::{Role, RunDirectory};
 use crate::Test;
 use crate::bench::nothing_left;
 use crate::hook::compile_with_connections;
-use crate::kit::{Kit, check_schema, compile_c, exact_kernel_probe, fail, json, succeed};
+use crate::kit::{Kit, check_schema, exact_kernel_probe, fail, json, succeed};
 use crate::skips::Need;
 use crate::unprivileged::unprivileged;
 
@@ -42,7 +42,7 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "trial_bench::what_makes_no_trial_is_refused",
-        needs: &[Need::Program("cc")],
+        needs: &[],
         run: refusals,
     },
 ];
@@ -338,17 +338,6 @@ fn refusals(kit: &Kit) -> anyhow::Result<()> {
         &["--request-size=63"],
         1,
         &["--request-size", "size= must be"],
-    )?;
-    let library = compile_c(
-        folder.path(),
-        "int nothing(void) { return 0; }",
-        &["-shared", "-fPIC"],
-    )?;
-    let library = library.to_str().context("a folder is not UTF-8")?;
-    bench(
-        &["--hook", library],
-        1,
-        &["defines no function \"read\" or \"recv\"", "readv"],
     )?;
     let sut = kit.path("sut").display().to_string();
     for variable in ["HOOKPROBE_RECORDS", "HOOKPROBE_TRIAL"] {

@@ -15,6 +15,7 @@ mod deploy_tools;
 #[cfg(test)]
 mod environment_tests;
 mod fuzz;
+mod hooks;
 mod interrupt;
 mod libcs;
 mod man;

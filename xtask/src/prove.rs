@@ -14,7 +14,7 @@ use crate::build;
 use crate::command::{self, Stages, cargo, release};
 use crate::fuzz::{Fuzzer, RESPONSES, SCANNER, TRIAL};
 use crate::privilege::{NOT_USABLE, probe_user};
-use crate::{containers, interrupt, mutations, setup, test, trial_runs, vm};
+use crate::{containers, hooks, interrupt, mutations, setup, test, trial_runs, vm};
 
 /// What a proof may be told.
 #[derive(Args, Clone, Copy, Debug)]
@@ -141,6 +141,13 @@ const PROOFS: &[Proof] = &[
             build::prepare(stages)?;
             stages.run("41 trials", trial_runs::prove)
         },
+    },
+    Proof {
+        name: "hooks",
+        purpose: "hooks of others, of Debian's packages, each under three servers: what each costs a request, or why it is refused",
+        minutes: 6,
+        is_in_ci: false,
+        run: |options, stages| hooks::prove(options.must_run, stages),
     },
     Proof {
         name: "kprobe-guest",

@@ -9,7 +9,7 @@ use core::sync::atomic::AtomicPtr;
 
 use libc::{iovec, msghdr, size_t, sockaddr, socklen_t, ssize_t};
 
-use preload::clock::monotonic_ns;
+use preload::clock::{self, monotonic_ns};
 use preload::frame::{Back, Frame};
 use preload::next::{self, ReadFn, ReadVFn, RecvFn, RecvFromFn, RecvMsgFn, Target};
 
@@ -22,6 +22,7 @@ use crate::storage::{frame, is_under_way};
 static CONSTRUCTOR: extern "C" fn() = construct;
 
 extern "C" fn construct() {
+    clock::find();
     read::TARGET.set(next::READ.get());
     recv::TARGET.set(next::RECV.get());
     recvfrom::TARGET.set(next::RECVFROM.get());

@@ -17,7 +17,7 @@ use preload::next::{
     Target, WriteFn, WriteVFn,
 };
 use preload::site::Function;
-use preload::{marks, owner};
+use preload::{clock, marks, owner};
 
 use crate::call::{on_connection, on_write};
 use crate::plan::{self, is_at_work};
@@ -31,6 +31,7 @@ use crate::{settings, site};
 static CONSTRUCTOR: extern "C" fn() = construct;
 
 extern "C" fn construct() {
+    clock::find();
     owner::establish();
     next::CLOSE.get();
     next::ACCEPT.get();

@@ -1,15 +1,11 @@
 //! The identity of an accepted connection, and what the kernel says about its socket.
-#![allow(
-    unsafe_code,
-    reason = "getsockopt and getpeername take pointers; the hook has no std to wrap them"
-)]
 
-use core::mem;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::trial::mix;
 
 use crate::clock::monotonic_ns;
+use crate::raw;
 
 static ACCEPTED: AtomicU64 = AtomicU64::new(0);
 
@@ -21,8 +17,7 @@ static ACCEPTED: AtomicU64 = AtomicU64::new(0);
 /// their processes alike.
 pub fn new_identity() -> u64 {
     let count = ACCEPTED.fetch_add(1, Ordering::Relaxed);
-    // SAFETY: getpid has no preconditions.
-    let pid = unsafe { libc::getpid() };
+    let pid = raw::process();
     let seed = monotonic_ns() ^ (u64::from(pid.cast_unsigned()) << 32) ^ count.rotate_right(16);
     mix(seed).max(1)
 }
@@ -30,19 +25,7 @@ pub fn new_identity() -> u64 {
 /// Whether `fd` is an IPv4 or IPv6 socket. Asks the kernel, so that it also holds when the caller
 /// of `accept` passed no address or one too short for the family.
 pub fn is_internet_socket(fd: i32) -> bool {
-    let mut domain: i32 = 0;
-    let mut length: libc::socklen_t = 4;
-    // SAFETY: `domain` and `length` are live and describe a buffer of four bytes.
-    let result = unsafe {
-        libc::getsockopt(
-            fd,
-            libc::SOL_SOCKET,
-            libc::SO_DOMAIN,
-            (&raw mut domain).cast(),
-            &raw mut length,
-        )
-    };
-    result == 0 && (domain == libc::AF_INET || domain == libc::AF_INET6)
+    matches!(raw::family(fd), Some(libc::AF_INET | libc::AF_INET6))
 }
 
 /// The peer of a connection as the `accepted` site reports it.
@@ -56,20 +39,11 @@ pub struct Peer {
 
 /// Asks the kernel for the peer of `fd`.
 pub fn peer_of(fd: i32) -> Peer {
-    // SAFETY: all-zero bytes are a valid sockaddr_in6.
-    let mut address: libc::sockaddr_in6 = unsafe { mem::zeroed() };
-    let mut length: libc::socklen_t = 28; // sizeof(struct sockaddr_in6)
-    // SAFETY: `address` and `length` are live; the kernel writes at most `length` bytes.
-    let result = unsafe { libc::getpeername(fd, (&raw mut address).cast(), &raw mut length) };
-    if result == 0 {
+    raw::peer(fd).map_or(Peer { family: 0, port: 0 }, |address| Peer {
         // The port of sockaddr_in and of sockaddr_in6 is at the same place.
-        Peer {
-            family: address.sin6_family,
-            port: u16::from_be(address.sin6_port),
-        }
-    } else {
-        Peer { family: 0, port: 0 }
-    }
+        family: address.sin6_family,
+        port: u16::from_be(address.sin6_port),
+    })
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! What the environment says while the program loads, and what is said back.
 #![allow(
     unsafe_code,
-    reason = "getenv, getauxval and write through libc: there is no std"
+    reason = "getenv and getauxval through libc: there is no std"
 )]
 
 use core::ffi::CStr;
 
 use crate::line::Line;
+use crate::raw;
 
 /// Whether the program runs with more privileges than its user has. The variables are the user's, and must then have
 /// no say.
@@ -29,7 +30,5 @@ pub fn variable(name: &CStr) -> Option<&'static CStr> {
 
 /// Says a line on stderr.
 pub fn say(line: &Line) {
-    let bytes = line.as_bytes();
-    // SAFETY: `bytes` is readable for its length.
-    unsafe { libc::write(2, bytes.as_ptr().cast(), bytes.len()) };
+    raw::write(2, line.as_bytes());
 }

@@ -10,7 +10,7 @@
 //! use, which must come before a `vfork` of its own.
 #![allow(
     unsafe_code,
-    reason = "the page comes from mmap, and the registration from dlsym"
+    reason = "the page is mapped, and the registration comes from dlsym"
 )]
 
 use core::ffi::{c_int, c_void};
@@ -18,7 +18,7 @@ use core::mem;
 use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 
-use crate::next;
+use crate::{next, raw};
 
 /// Smaller than any page; the kernel rounds it up to a whole one.
 const PAGE_BYTES: usize = size_of::<AtomicI32>();
@@ -49,7 +49,7 @@ pub fn claim() {
 /// Whether the calling process owns this memory, rather than runs in that of its parent.
 pub fn is_this_process() -> bool {
     claim();
-    owner().load(Ordering::Relaxed) == process()
+    owner().load(Ordering::Relaxed) == raw::process()
 }
 
 /// The number of the process that owns this memory. Without a system call, except in a fresh copy. A child
@@ -61,12 +61,7 @@ pub fn number() -> u64 {
 
 /// Async-signal-safe, as a handler of `fork` must be when the program has threads.
 extern "C" fn renew() {
-    owner().store(process(), Ordering::Relaxed);
-}
-
-fn process() -> i32 {
-    // SAFETY: getpid has no preconditions.
-    unsafe { libc::getpid() }
+    owner().store(raw::process(), Ordering::Relaxed);
 }
 
 fn owner() -> &'static AtomicI32 {
@@ -77,24 +72,14 @@ fn owner() -> &'static AtomicI32 {
 /// Maps a page of zeros that is zeroed again in each copy of the memory, but not where the memory is
 /// shared. `None` where the kernel has no such pages (before Linux 4.14).
 fn map_page_emptied_on_fork() -> Option<*mut AtomicI32> {
-    // SAFETY: an anonymous private mapping; the kernel chooses the address.
-    let page = unsafe {
-        libc::mmap(
-            ptr::null_mut(),
-            PAGE_BYTES,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-            -1,
-            0,
-        )
-    };
-    if page == libc::MAP_FAILED {
+    let page = raw::map_zeros(PAGE_BYTES);
+    if page.is_null() {
         return None;
     }
     // SAFETY: the page was mapped above.
-    if unsafe { libc::madvise(page, PAGE_BYTES, libc::MADV_WIPEONFORK) } != 0 {
+    if !unsafe { raw::empty_on_fork(page, PAGE_BYTES) } {
         // SAFETY: nobody has seen the page.
-        unsafe { libc::munmap(page, PAGE_BYTES) };
+        unsafe { raw::unmap(page, PAGE_BYTES) };
         return None;
     }
     Some(page.cast())

@@ -4,11 +4,13 @@
 //! live in chunks that are mapped when the first of them is written to.
 #![allow(
     unsafe_code,
-    reason = "chunks of the table are mapped by mmap and read through raw pointers"
+    reason = "chunks of the table are mapped and read through raw pointers"
 )]
 
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+
+use crate::raw;
 
 /// Descriptors in one chunk, and in the static one.
 pub const CHUNK: usize = 1 << 16;
@@ -96,7 +98,7 @@ fn chunk_or_map<T: Entry>(entry: &AtomicPtr<[T; CHUNK]>) -> Option<&'static [T; 
             Ok(_) => mapped,
             Err(other) => {
                 // SAFETY: another thread was first; nobody has seen this fresh mapping.
-                unsafe { libc::munmap(mapped.cast(), size_of::<[T; CHUNK]>()) };
+                unsafe { raw::unmap(mapped.cast(), size_of::<[T; CHUNK]>()) };
                 other
             }
         };
@@ -106,16 +108,6 @@ fn chunk_or_map<T: Entry>(entry: &AtomicPtr<[T; CHUNK]>) -> Option<&'static [T; 
 }
 
 fn map_chunk<T>() -> Option<*mut [T; CHUNK]> {
-    // SAFETY: an anonymous private mapping of a fixed size; the kernel chooses the address.
-    let mapped = unsafe {
-        libc::mmap(
-            ptr::null_mut(),
-            size_of::<[T; CHUNK]>(),
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-            -1,
-            0,
-        )
-    };
-    (mapped != libc::MAP_FAILED).then_some(mapped.cast())
+    let mapped = raw::map_zeros(size_of::<[T; CHUNK]>());
+    (!mapped.is_null()).then_some(mapped.cast())
 }

@@ -6,6 +6,8 @@ use crate::calibration::Calibration;
 use crate::clock::Clock;
 use crate::doctor::Checkups;
 use crate::order::Order;
+#[cfg(doc)]
+use crate::record::READS;
 use crate::role::Role;
 
 /// Version of this shape.
@@ -165,6 +167,9 @@ pub struct Arm {
     pub hook: Option<String>,
     /// The hook's settings, as `NAME=value`.
     pub hook_environment: Vec<String>,
+    /// Which of the functions that read ([`READS`]) the hook defines; null without a hook, and in older runs.
+    #[serde(default)]
+    pub hooked_reads: Option<Vec<String>>,
 }
 
 impl Manifest {

@@ -254,6 +254,9 @@ pub struct ServerClose {
     pub received_bytes: u64,
 }
 
+/// The functions that read, by the numbers that rows of calls have for them.
+pub const READS: [&str; 5] = ["read", "recv", "recvfrom", "recvmsg", "readv"];
+
 /// One call of the hooked `read` on a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, AutoSerialize)]
 pub struct ReadSpan {
@@ -284,7 +287,7 @@ pub struct ReadSpan {
     pub syscall_enter_ns: u64,
     /// `read(2)` left in the kernel; 0 without a kernel probe.
     pub syscall_exit_ns: u64,
-    /// Which function was called: 0 `read`, 1 `recv`, 2 `recvfrom`, 3 `recvmsg`, 4 `readv`.
+    /// Which function was called, by its place in [`READS`].
     pub function: u8,
 }
 
@@ -367,7 +370,7 @@ pub struct BracketedCall {
     pub server: u16,
     /// Number of the arm, as the server drew it.
     pub arm: u16,
-    /// Which function was called: 0 `read`, 1 `recv`, 2 `recvfrom`, 3 `recvmsg`, 4 `readv`, or [`BracketedCall::ANSWER`].
+    /// Which function was called, by its place in [`READS`], or [`BracketedCall::ANSWER`].
     pub function: u8,
     /// [`BracketedCall::REACHED_BACK`] and others.
     pub flags: u16,

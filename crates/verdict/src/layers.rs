@@ -14,7 +14,7 @@ use stats::{Trim, mean_interval};
 use crate::agreement::{Rounds, agreement};
 use crate::blocks::{BlockMeans, Cell};
 use crate::correct::corrected;
-use crate::doubt::{Doubt, Severity, find, of_clock, of_trial, words};
+use crate::doubt::{Doubt, Severity, find, of_clock, of_hooked_reads, of_trial, words};
 use crate::effect::{Value, effect, part};
 use crate::in_situ::CallMeans;
 use crate::logs::Logged;
@@ -118,6 +118,8 @@ pub fn analyze(
         doubts.extend(of_trial(&trial.result, &manifest.placement));
         doubts.extend(of_clock(&manifest.environment));
     }
+    let result = trial.as_ref().map(|trial| &trial.result);
+    doubts.extend(of_hooked_reads(&manifest.arms, result));
     doubts.extend(order.is_sequential().then_some(Doubt::OneAfterTheOther));
     doubts.extend(manifest.doctor.iter().flat_map(find::of_checkups));
 
@@ -405,6 +407,7 @@ mod tests {
             pids: Vec::new(),
             hook: None,
             hook_environment: Vec::new(),
+            hooked_reads: None,
         }
     }
 

@@ -17,6 +17,7 @@ use crate::command::trial::TrialOptions;
 use crate::doctor;
 use crate::run::arms::{ArmSpec, HookSpec};
 use crate::run::experiment::Experiment;
+use crate::run::hook_file::{self, MeasuredBy};
 use crate::run::micro::{self, Plan, Rung};
 use crate::run::stop::Stop;
 use crate::show;
@@ -231,6 +232,7 @@ async fn measure_micro(
     run: &NewRun,
     bar: &ProgressBar,
 ) -> anyhow::Result<Measured> {
+    hook_file::check(&hook.path, MeasuredBy::Reads)?;
     let mut temperatures = vec![(Temperature::Hot, arguments.micro_calls)];
     if arguments.micro_cold_calls > 0 {
         temperatures.push((Temperature::Cold, arguments.micro_cold_calls));

@@ -11,7 +11,8 @@ use runlog::micro::{AgainstRun, MicroReport, Rung as RungCost, SCHEMA};
 use stats::Trim;
 
 use crate::machine;
-use crate::run::arms::{self, HookSpec};
+use crate::run::arms::HookSpec;
+use crate::run::hook_file::{self, MeasuredBy};
 use crate::run::identity::give_to_caller;
 use crate::run::micro::{Plan, Rung, measure, request_bytes};
 use crate::run::programs;
@@ -74,7 +75,7 @@ impl Ladder {
         recorded: Option<&Recorded>,
         bar: &ProgressBar,
     ) -> anyhow::Result<MicroReport> {
-        arms::check_hook_file(&self.hook.path, &arms::FUNCTIONS[..1])?;
+        hook_file::check(&self.hook.path, MeasuredBy::Reads)?;
         // The hook's log, and what the processes have to say.
         let scratch = tempfile::tempdir().context("no temporary folder")?;
         give_to_caller(scratch.path())?;

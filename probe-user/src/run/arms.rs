@@ -4,7 +4,6 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{self, Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -17,6 +16,7 @@ use runlog::{Role, RunDirectory};
 use tokio::net::TcpStream;
 
 use crate::run::bracket::Bracket;
+use crate::run::hook_file::{self, MeasuredBy};
 use crate::run::process::{self, Process, Spawn};
 use crate::run::shared_memory::SharedMemory;
 use probes::discover::elf::Elf;
@@ -121,6 +121,15 @@ impl Group {
         }
     }
 
+    /// A group whose servers have the hook and no bracket around it, if this one's have both.
+    pub fn with_the_hook_alone(&self) -> Option<Self> {
+        self.bracket.as_ref()?;
+        let mut arm = ArmSpec::of(Role::Hooked, self.hook.clone());
+        // It is in the name of the log.
+        "hook-alone".clone_into(&mut arm.name);
+        Self::of(&[arm], None).pop()
+    }
+
     /// Its name for the load generator.
     pub fn name(&self) -> &str {
         self.arm.as_ref().map_or("server", |arm| &arm.name)
@@ -153,6 +162,11 @@ impl Group {
                 .flat_map(|hook| &hook.environment)
                 .map(|(name, value)| format!("{name}={value}"))
                 .collect(),
+            // It could be read before the servers were started.
+            hooked_reads: hook.and_then(|hook| {
+                let elf = Elf::open(&hook.path).ok()?;
+                hook_file::hooked_reads(&elf).ok()
+            }),
         }
     }
 }
@@ -198,16 +212,16 @@ pub fn check(
             program.display()
         );
     }
-    let functions = match bracket {
-        Some(_) => &FUNCTIONS[..],
-        None => &FUNCTIONS[..1],
+    let by = match bracket {
+        Some(_) => MeasuredBy::Trial,
+        None => MeasuredBy::Servers,
     };
     for spec in specs {
         let Some(hook) = &spec.hook else { continue };
-        check_hook_file(&hook.path, functions)?;
+        hook_file::check(&hook.path, by)?;
     }
     if let Some(bracket) = bracket {
-        check_separators(
+        hook_file::check_separators(
             &bracket.front,
             "install the programs in a folder whose path has none",
         )?;
@@ -221,37 +235,6 @@ pub fn check(
             TcpListener::bind((Ipv4Addr::LOCALHOST, port))
                 .with_context(|| format!("port {port} cannot be used; choose another --port"))?;
         }
-    }
-    Ok(())
-}
-
-/// Functions whose hooks a trial measures. Elsewhere it is the first alone.
-pub const FUNCTIONS: [&str; 5] = ["read", "recv", "recvfrom", "recvmsg", "readv"];
-
-/// Checks that a library can be preloaded and hooks one of these functions.
-pub fn check_hook_file(path: &Path, functions: &[&str]) -> anyhow::Result<()> {
-    check_separators(path, "give the hook (--hook) a path without")?;
-    let elf = Elf::open(path).context("the hook (--hook) cannot be used")?;
-    for function in functions {
-        if elf.defines(function)? {
-            return Ok(());
-        }
-    }
-    bail!(
-        "{}: defines no function \"{}\", so it hooks nothing",
-        path.display(),
-        functions.join("\" or \"")
-    )
-}
-
-/// Checks that a path can be one of several in `LD_PRELOAD`.
-fn check_separators(path: &Path, advice: &str) -> anyhow::Result<()> {
-    let bytes = path.as_os_str().as_bytes();
-    if bytes.iter().any(|byte| matches!(byte, b' ' | b':')) {
-        bail!(
-            "{}: LD_PRELOAD takes spaces and colons for separators; {advice}",
-            path.display()
-        );
     }
     Ok(())
 }

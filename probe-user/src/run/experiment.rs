@@ -244,14 +244,27 @@ impl Experiment {
                 order.shuffle(&mut random);
             }
             for group in order {
-                let described = group.described();
-                arms::start(&self.server, group, started, run, &self.placement)
-                    .await
-                    .with_context(|| format!("the {described} does not start"))?;
+                let start = arms::start(&self.server, group, started, run, &self.placement);
+                if let Err(error) = start.await {
+                    let described = group.described();
+                    let alone = self.with_the_hook_alone(group, started, run).await;
+                    return Err(error.context(format!("the {described} does not start{alone}")));
+                }
                 started += 1;
             }
         }
         Ok(groups)
+    }
+
+    /// Of a server that does not start with the bracket around the hook: whether it starts without, in words.
+    async fn with_the_hook_alone(&self, group: &Group, started: u16, run: &RunDirectory) -> &str {
+        let Some(mut alone) = group.with_the_hook_alone() else {
+            return "";
+        };
+        match arms::start(&self.server, &mut alone, started, run, &self.placement).await {
+            Ok(()) => " (with the hook alone it does)",
+            Err(_) => " (nor with the hook alone)",
+        }
     }
 
     /// Loads the probes. The error is a reason to go on without them.

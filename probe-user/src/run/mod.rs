@@ -8,6 +8,7 @@ pub mod calibration;
 pub mod experiment;
 mod foreign_load;
 mod generator;
+pub mod hook_file;
 pub mod identity;
 mod listen_drops;
 pub mod loadgen;

@@ -108,6 +108,12 @@ impl Elf {
             .any(|entry| is_function(&entry) && entry.name() == Ok(symbol)))
     }
 
+    /// Whether it defines any function for others.
+    pub fn defines_any(&self) -> Result<bool, ElfError> {
+        let file = self.parse()?;
+        Ok(file.dynamic_symbols().any(|entry| is_function(&entry)))
+    }
+
     /// Offset into the file of a function's first instruction.
     pub fn function_offset(&self, name: &FunctionName) -> Result<u64, FunctionError> {
         let file = self.parse()?;

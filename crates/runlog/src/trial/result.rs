@@ -266,6 +266,9 @@ pub struct CountsCheck {
     pub unreached: u64,
     /// Whether the hook never calls through the dynamic linker: none of its calls got behind it.
     pub never_reached: bool,
+    /// Recorded calls of arms with the hook, by function.
+    #[serde(default)]
+    pub functions: BTreeMap<String, u64>,
     /// Records of calls that belong to no request of the log, to one of another arm, or to one that has another already; and
     /// requests that are logged with another arm than they were drawn.
     pub misplaced: u64,

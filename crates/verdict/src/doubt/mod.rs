@@ -7,7 +7,9 @@ mod trial;
 use std::collections::BTreeMap;
 use std::fmt;
 
-pub use trial::{SLICE_P99, TrialDoubt, of_clock, of_trial, of_undisturbed};
+use runlog::record::READS;
+
+pub use trial::{SLICE_P99, TrialDoubt, of_clock, of_hooked_reads, of_trial, of_undisturbed};
 
 /// The share of an arm's requests that may fail.
 const FAILED_SHARE: f64 = 0.0;
@@ -128,6 +130,8 @@ pub enum Doubt {
         /// Their requests.
         requests: [u64; 2],
     },
+    /// The hook of whole servers defines no function that reads.
+    HooksNoRead,
     /// Two arms without any variation.
     NoVariation([String; 2]),
     /// Quantiles whose intervals hold too seldom with so few blocks; how often they held in simulation.
@@ -172,6 +176,7 @@ impl Doubt {
         match self {
             Self::Limit(_) | Self::AaFails { .. } | Self::Unsettled(_) => Severity::Withholds,
             Self::OneAfterTheOther
+            | Self::HooksNoRead
             | Self::PassedOver(_)
             | Self::Machine { .. }
             | Self::HalvesDiffer(_)
@@ -255,6 +260,11 @@ impl fmt::Display for Doubt {
                  keep it out"
                     .to_owned()
             }
+            Self::HooksNoRead => format!(
+                "the hook defines none of {}: all that it does elsewhere is in the end-to-end difference, and there is no \
+                 other layer",
+                READS.join(", ")
+            ),
             Self::Machine { name, when, found } => format!("{name}, right {when} the run: {found}"),
             Self::HalvesDiffer(t) => format!(
                 "its own halves differ (t {t:.1}): the arm drifts, or this test finds too \

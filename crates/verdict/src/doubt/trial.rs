@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use runlog::estimate::Estimate;
-use runlog::manifest::{Environment, Placement, Scheduling};
+use runlog::manifest::{Arm, Environment, Placement, Scheduling};
 use runlog::trial::{CountsCheck, DifferingCount, Doses, SlicesResult, TrialResult, Undisturbed};
 
 use super::{Doubt, Severity};
@@ -53,6 +53,13 @@ pub enum TrialDoubt {
     WithoutSalt(u64),
     /// So many calls of the hook never got behind it.
     Unreached(u64),
+    /// No call of the hook was by a function that it defines.
+    NotHooked {
+        /// What it defines.
+        defined: Vec<String>,
+        /// What the servers read by.
+        called: Vec<String>,
+    },
     /// The arm of a request has an effect on another.
     CarriesOver {
         /// Which arms were held against the rest.
@@ -121,6 +128,7 @@ impl TrialDoubt {
             | Self::WithoutSalt(_) => Severity::NotUsable,
             Self::NarrowInProcess(_) => Severity::Warning,
             Self::Unreached(_)
+            | Self::NotHooked { .. }
             | Self::CarriesOver { .. }
             | Self::FairScheduling
             | Self::SlowClock { .. }
@@ -213,6 +221,22 @@ fn of_slices(result: &SlicesResult) -> Vec<TrialDoubt> {
                 .map(TrialDoubt::OtherArm),
         )
         .collect()
+}
+
+/// Whether the hook of these arms was where requests are read: in a trial by the servers' calls, elsewhere by what it defines.
+pub fn of_hooked_reads(arms: &[Arm], trial: Option<&TrialResult>) -> Option<Doubt> {
+    let defined = arms.iter().find_map(|arm| arm.hooked_reads.as_ref())?;
+    let Some(trial) = trial else {
+        return defined.is_empty().then_some(Doubt::HooksNoRead);
+    };
+    let called = &trial.counts.as_ref()?.functions;
+    let is_called = defined.iter().any(|name| called.contains_key(name));
+    (!called.is_empty() && !is_called).then(|| {
+        Doubt::Trial(TrialDoubt::NotHooked {
+            defined: defined.clone(),
+            called: called.keys().cloned().collect(),
+        })
+    })
 }
 
 /// What speaks against the result for undisturbed requests: they have controls of their own.
@@ -319,6 +343,13 @@ impl fmt::Display for TrialDoubt {
             Self::Unreached(count) => write!(
                 f,
                 "{count} calls of the hook never got behind it, others did: what they took is not known"
+            ),
+            Self::NotHooked { defined, called } => write!(
+                f,
+                "the servers read by {}, and of the functions that read the hook defines {} alone: it was in no request, and \
+                 what it does in other functions is in all arms alike (--order rmit measures that)",
+                called.join(", "),
+                defined.join(", ")
             ),
             Self::CarriesOver {
                 contrast,

@@ -1,8 +1,10 @@
 //! The records of calls, brought to their requests by salt and ordinal.
 
+use std::collections::BTreeMap;
+
 use abi::trial::Trial;
 use runlog::RunDirectory;
-use runlog::record::{BracketedCall, ClientConnection, Request};
+use runlog::record::{BracketedCall, ClientConnection, READS, Request};
 use runlog::table;
 
 use crate::trial::design::Design;
@@ -163,6 +165,20 @@ impl CallLog {
             }
         }
         found
+    }
+
+    /// How many calls of arms with the hook there are, by function.
+    pub fn functions(&self, design: &Design) -> BTreeMap<String, u64> {
+        let mut functions = BTreeMap::new();
+        for (_, call) in &self.calls {
+            let arm = design.trial.arms().get(usize::from(call.arm));
+            if arm.is_some_and(|arm| arm.is_hooked())
+                && let Some(name) = READS.get(usize::from(call.function))
+            {
+                *functions.entry((*name).to_owned()).or_default() += 1;
+            }
+        }
+        functions
     }
 
     /// Records that do not belong where they say, once all requests were looked at.

@@ -85,10 +85,9 @@ pub fn read(run: &RunDirectory, schedule: &Schedule) -> anyhow::Result<Found> {
         .check(run, &design, connections, misplaced)
         .context("cannot read what the trial's servers counted")?;
     let never_reached = counts.as_ref().is_some_and(|counts| counts.never_reached);
-    if let Some(counts) = &mut counts
-        && calls.is_some()
-    {
+    if let (Some(counts), Some(calls)) = (&mut counts, &calls) {
         counts.without_record = without_record(&design, &blocks);
+        counts.functions = calls.functions(&design);
     }
     let layer = match &calls {
         None => Err("there are no records of calls"),

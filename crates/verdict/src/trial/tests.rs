@@ -4,7 +4,7 @@ use abi::trial::{Arm, Trial, mix};
 use runlog::Role;
 use runlog::analysis::{Analysis, Verdict};
 use runlog::estimate::Estimate;
-use runlog::manifest::{Environment, Manifest, Placement, Probes, Scheduling};
+use runlog::manifest::{self, Environment, Manifest, Placement, Probes, Scheduling};
 use runlog::record::{BracketedCall, Outcome, ReadSpan, ServerClose, ServerConnection, WriteSpan};
 use runlog::table::{TableWriter, WritableRow};
 use runlog::trial::{
@@ -17,7 +17,7 @@ mod blind;
 mod undisturbed;
 
 use super::*;
-use crate::doubt::{Doubt, Severity, TrialDoubt, of_clock, of_trial, words};
+use crate::doubt::{Doubt, Severity, TrialDoubt, of_clock, of_hooked_reads, of_trial, words};
 use crate::layers::{Roles, analyze};
 use crate::logs::{Logged, read_logs};
 use crate::outcome;
@@ -405,6 +405,7 @@ impl Rows {
                 pids: Vec::new(),
                 hook: arm.is_hooked().then(|| "hook.so".to_owned()),
                 hook_environment: Vec::new(),
+                hooked_reads: None,
             })
             .collect();
         let manifest = Manifest {
@@ -972,6 +973,50 @@ fn a_hook_that_is_never_behind_itself_has_no_layer_inside_and_a_trial_still() {
         doubts(&rows.found())[0],
         Doubt::Trial(TrialDoubt::Unreached(_))
     ));
+}
+
+#[test]
+fn a_hook_that_the_servers_do_not_call_is_told() {
+    let rows = SCRIPT.make();
+    let is_hooked = |call: &&BracketedCall| rows.trial.arms()[usize::from(call.arm)].is_hooked();
+    let hooked = rows.calls.iter().filter(is_hooked).count() as u64;
+    let found = rows.found();
+    assert_eq!(
+        counts(&found).functions,
+        [("read".to_owned(), hooked)].into()
+    );
+
+    let doubt = |defined: Option<&[&str]>, trial| {
+        let defined = defined.map(|names| names.iter().map(ToString::to_string).collect());
+        let arm = |hooked_reads| manifest::Arm {
+            name: "on".to_owned(),
+            role: None,
+            url: String::new(),
+            pids: Vec::new(),
+            hook: None,
+            hook_environment: Vec::new(),
+            hooked_reads,
+        };
+        of_hooked_reads(&[arm(None), arm(defined)], trial)
+    };
+    let trial = Some(&found.result);
+    assert_eq!(doubt(Some(&["readv", "read"]), trial), None);
+    assert_eq!(doubt(None, trial), None);
+    let told = doubt(Some(&["recv", "recvmsg"]), trial).unwrap();
+    assert_eq!(told.severity(), Severity::Withholds);
+    let words = told.to_string();
+    assert!(
+        words.contains("read by read") && words.contains("recv, recvmsg"),
+        "{words}"
+    );
+
+    // Whole servers show what a hook does anywhere, end to end.
+    assert_eq!(doubt(Some(&["recv"]), None), None);
+    let told = doubt(Some(&[]), None).unwrap();
+    assert_eq!(
+        (told.severity(), &told),
+        (Severity::Warning, &Doubt::HooksNoRead)
+    );
 }
 
 #[test]
