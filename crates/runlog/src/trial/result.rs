@@ -54,6 +54,13 @@ pub struct TrialResult {
     pub slices: Option<Box<SlicesResult>>,
 }
 
+impl TrialResult {
+    /// Whether the servers told of the requests, as somebody else's load generator sent them: the trial gives these no size.
+    pub fn is_server_log(&self) -> bool {
+        !self.trial.split(' ').any(|word| word.starts_with("size="))
+    }
+}
+
 /// What came out of arms by slices of time: all requests of a slice have one arm, so what one costs those that wait behind
 /// it is in the result.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
