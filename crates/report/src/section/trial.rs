@@ -81,12 +81,17 @@ pub fn body(run: &Run, trial: &TrialResult) -> Markup {
 
 fn how_arms_were_drawn(trial: &TrialResult) -> Markup {
     let processes = count_figure(&format!("{AT}/processes"), trial.processes as u64);
+    let noun = if trial.processes == 1 {
+        " process"
+    } else {
+        " processes"
+    };
     html! {
         @if trial.slices.is_some() {
             "Response times of the requests that were sent and answered in the part of a slice that counts, in "
-            (processes) " processes of the server. "
+            (processes) (noun) " of the server. "
         } @else {
-            "Arms were drawn request by request within each of " (processes) " processes of the server. "
+            "Arms were drawn request by request within each of " (processes) (noun) " of the server. "
         }
         @if trial.is_server_log() {
             "They are those that the servers saw, from a request's first read to the write that answers it. "
