@@ -58,6 +58,7 @@ pub fn agrees(text: &str, unit_around: &str, value: f64) -> bool {
         "µs" => 1e3,
         "ms" => 1e6,
         "s" => 1e9,
+        "%" => 0.01,
         _ => 1.0,
     };
     let decimals = number

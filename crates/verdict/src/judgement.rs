@@ -5,7 +5,7 @@ use runlog::analysis::{Agreement, Analysis, Verdict};
 use runlog::estimate::Estimate;
 use runlog::manifest::Resources;
 use runlog::quantity::{self, ns};
-use runlog::trial::Undisturbed;
+use runlog::trial::{SlicesResult, Undisturbed};
 
 use crate::agreement::LEAST_MARGIN_NS;
 use crate::as_interval;
@@ -120,6 +120,7 @@ fn verdict(analysis: &Analysis) -> (Tone, String) {
         let headline = "The layers cannot be compared in this run.";
         return (Tone::Plain, headline.to_owned());
     };
+    let whole = whole(analysis);
     let is_settled = |of: &&Agreement| matches!(of.verdict, Verdict::Agree | Verdict::Differ);
     let undisturbed = undisturbed(analysis).and_then(|of| of.agreement.as_ref());
     let sharper = [
@@ -128,7 +129,7 @@ fn verdict(analysis: &Analysis) -> (Tone, String) {
     ];
     let sharper = sharper.into_iter().find_map(|(agreement, of)| {
         let agreement = agreement.filter(is_settled)?;
-        let (tone, headline) = of_verdict(agreement);
+        let (tone, headline) = of_verdict(agreement, whole);
         Some((
             tone,
             headline.replacen("layers", &format!("layers, for {of},"), 1),
@@ -136,11 +137,35 @@ fn verdict(analysis: &Analysis) -> (Tone, String) {
     });
     match sharper {
         Some(sharper) if !is_settled(&agreement) => sharper,
-        _ => of_verdict(agreement),
+        _ => of_verdict(agreement, whole),
     }
 }
 
-fn of_verdict(agreement: &Agreement) -> (Tone, String) {
+/// What the calls are held against: its name, and where it is.
+#[derive(Clone, Copy)]
+struct Whole {
+    difference: &'static str,
+    place: &'static str,
+}
+
+fn whole(analysis: &Analysis) -> Whole {
+    match slices(analysis) {
+        Some(_) => Whole {
+            difference: "difference of the time per completed request",
+            place: "per completed request",
+        },
+        None => Whole {
+            difference: "end-to-end difference",
+            place: "end to end",
+        },
+    }
+}
+
+fn slices(analysis: &Analysis) -> Option<&SlicesResult> {
+    analysis.trial.as_ref()?.slices.as_deref()
+}
+
+fn of_verdict(agreement: &Agreement, whole: Whole) -> (Tone, String) {
     match agreement.verdict {
         Verdict::Agree => {
             let within_ns = agreement.within_ns.or(agreement.margin_ns);
@@ -173,7 +198,8 @@ fn of_verdict(agreement: &Agreement) -> (Tone, String) {
             let more = more_or_less(agreement);
             let [by, interval] = quantity::estimate(&agreement.unexplained);
             let headline = format!(
-                "The layers differ by {by} {interval}: end to end the hook costs {more} than its calls."
+                "The layers differ by {by} {interval}: {} the hook costs {more} than its calls.",
+                whole.place
             );
             (Tone::Plain, headline)
         }
@@ -206,11 +232,35 @@ fn text(analysis: &Analysis) -> Vec<Vec<Part<'_>>> {
     });
     let agreement = analysis.agreement.iter();
     let undisturbed = undisturbed(analysis).and_then(of_undisturbed);
-    agreement
-        .flat_map(|agreement| of_agreement(agreement, analysis.agreement_typical.as_ref()))
+    let whole = whole(analysis);
+    let of_slices = slices(analysis).and_then(of_slices);
+    of_slices
+        .into_iter()
+        .chain(agreement.flat_map(|agreement| {
+            of_agreement(agreement, analysis.agreement_typical.as_ref(), whole)
+        }))
         .chain(undisturbed)
         .chain(missing)
         .collect()
+}
+
+/// What the hook costs everyone.
+fn of_slices(slices: &SlicesResult) -> Option<Vec<Part<'_>>> {
+    let words = |text: &str| Part::Text(text.to_owned());
+    let mut sentences = vec![
+        words("The time per completed request is "),
+        Part::Estimate("/trial/slices/effects/on", slices.effects.get("on")?),
+        words(" longer with the hook"),
+    ];
+    let response = slices.responses.get("per_completed");
+    if let Some(slope) = response.and_then(|doses| doses.slope.as_ref()) {
+        let at = "/trial/slices/responses/per_completed/slope";
+        sentences.push(words("; of each ns of delay in the hook it takes "));
+        sentences.push(Part::Estimate(at, slope));
+        sentences.push(words(" ns"));
+    }
+    sentences.push(words("."));
+    Some(sentences)
 }
 
 fn undisturbed(analysis: &Analysis) -> Option<&Undisturbed> {
@@ -275,6 +325,7 @@ fn of_what_is_needed(agreement: &Agreement) -> Vec<Part<'_>> {
 fn of_agreement<'a>(
     agreement: &'a Agreement,
     typical: Option<&'a Agreement>,
+    whole: Whole,
 ) -> Vec<Vec<Part<'a>>> {
     const PER_REQUEST: &str = "/agreement/in_situ_per_request";
     let words = |text: &str| Part::Text(text.to_owned());
@@ -286,7 +337,7 @@ fn of_agreement<'a>(
     let mut costs = vec![
         words("Inside the server the hook takes "),
         Part::Estimate(PER_REQUEST, &agreement.in_situ_per_request),
-        words(" of a request. Of the end-to-end difference, "),
+        Part::Text(format!(" of a request. Of the {}, ", whole.difference)),
         Part::Estimate("/agreement/unexplained", &agreement.unexplained),
         words(" is left unexplained"),
     ];
@@ -344,7 +395,7 @@ fn of_agreement<'a>(
         vec![
             words("The calls explain "),
             Part::Estimate("/agreement/explained_share", share),
-            words(" of the end-to-end difference (1 is all of it)."),
+            Part::Text(format!(" of the {} (1 is all of it).", whole.difference)),
         ]
     });
     let reads = agreement.lines.get("read_syscall");

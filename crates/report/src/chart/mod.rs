@@ -9,6 +9,7 @@ mod frame;
 pub mod lag;
 pub mod percentiles;
 pub mod quantiles;
+pub mod response;
 
 use std::fmt::Write as _;
 

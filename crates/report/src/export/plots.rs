@@ -5,7 +5,7 @@ use crate::chart::budget::BudgetChart;
 use crate::chart::quantiles::QuantileChart;
 use crate::chart::{Chart, standalone};
 use crate::run::Run;
-use crate::section::{distribution, ladder, layers, settings, shifts, trial};
+use crate::section::{distribution, ladder, layers, settings, shifts, slices, trial};
 
 /// A plot: the name of its file, and the file.
 pub type Plot = (String, String);
@@ -41,7 +41,16 @@ fn of_one(run: &Run) -> Vec<Box<dyn Chart + '_>> {
             charts.push(Box::new(BudgetChart(budget)));
         }
         if let Some(found) = &analysis.trial {
-            charts.push(Box::new(trial::effects(run, found)));
+            if let Some(of_slices) = &found.slices {
+                charts.push(Box::new(slices::effects(run, of_slices)));
+                if !of_slices.responses.is_empty() {
+                    charts.push(Box::new(slices::responses(of_slices)));
+                }
+            }
+            let effects = trial::effects(run, found);
+            if !effects.rows.is_empty() {
+                charts.push(Box::new(effects));
+            }
             if !found.by_process.is_empty() {
                 charts.push(Box::new(trial::processes(found)));
             }

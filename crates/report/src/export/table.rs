@@ -7,7 +7,7 @@ use runlog::quantity::Print;
 
 use crate::format::typeset;
 use crate::run::Run;
-use crate::section::{Line, calibration, layers, shifts, trial};
+use crate::section::{Line, calibration, layers, shifts, slices, trial};
 
 /// The columns of the CSV.
 const COLUMNS: [&str; 9] = [
@@ -32,7 +32,10 @@ fn lines(run: &Run) -> Vec<Line<'_>> {
             "analysis.json#/probe_effect",
             effect,
         ));
-        lines.extend(analysis.trial.as_deref().into_iter().flat_map(trial::lines));
+        let found = analysis.trial.as_deref();
+        let of_slices = found.and_then(|found| found.slices.as_deref());
+        lines.extend(of_slices.into_iter().flat_map(slices::lines));
+        lines.extend(found.into_iter().flat_map(trial::lines));
     }
     if let Ok(comparisons) = &run.comparisons {
         lines.extend(shifts::lines(comparisons));

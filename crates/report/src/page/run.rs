@@ -7,13 +7,28 @@ use super::{Page, frame};
 use crate::run::Run;
 use crate::section::{
     blocks, budget, calibration, distribution, environment, judgement, ladder, layers, ledger,
-    methods, missing, recommendations, section, settings, shifts, trial,
+    methods, missing, recommendations, section, settings, shifts, slices, trial,
 };
 
 /// The page of one run.
 pub fn one(run: &Run) -> String {
     let of_trial = run.analysed().and_then(|analysis| analysis.trial.as_ref());
-    let of_trial = of_trial.map(|found| ("trial", "Request by request", trial::body(run, found)));
+    let slices = of_trial.and_then(|found| {
+        let body = slices::body(run, found, found.slices.as_ref()?);
+        Some((
+            "slices",
+            "Time per completed request, by slices of time",
+            body,
+        ))
+    });
+    let of_requests = of_trial.map(|found| {
+        let title = if slices.is_some() {
+            "Response times in these slices"
+        } else {
+            "Request by request"
+        };
+        ("trial", title, trial::body(run, found))
+    });
     let others: [(&str, &str, Markup); 11] = [
         ("budget", "What requests are made of", budget::body(run)),
         ("ladder", "The hook alone, rung by rung", ladder::body(run)),
@@ -47,7 +62,11 @@ pub fn one(run: &Run) -> String {
             methods::body(run.analysed().map(|analysis| analysis.trim_each_end)),
         ),
     ];
-    let sections: Vec<(&str, &str, Markup)> = of_trial.into_iter().chain(others).collect();
+    let sections: Vec<(&str, &str, Markup)> = slices
+        .into_iter()
+        .chain(of_requests)
+        .chain(others)
+        .collect();
     let title = run.name();
     frame(&Page {
         heading: "What the hook costs".to_owned(),

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 use runlog::analysis::Analysis;
 use runlog::estimate::Estimate;
+use runlog::trial::TrialResult;
 
 use super::trial::parts;
 use super::{Line, estimates, figure};
@@ -88,7 +89,15 @@ struct Compared {
 }
 
 fn compared(analysis: &Analysis) -> Compared {
-    if analysis.trial.is_some() {
+    let by_slices = |trial: &TrialResult| trial.slices.is_some();
+    if analysis.trial.as_deref().is_some_and(by_slices) {
+        Compared {
+            card: "time per completed request, on minus off",
+            hooked: "Macro, by completed request: on minus off",
+            equal: "A/A, by completed request: null minus off",
+            baseline: "off",
+        }
+    } else if analysis.trial.is_some() {
         Compared {
             card: "a request, end to end, on minus off",
             hooked: "Macro: on minus off",

@@ -14,6 +14,7 @@ pub mod recommendations;
 pub mod response_times;
 pub mod settings;
 pub mod shifts;
+pub mod slices;
 pub mod trial;
 
 use maud::{Markup, Render, html};

@@ -23,9 +23,7 @@ const AT: &str = "analysis.json#/trial";
 pub fn body(run: &Run, trial: &TrialResult) -> Markup {
     html! {
         p {
-            "Arms were drawn request by request within each of "
-            (count_figure(&format!("{AT}/processes"), trial.processes as u64))
-            " processes of the server. An estimate is made in each process by itself; its interval is over processes."
+            (how_arms_were_drawn(trial))
             @if let Some(threshold_ns) = trial.threshold_ns {
                 " Response times are split at "
                 (shown(&format!("{AT}/threshold_ns"), threshold_ns, &ns(threshold_ns)))
@@ -34,7 +32,12 @@ pub fn body(run: &Run, trial: &TrialResult) -> Markup {
             }
         }
         @if let Some(undisturbed) = &trial.undisturbed { (of_undisturbed(undisturbed)) }
-        (figure(&effects(run, trial), &estimates(&effect_lines(trial))))
+        @let effects = effects(run, trial);
+        @if effects.rows.is_empty() {
+            (missing("No effects:", "no two blocks have requests of off and of another arm that count"))
+        } @else {
+            (figure(&effects, &estimates(&effect_lines(trial))))
+        }
         @if !trial.by_process.is_empty() {
             h3 { "Processes side by side" }
             (figure(&processes(trial), &estimates(&process_lines(trial))))
@@ -53,9 +56,11 @@ pub fn body(run: &Run, trial: &TrialResult) -> Markup {
             None => { (missing("No records:", trial.in_situ_missing.as_deref().unwrap_or("there are none"))) },
         }
         h3 { "Controls" }
-        @if let Some(doses) = &trial.doses { (of_doses(doses, "doses", "in the body of the mean")) }
+        @if let Some(doses) = &trial.doses {
+            (of_doses(doses, "doses", "in the body of the mean", trial.slices.is_none()))
+        }
         @if let Some(doses) = trial.undisturbed.as_ref().and_then(|of| of.doses.as_ref()) {
-            (of_doses(doses, "undisturbed/doses", "by an undisturbed request"))
+            (of_doses(doses, "undisturbed/doses", "by an undisturbed request", true))
         }
         @if let Some(redrawn) = &trial.rerandomisation {
             p {
@@ -71,6 +76,28 @@ pub fn body(run: &Run, trial: &TrialResult) -> Markup {
             Some(counts) => { (of_counts(counts)) },
             None => { (missing("No counts:", "the servers' counts are missing, so nothing says that both sides drew the same arms")) },
         }
+    }
+}
+
+fn how_arms_were_drawn(trial: &TrialResult) -> Markup {
+    let processes = count_figure(&format!("{AT}/processes"), trial.processes as u64);
+    let noun = if trial.processes == 1 {
+        " process"
+    } else {
+        " processes"
+    };
+    html! {
+        @if trial.slices.is_some() {
+            "Response times of the requests that were sent and answered in the part of a slice that counts, in "
+            (processes) (noun) " of the server. "
+        } @else {
+            "Arms were drawn request by request within each of " (processes) (noun) " of the server. "
+        }
+        @if trial.is_server_log() {
+            "They are those that the servers saw, from a request's first read to the write that answers it. "
+        }
+        "An estimate is made in each process by itself; its interval is over "
+        @if trial.processes == 1 { "the blocks of that process." } @else { "processes." }
     }
 }
 
@@ -313,7 +340,9 @@ fn of_in_situ(trial: &TrialResult, in_situ: &BracketInSitu) -> Markup {
     html! {
         p {
             "Hook overhead of a request, on minus null: what the bracket takes by itself is in both. "
-            @if in_situ.blocking_reads {
+            @if trial.slices.is_some() {
+                "A call keeps the server from the next request for all that the hook does, before the read and after it."
+            } @else if in_situ.blocking_reads {
                 "The server waits for requests inside of the call, so what the hook does before the read falls into idle time \
                  and lengthens no response."
             } @else {
@@ -329,15 +358,20 @@ fn of_in_situ(trial: &TrialResult, in_situ: &BracketInSitu) -> Markup {
     }
 }
 
-fn of_doses(doses: &Doses, at: &str, of: &str) -> Markup {
+fn of_doses(doses: &Doses, at: &str, of: &str, is_control: bool) -> Markup {
     let at = format!("{AT}/{at}");
     html! {
         p {
-            "Positive control: arms that wait so much longer behind the hook. "
+            @if is_control { "Positive control: arms" } @else { "Arms" }
+            " that wait so much longer behind the hook. "
             @if let Some(slope) = &doses.slope {
                 "A nanosecond of delay is seen " (of) " as "
                 (value_and_interval(&format!("{at}/slope"), slope))
-                " ns: the interval must hold 1."
+                @if is_control {
+                    " ns: the interval must hold 1."
+                } @else {
+                    " ns: at this load requests also wait for the delays of those before them."
+                }
             }
         }
         (table(&["Arm", "Delay", "Seen end to end", "95 % interval"], &html! {
@@ -429,4 +463,4 @@ pub fn lines(trial: &TrialResult) -> Vec<Line<'_>> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

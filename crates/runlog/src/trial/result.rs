@@ -55,9 +55,9 @@ pub struct TrialResult {
 }
 
 impl TrialResult {
-    /// Whether the servers tell of the requests, which somebody else has sent: they have no size.
+    /// Whether the servers told of the requests, as somebody else's load generator sent them: the trial gives these no size.
     pub fn is_server_log(&self) -> bool {
-        self.slices.is_some() && !self.trial.contains("size=")
+        self.slices.is_some() && !self.trial.split(' ').any(|word| word.starts_with("size="))
     }
 }
 

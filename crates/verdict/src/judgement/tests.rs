@@ -141,6 +141,48 @@ fn undisturbed_requests_may_settle_what_means_leave_open() {
     }
 }
 
+/// By slices of time nothing is said of response times: what the calls are held against is the time per completed request.
+#[test]
+fn by_slices_it_is_said_what_a_completed_request_costs() {
+    let mut run = analysis();
+    let found = agreement(&mut run);
+    found.withheld.clear();
+    found.verdict = Verdict::Differ;
+    found.unexplained.estimate = 700.0;
+    let on = found.unexplained.clone();
+    run.trial = Some(Box::new(TrialResult {
+        slices: Some(Box::new(SlicesResult {
+            effects: [("on".to_owned(), on)].into(),
+            ..SlicesResult::default()
+        })),
+        ..TrialResult::default()
+    }));
+    let judgement = judge(&run, None);
+    let ending = "per completed request the hook costs more than its calls.";
+    assert!(
+        judgement.headline.ends_with(ending),
+        "{}",
+        judgement.headline
+    );
+    let first = &judgement.text[0];
+    assert!(
+        matches!(first[1], Part::Estimate("/trial/slices/effects/on", _)),
+        "{first:?}"
+    );
+    let parts = judgement.text.iter().flatten();
+    let words: String = parts
+        .filter_map(|part| match part {
+            Part::Text(text) => Some(text.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert!(
+        words.contains("Of the difference of the time per completed request, "),
+        "{words}"
+    );
+    assert!(!words.contains("end-to-end"), "{words}");
+}
+
 #[test]
 fn layers_agree_or_one_costs_more() {
     let mut run = analysis();

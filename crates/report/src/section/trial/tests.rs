@@ -11,7 +11,7 @@ use super::*;
 use crate::chart::{Chart, Size};
 use crate::run::tests::half_a_run;
 
-fn ns(value: f64, half_width: f64) -> Estimate {
+pub(crate) fn ns(value: f64, half_width: f64) -> Estimate {
     Estimate {
         estimate: value,
         ci95: [value - half_width, value + half_width],
@@ -36,7 +36,7 @@ fn budget(parts: [f64; 3]) -> DifferenceBudget {
     }
 }
 
-fn trial() -> TrialResult {
+pub(crate) fn trial() -> TrialResult {
     let effect = |value| ArmEffect {
         requests: 10_000,
         typical: Some(ns(value, 4.0)),
@@ -129,11 +129,12 @@ fn trial() -> TrialResult {
             ("null".to_owned(), budget([0.0, 0.0, 0.0])),
         ]),
         in_situ_sources_differ_by: Some(ns(-3.0, 9.0)),
+        slices: None,
     }
 }
 
 /// Every figure that a text has, and where it says that it stands.
-fn figures(page: &str) -> Vec<(String, f64)> {
+pub(crate) fn figures(page: &str) -> Vec<(String, f64)> {
     let attribute = |text: &str, name: &str| -> Option<String> {
         let value = text.split(&format!("{name}=\"")).nth(1)?;
         Some(value.split('"').next()?.to_owned())
