@@ -71,6 +71,15 @@ impl Analysis {
     pub fn is_usable(&self) -> bool {
         self.not_usable.is_empty()
     }
+
+    /// Whether the end-to-end layer is the time per completed request, as by slices of time. In an open loop it is not: there, that is
+    /// the time between two requests that are sent, whatever the arm.
+    pub fn is_by_completed_request(&self) -> bool {
+        let trial = self.trial.as_ref();
+        let slices = trial.and_then(|trial| trial.slices.as_ref());
+        let effect = slices.and_then(|slices| slices.effects.get("on"));
+        effect.is_some() && effect == self.macro_.difference.as_ref()
+    }
 }
 
 /// The requests of an arm, warm-up and both states of the probes included.

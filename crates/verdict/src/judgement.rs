@@ -149,15 +149,16 @@ struct Whole {
 }
 
 fn whole(analysis: &Analysis) -> Whole {
-    match slices(analysis) {
-        Some(_) => Whole {
+    if analysis.is_by_completed_request() {
+        Whole {
             difference: "difference of the time per completed request",
             place: "per completed request",
-        },
-        None => Whole {
+        }
+    } else {
+        Whole {
             difference: "end-to-end difference",
             place: "end to end",
-        },
+        }
     }
 }
 
@@ -233,7 +234,7 @@ fn text(analysis: &Analysis) -> Vec<Vec<Part<'_>>> {
     let agreement = analysis.agreement.iter();
     let undisturbed = undisturbed(analysis).and_then(of_undisturbed);
     let whole = whole(analysis);
-    let of_slices = slices(analysis).and_then(of_slices);
+    let of_slices = slices(analysis).and_then(|slices| of_slices(analysis, slices));
     of_slices
         .into_iter()
         .chain(agreement.flat_map(|agreement| {
@@ -244,17 +245,23 @@ fn text(analysis: &Analysis) -> Vec<Vec<Part<'_>>> {
         .collect()
 }
 
-/// What the hook costs everyone.
-fn of_slices(slices: &SlicesResult) -> Option<Vec<Part<'_>>> {
+/// What the hook costs everyone: per completed request, or in an open loop in mean response times.
+fn of_slices<'a>(analysis: &'a Analysis, slices: &'a SlicesResult) -> Option<Vec<Part<'a>>> {
     let words = |text: &str| Part::Text(text.to_owned());
+    let (what, response, at) = if analysis.is_by_completed_request() {
+        let at = "/trial/slices/responses/per_completed/slope";
+        ("time per completed request", "per_completed", at)
+    } else {
+        let at = "/trial/slices/responses/mean/slope";
+        ("mean response time", "mean", at)
+    };
     let mut sentences = vec![
-        words("The time per completed request is "),
-        Part::Estimate("/trial/slices/effects/on", slices.effects.get("on")?),
+        Part::Text(format!("The {what} is ")),
+        Part::Estimate("/macro/difference", analysis.macro_.difference.as_ref()?),
         words(" longer with the hook"),
     ];
-    let response = slices.responses.get("per_completed");
+    let response = slices.responses.get(response);
     if let Some(slope) = response.and_then(|doses| doses.slope.as_ref()) {
-        let at = "/trial/slices/responses/per_completed/slope";
         sentences.push(words("; of each ns of delay in the hook it takes "));
         sentences.push(Part::Estimate(at, slope));
         sentences.push(words(" ns"));

@@ -3,7 +3,6 @@
 use maud::{Markup, html};
 use runlog::analysis::Analysis;
 use runlog::estimate::Estimate;
-use runlog::trial::TrialResult;
 
 use super::trial::parts;
 use super::{Line, estimates, figure};
@@ -89,12 +88,11 @@ struct Compared {
 }
 
 fn compared(analysis: &Analysis) -> Compared {
-    let by_slices = |trial: &TrialResult| trial.slices.is_some();
-    if analysis.trial.as_deref().is_some_and(by_slices) {
+    if analysis.is_by_completed_request() {
         Compared {
             card: "time per completed request, on minus off",
-            hooked: "Macro, by completed request: on minus off",
-            equal: "A/A, by completed request: null minus off",
+            hooked: "Macro: on minus off",
+            equal: "A/A: null minus off",
             baseline: "off",
         }
     } else if analysis.trial.is_some() {

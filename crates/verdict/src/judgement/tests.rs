@@ -150,6 +150,7 @@ fn by_slices_it_is_said_what_a_completed_request_costs() {
     found.verdict = Verdict::Differ;
     found.unexplained.estimate = 700.0;
     let on = found.unexplained.clone();
+    run.macro_.difference = Some(on.clone());
     run.trial = Some(Box::new(TrialResult {
         slices: Some(Box::new(SlicesResult {
             effects: [("on".to_owned(), on)].into(),
@@ -166,7 +167,7 @@ fn by_slices_it_is_said_what_a_completed_request_costs() {
     );
     let first = &judgement.text[0];
     assert!(
-        matches!(first[1], Part::Estimate("/trial/slices/effects/on", _)),
+        matches!(first[1], Part::Estimate("/macro/difference", _)),
         "{first:?}"
     );
     let parts = judgement.text.iter().flatten();
@@ -181,6 +182,19 @@ fn by_slices_it_is_said_what_a_completed_request_costs() {
         "{words}"
     );
     assert!(!words.contains("end-to-end"), "{words}");
+    assert!(
+        words.starts_with("The time per completed request is "),
+        "{words}"
+    );
+    // In an open loop the end-to-end layer is another figure.
+    run.macro_.difference.as_mut().unwrap().estimate += 1.0;
+    let judgement = judge(&run, None);
+    assert!(judgement.headline.contains("end to end the hook costs"));
+    let first = &judgement.text[0][0];
+    assert!(
+        matches!(first, Part::Text(text) if text == "The mean response time is "),
+        "{first:?}"
+    );
 }
 
 #[test]
