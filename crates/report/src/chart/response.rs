@@ -120,7 +120,7 @@ fn panel(response: &Response<'_>, width: f64) -> Markup {
             @let part = |pointer: &str, value: f64| html! {
                 tspan data-figure=(format!("{at}/slope/{pointer}")) data-value=(value) { (typeset(&print.text(value))) }
             };
-            text class="figure" x=(px(frame.right)) y="14" text-anchor="end" {
+            text class="figure" x=(px(frame.right)) y=(px(frame.top - 10.0)) text-anchor="end" {
                 "slope " (part("estimate", slope.estimate))
                 tspan class="soft" { " [" (part("ci95/0", slope.ci95[0])) ", " (part("ci95/1", slope.ci95[1])) "]" }
             }

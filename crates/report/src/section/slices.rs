@@ -24,7 +24,7 @@ const RESPONSES: [(&str, &str); 4] = [
 /// The slices of a trial that has any.
 pub fn body(run: &Run, trial: &TrialResult, slices: &SlicesResult) -> Markup {
     html! {
-        (design(trial, slices))
+        (design(run, trial, slices))
         @if slices.effects.is_empty() {
             (missing("No effects:", "there are no two complete rounds of slices"))
         } @else {
@@ -41,7 +41,7 @@ pub fn body(run: &Run, trial: &TrialResult, slices: &SlicesResult) -> Markup {
 }
 
 /// How time was cut, and the level that effects stand on.
-fn design(trial: &TrialResult, slices: &SlicesResult) -> Markup {
+fn design(run: &Run, trial: &TrialResult, slices: &SlicesResult) -> Markup {
     let time = |name: &str, value: f64| shown(&format!("{AT}/{name}"), value, &ns(value));
     html! {
         p {
@@ -63,6 +63,9 @@ fn design(trial: &TrialResult, slices: &SlicesResult) -> Markup {
                 "Without the hook, a request is completed every "
                 (value_and_interval(&format!("{AT}/per_completed"), level))
                 ": this time per completed request is the inverse of the throughput."
+                @if run.analysed().is_some_and(|analysis| !analysis.is_by_completed_request()) {
+                    " In this open loop the load generator decides on it: what the hook costs shows in response times."
+                }
             }
         }
     }
@@ -93,7 +96,7 @@ pub fn effects(run: &Run, slices: &SlicesResult) -> Forest {
         id: "slices",
         label: "What each arm adds to the time per completed request, with 95 % intervals"
             .to_owned(),
-        axis: "time per completed request, longer than off".to_owned(),
+        axis: "longer than off".to_owned(),
         logarithmic: true,
         legend: Vec::new(),
         rows: by_delay(slices).into_iter().map(row).collect(),
@@ -182,9 +185,8 @@ fn checks(slices: &SlicesResult) -> Markup {
             (missing("No checks:", "too few requests were completed in longer slices, and after a longer washout"))
         } @else {
             p {
-                "Each must be nothing: else a slice has effects on the next. An interval that stays more than "
-                (ns(verdict::agreement::LEAST_MARGIN_NS))
-                " away from 0 withholds the verdict."
+                "Both must be small beside the effects: else one slice has effects on the next. Where they are not, the verdict is \
+                 withheld, and the first lines say so."
             }
             (estimates(&lines))
         }

@@ -73,7 +73,7 @@ pub fn body(run: &Run, trial: &TrialResult) -> Markup {
         }
         @if !trial.carry_over.is_empty() { (of_carry_over(&trial.carry_over)) }
         @match &trial.counts {
-            Some(counts) => { (of_counts(counts)) },
+            Some(counts) => { (of_counts(counts, trial.is_server_log())) },
             None => { (missing("No counts:", "the servers' counts are missing, so nothing says that both sides drew the same arms")) },
         }
     }
@@ -424,13 +424,15 @@ fn of_carry_over(carry_over: &[CarryOver]) -> Markup {
     }
 }
 
-fn of_counts(counts: &CountsCheck) -> Markup {
+fn of_counts(counts: &CountsCheck, is_server_log: bool) -> Markup {
     let at = format!("{AT}/counts");
     let of = |name: &str, value: u64| count_figure(&format!("{at}/{name}"), value);
     let records = counts.records;
     html! {
         p {
-            @if counts.differing.is_empty() {
+            @if is_server_log {
+                "The servers drew an arm for "
+            } @else if counts.differing.is_empty() {
                 "Client and servers counted the same requests for each arm: "
             } @else {
                 strong { "Client and servers counted differently for " (count(counts.differing.len() as u64)) " arms of servers. " }
