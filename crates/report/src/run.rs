@@ -171,6 +171,7 @@ pub(crate) mod tests {
             pids: Vec::new(),
             hook: None,
             hook_environment: Vec::new(),
+            hook_functions: Vec::new(),
         };
         Manifest {
             schema: manifest::SCHEMA.to_owned(),

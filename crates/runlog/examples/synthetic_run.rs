@@ -217,6 +217,7 @@ fn describe(run: &RunDirectory, shape: &Shape) -> Result<()> {
         pids: vec![],
         hook: (name == "hooked").then(|| "readhook.so".to_owned()),
         hook_environment: vec![],
+        hook_functions: vec![],
     });
     let clock = Clock::of_this_process();
     json::write(

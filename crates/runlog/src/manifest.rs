@@ -162,6 +162,9 @@ pub struct Arm {
     pub hook: Option<String>,
     /// The hook's settings, as `NAME=value`.
     pub hook_environment: Vec<String>,
+    /// Which of the functions that read connections the hook stands in front of; empty in runs of earlier versions.
+    #[serde(default)]
+    pub hook_functions: Vec<String>,
 }
 
 impl Manifest {

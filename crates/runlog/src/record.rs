@@ -390,6 +390,9 @@ pub struct BracketedCall {
 }
 
 impl BracketedCall {
+    /// Names of the functions, by their numbers.
+    pub const FUNCTIONS: [&str; 5] = ["read", "recv", "recvfrom", "recvmsg", "readv"];
+
     /// The call got behind the hook. Otherwise the hook answered it in another way, and its time within is not known.
     pub const REACHED_BACK: u16 = 1;
     /// It got there more than once.

@@ -14,7 +14,7 @@ use stats::{Trim, mean_interval};
 use crate::agreement::{Rounds, agreement};
 use crate::blocks::{BlockMeans, Cell};
 use crate::correct::corrected;
-use crate::doubt::{Doubt, Severity, find, of_clock, of_trial, words};
+use crate::doubt::{Doubt, Severity, TrialDoubt, find, of_clock, of_functions, of_trial, words};
 use crate::effect::{Value, effect, part};
 use crate::in_situ::CallMeans;
 use crate::logs::Logged;
@@ -99,6 +99,7 @@ pub fn analyze(
         })
         .collect();
 
+    let micro = micro::layer(micro_blocks);
     let mut doubts: Vec<Doubt> = cut_short.iter().cloned().map(Doubt::CutShort).collect();
     doubts.extend(logged.cut_short.then_some(Doubt::LogCutShort));
     doubts.extend(
@@ -115,8 +116,19 @@ pub fn analyze(
     doubts.extend(of_join.filter(|_| !is_past_back));
     doubts.extend(manifest.resources.iter().flat_map(find::of_resources));
     if let Some(trial) = &trial {
-        doubts.extend(of_trial(&trial.result, &manifest.placement));
+        let none_answered = requests.values().all(Requests::have_all_failed);
+        let of_trial = of_trial(&trial.result, &manifest.placement).into_iter();
+        // Servers that answer nothing close connections too.
+        let is_due = |doubt: &Doubt| {
+            !none_answered || !matches!(doubt, Doubt::Trial(TrialDoubt::NothingDrawn(_)))
+        };
+        doubts.extend(of_trial.filter(is_due));
+        let hooked = manifest.arms.get(usize::from(roles.hooked));
+        doubts.extend(hooked.and_then(|arm| of_functions(&trial.result, arm)));
         doubts.extend(of_clock(&manifest.environment));
+    }
+    if in_situ.hook_overhead.is_none() && trial.is_none() {
+        doubts.extend(find::of_alone(&micro, &macro_));
     }
     doubts.extend(order.is_sequential().then_some(Doubt::OneAfterTheOther));
     doubts.extend(manifest.doctor.iter().flat_map(find::of_checkups));
@@ -142,7 +154,7 @@ pub fn analyze(
                 || severity == Severity::Withholds && trial.is_some() && agreement.is_none()
         }),
         trim_each_end: trim.fraction_each_end(),
-        micro: micro::layer(micro_blocks),
+        micro,
         in_situ,
         macro_,
         trial: trial.map(|trial| Box::new(trial.result)),
@@ -405,6 +417,7 @@ mod tests {
             pids: Vec::new(),
             hook: None,
             hook_environment: Vec::new(),
+            hook_functions: Vec::new(),
         }
     }
 

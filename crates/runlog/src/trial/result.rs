@@ -3,7 +3,7 @@
 //! Each estimate is made in each process of the server by itself, and its interval is over processes; where there is one
 //! alone, it is over that one's blocks, and the method says "in this process".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,9 @@ pub struct TrialResult {
     pub rerandomisation: Option<Rerandomisation>,
     /// Whether both sides counted the same; null if the servers' counts are missing.
     pub counts: Option<CountsCheck>,
+    /// The functions by which servers read requests, by the bracket's records; empty in runs of earlier versions.
+    #[serde(default)]
+    pub functions: BTreeSet<String>,
     /// The hook inside the server, by the bracket's records.
     pub in_situ: Option<BracketInSitu>,
     /// Why that is missing.

@@ -7,7 +7,7 @@ mod trial;
 use std::collections::BTreeMap;
 use std::fmt;
 
-pub use trial::{TrialDoubt, of_clock, of_trial, of_undisturbed};
+pub use trial::{TrialDoubt, of_clock, of_functions, of_trial, of_undisturbed};
 
 /// The share of an arm's requests that may fail.
 const FAILED_SHARE: f64 = 0.0;
@@ -132,6 +132,13 @@ pub enum Doubt {
     NoVariation([String; 2]),
     /// Quantiles whose intervals hold too seldom with so few blocks; how often they held in simulation.
     WeakIntervals(Vec<(f64, Option<f64>)>),
+    /// What the hook takes alone is not seen end to end, and nothing tells whether it was called.
+    NotFelt {
+        /// What a call takes alone, at least, in ns.
+        alone_ns: f64,
+        /// What a request takes longer, at most, in ns.
+        at_most_ns: f64,
+    },
     /// A doubt about a trial.
     Trial(TrialDoubt),
     /// A doubt about the arm of this name.
@@ -181,7 +188,8 @@ impl Doubt {
             | Self::EndlessWarmUp { .. }
             | Self::UnequalLengths { .. }
             | Self::NoVariation(_)
-            | Self::WeakIntervals(_) => Severity::Warning,
+            | Self::WeakIntervals(_)
+            | Self::NotFelt { .. } => Severity::Warning,
             Self::Trial(doubt) => doubt.severity(),
             Self::OfArm(_, doubt) => doubt.severity(),
             // A new one is grave until somebody says otherwise.
@@ -230,7 +238,10 @@ impl fmt::Display for Doubt {
             Self::NotJoined {
                 unmatched,
                 requests,
-            } => format!("{unmatched} of {requests} requests could not be joined to records"),
+            } => format!(
+                "{unmatched} of {requests} requests could not be joined to records: were they read past the hook, or by a \
+                 process that was started while the probes were attached?"
+            ),
             Self::OutsideRecording(requests) => {
                 format!("{requests} requests lie outside of the time that was recorded")
             }
@@ -292,6 +303,13 @@ impl fmt::Display for Doubt {
                 LEAST_COVERAGE * 100.0,
                 listed(quantiles)
             ),
+            Self::NotFelt {
+                alone_ns,
+                at_most_ns,
+            } => format!(
+                "alone, a call of the hook takes {alone_ns:.0} ns or more, and a request takes at most {at_most_ns:.0} ns longer with \
+                 it: does the server read by the functions that the hook stands in front of? Probes or a trial tell"
+            ),
             Self::Trial(doubt) => doubt.to_string(),
             Self::OfArm(arm, doubt) => format!("arm {arm}: {doubt}"),
         };
@@ -300,6 +318,8 @@ impl fmt::Display for Doubt {
 }
 
 fn failed(failures: u64, sent: u64, kinds: &BTreeMap<String, u64>) -> String {
+    let is_theirs = |kind: &String| OF_OTHER_SERVERS.contains(&kind.as_str());
+    let is_another_server = failures == sent && !kinds.is_empty() && kinds.keys().all(is_theirs);
     let kinds: Vec<String> = kinds
         .iter()
         .map(|(kind, count)| format!("{count} × {kind}"))
@@ -308,8 +328,15 @@ fn failed(failures: u64, sent: u64, kinds: &BTreeMap<String, u64>) -> String {
         [] => String::new(),
         kinds => format!(" ({})", kinds.join(", ")),
     };
-    format!("{failures} of {sent} requests failed{kinds}")
+    let advice = if is_another_server { NONE_ANSWERED } else { "" };
+    format!("{failures} of {sent} requests failed{kinds}{advice}")
 }
+
+/// What requests come to at a server that does not know their path, or that speaks something else.
+const OF_OTHER_SERVERS: [&str; 3] = ["status_4xx", "malformed_head", "closed_unanswered"];
+/// What to look at where not one request was answered as it should be.
+const NONE_ANSWERED: &str =
+    ": does the server speak HTTP/1.1 there, without TLS, and have what --path asks for?";
 
 fn listed(quantiles: &[(f64, Option<f64>)]) -> String {
     let quantiles: Vec<String> = quantiles

@@ -1,5 +1,7 @@
 //! The records of calls, brought to their requests by salt and ordinal.
 
+use std::collections::BTreeSet;
+
 use abi::trial::Trial;
 use runlog::RunDirectory;
 use runlog::record::{BracketedCall, ClientConnection, Request};
@@ -88,6 +90,8 @@ pub struct CallLog {
     misplaced: u64,
     /// Records whose connections were looked at.
     seen: usize,
+    /// Numbers of the functions that were called.
+    functions: BTreeSet<u8>,
 }
 
 impl CallLog {
@@ -109,9 +113,11 @@ impl CallLog {
             calls: Vec::new(),
             misplaced: 0,
             seen: 0,
+            functions: BTreeSet::new(),
         };
         for call in table::Rows::<BracketedCall>::open(run.bracketed_calls())? {
             let call = call?;
+            log.functions.insert(call.function);
             match salts.binary_search_by_key(&call.salt, |(salt, _)| *salt) {
                 Ok(index) => log.calls.push((salts[index].1, call)),
                 Err(_) => log.misplaced += 1,
@@ -157,6 +163,13 @@ impl CallLog {
             }
         }
         found
+    }
+
+    /// Names of the functions that were called.
+    pub fn functions(&self) -> BTreeSet<String> {
+        let numbers = self.functions.iter();
+        let names = numbers.filter_map(|number| BracketedCall::FUNCTIONS.get(usize::from(*number)));
+        names.map(|name| (*name).to_owned()).collect()
     }
 
     /// Records that do not belong where they say, once all requests were looked at.

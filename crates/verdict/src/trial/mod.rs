@@ -114,6 +114,7 @@ pub fn read(run: &RunDirectory, schedule: &Schedule) -> anyhow::Result<Found> {
         carry_over: carry_over::of_blocks(&design, &blocks),
         rerandomisation: rerandomisation::of_blocks(&blocks),
         counts,
+        functions: calls.as_ref().map(CallLog::functions).unwrap_or_default(),
         in_situ: layer.as_ref().ok().map(|layer| layer.bracket.clone()),
         in_situ_missing: layer.as_ref().err().map(|why| (*why).to_owned()),
         budgets: others()

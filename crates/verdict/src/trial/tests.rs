@@ -8,7 +8,8 @@ use runlog::manifest::{Environment, Manifest, Placement, Probes, Scheduling};
 use runlog::record::{BracketedCall, Outcome, ReadSpan, ServerClose, ServerConnection, WriteSpan};
 use runlog::table::{TableWriter, WritableRow};
 use runlog::trial::{
-    self, ArmCounts, CarryOver, CountsCheck, RecordLedger, ServerCounts, TrialCounts,
+    self, ArmCounts, CarryOver, CountsCheck, DifferingCount, RecordLedger, ServerCounts,
+    TrialCounts, TrialResult,
 };
 
 use stats::Trim;
@@ -17,7 +18,7 @@ mod blind;
 mod undisturbed;
 
 use super::*;
-use crate::doubt::{Doubt, Severity, TrialDoubt, of_clock, of_trial, words};
+use crate::doubt::{Doubt, Severity, TrialDoubt, of_clock, of_functions, of_trial, words};
 use crate::layers::{Roles, analyze};
 use crate::logs::{Logged, read_logs};
 use crate::outcome;
@@ -405,6 +406,7 @@ impl Rows {
                 pids: Vec::new(),
                 hook: arm.is_hooked().then(|| "hook.so".to_owned()),
                 hook_environment: Vec::new(),
+                hook_functions: Vec::new(),
             })
             .collect();
         let manifest = Manifest {
@@ -720,6 +722,93 @@ fn a_cost_outside_of_the_calls_makes_the_layers_differ() {
     let outside = &found.result.budgets["on"].outside_call;
     // The hook's part before the read is outside of the line as well.
     assert_finds(Some(outside), 230.0, 25.0);
+}
+
+#[test]
+fn counts_of_a_server_that_front_cannot_follow_say_why() {
+    let said = |counts: CountsCheck| {
+        let result = TrialResult {
+            threshold_ns: Some(1.0),
+            counts: Some(counts),
+            ..TrialResult::default()
+        };
+        let placement = Placement {
+            scheduling: Scheduling::Batch,
+            ..Placement::default()
+        };
+        words(&of_trial(&result, &placement), |severity| {
+            severity == Severity::NotUsable
+        })
+    };
+    let differing = |arms: &[&str], drawn| {
+        let count = |arm: &&str| DifferingCount {
+            arm: (*arm).to_owned(),
+            answered: 100,
+            drawn,
+            ..DifferingCount::default()
+        };
+        arms.iter().map(count).collect::<Vec<_>>()
+    };
+    let all = ["first", "off", "null", "on", "on+1000"];
+    let past_libc = CountsCheck {
+        differing: differing(&all, 0),
+        connections_opened: 8,
+        ..CountsCheck::default()
+    };
+    let read_elsewhere = CountsCheck {
+        connections_accepted: 9,
+        ..past_libc.clone()
+    };
+    let closing = CountsCheck {
+        differing: Vec::new(),
+        connections_opened: 400,
+        connections_accepted: 401,
+        ..CountsCheck::default()
+    };
+    let some = CountsCheck {
+        differing: differing(&all, 99),
+        requests: 396,
+        ..read_elsewhere.clone()
+    };
+    for (counts, reason) in [
+        (past_libc, "no call of accept was seen for 8 connections"),
+        (read_elsewhere, "accepted, and no request was seen"),
+        (closing, "each of 400 connections had one request alone"),
+        (some, "server 0, on: 100 sent, 99 drawn; and 1 more)"),
+    ] {
+        let said = said(counts);
+        assert!(said.len() == 1 && said[0].contains(reason), "{said:?}");
+    }
+}
+
+#[test]
+fn a_hook_of_other_functions_than_the_server_calls_is_no_hook_of_it() {
+    let said = |called: &[&str], hooked: &[&str]| {
+        let owned = |names: &[&str]| {
+            let names = names.iter().map(|name| (*name).to_owned());
+            names.collect::<Vec<String>>()
+        };
+        let result = TrialResult {
+            functions: owned(called).into_iter().collect(),
+            ..TrialResult::default()
+        };
+        let arm = runlog::manifest::Arm {
+            name: "on".to_owned(),
+            role: Some(Role::Hooked),
+            url: String::new(),
+            pids: Vec::new(),
+            hook: Some("hook.so".to_owned()),
+            hook_environment: Vec::new(),
+            hook_functions: owned(hooked),
+        };
+        of_functions(&result, &arm).map(|doubt| (doubt.severity(), doubt.to_string()))
+    };
+    let (severity, words) = said(&["recv"], &["read"]).unwrap();
+    assert_eq!(severity, Severity::NotUsable);
+    assert!(words.contains("by recv, and") && words.contains("of read alone"));
+    assert_eq!(said(&["read", "recv"], &["recv", "readv"]), None);
+    assert_eq!(said(&[], &["read"]), None);
+    assert_eq!(said(&["recv"], &[]), None);
 }
 
 #[test]
