@@ -25,6 +25,7 @@ mod events;
 mod failures;
 mod family;
 mod figures;
+mod foreign_clients;
 mod function;
 mod header;
 mod help;
@@ -65,6 +66,7 @@ mod trace_event;
 mod trial_bench;
 mod trial_ends;
 mod trial_load;
+mod trial_refusals;
 mod trial_servers;
 mod tutorial;
 mod unprivileged;
@@ -151,6 +153,7 @@ const TESTS: &[&[Test]] = &[
     doctor::TESTS,
     bench::TESTS,
     trial_bench::TESTS,
+    trial_refusals::TESTS,
     trial_servers::TESTS,
     rare_cost::TESTS,
     trial_ends::TESTS,
@@ -163,6 +166,7 @@ const TESTS: &[&[Test]] = &[
     repeated::TESTS,
     trace::TESTS,
     coverage::TESTS,
+    foreign_clients::TESTS,
     function::TESTS,
     events::TESTS,
     header::TESTS,
