@@ -23,6 +23,11 @@ pub const TESTS: &[Test] = &[
         run: |kit| not_usable(kit, "passed", "accepted, and no request was seen"),
     },
     Test {
+        name: "trial_refusals::a_hook_of_other_functions_than_the_server_calls",
+        needs: &[Need::Program("cc")],
+        run: other_functions,
+    },
+    Test {
         name: "trial_refusals::a_go_program_is_told_by_its_file",
         needs: &[Need::Program("cc")],
         run: go,
@@ -79,6 +84,28 @@ fn not_usable(kit: &Kit, mode: &str, reason: &str) -> anyhow::Result<()> {
     let is_given = |given: &serde_json::Value| given.as_str().is_some_and(|it| it.contains(reason));
     // It is the one reason, and no list of counts.
     ensure!(reasons.len() == 1 && is_given(&reasons[0]), "{reasons:?}");
+    Ok(())
+}
+
+fn other_functions(kit: &Kit) -> anyhow::Result<()> {
+    const HOOK: &str = "#include <sys/socket.h>
+#include <unistd.h>
+ssize_t recv(int fd, void *buffer, size_t size, int flags) { return recvfrom(fd, buffer, size, flags, 0, 0); }";
+    let folder = kit.scratch()?;
+    let hook = compile_c(folder.path(), HOOK, &["-shared", "-fPIC"])?;
+    let of_recv = ["--hook".to_owned(), hook.display().to_string()];
+    let ours = ["--hook-env", "READHOOK_FUNCTIONS=recv,readv"].map(str::to_owned);
+    for (hook, hooked) in [(of_recv, "of recv alone"), (ours, "of recv, readv alone")] {
+        // Our server calls read.
+        let mut command = bench(kit, &kit.scratch()?.path().join("run"));
+        command.arg("--no-probes").args(hook);
+        let analysis = json(&ended(&mut command, 4)?)?;
+        let reasons = analysis["not_usable"].to_string();
+        ensure!(
+            reasons.contains("reads requests by read,") && reasons.contains(hooked),
+            "{reasons}"
+        );
+    }
     Ok(())
 }
 
