@@ -8,13 +8,15 @@ use runlog::analysis::{self, Agreement, Analysis, InSitu, Macro, Requests};
 use runlog::calibration::{Calibration, HOOK_OVERHEAD, HOOKED_READ_SYSCALL};
 use runlog::estimate::{Estimate, Unit};
 use runlog::manifest::{Arm, Manifest};
-use runlog::trial::ArmEffect;
+use runlog::trial::{ArmEffect, TrialResult};
 use stats::{Trim, mean_interval};
 
 use crate::agreement::{Rounds, agreement};
 use crate::blocks::{BlockMeans, Cell};
 use crate::correct::corrected;
-use crate::doubt::{Doubt, Severity, TrialDoubt, find, of_clock, of_functions, of_trial, words};
+use crate::doubt::{
+    Doubt, Severity, TrialDoubt, Unfollowed, find, of_clock, of_functions, of_trial, words,
+};
 use crate::effect::{Value, effect, part};
 use crate::in_situ::CallMeans;
 use crate::logs::Logged;
@@ -116,16 +118,7 @@ pub fn analyze(
     doubts.extend(of_join.filter(|_| !is_past_back));
     doubts.extend(manifest.resources.iter().flat_map(find::of_resources));
     if let Some(trial) = &trial {
-        let none_answered = requests.values().all(Requests::have_all_failed);
-        let of_trial = of_trial(&trial.result, &manifest.placement).into_iter();
-        // Servers that answer nothing close connections too.
-        let is_due = |doubt: &Doubt| {
-            !none_answered || !matches!(doubt, Doubt::Trial(TrialDoubt::NothingDrawn(_)))
-        };
-        doubts.extend(of_trial.filter(is_due));
-        let hooked = manifest.arms.get(usize::from(roles.hooked));
-        doubts.extend(hooked.and_then(|arm| of_functions(&trial.result, arm)));
-        doubts.extend(of_clock(&manifest.environment));
+        doubts.extend(of_a_trial(&trial.result, &requests, &manifest, roles));
     }
     if in_situ.hook_overhead.is_none() && trial.is_none() {
         doubts.extend(find::of_alone(&micro, &macro_));
@@ -173,6 +166,29 @@ pub fn analyze(
         placement: manifest.placement,
         recommendations: Vec::new(),
     }
+}
+
+/// What speaks against the result of a trial, whose servers may be such that nothing can be said of them.
+fn of_a_trial(
+    result: &TrialResult,
+    requests: &BTreeMap<String, Requests>,
+    manifest: &Manifest,
+    roles: Roles,
+) -> Vec<Doubt> {
+    let none_answered = requests.values().all(Requests::have_all_failed);
+    let closes = |doubt: &Doubt| {
+        let Doubt::Trial(TrialDoubt::Unfollowed(why)) = doubt else {
+            return false;
+        };
+        matches!(why, Unfollowed::NothingDrawn(_))
+    };
+    let mut doubts = of_trial(result, &manifest.placement);
+    // Servers that answer nothing close connections too.
+    doubts.retain(|doubt| !none_answered || !closes(doubt));
+    let hooked = manifest.arms.get(usize::from(roles.hooked));
+    doubts.extend(hooked.and_then(|arm| of_functions(result, arm)));
+    doubts.extend(of_clock(&manifest.environment));
+    doubts
 }
 
 struct Layers<'l> {

@@ -3,11 +3,13 @@
 
 pub mod find;
 mod trial;
+mod unfollowed;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-pub use trial::{TrialDoubt, of_clock, of_functions, of_trial, of_undisturbed};
+pub use trial::{TrialDoubt, of_clock, of_trial, of_undisturbed};
+pub use unfollowed::{Unfollowed, of_functions};
 
 /// The share of an arm's requests that may fail.
 const FAILED_SHARE: f64 = 0.0;
@@ -238,10 +240,7 @@ impl fmt::Display for Doubt {
             Self::NotJoined {
                 unmatched,
                 requests,
-            } => format!(
-                "{unmatched} of {requests} requests could not be joined to records: were they read past the hook, or by a \
-                 process that was started while the probes were attached?"
-            ),
+            } => not_joined(*unmatched, *requests),
             Self::OutsideRecording(requests) => {
                 format!("{requests} requests lie outside of the time that was recorded")
             }
@@ -306,10 +305,7 @@ impl fmt::Display for Doubt {
             Self::NotFelt {
                 alone_ns,
                 at_most_ns,
-            } => format!(
-                "alone, a call of the hook takes {alone_ns:.0} ns or more, and a request takes at most {at_most_ns:.0} ns longer with \
-                 it: does the server read by the functions that the hook stands in front of? Probes or a trial tell"
-            ),
+            } => not_felt(*alone_ns, *at_most_ns),
             Self::Trial(doubt) => doubt.to_string(),
             Self::OfArm(arm, doubt) => format!("arm {arm}: {doubt}"),
         };
@@ -337,6 +333,20 @@ const OF_OTHER_SERVERS: [&str; 3] = ["status_4xx", "malformed_head", "closed_una
 /// What to look at where not one request was answered as it should be.
 const NONE_ANSWERED: &str =
     ": does the server speak HTTP/1.1 there, without TLS, and have what --path asks for?";
+
+fn not_joined(unmatched: u64, requests: u64) -> String {
+    format!(
+        "{unmatched} of {requests} requests could not be joined to records: were they read past the hook, or by a process that was \
+         started while the probes were attached?"
+    )
+}
+
+fn not_felt(alone_ns: f64, at_most_ns: f64) -> String {
+    format!(
+        "alone, a call of the hook takes {alone_ns:.0} ns or more, and a request takes at most {at_most_ns:.0} ns longer with it: \
+         does the server read by the functions that the hook stands in front of? Probes or a trial tell"
+    )
+}
 
 fn listed(quantiles: &[(f64, Option<f64>)]) -> String {
     let quantiles: Vec<String> = quantiles

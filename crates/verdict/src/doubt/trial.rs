@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use runlog::estimate::Estimate;
-use runlog::manifest::{Arm, Environment, Placement, Scheduling};
+use runlog::manifest::{Environment, Placement, Scheduling};
 use runlog::trial::{CountsCheck, DifferingCount, Doses, TrialResult, Undisturbed};
 
+use super::unfollowed::{self, Unfollowed};
 use super::{Doubt, Severity};
 use crate::agreement::LEAST_MARGIN_NS;
 
@@ -36,19 +37,8 @@ const MOST_SHOWN: usize = 4;
 pub enum TrialDoubt {
     /// Client and servers counted other numbers of requests.
     CountsDiffer(Vec<DifferingCount>),
-    /// The bracket saw none of so many connections.
-    NothingAccepted(u64),
-    /// The bracket saw connections accepted, and no request read.
-    NothingRead,
-    /// Each of so many connections had one request, which belongs to no arm.
-    NothingDrawn(u64),
-    /// The hook stands in front of none of the functions by which servers read.
-    NeverCalled {
-        /// By these they read,
-        called: Vec<String>,
-        /// and these are hooked.
-        hooked: Vec<String>,
-    },
+    /// Nothing is known of any request.
+    Unfollowed(Unfollowed),
     /// So many records or requests are not of the arm, or of the request, that they say.
     Misplaced(u64),
     /// So many requests did not begin where the one before should have ended.
@@ -105,10 +95,7 @@ impl TrialDoubt {
     pub fn severity(&self) -> Severity {
         match self {
             Self::CountsDiffer(_)
-            | Self::NothingAccepted(_)
-            | Self::NothingRead
-            | Self::NothingDrawn(_)
-            | Self::NeverCalled { .. }
+            | Self::Unfollowed(_)
             | Self::Misplaced(_)
             | Self::OffBoundary(_)
             | Self::BeyondRequest(_)
@@ -195,20 +182,6 @@ fn of_controls(
         .collect()
 }
 
-/// Whether the hook is called at all, of an arm that has it.
-pub fn of_functions(result: &TrialResult, arm: &Arm) -> Option<Doubt> {
-    let (called, hooked) = (&result.functions, &arm.hook_functions);
-    // Of earlier versions' runs neither is known.
-    let is_known = !called.is_empty() && !hooked.is_empty();
-    let is_called = || hooked.iter().any(|function| called.contains(function));
-    (is_known && !is_called()).then(|| {
-        Doubt::Trial(TrialDoubt::NeverCalled {
-            called: called.iter().cloned().collect(),
-            hooked: hooked.clone(),
-        })
-    })
-}
-
 /// The clock that calls are timed by.
 pub fn of_clock(environment: &Environment) -> Option<Doubt> {
     environment.has_slow_clock().then(|| {
@@ -217,28 +190,6 @@ pub fn of_clock(environment: &Environment) -> Option<Doubt> {
             read_ns: environment.clock_read_ns,
         })
     })
-}
-
-/// What both sides' counts of requests say, and why where that is plain.
-fn of_requests(counts: &CountsCheck) -> Option<TrialDoubt> {
-    let CountsCheck {
-        differing,
-        requests,
-        connections_opened,
-        connections_accepted,
-        ..
-    } = counts;
-    let is_blind = *requests == 0 && differing.iter().all(|count| count.drawn == 0);
-    if differing.is_empty() {
-        let is_without_arms = *requests == 0 && *connections_opened > 0;
-        is_without_arms.then_some(TrialDoubt::NothingDrawn(*connections_opened))
-    } else if is_blind && *connections_accepted == 0 {
-        Some(TrialDoubt::NothingAccepted(*connections_opened))
-    } else if is_blind {
-        Some(TrialDoubt::NothingRead)
-    } else {
-        Some(TrialDoubt::CountsDiffer(differing.clone()))
-    }
 }
 
 /// Both sides' counts.
@@ -261,7 +212,7 @@ fn of_counts(counts: &CountsCheck) -> Vec<TrialDoubt> {
     let most = shares().max_by(f64::total_cmp).unwrap_or(0.0);
     let fewest = shares().min_by(f64::total_cmp).unwrap_or(0.0);
     [
-        of_requests(counts),
+        unfollowed::of_requests(counts),
         some(*misplaced, TrialDoubt::Misplaced),
         some(*off_boundary, TrialDoubt::OffBoundary),
         some(*beyond_request, TrialDoubt::BeyondRequest),
@@ -279,38 +230,8 @@ fn of_counts(counts: &CountsCheck) -> Vec<TrialDoubt> {
 impl fmt::Display for TrialDoubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::CountsDiffer(differing) => {
-                let shown = differing.iter().take(MOST_SHOWN).map(in_words);
-                let mut words: Vec<String> = shown.collect();
-                let more = differing.len().saturating_sub(MOST_SHOWN);
-                words.extend((more > 0).then(|| format!("and {more} more")));
-                write!(
-                    f,
-                    "client and servers counted other requests ({})",
-                    words.join("; ")
-                )
-            }
-            Self::NothingAccepted(connections) => write!(
-                f,
-                "no call of accept was seen for {connections} connections: does the server accept by system calls of its own \
-                 (io_uring, Go), or in a process that has not loaded the bracket? No preloaded hook sees such a server's requests"
-            ),
-            Self::NothingRead => f.write_str(
-                "connections were accepted, and no request was seen: does the server read by other calls than read, recv, recvfrom, \
-                 recvmsg and readv, or pass its connections to another process? Take --order rmit",
-            ),
-            Self::NothingDrawn(connections) => write!(
-                f,
-                "each of {connections} connections had one request alone, and the first belongs to no arm: does the server close \
-                 connections once it has answered? Have it keep them open, or take --order rmit"
-            ),
-            Self::NeverCalled { called, hooked } => write!(
-                f,
-                "the server reads requests by {}, and the hook stands in front of {} alone: it was never called for one (what our \
-                 hook stands in front of READHOOK_FUNCTIONS says)",
-                called.join(" and "),
-                hooked.join(", ")
-            ),
+            Self::CountsDiffer(differing) => differ(f, differing),
+            Self::Unfollowed(doubt) => doubt.fmt(f),
             Self::Misplaced(count) => write!(
                 f,
                 "{count} requests or records of calls are of another arm or request than both sides draw"
@@ -402,6 +323,18 @@ impl fmt::Display for TrialDoubt {
             ),
         }
     }
+}
+
+fn differ(f: &mut fmt::Formatter<'_>, differing: &[DifferingCount]) -> fmt::Result {
+    let shown = differing.iter().take(MOST_SHOWN).map(in_words);
+    let mut words: Vec<String> = shown.collect();
+    let more = differing.len().saturating_sub(MOST_SHOWN);
+    words.extend((more > 0).then(|| format!("and {more} more")));
+    write!(
+        f,
+        "client and servers counted other requests ({})",
+        words.join("; ")
+    )
 }
 
 fn in_words(differing: &DifferingCount) -> String {

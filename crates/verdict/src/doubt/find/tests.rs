@@ -79,7 +79,8 @@ fn failures_and_missing_records_make_a_result_unusable() {
         "the ledger does not balance",
         "3 records were dropped because a buffer was full (--ring-bytes)",
         "1 of 1000 requests failed (1 × timed_out)",
-        "1 of 1000 requests could not be joined to records",
+        "1 of 1000 requests could not be joined to records: were they read past the hook, or by a process that was \
+             started while the probes were attached?",
         "no request was made while the probes were attached",
         "2 requests lie outside of the time that was recorded",
         "1 requests have reads outside of [sent, done]",
