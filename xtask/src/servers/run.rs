@@ -11,7 +11,7 @@ use crate::servers::set_up::Programs;
 use crate::servers::table::{Mode, Server};
 
 /// What the hook waits in each call that has read something.
-pub const DELAY_NS: u32 = 50_000;
+pub const DELAY_NS: u32 = 200_000;
 
 /// Seconds after which a run hangs.
 const PATIENCE: &str = "180";
