@@ -586,7 +586,11 @@ fn failing_requests(kit: &Kit) -> anyhow::Result<()> {
     let analysis = json(&output)?;
     let reasons = &analysis["not_usable"];
     let expected = "arm baseline: 3000 of 3000 requests failed (3000 × status_4xx)";
-    ensure!(reasons[0] == expected, "{reasons}");
+    let reason = reasons[0].as_str().unwrap_or_default();
+    ensure!(
+        reason.starts_with(expected) && reason.contains("--path"),
+        "{reasons}"
+    );
     Ok(())
 }
 

@@ -142,7 +142,12 @@ impl Memory {
         command
             .env("LD_PRELOAD", preload)
             .env("HOOKPROBE_TRIAL", TRIAL)
-            .env("HOOKPROBE_RECORDS", self.file.as_raw_fd().to_string());
+            .env("HOOKPROBE_RECORDS", self.descriptor().to_string());
+    }
+
+    /// The number of its descriptor, which children inherit.
+    pub fn descriptor(&self) -> i32 {
+        self.file.as_raw_fd()
     }
 
     fn words<const COUNT: usize>(&self, offset: usize) -> anyhow::Result<[u64; COUNT]> {

@@ -25,6 +25,7 @@ mod events;
 mod failures;
 mod family;
 mod figures;
+mod foreign_clients;
 mod function;
 mod header;
 mod help;
@@ -67,6 +68,7 @@ mod trace_event;
 mod trial_bench;
 mod trial_ends;
 mod trial_load;
+mod trial_refusals;
 mod trial_servers;
 mod tutorial;
 mod unprivileged;
@@ -154,6 +156,7 @@ const TESTS: &[&[Test]] = &[
     bench::TESTS,
     trial_bench::TESTS,
     other_hooks::TESTS,
+    trial_refusals::TESTS,
     trial_servers::TESTS,
     slices::TESTS,
     rare_cost::TESTS,
@@ -167,6 +170,7 @@ const TESTS: &[&[Test]] = &[
     repeated::TESTS,
     trace::TESTS,
     coverage::TESTS,
+    foreign_clients::TESTS,
     function::TESTS,
     events::TESTS,
     header::TESTS,

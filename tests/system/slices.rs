@@ -117,7 +117,10 @@ impl Left {
     }
 
     fn notes(&self) -> String {
-        format!("{} {}", self.analysis["not_usable"], self.analysis["warnings"])
+        format!(
+            "{} {}",
+            self.analysis["not_usable"], self.analysis["warnings"]
+        )
     }
 }
 
@@ -134,7 +137,11 @@ fn ours(kit: &Kit) -> anyhow::Result<()> {
     ensure!(counts["misplaced"] == 0, "{counts}");
     // The load generator looks at the clock right before it sends: at an edge it may look too early, on each connection.
     let mut early = HashMap::<u64, usize>::new();
-    for request in left.requests.iter().filter(|request| request.first_byte > 0) {
+    for request in left
+        .requests
+        .iter()
+        .filter(|request| request.first_byte > 0)
+    {
         let slice = left.slices.at(request.sent_ns);
         if usize::from(request.arm) != slice.arm {
             *early.entry(slice.begin_ns).or_default() += 1;
@@ -179,7 +186,10 @@ fn foreign(kit: &Kit) -> anyhow::Result<()> {
     ensure!(longest(&left.requests) < longest(&sent));
     // What the load printed is kept.
     let printed = json(&fs::read_to_string(out.join("load-output.txt"))?)?;
-    ensure!(printed["arms"][0]["requests"].as_u64() == Some(sent.len() as u64 - 2_000), "{printed}");
+    ensure!(
+        printed["arms"][0]["requests"].as_u64() == Some(sent.len() as u64 - 2_000),
+        "{printed}"
+    );
     let slope = left.slope("per_completed")?;
     ensure!(slope.ci95[0] > 0.3, "{slope:?}: {}", left.notes());
     // In the server nothing waits between the read and the answer.
@@ -196,7 +206,11 @@ fn auto(kit: &Kit) -> anyhow::Result<()> {
     command.args(["--slice=auto", "--duration=3", "--connections=100"]);
     let left = Left::of(&mut command, &out)?;
     left.check_calls()?;
-    ensure!(left.slices.slice_ns > 10_000_000, "{}", left.slices.slice_ns);
+    ensure!(
+        left.slices.slice_ns > 10_000_000,
+        "{}",
+        left.slices.slice_ns
+    );
     ensure!(!out.join("pilot").exists());
     Ok(())
 }
@@ -210,16 +224,34 @@ fn refusals(kit: &Kit) -> anyhow::Result<()> {
         Ok(())
     };
     refused(&["--slice=100us"], 2, &["--slice", "1ms to 1m"])?;
-    refused(&["--slice=20ms", "--order=rmit"], 1, &["--delays is for --order trial"])?;
-    refused(&["--slice=20ms", "--requests=9"], 2, &["--slice", "--requests"])?;
+    refused(
+        &["--slice=20ms", "--order=rmit"],
+        1,
+        &["--delays is for --order trial"],
+    )?;
+    refused(
+        &["--slice=20ms", "--requests=9"],
+        2,
+        &["--slice", "--requests"],
+    )?;
     refused(&["--rate=5"], 2, &["--slice"])?;
-    refused(&["--slice=20ms", "--load=true", "--duration=1"], 2, &["--load", "--duration"])?;
-    refused(&["--slice=1s", "--duration=2"], 1, &["0 times all arms", "--duration"])?;
+    refused(
+        &["--slice=20ms", "--load=true", "--duration=1"],
+        2,
+        &["--load", "--duration"],
+    )?;
+    refused(
+        &["--slice=1s", "--duration=2"],
+        1,
+        &["0 times all arms", "--duration"],
+    )?;
     // What ends at once has sent nothing.
     refused(&["--slice=20ms", "--load=exit 7"], 1, &["load", "7"])?;
     let loadgen = |options: &[&str], texts: &[&str]| {
         let mut command = kit.command("loadgen");
-        command.args(["run", "--arm=a=http://127.0.0.1:1/"]).args(options);
+        command
+            .args(["run", "--arm=a=http://127.0.0.1:1/"])
+            .args(options);
         fail(&mut command, 1, texts)
     };
     let text = "--trial=seed=1 slice=10000000 arms=off,on";

@@ -45,6 +45,16 @@ pub const TESTS: &[Test] = &[
         needs: &[Need::Program("cc"), Need::Program("javac")],
         run: jdk,
     },
+    Test {
+        name: "trial_servers::streams_of_asyncio",
+        needs: &[Need::Program("cc"), Need::Program("python3")],
+        run: |kit| python(kit, STREAMS),
+    },
+    Test {
+        name: "trial_servers::a_process_forked_for_each_connection",
+        needs: &[Need::Program("cc"), Need::Program("python3")],
+        run: |kit| python(kit, FORKING),
+    },
 ];
 
 const HOOK: &str = include_str!("c/logging_hook.c");
@@ -52,6 +62,8 @@ const DRAINING: &str = include_str!("c/draining.c");
 const NGINX: &str = include_str!("servers/nginx.conf");
 const NODE: &str = include_str!("servers/server.js");
 const JDK: &str = include_str!("servers/Server.java");
+const STREAMS: &str = include_str!("servers/streams.py");
+const FORKING: &str = include_str!("servers/forking.py");
 
 const REQUESTS: u64 = 1_200;
 
@@ -224,5 +236,12 @@ fn jdk(kit: &Kit) -> anyhow::Result<()> {
         "-Dsun.net.httpserver.nodelay=true",
         "Server.java",
     ]);
+    stage.check(kit, command, &[256])
+}
+
+fn python(kit: &Kit, server: &str) -> anyhow::Result<()> {
+    let stage = Stage::new(kit)?;
+    let mut command = Command::new("python3");
+    command.args(["-c", server]);
     stage.check(kit, command, &[256])
 }

@@ -24,6 +24,7 @@ mod package;
 mod privilege;
 mod prove;
 mod results;
+mod servers;
 mod setup;
 mod test;
 mod trial_runs;

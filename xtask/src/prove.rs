@@ -14,7 +14,7 @@ use crate::build;
 use crate::command::{self, Stages, cargo, release};
 use crate::fuzz::{Fuzzer, RESPONSES, SCANNER, TRIAL};
 use crate::privilege::{NOT_USABLE, probe_user};
-use crate::{containers, hooks, interrupt, mutations, setup, test, trial_runs, vm};
+use crate::{containers, hooks, interrupt, mutations, servers, setup, test, trial_runs, vm};
 
 /// What a proof may be told.
 #[derive(Args, Clone, Copy, Debug)]
@@ -148,6 +148,14 @@ const PROOFS: &[Proof] = &[
         minutes: 6,
         is_in_ci: false,
         run: |options, stages| hooks::prove(options.must_run, stages),
+    },
+    Proof {
+        name: "servers",
+        purpose: "servers of the world by each order of arms: they work, with exact counts and the hook's delay found, or \
+                  are refused with the reason",
+        minutes: 8,
+        is_in_ci: false,
+        run: |options, stages| servers::prove(options.must_run, stages),
     },
     Proof {
         name: "kprobe-guest",

@@ -100,10 +100,19 @@ pub fn locust() -> anyhow::Result<PathBuf> {
 
 /// A program from the Python Package Index, in a folder with a Python of its own; returns its path.
 pub fn python_program(name: &str, version: &str, folder: &Path) -> anyhow::Result<PathBuf> {
+    python_packages(name, &[&format!("{name}=={version}")], folder)
+}
+
+/// The same of several packages, as `name==version`, one of which has the program.
+pub fn python_packages(name: &str, packages: &[&str], folder: &Path) -> anyhow::Result<PathBuf> {
     let programs = folder.join("bin");
     let program = programs.join(name);
     if !program.is_file() {
-        eprintln!("installing {name} {version} into {}", folder.display());
+        eprintln!(
+            "installing {} into {}",
+            packages.join(", "),
+            folder.display()
+        );
         let make = || {
             run(command("python3")
                 .args(["-m", "venv", "--clear"])
@@ -113,12 +122,9 @@ pub fn python_program(name: &str, version: &str, folder: &Path) -> anyhow::Resul
             install_packages(&["python3-venv"]);
             make()
         })?;
-        run(command(programs.join("pip")).args([
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            &format!("{name}=={version}"),
-        ]))?;
+        run(command(programs.join("pip"))
+            .args(["install", "--quiet", "--disable-pip-version-check"])
+            .args(packages))?;
     }
     Ok(program)
 }

@@ -93,6 +93,13 @@ pub struct Requests {
     pub failed: BTreeMap<String, u64>,
 }
 
+impl Requests {
+    /// Whether not one of them has such a response.
+    pub fn have_all_failed(&self) -> bool {
+        self.failed.values().sum::<u64>() == self.sent
+    }
+}
+
 /// The micro layer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

@@ -8,13 +8,15 @@ use runlog::analysis::{self, Agreement, Analysis, InSitu, Macro, Requests};
 use runlog::calibration::{Calibration, HOOK_OVERHEAD, HOOKED_READ_SYSCALL};
 use runlog::estimate::{Estimate, Unit};
 use runlog::manifest::{Arm, Manifest};
-use runlog::trial::ArmEffect;
+use runlog::trial::{ArmEffect, TrialResult};
 use stats::{Trim, mean_interval};
 
 use crate::agreement::{Rounds, agreement};
 use crate::blocks::{BlockMeans, Cell};
 use crate::correct::corrected;
-use crate::doubt::{Doubt, Severity, find, of_clock, of_hooked_reads, of_trial, words};
+use crate::doubt::{
+    Doubt, Severity, TrialDoubt, Unfollowed, find, of_clock, of_hooked_reads, of_trial, words,
+};
 use crate::effect::{Value, effect, part};
 use crate::in_situ::CallMeans;
 use crate::logs::Logged;
@@ -99,6 +101,7 @@ pub fn analyze(
         })
         .collect();
 
+    let micro = micro::layer(micro_blocks);
     let mut doubts: Vec<Doubt> = cut_short.iter().cloned().map(Doubt::CutShort).collect();
     doubts.extend(logged.cut_short.then_some(Doubt::LogCutShort));
     doubts.extend(
@@ -115,8 +118,10 @@ pub fn analyze(
     doubts.extend(of_join.filter(|_| !is_past_back));
     doubts.extend(manifest.resources.iter().flat_map(find::of_resources));
     if let Some(trial) = &trial {
-        doubts.extend(of_trial(&trial.result, &manifest.placement));
-        doubts.extend(of_clock(&manifest.environment));
+        doubts.extend(of_a_trial(&trial.result, &requests, &manifest));
+    }
+    if in_situ.hook_overhead.is_none() && trial.is_none() {
+        doubts.extend(find::of_alone(&micro, &macro_));
     }
     let result = trial.as_ref().map(|trial| &trial.result);
     doubts.extend(of_hooked_reads(&manifest.arms, result));
@@ -144,7 +149,7 @@ pub fn analyze(
                 || severity == Severity::Withholds && trial.is_some() && agreement.is_none()
         }),
         trim_each_end: trim.fraction_each_end(),
-        micro: micro::layer(micro_blocks),
+        micro,
         in_situ,
         macro_,
         trial: trial.map(|trial| Box::new(trial.result)),
@@ -163,6 +168,26 @@ pub fn analyze(
         placement: manifest.placement,
         recommendations: Vec::new(),
     }
+}
+
+/// What speaks against the result of a trial, whose servers may be such that nothing can be said of them.
+fn of_a_trial(
+    result: &TrialResult,
+    requests: &BTreeMap<String, Requests>,
+    manifest: &Manifest,
+) -> Vec<Doubt> {
+    let none_answered = requests.values().all(Requests::have_all_failed);
+    let closes = |doubt: &Doubt| {
+        let Doubt::Trial(TrialDoubt::Unfollowed(why)) = doubt else {
+            return false;
+        };
+        matches!(why, Unfollowed::NothingDrawn(_))
+    };
+    let mut doubts = of_trial(result, &manifest.placement);
+    // Servers that answer nothing close connections too.
+    doubts.retain(|doubt| !none_answered || !closes(doubt));
+    doubts.extend(of_clock(&manifest.environment));
+    doubts
 }
 
 struct Layers<'l> {

@@ -1,7 +1,6 @@
 //! The arms, and the servers that serve them: they differ in their hook alone.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{self, Path, PathBuf};
@@ -9,7 +8,6 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use abi::trial::{RECORDS_VARIABLE, VARIABLE};
 use anyhow::{Context as _, bail};
 use runlog::manifest::{self, Placement};
 use runlog::{Role, RunDirectory};
@@ -17,10 +15,10 @@ use tokio::net::TcpStream;
 
 use crate::run::bracket::Bracket;
 use crate::run::hook_file::{self, MeasuredBy};
+use crate::run::preloaded;
 use crate::run::process::{self, Process, Spawn};
 use crate::run::shared_memory::SharedMemory;
 use probes::discover::elf::Elf;
-use probes::discover::mapped::mapped_code;
 use probes::discover::ports;
 use probes::discover::processes::{self, Pid};
 use probes::discover::sites::{LoadedHook, loaded_hook};
@@ -82,6 +80,8 @@ pub struct Group {
     bracket: Option<Arc<Bracket>>,
     /// The servers.
     pub processes: Vec<Process>,
+    /// The port of each.
+    ports: Vec<u16>,
     /// Where requests to each go.
     pub urls: Vec<String>,
     /// The processes that serve its port: the one that was started, or what it has started.
@@ -108,6 +108,7 @@ impl Group {
             hook: hook.cloned(),
             bracket: bracket.cloned(),
             processes: Vec::new(),
+            ports: Vec::new(),
             urls: Vec::new(),
             servers: Vec::new(),
             memories: Vec::new(),
@@ -148,6 +149,28 @@ impl Group {
         self.hook.is_some()
     }
 
+    /// Finds processes that serve the ports by now and did not before, as workers that were forked since. Returns whether there are
+    /// any.
+    pub fn find_newcomers(&mut self) -> bool {
+        let mut found = false;
+        for (process, port) in self.processes.iter().zip(&self.ports) {
+            let Some(pid) = process.pid() else { continue };
+            // The look at ports is a long one, and most servers start no process after the first request.
+            let is_known = |pid: &Pid| self.servers.iter().any(|server| server.pid == *pid);
+            if processes::descendants(pid).iter().all(is_known) {
+                continue;
+            }
+            let serving = serving_processes(pid, *port).unwrap_or_default();
+            for server in serving {
+                if !self.servers.iter().any(|known| known.pid == server.pid) {
+                    self.servers.push(server);
+                    found = true;
+                }
+            }
+        }
+        found
+    }
+
     /// What the manifest says of an arm that it serves.
     pub fn describe(&self, arm: &ArmSpec) -> manifest::Arm {
         let hook = arm.hook.as_ref();
@@ -163,10 +186,7 @@ impl Group {
                 .map(|(name, value)| format!("{name}={value}"))
                 .collect(),
             // It could be read before the servers were started.
-            hooked_reads: hook.and_then(|hook| {
-                let elf = Elf::open(&hook.path).ok()?;
-                hook_file::hooked_reads(&elf).ok()
-            }),
+            hooked_reads: hook.and_then(|hook| hook_file::reads_asked_for(hook).ok()),
         }
     }
 }
@@ -202,15 +222,8 @@ pub fn check(
     let program = find_program(Path::new(program))?;
     let hooked = specs.iter().any(|spec| spec.hook.is_some());
     // A script is fine: what it starts inherits LD_PRELOAD.
-    if hooked
-        && let Ok(elf) = Elf::open(&program)
-        && !elf.is_dynamic_executable()?
-    {
-        bail!(
-            "{} is statically linked: the dynamic linker never runs, so no hook can be preloaded \
-             into it",
-            program.display()
-        );
+    if hooked && let Ok(elf) = Elf::open(&program) {
+        preloaded::check_program(&program, &elf)?;
     }
     let by = match bracket {
         Some(_) => MeasuredBy::Trial,
@@ -310,12 +323,17 @@ pub async fn start(
     wait_until_ready(&mut process, port).await?;
 
     let pid = process.pid().context("the server has ended")?;
-    let servers = serving_processes(pid, port)?;
-    check_preloaded(&libraries, memory.as_ref(), &servers, &process)?;
+    // One that ends as soon as it listens says why by its last words.
+    let servers = match serving_processes(pid, port) {
+        Ok(servers) => servers,
+        Err(error) => return Err(process.end().await.map_or(error, anyhow::Error::msg)),
+    };
+    preloaded::check(&libraries, memory.as_ref(), &servers, &process)?;
     group
         .urls
         .push(format!("http://127.0.0.1:{port}{}", server.path));
     group.processes.push(process);
+    group.ports.push(port);
     group.servers.extend(servers);
     group.memories.extend(memory);
     Ok(())
@@ -337,76 +355,6 @@ fn serving_processes(started: Pid, port: u16) -> anyhow::Result<Vec<Server>> {
         bail!("port {port} is served by process {listening:?}, which is not what was started");
     }
     Ok(servers)
-}
-
-/// Checks that what is preloaded is where it should be and does what it should: a hook that silently does
-/// nothing would be measured as one that costs nothing.
-fn check_preloaded(
-    libraries: &[PathBuf],
-    memory: Option<&SharedMemory>,
-    servers: &[Server],
-    process: &Process,
-) -> anyhow::Result<()> {
-    if let Some(complaint) = complaint(&process.said()) {
-        bail!("{complaint}");
-    }
-    for library in libraries {
-        let path = fs::canonicalize(library)
-            .with_context(|| format!("cannot find {}", library.display()))?;
-        let has_mapped = |server: &Server| {
-            mapped_code(server.pid).is_ok_and(|files| files.iter().any(|file| file.path == path))
-        };
-        if !servers.iter().any(has_mapped) {
-            bail!(
-                "the server has not loaded {}: is it statically linked or set-uid, or does it clear \
-                 LD_PRELOAD?",
-                path.display()
-            );
-        }
-    }
-    if memory.is_some() {
-        check_clock(servers)?;
-    }
-    let is_told = |memory: &SharedMemory| {
-        let has_mapped = |server: &Server| memory.is_mapped_by(server.pid).unwrap_or(false);
-        servers.iter().any(has_mapped)
-    };
-    if !memory.is_none_or(is_told) {
-        bail!(
-            "the server has not mapped the memory for its records: does it clear {} or {}, or close the descriptors that \
-             it inherits?",
-            process::name(VARIABLE).display(),
-            process::name(RECORDS_VARIABLE).display(),
-        );
-    }
-    Ok(())
-}
-
-/// Checks that instants of the servers' records can be compared with those of the load generator, which has our clock.
-fn check_clock(servers: &[Server]) -> anyhow::Result<()> {
-    let namespace = |process: &str| fs::read_link(format!("/proc/{process}/ns/time")).ok();
-    let ours = namespace("self");
-    for server in servers {
-        let theirs = namespace(&server.pid.to_string());
-        if theirs.is_some() && theirs != ours {
-            bail!(
-                "the server (process {}) is in a time namespace of its own, in which the clock is not the load generator's: \
-                 start it without one, as by unshare without --time",
-                server.pid
-            );
-        }
-    }
-    Ok(())
-}
-
-/// The line in which the hook, or what stands in front of it, says that it refuses its settings.
-pub fn complaint(said: &str) -> Option<&str> {
-    let is_complaint = |line: &&str| {
-        ["readhook: ", "hookprobe front: "]
-            .iter()
-            .any(|name| line.starts_with(name))
-    };
-    said.lines().find(is_complaint)
 }
 
 fn with_port(argument: &OsString, port: u16) -> OsString {

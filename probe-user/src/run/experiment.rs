@@ -190,9 +190,10 @@ impl Experiment {
         let cut_short = match end {
             Ok(End::Complete) => trouble,
             Ok(End::CutShort(reason)) => Some(reason),
-            // What was measured before is not lost for it. A server that has ended is why nothing could be attached to it.
+            // What was measured before is not lost for it. A server that has ended is why nothing could be attached to it, or
+            // no request sent.
             Err(error) if blocks_done > 0 => Some(dead_server.unwrap_or(format!("{error:#}"))),
-            Err(error) => return Err(error),
+            Err(error) => return Err(dead_server.map_or(error, anyhow::Error::msg)),
         };
         if described.is_some() {
             manifest.probes = described;
@@ -289,8 +290,7 @@ impl Experiment {
                 arms: u32::try_from(groups.len()).unwrap_or(u32::MAX),
                 function_threads: 0,
             })?;
-            let mut targets = Vec::new();
-            for (number, group) in (0..).zip(groups) {
+            for group in groups {
                 let has_sites = group.servers.iter().any(|server| server.hook.is_some());
                 if group.is_hooked() && !has_sites {
                     return Err(LoadError::Other(anyhow::anyhow!(
@@ -298,14 +298,8 @@ impl Experiment {
                         group.described()
                     )));
                 }
-                targets.extend(group.servers.iter().map(|server| Target {
-                    pid: server.pid,
-                    arm: number,
-                    hook: server.hook.clone(),
-                    function: None,
-                }));
             }
-            probes.set_targets(targets)?;
+            probes.set_targets(targets(groups))?;
             // Found out now rather than in the middle of the run.
             probes.attach()?;
             probes.detach()?;
@@ -368,6 +362,20 @@ impl Experiment {
             calibration: None,
         }
     }
+}
+
+/// What is probed.
+fn targets(groups: &[Group]) -> Vec<Target> {
+    let of_group = |(arm, group): (u32, &'_ Group)| {
+        let target = |server: &arms::Server| Target {
+            pid: server.pid,
+            arm,
+            hook: server.hook.clone(),
+            function: None,
+        };
+        group.servers.iter().map(target).collect::<Vec<_>>()
+    };
+    (0..).zip(groups).flat_map(of_group).collect()
 }
 
 /// Everything that is open while the load runs.
@@ -527,6 +535,10 @@ impl Session {
             return Ok(());
         };
         if observed {
+            let newcomers = self.groups.iter_mut().map(Group::find_newcomers);
+            if newcomers.fold(false, |any, found| any | found) {
+                probes.set_targets(targets(&self.groups))?;
+            }
             probes.attach()?;
         } else {
             probes.detach()?;

@@ -7,6 +7,8 @@ use anyhow::{Context as _, bail};
 use probes::discover::elf::{Elf, ElfError};
 use runlog::record::READS;
 
+use crate::run::arms::HookSpec;
+
 /// What a hook is to be measured by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MeasuredBy {
@@ -52,6 +54,19 @@ pub fn hooked_reads(elf: &Elf) -> Result<Vec<String>, ElfError> {
         }
     }
     Ok(defined)
+}
+
+/// Which of the functions that read a hook is to stand in front of: ours defines all of them, and passes on what it is not asked for.
+pub fn reads_asked_for(hook: &HookSpec) -> Result<Vec<String>, ElfError> {
+    let elf = Elf::open(&hook.path)?;
+    let mut reads = hooked_reads(&elf)?;
+    if elf.exports("readhook_matches")? {
+        let mut settings = hook.environment.iter();
+        let asked_for = settings.find(|(name, _)| name == "READHOOK_FUNCTIONS");
+        let asked_for = asked_for.map_or(READS[0], |(_, value)| value.as_str());
+        reads.retain(|name| asked_for.split(',').any(|asked| asked == name));
+    }
+    Ok(reads)
 }
 
 /// Checks that a path can be one of several in `LD_PRELOAD`.

@@ -13,6 +13,7 @@ pub mod identity;
 mod listen_drops;
 pub mod loadgen;
 pub mod micro;
+pub mod preloaded;
 pub mod process;
 pub mod programs;
 mod resources;

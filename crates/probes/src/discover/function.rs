@@ -114,6 +114,19 @@ impl Elf {
         Ok(file.dynamic_symbols().any(|entry| is_function(&entry)))
     }
 
+    /// Whether it is a program that Go's toolchain built. It makes its system calls itself, also where it has a dynamic linker:
+    /// its libraries see none of them.
+    pub fn is_go_program(&self) -> Result<bool, ElfError> {
+        Ok(is_go(&self.parse()?))
+    }
+
+    /// Whether others can use a symbol of the file, a function or not.
+    pub fn exports(&self, symbol: &str) -> Result<bool, ElfError> {
+        let file = self.parse()?;
+        let mut symbols = file.dynamic_symbols();
+        Ok(symbols.any(|entry| entry.is_definition() && entry.name() == Ok(symbol)))
+    }
+
     /// Offset into the file of a function's first instruction.
     pub fn function_offset(&self, name: &FunctionName) -> Result<u64, FunctionError> {
         let file = self.parse()?;

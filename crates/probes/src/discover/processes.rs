@@ -48,6 +48,20 @@ pub fn descends_from(pid: Pid, ancestor: Pid) -> bool {
     false
 }
 
+/// A process, and what it has started and what these have, as far as the kernel says (`CONFIG_PROC_CHILDREN`).
+pub fn descendants(pid: Pid) -> Vec<Pid> {
+    let mut found = vec![pid];
+    let mut next = 0;
+    while let Some(pid) = found.get(next).copied() {
+        next += 1;
+        let tasks = Process::new(pid).and_then(|process| process.tasks());
+        let children = tasks.into_iter().flatten().flatten();
+        let children = children.filter_map(|task| task.children().ok()).flatten();
+        found.extend(children.filter_map(|child| Pid::try_from(child).ok()));
+    }
+    found
+}
+
 /// The processes that run an executable: the very file, however it was named when started.
 pub fn by_executable(path: &Path) -> anyhow::Result<Vec<Pid>> {
     let wanted = fs::metadata(path).with_context(|| format!("cannot find {}", path.display()))?;

@@ -1,7 +1,7 @@
 //! From facts to doubts.
 
 use runlog::agent_run::ArmResult;
-use runlog::analysis::{Join, Ledger, Requests};
+use runlog::analysis::{Join, Ledger, Macro, Micro, Requests};
 use runlog::comparison::{ArmFigures, Comparison};
 use runlog::doctor::{Checkups, State};
 use runlog::manifest::Resources;
@@ -133,6 +133,16 @@ pub fn of_a_a(difference: Interval, margin_ns: f64) -> Option<Doubt> {
         difference_ns: difference.estimate,
         ci95: difference.ci95,
         margin_ns,
+    })
+}
+
+/// Whether the hook was called, where no layer in situ knows: each request has a call that reads it.
+pub fn of_alone(micro: &Micro, macro_: &Macro) -> Option<Doubt> {
+    let alone_ns = micro.hook_overhead.as_ref()?.ci95[0];
+    let at_most_ns = macro_.difference.as_ref()?.ci95[1];
+    (alone_ns > at_most_ns).then_some(Doubt::NotFelt {
+        alone_ns,
+        at_most_ns,
     })
 }
 

@@ -3,6 +3,7 @@
 
 pub mod find;
 mod trial;
+mod unfollowed;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,6 +11,7 @@ use std::fmt;
 use runlog::record::READS;
 
 pub use trial::{SLICE_P99, TrialDoubt, of_clock, of_hooked_reads, of_trial, of_undisturbed};
+pub use unfollowed::Unfollowed;
 
 /// The share of an arm's requests that may fail.
 const FAILED_SHARE: f64 = 0.0;
@@ -136,6 +138,13 @@ pub enum Doubt {
     NoVariation([String; 2]),
     /// Quantiles whose intervals hold too seldom with so few blocks; how often they held in simulation.
     WeakIntervals(Vec<(f64, Option<f64>)>),
+    /// What the hook takes alone is not seen end to end, and nothing tells whether it was called.
+    NotFelt {
+        /// What a call takes alone, at least, in ns.
+        alone_ns: f64,
+        /// What a request takes longer, at most, in ns.
+        at_most_ns: f64,
+    },
     /// A doubt about a trial.
     Trial(TrialDoubt),
     /// A doubt about the arm of this name.
@@ -186,7 +195,8 @@ impl Doubt {
             | Self::EndlessWarmUp { .. }
             | Self::UnequalLengths { .. }
             | Self::NoVariation(_)
-            | Self::WeakIntervals(_) => Severity::Warning,
+            | Self::WeakIntervals(_)
+            | Self::NotFelt { .. } => Severity::Warning,
             Self::Trial(doubt) => doubt.severity(),
             Self::OfArm(_, doubt) => doubt.severity(),
             // A new one is grave until somebody says otherwise.
@@ -235,7 +245,7 @@ impl fmt::Display for Doubt {
             Self::NotJoined {
                 unmatched,
                 requests,
-            } => format!("{unmatched} of {requests} requests could not be joined to records"),
+            } => not_joined(*unmatched, *requests),
             Self::OutsideRecording(requests) => {
                 format!("{requests} requests lie outside of the time that was recorded")
             }
@@ -302,6 +312,10 @@ impl fmt::Display for Doubt {
                 LEAST_COVERAGE * 100.0,
                 listed(quantiles)
             ),
+            Self::NotFelt {
+                alone_ns,
+                at_most_ns,
+            } => not_felt(*alone_ns, *at_most_ns),
             Self::Trial(doubt) => doubt.to_string(),
             Self::OfArm(arm, doubt) => format!("arm {arm}: {doubt}"),
         };
@@ -310,6 +324,8 @@ impl fmt::Display for Doubt {
 }
 
 fn failed(failures: u64, sent: u64, kinds: &BTreeMap<String, u64>) -> String {
+    let is_theirs = |kind: &String| OF_OTHER_SERVERS.contains(&kind.as_str());
+    let is_another_server = failures == sent && !kinds.is_empty() && kinds.keys().all(is_theirs);
     let kinds: Vec<String> = kinds
         .iter()
         .map(|(kind, count)| format!("{count} × {kind}"))
@@ -318,7 +334,28 @@ fn failed(failures: u64, sent: u64, kinds: &BTreeMap<String, u64>) -> String {
         [] => String::new(),
         kinds => format!(" ({})", kinds.join(", ")),
     };
-    format!("{failures} of {sent} requests failed{kinds}")
+    let advice = if is_another_server { NONE_ANSWERED } else { "" };
+    format!("{failures} of {sent} requests failed{kinds}{advice}")
+}
+
+/// What requests come to at a server that does not know their path, or that speaks something else.
+const OF_OTHER_SERVERS: [&str; 3] = ["status_4xx", "malformed_head", "closed_unanswered"];
+/// What to look at where not one request was answered as it should be.
+const NONE_ANSWERED: &str =
+    ": does the server speak HTTP/1.1 there, without TLS, and have what --path asks for?";
+
+fn not_joined(unmatched: u64, requests: u64) -> String {
+    format!(
+        "{unmatched} of {requests} requests could not be joined to records: were they read past the hook, or by a process that was \
+         started while the probes were attached?"
+    )
+}
+
+fn not_felt(alone_ns: f64, at_most_ns: f64) -> String {
+    format!(
+        "alone, a call of the hook takes {alone_ns:.0} ns or more, and a request takes at most {at_most_ns:.0} ns longer with it: \
+         does the server read by the functions that the hook stands in front of? Probes or a trial tell"
+    )
 }
 
 fn listed(quantiles: &[(f64, Option<f64>)]) -> String {

@@ -7,6 +7,7 @@ use runlog::estimate::Estimate;
 use runlog::manifest::{Arm, Environment, Placement, Scheduling};
 use runlog::trial::{CountsCheck, DifferingCount, Doses, SlicesResult, TrialResult, Undisturbed};
 
+use super::unfollowed::{self, Unfollowed};
 use super::{Doubt, Severity};
 use crate::agreement::LEAST_MARGIN_NS;
 
@@ -38,11 +39,16 @@ const OTHER_ARM_SHARE: f64 = 0.01;
 /// leaves fewer in one of a thousand sound runs.
 const LEAST_HOLDING: f64 = 0.9;
 
+/// Differing counts that are shown one by one.
+const MOST_SHOWN: usize = 4;
+
 /// Something that speaks against the result of a trial.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TrialDoubt {
     /// Client and servers counted other numbers of requests.
     CountsDiffer(Vec<DifferingCount>),
+    /// Nothing is known of any request.
+    Unfollowed(Unfollowed),
     /// So many records or requests are not of the arm, or of the request, that they say.
     Misplaced(u64),
     /// So many requests did not begin where the one before should have ended.
@@ -53,13 +59,6 @@ pub enum TrialDoubt {
     WithoutSalt(u64),
     /// So many calls of the hook never got behind it.
     Unreached(u64),
-    /// No call of the hook was by a function that it defines.
-    NotHooked {
-        /// What it defines.
-        defined: Vec<String>,
-        /// What the servers read by.
-        called: Vec<String>,
-    },
     /// The arm of a request has an effect on another.
     CarriesOver {
         /// Which arms were held against the rest.
@@ -122,13 +121,13 @@ impl TrialDoubt {
     pub fn severity(&self) -> Severity {
         match self {
             Self::CountsDiffer(_)
+            | Self::Unfollowed(_)
             | Self::Misplaced(_)
             | Self::OffBoundary(_)
             | Self::BeyondRequest(_)
             | Self::WithoutSalt(_) => Severity::NotUsable,
             Self::NarrowInProcess(_) => Severity::Warning,
             Self::Unreached(_)
-            | Self::NotHooked { .. }
             | Self::CarriesOver { .. }
             | Self::FairScheduling
             | Self::SlowClock { .. }
@@ -232,10 +231,10 @@ pub fn of_hooked_reads(arms: &[Arm], trial: Option<&TrialResult>) -> Option<Doub
     let called = &trial.counts.as_ref()?.functions;
     let is_called = defined.iter().any(|name| called.contains_key(name));
     (!called.is_empty() && !is_called).then(|| {
-        Doubt::Trial(TrialDoubt::NotHooked {
-            defined: defined.clone(),
+        Doubt::Trial(TrialDoubt::Unfollowed(Unfollowed::NeverCalled {
             called: called.keys().cloned().collect(),
-        })
+            hooked: defined.clone(),
+        }))
     })
 }
 
@@ -279,7 +278,6 @@ pub fn of_clock(environment: &Environment) -> Option<Doubt> {
 /// Both sides' counts.
 fn of_counts(counts: &CountsCheck) -> Vec<TrialDoubt> {
     let CountsCheck {
-        differing,
         without_salt,
         off_boundary,
         beyond_request,
@@ -297,7 +295,7 @@ fn of_counts(counts: &CountsCheck) -> Vec<TrialDoubt> {
     let most = shares().max_by(f64::total_cmp).unwrap_or(0.0);
     let fewest = shares().min_by(f64::total_cmp).unwrap_or(0.0);
     [
-        (!differing.is_empty()).then(|| TrialDoubt::CountsDiffer(differing.clone())),
+        unfollowed::of_requests(counts),
         some(*misplaced, TrialDoubt::Misplaced),
         some(*off_boundary, TrialDoubt::OffBoundary),
         some(*beyond_request, TrialDoubt::BeyondRequest),
@@ -315,14 +313,8 @@ fn of_counts(counts: &CountsCheck) -> Vec<TrialDoubt> {
 impl fmt::Display for TrialDoubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::CountsDiffer(differing) => {
-                let words: Vec<String> = differing.iter().map(in_words).collect();
-                write!(
-                    f,
-                    "client and servers counted other requests ({})",
-                    words.join("; ")
-                )
-            }
+            Self::CountsDiffer(differing) => differ(f, differing),
+            Self::Unfollowed(doubt) => doubt.fmt(f),
             Self::Misplaced(count) => write!(
                 f,
                 "{count} requests or records of calls are of another arm or request than both sides draw"
@@ -343,13 +335,6 @@ impl fmt::Display for TrialDoubt {
             Self::Unreached(count) => write!(
                 f,
                 "{count} calls of the hook never got behind it, others did: what they took is not known"
-            ),
-            Self::NotHooked { defined, called } => write!(
-                f,
-                "the servers read by {}, and of the functions that read the hook defines {} alone: it was in no request, and \
-                 what it does in other functions is in all arms alike (--order rmit measures that)",
-                called.join(", "),
-                defined.join(", ")
             ),
             Self::CarriesOver {
                 contrast,
@@ -445,6 +430,18 @@ impl fmt::Display for TrialDoubt {
             ),
         }
     }
+}
+
+fn differ(f: &mut fmt::Formatter<'_>, differing: &[DifferingCount]) -> fmt::Result {
+    let shown = differing.iter().take(MOST_SHOWN).map(in_words);
+    let mut words: Vec<String> = shown.collect();
+    let more = differing.len().saturating_sub(MOST_SHOWN);
+    words.extend((more > 0).then(|| format!("and {more} more")));
+    write!(
+        f,
+        "client and servers counted other requests ({})",
+        words.join("; ")
+    )
 }
 
 fn in_words(differing: &DifferingCount) -> String {

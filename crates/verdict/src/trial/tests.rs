@@ -8,7 +8,8 @@ use runlog::manifest::{self, Environment, Manifest, Placement, Probes, Schedulin
 use runlog::record::{BracketedCall, Outcome, ReadSpan, ServerClose, ServerConnection, WriteSpan};
 use runlog::table::{TableWriter, WritableRow};
 use runlog::trial::{
-    self, ArmCounts, CarryOver, CountsCheck, RecordLedger, ServerCounts, TrialCounts,
+    self, ArmCounts, CarryOver, CountsCheck, DifferingCount, RecordLedger, ServerCounts,
+    TrialCounts, TrialResult,
 };
 
 use stats::Trim;
@@ -389,11 +390,11 @@ impl Rows {
     /// As it is read back.
     fn logged(&self, probes: Option<Probes>) -> (Logged, Manifest) {
         let (_folder, run) = self.write();
-        let arms: Vec<runlog::manifest::Arm> = self
+        let arms: Vec<manifest::Arm> = self
             .trial
             .arms()
             .iter()
-            .map(|arm| runlog::manifest::Arm {
+            .map(|arm| manifest::Arm {
                 name: arm.to_string(),
                 role: Some(match arm {
                     Arm::Off => Role::Baseline,
@@ -409,7 +410,7 @@ impl Rows {
             })
             .collect();
         let manifest = Manifest {
-            schema: runlog::manifest::SCHEMA.to_owned(),
+            schema: manifest::SCHEMA.to_owned(),
             version: String::new(),
             command: Vec::new(),
             started_unix_ns: 0,
@@ -724,6 +725,63 @@ fn a_cost_outside_of_the_calls_makes_the_layers_differ() {
 }
 
 #[test]
+fn counts_of_a_server_that_front_cannot_follow_say_why() {
+    let said = |counts: CountsCheck| {
+        let result = TrialResult {
+            threshold_ns: Some(1.0),
+            counts: Some(counts),
+            ..TrialResult::default()
+        };
+        let placement = Placement {
+            scheduling: Scheduling::Batch,
+            ..Placement::default()
+        };
+        words(&of_trial(&result, &placement), |severity| {
+            severity == Severity::NotUsable
+        })
+    };
+    let differing = |arms: &[&str], drawn| {
+        let count = |arm: &&str| DifferingCount {
+            arm: (*arm).to_owned(),
+            answered: 100,
+            drawn,
+            ..DifferingCount::default()
+        };
+        arms.iter().map(count).collect::<Vec<_>>()
+    };
+    let all = ["first", "off", "null", "on", "on+1000"];
+    let past_libc = CountsCheck {
+        differing: differing(&all, 0),
+        connections_opened: 8,
+        ..CountsCheck::default()
+    };
+    let read_elsewhere = CountsCheck {
+        connections_accepted: 9,
+        ..past_libc.clone()
+    };
+    let closing = CountsCheck {
+        differing: Vec::new(),
+        connections_opened: 400,
+        connections_accepted: 401,
+        ..CountsCheck::default()
+    };
+    let some = CountsCheck {
+        differing: differing(&all, 99),
+        requests: 396,
+        ..read_elsewhere.clone()
+    };
+    for (counts, reason) in [
+        (past_libc, "no call of accept was seen for 8 connections"),
+        (read_elsewhere, "accepted, and no request was seen"),
+        (closing, "each of 400 connections had one request alone"),
+        (some, "server 0, on: 100 sent, 99 drawn; and 1 more)"),
+    ] {
+        let said = said(counts);
+        assert!(said.len() == 1 && said[0].contains(reason), "{said:?}");
+    }
+}
+
+#[test]
 fn a_server_with_another_seed_is_found_out() {
     let mut rows = SCRIPT.make();
     let other = Script { seed: 2, ..SCRIPT }.make();
@@ -1003,7 +1061,7 @@ fn a_hook_that_the_servers_do_not_call_is_told() {
     assert_eq!(doubt(Some(&["readv", "read"]), trial), None);
     assert_eq!(doubt(None, trial), None);
     let told = doubt(Some(&["recv", "recvmsg"]), trial).unwrap();
-    assert_eq!(told.severity(), Severity::Withholds);
+    assert_eq!(told.severity(), Severity::NotUsable);
     let words = told.to_string();
     assert!(
         words.contains("read by read") && words.contains("recv, recvmsg"),

@@ -12,7 +12,8 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use super::Plan;
 use super::first_instruction::FirstInstruction;
 use super::words::{Answer, Hello, Order};
-use crate::run::arms::{complaint, preload};
+use crate::run::arms::preload;
+use crate::run::preloaded::complaint;
 use crate::run::process::{self, Process, Spawn};
 use probes::discover::processes::Pid;
 

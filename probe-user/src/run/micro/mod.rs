@@ -25,8 +25,9 @@ use stats::Trim;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{ChildStdin, ChildStdout};
 
-use crate::run::arms::{HookSpec, complaint};
+use crate::run::arms::HookSpec;
 use crate::run::micro::words::{Begin, Order};
+use crate::run::preloaded::complaint;
 use crate::run::process::{self, Process, Spawn};
 use verdict::micro_blocks::{Measured, MicroBlock, Ready, Temperature};
 

@@ -1,4 +1,6 @@
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::process::{Command, Stdio};
 
 use super::*;
 
@@ -16,6 +18,32 @@ fn this_process_is_found_each_way() {
     assert_eq!(by_port(port).unwrap(), [own_pid()]);
     assert!(descends_from(own_pid(), own_pid()));
     assert!(!descends_from(1, own_pid()));
+}
+
+#[test]
+fn what_a_process_has_started_is_found() {
+    let mut shell = Command::new("sh")
+        .args(["-c", "cat; :"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // What comes back says that the shell's own child is there.
+    shell.stdin.as_mut().unwrap().write_all(b"x").unwrap();
+    let mut back = [0];
+    shell
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut back)
+        .unwrap();
+    let pid = Pid::try_from(shell.id()).unwrap();
+    let found = descendants(pid);
+    assert_eq!((found.len(), found[0]), (2, pid));
+    assert!(descends_from(found[1], pid));
+    drop(shell.stdin.take());
+    shell.wait().unwrap();
+    assert_eq!(descendants(i32::MAX), [i32::MAX]);
 }
 
 #[test]

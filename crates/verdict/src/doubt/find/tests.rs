@@ -1,4 +1,6 @@
 use super::*;
+use runlog::estimate::{Estimate, Unit};
+
 use crate::doubt::Severity;
 
 fn requests(sent: u64, failed: u64) -> Requests {
@@ -77,7 +79,8 @@ fn failures_and_missing_records_make_a_result_unusable() {
         "the ledger does not balance",
         "3 records were dropped because a buffer was full (--ring-bytes)",
         "1 of 1000 requests failed (1 × timed_out)",
-        "1 of 1000 requests could not be joined to records",
+        "1 of 1000 requests could not be joined to records: were they read past the hook, or by a process that was \
+             started while the probes were attached?",
         "no request was made while the probes were attached",
         "2 requests lie outside of the time that was recorded",
         "1 requests have reads outside of [sent, done]",
@@ -177,4 +180,36 @@ fn a_level_that_still_changes_late_withholds_the_verdict() {
     assert_eq!(found, Some(Doubt::Unsettled(expected)));
     let early: Vec<f64> = rests.iter().rev().copied().collect();
     assert_eq!(of_level(&early), None, "it ended in the first half");
+}
+
+#[test]
+fn a_hook_that_no_request_feels_may_not_be_called_at_all() {
+    let estimate = |estimate: f64| {
+        Some(Estimate {
+            estimate,
+            ci95: [estimate - 100.0, estimate + 100.0],
+            unit: Unit::Ns,
+            estimand: String::new(),
+            method: String::new(),
+            blocks: 8,
+        })
+    };
+    let said = |alone_ns, end_to_end_ns| {
+        let micro = Micro {
+            hook_overhead: estimate(alone_ns),
+            ..Micro::default()
+        };
+        let macro_ = Macro {
+            difference: estimate(end_to_end_ns),
+            ..Macro::default()
+        };
+        of_alone(&micro, &macro_)
+    };
+    let doubt = said(5_000.0, 30.0).unwrap();
+    assert_eq!(doubt.severity(), Severity::Warning);
+    assert!(doubt.to_string().contains("4900 ns or more"), "{doubt}");
+    // Intervals that meet say nothing.
+    assert_eq!(said(5_000.0, 4_810.0), None);
+    assert_eq!(said(5_000.0, 9_000.0), None);
+    assert_eq!(of_alone(&Micro::default(), &Macro::default()), None);
 }

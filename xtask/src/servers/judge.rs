@@ -1,0 +1,272 @@
+//! Whether what came of a run is what was expected.
+
+use std::fmt;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::Output;
+
+use anyhow::{Context as _, bail, ensure};
+use serde_json::Value;
+
+use crate::privilege::NOT_USABLE;
+use crate::servers::run::DELAY_NS;
+use crate::servers::table::{Expected, Mode, Server};
+
+/// What came of it.
+#[derive(Debug)]
+pub enum Finding {
+    /// What was expected; in words.
+    Passed(String),
+    /// Something else.
+    Failed(String),
+    /// It was not run, for this reason.
+    Skipped(String),
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Passed(what) => f.write_str(what),
+            Self::Failed(what) => write!(f, "FAILED: {what}"),
+            Self::Skipped(why) => write!(f, "skipped: {why}"),
+        }
+    }
+}
+
+/// Holds a run against what was expected.
+pub fn judge(server: &Server, mode: &Mode, expected: Expected, seen: &Output) -> Finding {
+    match found(mode, expected, seen) {
+        Ok(words) => Finding::Passed(words),
+        Err(error) => {
+            let said = String::from_utf8_lossy(&seen.stderr);
+            let command = server.command.join(" ");
+            Finding::Failed(format!(
+                "{error:#} ({command}; {}; {})",
+                seen.status,
+                said.trim()
+            ))
+        }
+    }
+}
+
+fn found(mode: &Mode, expected: Expected, seen: &Output) -> anyhow::Result<String> {
+    let said = String::from_utf8_lossy(&seen.stderr);
+    ensure!(
+        seen.status.signal().is_none() && !said.contains("panicked"),
+        "it crashed or hung"
+    );
+    let code = seen.status.code();
+    match expected {
+        Expected::Refused(reason) => {
+            ensure!(code == Some(1), "it did not refuse");
+            ensure!(said.contains(reason), "it did not say \"{reason}\"");
+            Ok(format!("refused: {}", short(last_line(&said))))
+        }
+        Expected::NotUsable(reason) => {
+            ensure!(
+                code == Some(NOT_USABLE.into()),
+                "it took the result for usable"
+            );
+            let analysis = analysis(seen)?;
+            let given = given(&analysis["not_usable"], reason)?;
+            Ok(format!("not usable: {}", short(&given)))
+        }
+        Expected::Warned(reason) => {
+            let analysis = analysis(seen)?;
+            let reasons = words(&analysis["not_usable"]);
+            ensure!(
+                code == Some(0) && reasons.is_empty(),
+                "it is not usable: {reasons:?}"
+            );
+            let given = given(&analysis["warnings"], reason)?;
+            Ok(format!("warned: {}", short(&given)))
+        }
+        Expected::Works(calls) => {
+            let analysis = analysis(seen)?;
+            let reasons = words(&analysis["not_usable"]);
+            ensure!(
+                code == Some(0) && reasons.is_empty(),
+                "it is not usable: {reasons:?}"
+            );
+            worked(mode, calls, &analysis)
+        }
+        Expected::NotAsked => bail!("it was not to be run"),
+    }
+}
+
+/// Checks a result against the delay that the hook had.
+fn worked(mode: &Mode, calls: u32, analysis: &Value) -> anyhow::Result<String> {
+    let truth_ns = f64::from(DELAY_NS) * f64::from(calls);
+    let [cost_ns, low_ns, high_ns] = estimate(&analysis["macro"]["difference"])?;
+    // What the hook does beside its delay, and what a machine with others on it makes of so few requests.
+    let slack_ns = 0.2 * truth_ns + 3.0 * (high_ns - low_ns) / 2.0;
+    ensure!(
+        (cost_ns - truth_ns).abs() <= slack_ns,
+        "{cost_ns:.0} ns [{low_ns:.0}, {high_ns:.0}] end to end are not {truth_ns:.0}"
+    );
+    let is_trial = mode.order == "trial";
+    if is_trial {
+        let counts = &analysis["trial"]["counts"];
+        let differing = counts["differing"].as_array().map(Vec::len);
+        ensure!(
+            differing == Some(0) && counts["requests"].as_u64().is_some_and(|drawn| drawn > 0),
+            "the counts are wrong: {counts}"
+        );
+    }
+    let mut words = format!(
+        "works: {:.1} µs [{:.1}, {:.1}] end to end",
+        cost_ns / 1e3,
+        low_ns / 1e3,
+        high_ns / 1e3
+    );
+    if is_trial || mode.has_probes {
+        let in_situ = &analysis["in_situ"];
+        let [of_call_ns, ..] = estimate(&in_situ["hook_overhead"])?;
+        let delay_ns = f64::from(DELAY_NS);
+        ensure!(
+            (delay_ns..1.2 * delay_ns).contains(&of_call_ns),
+            "{of_call_ns:.0} ns of a call in situ are not {delay_ns:.0}"
+        );
+        let [found_calls, ..] = estimate(&in_situ["calls_per_request"])?;
+        ensure!(
+            (found_calls - f64::from(calls)).abs() < 1e-9,
+            "{found_calls} calls of a request in situ are not {calls}"
+        );
+        words += &format!(", {calls} × {:.1} µs in situ", of_call_ns / 1e3);
+    }
+    Ok(words)
+}
+
+/// An estimate, and the ends of its interval.
+fn estimate(value: &Value) -> anyhow::Result<[f64; 3]> {
+    let number = |pointer| {
+        let number = value.pointer(pointer).and_then(Value::as_f64);
+        number.with_context(|| format!("no estimate: {value}"))
+    };
+    Ok([number("/estimate")?, number("/ci95/0")?, number("/ci95/1")?])
+}
+
+fn analysis(seen: &Output) -> anyhow::Result<Value> {
+    serde_json::from_slice(&seen.stdout).context("it printed no result")
+}
+
+/// The one of a list that has these words in it.
+fn given(list: &Value, reason: &str) -> anyhow::Result<String> {
+    let all = words(list);
+    let given = all.iter().find(|given| given.contains(reason));
+    let given = given.with_context(|| format!("it did not say \"{reason}\": {all:?}"))?;
+    Ok(given.clone())
+}
+
+fn words(list: &Value) -> Vec<String> {
+    let list = list.as_array().into_iter().flatten();
+    list.filter_map(|word| word.as_str().map(str::to_owned))
+        .collect()
+}
+
+/// The beginning of a message.
+fn short(message: &str) -> String {
+    const MOST: usize = 100;
+    let message = message.replace("the server does not start: ", "");
+    let is_long = message.chars().count() > MOST;
+    let begin: String = message.chars().take(MOST).collect();
+    if is_long { begin + " …" } else { begin }
+}
+
+fn last_line(said: &str) -> &str {
+    let line = said.trim().lines().next_back().unwrap_or_default();
+    line.strip_prefix("probe-user: ").unwrap_or(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::ExitStatus;
+
+    use super::*;
+    use crate::servers::table::MODES;
+
+    const SERVER: Server = Server {
+        name: "one",
+        needs: &[],
+        command: &["one"],
+        expected: [Expected::NotAsked; MODES.len()],
+    };
+
+    /// A run in the first mode, with `code` or by a signal.
+    fn passes(expected: Expected, wait_status: i32, stdout: &str, stderr: &str) -> bool {
+        let seen = Output {
+            status: ExitStatus::from_raw(wait_status),
+            stdout: stdout.into(),
+            stderr: stderr.into(),
+        };
+        matches!(
+            judge(&SERVER, &MODES[0], expected, &seen),
+            Finding::Passed(_)
+        )
+    }
+
+    fn result(cost_ns: f64, in_situ_ns: f64, drawn: u32, not_usable: &str) -> String {
+        let of = |ns: f64| {
+            format!(
+                r#"{{"estimate": {ns}, "ci95": [{}, {}]}}"#,
+                ns - 1e3,
+                ns + 1e3
+            )
+        };
+        format!(
+            r#"{{"not_usable": [{not_usable}], "macro": {{"difference": {}}},
+                "in_situ": {{"hook_overhead": {}, "calls_per_request": {{"estimate": 1.0, "ci95": [1.0, 1.0]}}}},
+                "trial": {{"counts": {{"differing": [], "requests": {drawn}}}}}}}"#,
+            of(cost_ns),
+            of(in_situ_ns)
+        )
+    }
+
+    #[test]
+    fn a_result_must_be_that_of_the_delay() {
+        let works = |cost_ns, in_situ_ns, drawn| {
+            passes(
+                Expected::Works(1),
+                0,
+                &result(cost_ns, in_situ_ns, drawn, ""),
+                "",
+            )
+        };
+        assert!(works(206e3, 203e3, 9));
+        assert!(!works(300e3, 203e3, 9) && !works(0.0, 203e3, 9));
+        assert!(!works(206e3, 0.1e3, 9) && !works(206e3, 203e3, 0));
+        let result = result(206e3, 203e3, 9, "");
+        assert!(!passes(Expected::Works(2), 0, &result, ""));
+        // By exit code 4, by a signal, with a panic on the way.
+        assert!(!passes(Expected::Works(1), 4 << 8, &result, ""));
+        assert!(!passes(Expected::Works(1), 9, &result, ""));
+        assert!(!passes(
+            Expected::Works(1),
+            0,
+            &result,
+            "thread 'main' panicked"
+        ));
+    }
+
+    #[test]
+    fn a_refusal_must_be_one_and_say_why() {
+        let expected = Expected::Refused("is a Go program");
+        assert!(passes(
+            expected,
+            1 << 8,
+            "",
+            "probe-user: x is a Go program"
+        ));
+        assert!(!passes(expected, 1 << 8, "", "probe-user: something else"));
+        assert!(!passes(expected, 0, "", "is a Go program"));
+        let expected = Expected::NotUsable("alone");
+        let result = |reason| result(0.0, 0.0, 0, reason);
+        assert!(passes(
+            expected,
+            4 << 8,
+            &result(r#""one request alone""#),
+            ""
+        ));
+        assert!(!passes(expected, 4 << 8, &result(r#""another""#), ""));
+        assert!(!passes(expected, 0, &result(r#""one request alone""#), ""));
+    }
+}

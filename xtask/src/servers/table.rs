@@ -1,0 +1,300 @@
+//! What is run, and what is to come of it. The last column of each server was written down before it was run.
+
+/// A way to run `bench`.
+#[derive(Debug)]
+pub struct Mode {
+    pub name: &'static str,
+    /// As the option has it.
+    pub order: &'static str,
+    /// Whether eBPF probes watch as well.
+    pub has_probes: bool,
+}
+
+/// The modes, in the order of what is expected. A further order is a further line here, and a further entry for each server.
+pub const MODES: [Mode; 4] = [
+    Mode {
+        name: "trial",
+        order: "trial",
+        has_probes: false,
+    },
+    Mode {
+        name: "trial, probes",
+        order: "trial",
+        has_probes: true,
+    },
+    Mode {
+        name: "rmit",
+        order: "rmit",
+        has_probes: false,
+    },
+    Mode {
+        name: "rmit, probes",
+        order: "rmit",
+        has_probes: true,
+    },
+];
+
+/// What is to come of a server in a mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// A result that can be used, with so many calls that read each request: the delay of the hook is found as often.
+    Works(u32),
+    /// No run: `bench` says why, and ends with 1.
+    Refused(&'static str),
+    /// A run whose result it marks as not usable, for this reason; it ends with 4.
+    NotUsable(&'static str),
+    /// A result with this warning, and no effect.
+    Warned(&'static str),
+    /// This is not run.
+    NotAsked,
+}
+
+/// A server.
+#[derive(Debug)]
+pub struct Server {
+    pub name: &'static str,
+    /// Programs that must be there: see [`super::set_up`].
+    pub needs: &'static [&'static str],
+    /// Its command line. `{venv}` is the folder of Python's programs, and `{port}` is for `bench`.
+    pub command: &'static [&'static str],
+    /// By mode.
+    pub expected: [Expected; MODES.len()],
+}
+
+use Expected::{NotAsked, NotUsable, Refused, Warned, Works};
+
+/// One read takes the request.
+const ONE: Expected = Works(1);
+
+const CLOSES: Expected = NotUsable("had one request alone");
+const DESCRIPTORS_CLOSED: Expected = Refused("has closed the descriptors that it inherited");
+const GO: Expected = Refused("is a Go program");
+const NOT_HTTP: Expected = NotUsable("does the server speak HTTP/1.1 there, without TLS");
+const NOT_LOADED: Expected = Refused("has not loaded");
+const STATIC: Expected = Refused("is statically linked");
+/// Probes see the processes that are there when they are attached.
+const STARTED_LATER: Expected =
+    NotUsable("by a process that was started while the probes were attached");
+/// Without probes nothing else tells whole servers that their hook is never called for requests.
+const NOT_CALLED: Expected =
+    Warned("does the server read by the functions that the hook stands in front of?");
+const UNJOINED: Expected = NotUsable("were they read past the hook");
+const UNREAD: Expected = NotUsable("accepted, and no request was seen");
+
+const JAVA: &[&str] = &["java", "javac"];
+
+pub const SERVERS: &[Server] = &[
+    Server {
+        name: "nginx",
+        needs: &["nginx"],
+        command: &["sh", "nginx.sh", ""],
+        expected: [ONE, ONE, ONE, ONE],
+    },
+    Server {
+        name: "nginx, TLS",
+        needs: &["nginx", "openssl"],
+        command: &["sh", "nginx.sh", "ssl"],
+        expected: [NOT_HTTP, NotAsked, NOT_HTTP, NotAsked],
+    },
+    Server {
+        name: "gunicorn, sync worker",
+        needs: &["gunicorn"],
+        command: &["{venv}/gunicorn", "--bind=127.0.0.1:{port}", "wsgi:app"],
+        // That kind of worker keeps no connection open.
+        expected: [CLOSES, CLOSES, ONE, ONE],
+    },
+    Server {
+        name: "gunicorn, gthread",
+        needs: &["gunicorn"],
+        command: &[
+            "{venv}/gunicorn",
+            "--bind=127.0.0.1:{port}",
+            "--worker-class=gthread",
+            "--threads=4",
+            "wsgi:app",
+        ],
+        expected: [ONE, ONE, ONE, ONE],
+    },
+    Server {
+        name: "gunicorn, gthread, 2 workers, preload",
+        needs: &["gunicorn"],
+        command: &[
+            "{venv}/gunicorn",
+            "--bind=127.0.0.1:{port}",
+            "--worker-class=gthread",
+            "--threads=4",
+            "--workers=2",
+            "--preload",
+            "wsgi:app",
+        ],
+        // The second worker is forked when the first serves already.
+        expected: [ONE, ONE, ONE, ONE],
+    },
+    Server {
+        name: "asyncio, streams",
+        needs: &["python3"],
+        command: &["python3", "streams.py"],
+        expected: [ONE, ONE, ONE, ONE],
+    },
+    Server {
+        name: "uvicorn, asyncio, h11",
+        needs: &["uvicorn"],
+        command: &[
+            "{venv}/uvicorn",
+            "--port={port}",
+            "--loop=asyncio",
+            "--http=h11",
+            "--log-level=warning",
+            "asgi:app",
+        ],
+        expected: [ONE, NotAsked, ONE, NotAsked],
+    },
+    Server {
+        name: "uvicorn, uvloop, httptools",
+        needs: &["uvicorn"],
+        command: &[
+            "{venv}/uvicorn",
+            "--port={port}",
+            "--loop=uvloop",
+            "--http=httptools",
+            "--log-level=warning",
+            "asgi:app",
+        ],
+        expected: [ONE, ONE, ONE, ONE],
+    },
+    Server {
+        name: "uvicorn, 2 workers",
+        needs: &["uvicorn"],
+        command: &[
+            "{venv}/uvicorn",
+            "--port={port}",
+            "--workers=2",
+            "--log-level=warning",
+            "asgi:app",
+        ],
+        expected: [DESCRIPTORS_CLOSED, NotAsked, ONE, ONE],
+    },
+    Server {
+        name: "Python http.server, threads",
+        needs: &["python3"],
+        command: &["python3", "http_server.py", "threads"],
+        expected: [ONE, ONE, ONE, ONE],
+    },
+    Server {
+        name: "Python http.server, a fork for each connection",
+        needs: &["python3"],
+        command: &["python3", "http_server.py", "processes"],
+        expected: [ONE, STARTED_LATER, ONE, STARTED_LATER],
+    },
+    Server {
+        name: "Python http.server, HTTP/1.0",
+        needs: &["python3"],
+        command: &["python3", "http_server.py", "close"],
+        expected: [CLOSES, NotAsked, ONE, NotAsked],
+    },
+    Server {
+        name: "Python http.server, TLS",
+        needs: &["python3", "openssl"],
+        command: &["python3", "http_server.py", "tls"],
+        expected: [NOT_HTTP, NotAsked, NOT_HTTP, NotAsked],
+    },
+    Server {
+        name: "Node.js",
+        needs: &["node"],
+        command: &["node", "node.js"],
+        expected: [ONE, ONE, ONE, ONE],
+    },
+    Server {
+        name: "JDK's HTTP server",
+        needs: JAVA,
+        command: &[
+            "java",
+            "-XX:TieredStopAtLevel=1",
+            "-Dsun.net.httpserver.nodelay=true",
+            "-cp",
+            "classes",
+            "Jdk",
+        ],
+        expected: [ONE, ONE, ONE, ONE],
+    },
+    Server {
+        name: "Tomcat 10",
+        needs: &["java", "javac", "tomcat"],
+        command: &[
+            "java",
+            "-XX:TieredStopAtLevel=1",
+            "-cp",
+            "classes:/usr/share/java/tomcat10-embed-core.jar:/usr/share/java/jakarta-annotation-api.jar",
+            "Embedded",
+        ],
+        expected: [ONE, ONE, ONE, ONE],
+    },
+    Server {
+        name: "Go net/http, static",
+        needs: &["go"],
+        command: &["./go-static"],
+        expected: [STATIC, STATIC, STATIC, STATIC],
+    },
+    Server {
+        name: "Go net/http, cgo",
+        needs: &["go"],
+        command: &["./go-cgo"],
+        expected: [GO, GO, GO, GO],
+    },
+    Server {
+        name: "Go net/http, cgo, started by a script",
+        needs: &["go"],
+        command: &["sh", "-c", "./go-cgo"],
+        expected: [GO, NotAsked, GO, NotAsked],
+    },
+    Server {
+        name: "Redis",
+        needs: &["redis-server"],
+        command: &["redis-server", "--port", "{port}", "--save", ""],
+        expected: [NOT_HTTP, NotAsked, NOT_HTTP, NotAsked],
+    },
+    Server {
+        name: "reads of 64 bytes",
+        needs: &["cc"],
+        command: &["./server", "pieces"],
+        // Requests have 256 bytes in a trial, and else what they take: from 129 to 192.
+        expected: [Works(4), Works(4), Works(3), Works(3)],
+    },
+    Server {
+        name: "a fork for each connection",
+        needs: &["cc"],
+        command: &["./server", "children"],
+        expected: [ONE, STARTED_LATER, ONE, STARTED_LATER],
+    },
+    Server {
+        name: "a worker forked anew after two connections",
+        needs: &["cc"],
+        command: &["./server", "recycled"],
+        // Whether one is there when probes are attached is chance.
+        expected: [ONE, NotAsked, ONE, NotAsked],
+    },
+    Server {
+        name: "accepts in one process, reads in another",
+        needs: &["cc"],
+        command: &["./server", "passed"],
+        expected: [UNREAD, UNREAD, NOT_CALLED, UNJOINED],
+    },
+    Server {
+        name: "reads by recvmmsg",
+        needs: &["cc"],
+        command: &["./server", "recvmmsg"],
+        expected: [UNREAD, UNREAD, NOT_CALLED, UNJOINED],
+    },
+    Server {
+        name: "LD_PRELOAD cleared",
+        needs: &["cc"],
+        command: &["env", "-u", "LD_PRELOAD", "./server", "pieces"],
+        expected: [NOT_LOADED, NotAsked, NOT_LOADED, NotAsked],
+    },
+    Server {
+        name: "started by Python's subprocess",
+        needs: &["cc", "python3"],
+        command: &["python3", "supervisor.py", "./server", "pieces"],
+        expected: [DESCRIPTORS_CLOSED, NotAsked, Works(3), Works(3)],
+    },
+];
