@@ -12,7 +12,7 @@ use crate::command::release;
 use crate::hooks::list::{Hook, Server};
 use crate::privilege::NOT_USABLE;
 
-/// How a run is given up.
+/// A run is given up after so many seconds.
 const PATIENCE: &str = "120";
 /// What `bench` says where whole servers are to be measured.
 const ADVICE: &str = "--order rmit";
