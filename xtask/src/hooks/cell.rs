@@ -170,7 +170,7 @@ fn costs(stdout: &[u8]) -> anyhow::Result<Cell> {
     for (arm, requests) in failed {
         let none = requests["failed"]
             .as_object()
-            .is_none_or(|kinds| kinds.is_empty());
+            .is_none_or(serde_json::Map::is_empty);
         ensure!(none, "requests of arm {arm} failed: {}", requests["failed"]);
     }
     let is_trial = !analysis["trial"].is_null();

@@ -277,13 +277,7 @@ impl fmt::Display for TrialDoubt {
                 f,
                 "{count} calls of the hook never got behind it, others did: what they took is not known"
             ),
-            Self::NotHooked { defined, called } => write!(
-                f,
-                "the servers read by {}, and of the functions that read the hook defines {} alone: it was in no request, and \
-                 what it does in other functions is in all arms alike (--order rmit measures that)",
-                called.join(", "),
-                defined.join(", ")
-            ),
+            Self::NotHooked { defined, called } => f.write_str(&not_hooked(defined, called)),
             Self::CarriesOver {
                 contrast,
                 lag,
@@ -312,17 +306,7 @@ impl fmt::Display for TrialDoubt {
             Self::RecordsLost { lost, of } => {
                 write!(f, "{lost} of {of} records of calls were lost")
             }
-            Self::RecordsLostUnevenly(shares) => {
-                let shares: Vec<String> = shares
-                    .iter()
-                    .map(|(arm, share)| format!("{arm} {:.1} %", 100.0 * share))
-                    .collect();
-                write!(
-                    f,
-                    "arms lost different shares of their records ({})",
-                    shares.join(", ")
-                )
-            }
+            Self::RecordsLostUnevenly(shares) => f.write_str(&lost_unevenly(shares)),
             Self::SlopeWrong(slope) => {
                 let [low, high] = slope.ci95;
                 write!(
@@ -354,6 +338,26 @@ impl fmt::Display for TrialDoubt {
             ),
         }
     }
+}
+
+fn not_hooked(defined: &[String], called: &[String]) -> String {
+    format!(
+        "the servers read by {}, and of the functions that read the hook defines {} alone: it was in no request, and what it \
+         does in other functions is in all arms alike (--order rmit measures that)",
+        called.join(", "),
+        defined.join(", ")
+    )
+}
+
+fn lost_unevenly(shares: &BTreeMap<String, f64>) -> String {
+    let shares: Vec<String> = shares
+        .iter()
+        .map(|(arm, share)| format!("{arm} {:.1} %", 100.0 * share))
+        .collect();
+    format!(
+        "arms lost different shares of their records ({})",
+        shares.join(", ")
+    )
 }
 
 fn in_words(differing: &DifferingCount) -> String {
