@@ -12,7 +12,7 @@ use crate::command::release;
 use crate::hooks::list::{Hook, Server};
 use crate::privilege::NOT_USABLE;
 
-/// How a run is given up.
+/// A run is given up after so many seconds.
 const PATIENCE: &str = "120";
 /// What `bench` says where whole servers are to be measured.
 const ADVICE: &str = "--order rmit";
@@ -170,7 +170,7 @@ fn costs(stdout: &[u8]) -> anyhow::Result<Cell> {
     for (arm, requests) in failed {
         let none = requests["failed"]
             .as_object()
-            .is_none_or(|kinds| kinds.is_empty());
+            .is_none_or(serde_json::Map::is_empty);
         ensure!(none, "requests of arm {arm} failed: {}", requests["failed"]);
     }
     let is_trial = !analysis["trial"].is_null();

@@ -364,17 +364,7 @@ impl fmt::Display for TrialDoubt {
             Self::RecordsLost { lost, of } => {
                 write!(f, "{lost} of {of} records of calls were lost")
             }
-            Self::RecordsLostUnevenly(shares) => {
-                let shares: Vec<String> = shares
-                    .iter()
-                    .map(|(arm, share)| format!("{arm} {:.1} %", 100.0 * share))
-                    .collect();
-                write!(
-                    f,
-                    "arms lost different shares of their records ({})",
-                    shares.join(", ")
-                )
-            }
+            Self::RecordsLostUnevenly(shares) => f.write_str(&lost_unevenly(shares)),
             Self::SlopeWrong(slope) => {
                 let [low, high] = slope.ci95;
                 write!(
@@ -441,6 +431,17 @@ fn differ(f: &mut fmt::Formatter<'_>, differing: &[DifferingCount]) -> fmt::Resu
         f,
         "client and servers counted other requests ({})",
         words.join("; ")
+    )
+}
+
+fn lost_unevenly(shares: &BTreeMap<String, f64>) -> String {
+    let shares: Vec<String> = shares
+        .iter()
+        .map(|(arm, share)| format!("{arm} {:.1} %", 100.0 * share))
+        .collect();
+    format!(
+        "arms lost different shares of their records ({})",
+        shares.join(", ")
     )
 }
 
