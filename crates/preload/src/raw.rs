@@ -33,6 +33,26 @@ pub fn write(fd: i32, bytes: &[u8]) {
     unsafe { libc::syscall(libc::SYS_write, c_long::from(fd), start, length) };
 }
 
+/// A memory file that can be sealed, under a name for people. By number, as the name came with glibc 2.27.
+pub fn memory_file(name: &CStr) -> Option<i32> {
+    /// Not executable: kernels that insist on it (`vm.memfd_noexec`) know the flag, and old ones do not.
+    const NOEXEC_SEAL: u32 = 8;
+    const FLAGS: u32 = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+    [FLAGS | NOEXEC_SEAL, FLAGS].into_iter().find_map(|flags| {
+        // SAFETY: `name` is a C string.
+        let fd = unsafe { libc::syscall(libc::SYS_memfd_create, name.as_ptr(), flags) };
+        i32::try_from(fd).ok().filter(|fd| *fd >= 0)
+    })
+}
+
+/// Makes a file so large, and sets memory aside for it.
+pub fn allocate(fd: i32, bytes: usize) -> bool {
+    let fd = c_long::from(fd);
+    // SAFETY: no pointer is passed.
+    let result = unsafe { libc::syscall(libc::SYS_fallocate, fd, 0_i64, 0_i64, bytes) };
+    result == 0
+}
+
 /// Closes a descriptor that is ours.
 pub fn close(fd: i32) {
     // SAFETY: the caller opened `fd` and forgets it.

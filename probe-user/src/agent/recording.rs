@@ -115,19 +115,19 @@ impl Watch {
             arms: arms.collect::<anyhow::Result<_>>()?,
             places: BTreeMap::new(),
             trouble: plan.trouble,
-            missed_before: self.probes.missed()?,
+            missed_before: self.observer.missed()?,
             from_ns: 0,
             flushed: Instant::now(),
         });
         let begun = self.extend_recording().and_then(|()| {
-            let probes = self.probes.describe();
+            let probes = self.observer.describe();
             let recording = self.recording.as_mut().context("no recording")?;
             recording.from_ns = machine::monotonic_ns();
             recording.mark(&probes)
         });
         if begun.is_err() {
             self.recording = None;
-            self.probes.ask_for_records([])?;
+            self.observer.ask_for_records([])?;
         }
         begun.map(|()| processes)
     }
@@ -148,7 +148,7 @@ impl Watch {
         }
         if !new.is_empty() {
             let places: Vec<u32> = new.iter().map(|(place, ..)| *place).collect();
-            let totals = self.probes.totals(&places)?;
+            let totals = self.observer.totals(&places)?;
             for ((place, arm, unobserved_s), before) in new.into_iter().zip(totals) {
                 let place_of = Place {
                     arm,
@@ -158,7 +158,7 @@ impl Watch {
                 };
                 recording.places.insert(place, place_of);
             }
-            self.probes
+            self.observer
                 .ask_for_records(recording.places.keys().copied())?;
         }
         let scan = self.scan;
@@ -190,21 +190,21 @@ impl Watch {
 
     /// Ends the recording: what the programs have written by now is kept.
     pub fn end_recording(&mut self) -> anyhow::Result<Recorded> {
-        let stopped = self.probes.ask_for_records([]);
+        let stopped = self.observer.ask_for_records([]);
         let until_ns = machine::monotonic_ns();
         let drained = self.drain();
         self.note_targets();
         let recording = self.recording.take().context("nothing is recorded")?;
         let places: Vec<u32> = recording.places.keys().copied().collect();
-        let totals = self.probes.totals(&places);
-        let probes = self.probes.describe();
+        let totals = self.observer.totals(&places);
+        let probes = self.observer.describe();
         let unobserved_s = |place: u32| {
             let series = self.series.get(place);
             series.map_or(0.0, |series| series.unobserved_s)
         };
         // Whatever else has failed, what was written stays readable.
         let from_ns = recording.from_ns;
-        let missed = self.probes.missed_since(&recording.missed_before);
+        let missed = self.observer.missed_since(&recording.missed_before);
         let ended = recording.end(totals, missed, unobserved_s);
         stopped?;
         drained?;

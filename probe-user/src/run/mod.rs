@@ -14,7 +14,7 @@ pub mod process;
 pub mod programs;
 mod resources;
 pub mod scheduling;
-mod shared_memory;
+pub mod shared_memory;
 pub mod span_log;
 pub mod stop;
 pub mod turn;
