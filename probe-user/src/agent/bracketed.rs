@@ -3,6 +3,8 @@
 //! Each memory is of one process and the children that share it. One that is made up costs no more than one that is not: there
 //! are at most so many, of as many arms, and a look at all of them ends after some milliseconds.
 
+mod run_log;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::time::{Duration, Instant};
@@ -15,6 +17,8 @@ use runlog::agent::hook_overhead_of;
 use runlog::analysis::{Ledger, LedgerRow};
 use runlog::trace::SpanSummary;
 use runlog::trial::RecordLedger;
+
+pub use run_log::RunLog;
 
 use crate::run::shared_memory::{Offer, SharedMemory, Unusable, Writers};
 use probes::discover::processes::Pid;
@@ -35,6 +39,8 @@ pub struct Memories {
     followed: Vec<Followed>,
     /// By place of the series.
     seen: BTreeMap<u32, Seen>,
+    /// The calls of a run, while there is one.
+    run: Option<RunLog>,
 }
 
 /// Tells a memory from others.
@@ -139,7 +145,7 @@ impl Memories {
             if begun.elapsed() > TAKE_FOR {
                 break;
             }
-            followed.drain(&mut self.seen, Writers::Alive)?;
+            followed.drain(&mut self.seen, &mut self.run, Writers::Alive)?;
             read += 1;
         }
         self.followed.rotate_left(read);
@@ -158,10 +164,62 @@ impl Memories {
     fn let_go(&mut self, mut followed: Followed) -> anyhow::Result<()> {
         // Who lives on records no more: of what it had begun nobody waits for the end.
         followed.memory.set_recording(false)?;
-        followed.drain(&mut self.seen, Writers::Gone)?;
+        followed.drain(&mut self.seen, &mut self.run, Writers::Gone)?;
+        if let Some(run) = &mut self.run
+            && run.is_of(followed.series, &followed.memory)
+        {
+            run.end(followed.id, &followed.memory)?;
+        }
         let seen = self.seen.entry(followed.series).or_default();
         add(&mut seen.ended, &followed.memory.ledger()?);
         Ok(())
+    }
+
+    /// Writes the calls of these series down from now on, where they are drawn as the run draws. Says how many memories have
+    /// such.
+    pub fn begin_run(&mut self, run: RunLog, series: BTreeSet<u32>) -> anyhow::Result<usize> {
+        // What was recorded before is of no run.
+        self.drain_all()?;
+        let run = self.run.insert(run);
+        run.series = series;
+        let of_run = |one: &&Followed| run.is_of(one.series, &one.memory);
+        let memories: Vec<&Followed> = self.followed.iter().filter(of_run).collect();
+        for followed in &memories {
+            run.begin(followed.id, &followed.memory)?;
+        }
+        Ok(memories.len())
+    }
+
+    /// Takes a series in that has come since.
+    pub fn extend_run(&mut self, series: u32) {
+        if let Some(run) = &mut self.run {
+            run.series.insert(series);
+        }
+    }
+
+    /// Ends what [`Memories::begin_run`] has begun.
+    pub fn end_run(&mut self) -> anyhow::Result<()> {
+        let drained = self.drain_all();
+        let Some(mut run) = self.run.take() else {
+            return Ok(());
+        };
+        for followed in &self.followed {
+            if run.is_of(followed.series, &followed.memory) {
+                run.end(followed.id, &followed.memory)?;
+            }
+        }
+        run.finish()?;
+        drained
+    }
+
+    fn drain_all(&mut self) -> anyhow::Result<()> {
+        let Self {
+            followed,
+            seen,
+            run,
+        } = self;
+        let mut followed = followed.iter_mut();
+        followed.try_for_each(|one| one.drain(seen, run, Writers::Alive))
     }
 
     /// Forgets what a series had, whose place another takes.
@@ -181,13 +239,23 @@ impl Memories {
 }
 
 impl Followed {
-    fn drain(&mut self, seen: &mut BTreeMap<u32, Seen>, writers: Writers) -> anyhow::Result<()> {
+    fn drain(
+        &mut self,
+        seen: &mut BTreeMap<u32, Seen>,
+        run: &mut Option<RunLog>,
+        writers: Writers,
+    ) -> anyhow::Result<()> {
         let seen = seen.entry(self.series).or_default();
         let arms = &self.arms;
+        let run = run.as_mut();
+        let mut run = run.filter(|run| run.is_of(self.series, &self.memory));
         self.memory.drain(writers, |call| {
             // The reader has looked whether there is such an arm.
             if let Some(arm) = arms.get(usize::from(call.arm)) {
                 seen.add(arm, &call);
+                if let Some(run) = &mut run {
+                    run.push(&call);
+                }
             }
             Ok(())
         })

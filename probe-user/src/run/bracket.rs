@@ -114,7 +114,8 @@ const _: () = assert!(
         && Call::FRESH == BracketedCall::FRESH
 );
 
-fn row(server: u16, call: &Call) -> BracketedCall {
+/// A call as a row of the table.
+pub fn row(server: u16, call: &Call) -> BracketedCall {
     BracketedCall {
         server,
         arm: call.arm.into(),

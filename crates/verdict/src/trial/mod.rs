@@ -10,6 +10,7 @@ pub mod blind;
 mod block;
 mod calls;
 mod carry_over;
+mod clocks;
 mod counts;
 mod design;
 mod effects;
@@ -39,6 +40,8 @@ use crate::trial::effects::TimesByServer;
 use crate::trial::in_situ::Layer;
 use crate::trial::undisturbed::{Processes, Span, Spans};
 
+pub use clocks::clocks;
+
 /// What came out of a trial, and what the layers are compared by.
 #[derive(Debug)]
 pub struct Found {
@@ -62,6 +65,15 @@ struct Read {
 
 /// Reads a trial, and draws it up.
 pub fn read(run: &RunDirectory, schedule: &Schedule) -> anyhow::Result<Found> {
+    read_on(run, schedule, 0)
+}
+
+/// The same where the clock of the servers is ahead of the client's by this.
+pub fn read_on(
+    run: &RunDirectory,
+    schedule: &Schedule,
+    server_ahead_ns: i64,
+) -> anyhow::Result<Found> {
     let design = Design::of(schedule)?;
     let arms = design.trial.arms().len();
     let threshold_ns = threshold::of_warm_up(run, arms, |request| design.ordinal(request) == 0)
@@ -73,7 +85,8 @@ pub fn read(run: &RunDirectory, schedule: &Schedule) -> anyhow::Result<Found> {
         tally,
         calls,
         connections,
-    } = read_blocks(run, &design, threshold_ns).context("cannot read the trial's logs")?;
+    } = read_blocks(run, &design, threshold_ns, server_ahead_ns)
+        .context("cannot read the trial's logs")?;
     let misplaced = calls.as_ref().map_or(0, CallLog::misplaced);
     let mut counts = tally
         .check(run, &design, connections, misplaced)
@@ -169,6 +182,7 @@ fn read_blocks(
     run: &RunDirectory,
     design: &Design,
     threshold_ns: Option<f64>,
+    server_ahead_ns: i64,
 ) -> runlog::Result<Read> {
     let connections: Vec<ClientConnection> = table::read_all(run.client_connections())?;
     let mut read = Read {
@@ -176,7 +190,7 @@ fn read_blocks(
         times: BTreeMap::new(),
         spans: BTreeMap::new(),
         tally: Tally::new(design),
-        calls: CallLog::read(run, &design.trial, &connections)?,
+        calls: CallLog::read(run, &design.trial, &connections, server_ahead_ns)?,
         connections: connections.len() as u64,
     };
     let mut rounds = RoundsOfTrial::default();
