@@ -29,6 +29,8 @@ const MOST_MEMORIES: usize = 64;
 pub const TAKE_EVERY: Duration = Duration::from_millis(50);
 /// How long that may take, but for the last memory.
 const TAKE_FOR: Duration = Duration::from_millis(20);
+/// The most of anything that a ledger is told: sums of it do not overflow.
+const MOST_COUNTED: u64 = 1 << 48;
 /// What these calls are called among the probes of a ledger.
 const PROBE: &str = "bracketed_call";
 
@@ -162,8 +164,8 @@ impl Memories {
     }
 
     fn let_go(&mut self, mut followed: Followed) -> anyhow::Result<()> {
-        // Who lives on records no more: of what it had begun nobody waits for the end.
-        followed.memory.set_recording(false)?;
+        // Another program may have it mapped still. Where it cannot be told, it is its own owner that pays.
+        let _ = followed.memory.set_recording(false);
         followed.drain(&mut self.seen, &mut self.run, Writers::Gone)?;
         if let Some(run) = &mut self.run
             && run.is_of(followed.series, &followed.memory)
@@ -294,12 +296,15 @@ impl Seen {
             torn,
             unrecordable,
         } = self.records;
+        // Whoever owns a memory can have any number counted there.
+        let [begun, read, overwritten, torn, unrecordable] =
+            [begun, read, overwritten, torn, unrecordable].map(|count| count.min(MOST_COUNTED));
         let recorded = read.saturating_sub(self.unreached);
-        let dropped = overwritten.saturating_add(unrecordable);
-        let unpaired = torn.saturating_add(self.unreached);
-        let done = read.saturating_add(overwritten).saturating_add(torn);
+        let dropped = overwritten + unrecordable;
+        let unpaired = torn + self.unreached;
+        let done = read + overwritten + torn;
         let row = LedgerRow {
-            hits: begun.saturating_add(unrecordable),
+            hits: begun + unrecordable,
             recorded,
             dropped,
             unpaired,
@@ -337,3 +342,6 @@ fn add(sum: &mut RecordLedger, part: &RecordLedger) {
     add(&mut sum.torn, part.torn);
     add(&mut sum.unrecordable, part.unrecordable);
 }
+
+#[cfg(test)]
+mod tests;

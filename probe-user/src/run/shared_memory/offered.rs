@@ -70,7 +70,8 @@ impl Offer {
         let path = format!("/proc/self/fd/{}", pinned.as_raw_fd());
         let file = File::options().read(true).write(true).open(path)?;
         let seals = fcntl_get_seals(&file).map_err(io::Error::from)?;
-        if !seals.contains(SealFlags::SHRINK | SealFlags::GROW) {
+        // No seal can be added that keeps us from telling it to record, or not to.
+        if !seals.contains(SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL) {
             return Err(Unusable::Foreign("its size is not sealed"));
         }
         Ok(Self {

@@ -12,7 +12,9 @@ use super::super::Writers;
 use super::*;
 
 const TRIAL: &[u8] = b"seed=1 size=128 arms=off,on";
-const SEALED: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW);
+const SEALED: SealFlags = SealFlags::SHRINK
+    .union(SealFlags::GROW)
+    .union(SealFlags::SEAL);
 
 /// A memory as front makes it, but for what is changed.
 fn made(bytes: u64, seals: SealFlags, magic: u64, text: &[u8]) -> File {
@@ -92,8 +94,10 @@ fn one_reads_it_at_a_time() {
 fn what_is_no_memory_of_ours_is_not_read() {
     let bytes = size_of::<Shared>() as u64;
     let text = trial_text(&Trial::parse(TRIAL).unwrap()).unwrap();
-    let not_sealed = made(bytes, SealFlags::GROW, MAGIC, &text);
-    assert!(why_not(&not_sealed).contains("sealed"));
+    for missing in [SealFlags::SHRINK, SealFlags::GROW, SealFlags::SEAL] {
+        let not_sealed = made(bytes, SEALED.difference(missing), MAGIC, &text);
+        assert!(why_not(&not_sealed).contains("sealed"), "{missing:?}");
+    }
     for other in [bytes - 1, bytes + 1, 1 << 40] {
         assert!(
             why_not(&made(other, SEALED, MAGIC, &text)).contains("size"),
