@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::client::{Agent, arm, is_attached, request, spans, unique};
-use crate::kit::{Kit, Server, check_schema, compile_c, json, succeed, wait_for};
+use crate::kit::{Kit, Server, check_schema, compile_c, fail, json, succeed, wait_for};
 use crate::unprivileged::unprivileged;
 
 const TRIAL: &str = "seed=5 size=256 run=1 arms=off,null,on,on+1000";
@@ -150,6 +150,59 @@ fn one_agent_at_a_time(kit: &Kit, server: &Server, first: Agent, out: &Path) -> 
         status.success() && said.contains("there are no probes"),
         "{said}"
     );
+    Ok(())
+}
+
+/// Without probes there is still a trial, whose calls are those of the run.
+pub fn takes_part(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let mut command = sut(kit);
+    in_trial(kit, "server", &mut command);
+    let server = Server::start(command)?;
+    let runs = format!("--runs-dir={}", folder.path().join("runs").display());
+    let agent = Agent::start(kit, &["--no-probes", "--scan-interval=0.1", &runs])?;
+    agent.wait_for(|arms| is_attached(arms, "server"))?;
+    let load = |trial: &str, out: &str| {
+        let mut command = kit.command("loadgen");
+        command
+            .args(["run", "--json", "--trial", trial, "--requests=400"])
+            .args(["--blocks=4", "--warmup=50"])
+            .arg(format!("--arm={}={}", unique("server"), server.url()))
+            .arg(format!("--agent={}", agent.url()))
+            .arg("--out")
+            .arg(folder.path().join(out));
+        command
+    };
+    // Before anything is sent.
+    let other = TRIAL.replace("seed=5", "seed=6");
+    fail(
+        &mut load(&other, "other"),
+        1,
+        &["HOOKPROBE_TRIAL must be seed=6"],
+    )?;
+    let summary = json(&succeed(&mut load(TRIAL, "run"))?)?;
+    check_schema(&summary, "load")?;
+    let result = &summary["agent"]["run"]["result"];
+    ensure!(
+        result["usable"] == true && result["clocks"]["relation"] == "one",
+        "{result:#}"
+    );
+    let doubts = result["doubts"].to_string();
+    ensure!(doubts.contains("not scheduled in batch"), "{doubts}");
+    let counts = &result["trial"]["counts"];
+    ensure!(counts["differing"] == serde_json::json!([]), "{counts:#}");
+    let arms = agent.arms()?;
+    for (of, own) in ARMS
+        .iter()
+        .zip(result["arms"].as_array().into_iter().flatten())
+    {
+        let seen = &arm(&arms, "server")["spans"][format!("hook_overhead.{of}")];
+        let own = &own["spans"]["hook_overhead"];
+        ensure!(
+            own["count"].as_u64() > Some(300) && own == seen,
+            "{own:#} {seen:#}"
+        );
+    }
     Ok(())
 }
 

@@ -144,17 +144,26 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "agent::without_rights_reads_what_bracketed_processes_record",
-        needs: &[Need::NoOtherKernel],
+        // Agents of other tests would read its memory before it.
+        needs: &[Need::Alone, Need::NoOtherKernel],
         run: bracketed::without_rights,
     },
     Test {
+        name: "agent::without_probes_takes_part_in_trials",
+        // Agents of other tests would read its memory before it.
+        needs: &[Need::Alone, Need::NoOtherKernel],
+        run: bracketed::takes_part,
+    },
+    Test {
         name: "agent::children_of_fork_record_in_one_memory",
-        needs: &[Need::Program("cc"), Need::NoOtherKernel],
+        // Agents of other tests would read its memory before it.
+        needs: &[Need::Alone, Need::Program("cc"), Need::NoOtherKernel],
         run: bracketed::children_of_fork,
     },
     Test {
         name: "agent::counts_calls_by_records_or_by_probes_and_never_twice",
-        needs: &[Need::Root, Need::NoOtherKernel],
+        // Agents of other tests would read its memory before it.
+        needs: &[Need::Alone, Need::Root, Need::NoOtherKernel],
         run: bracketed::counted_once,
     },
     Test {
