@@ -226,7 +226,7 @@ fn run(
         }
         match questions.recv_timeout(patience) {
             Ok(Question::Snapshot(answer)) => _ = answer.send(Snapshot::take(&mut watch)),
-            Ok(Question::Record(plan, answer)) => _ = answer.send(watch.begin_recording(plan)),
+            Ok(Question::Record(plan, answer)) => _ = answer.send(watch.begin_recording(&plan)),
             Ok(Question::EndRecording(answer)) => _ = answer.send(watch.end_recording()),
             Ok(Question::End(answer)) => {
                 let _ = answer.send(watch.end());

@@ -32,7 +32,7 @@ pub struct RecordingPlan {
     /// Names of arms.
     pub arms: Vec<String>,
     /// How its requests are drawn, if they share the processes of one arm.
-    pub trial: Option<Trial>,
+    pub trial: Option<Box<Trial>>,
     /// Told why records cannot be written any more.
     pub trouble: Arc<OnceLock<String>>,
 }
@@ -99,7 +99,7 @@ impl Watch {
     /// Begins to record. Returns how many processes of each arm are observed now; nothing is begun if there is none.
     pub fn begin_recording(
         &mut self,
-        plan: RecordingPlan,
+        plan: &RecordingPlan,
     ) -> anyhow::Result<BTreeMap<String, u64>> {
         ensure!(self.recording.is_none(), "another run is recorded");
         let observed = |name: &str| -> u64 {
@@ -118,7 +118,7 @@ impl Watch {
         if processes.values().all(|count| *count == 0) {
             return Ok(processes);
         }
-        let arms = plan.arms.iter().map(|name| Recorder::create(&plan, name));
+        let arms = plan.arms.iter().map(|name| Recorder::create(plan, name));
         self.recording = Some(Recording {
             arms: arms.collect::<anyhow::Result<_>>()?,
             places: BTreeMap::new(),
@@ -128,7 +128,7 @@ impl Watch {
             flushed: Instant::now(),
         });
         let begun = self.extend_recording().and_then(|()| {
-            self.begin_trial(&plan)?;
+            self.begin_trial(plan)?;
             let probes = self.observer.describe();
             let recording = self.recording.as_mut().context("no recording")?;
             recording.from_ns = machine::monotonic_ns();
@@ -144,7 +144,7 @@ impl Watch {
 
     /// Writes the calls of a trial down from now on.
     fn begin_trial(&mut self, plan: &RecordingPlan) -> anyhow::Result<()> {
-        let Some(trial) = plan.trial else {
+        let Some(trial) = plan.trial.as_deref() else {
             return Ok(());
         };
         let recording = self.recording.as_ref().context("no recording")?;

@@ -36,13 +36,13 @@ impl RunLog {
     /// Begins one.
     pub fn create(
         folder: &RunDirectory,
-        trial: Trial,
+        trial: &Trial,
         trouble: &Arc<OnceLock<String>>,
     ) -> anyhow::Result<Self> {
         Ok(Self {
             calls: TableWriter::create(folder.bracketed_calls())?,
             folder: folder.clone(),
-            trial,
+            trial: *trial,
             series: BTreeSet::new(),
             before: BTreeMap::new(),
             ended: ServerCounts::default(),

@@ -71,13 +71,15 @@ fn each_call_is_in_one_place_of_the_ledger() {
 
 #[test]
 fn what_is_made_up_overflows_nothing() {
-    let mut seen = Seen::default();
-    seen.records = RecordLedger {
-        begun: u64::MAX,
-        read: u64::MAX,
-        overwritten: u64::MAX,
-        torn: u64::MAX,
-        unrecordable: u64::MAX,
+    let seen = Seen {
+        records: RecordLedger {
+            begun: u64::MAX,
+            read: u64::MAX,
+            overwritten: u64::MAX,
+            torn: u64::MAX,
+            unrecordable: u64::MAX,
+        },
+        ..Seen::default()
     };
     let mut ledger = Ledger {
         hits: 1,

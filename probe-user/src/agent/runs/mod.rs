@@ -308,7 +308,7 @@ impl Known {
 }
 
 /// How the requests of a run are drawn, if its arms share processes.
-fn trial_of(announced: &Announcement) -> Result<Option<Trial>, Refused> {
+fn trial_of(announced: &Announcement) -> Result<Option<Box<Trial>>, Refused> {
     if announced.server.is_none() {
         return Ok(None);
     }
@@ -317,7 +317,8 @@ fn trial_of(announced: &Announcement) -> Result<Option<Trial>, Refused> {
         let text = format!("the schedule's trial: {problem}");
         Refused::new(StatusCode::UNPROCESSABLE_ENTITY, text)
     };
-    Trial::parse(text.as_bytes()).map(Some).map_err(refused)
+    let trial = Trial::parse(text.as_bytes()).map_err(refused)?;
+    Ok(Some(Box::new(trial)))
 }
 
 /// Whether what was announced can be recorded.

@@ -16,6 +16,14 @@ use verdict::trial::{clocks, read_on};
 use super::{add_up, describe};
 use crate::agent::recording::Recorded;
 
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "an offset of clocks is a whole number of nanoseconds, and less than decades"
+)]
+fn whole_ns(offset_ns: f64) -> i64 {
+    offset_ns as i64
+}
+
 /// Compares the arms, end to end by the request log and inside the server by the records in shared memory.
 pub fn of(
     run: &RunDirectory,
@@ -62,7 +70,7 @@ pub fn of(
         None => ClockRelation::AssumedTwo,
     };
     let clocks = clocks(run, &announced.schedule, relation)?;
-    let server_ahead_ns = clocks.map_or(0, |clocks| clocks.offset_ns as i64);
+    let server_ahead_ns = clocks.map_or(0, |clocks| whole_ns(clocks.offset_ns));
     let trial = read_on(run, &announced.schedule, server_ahead_ns)?.result;
     let mut doubts: Vec<Doubt> = arms.iter().flat_map(of_agent_arm).collect();
     if is_cut {
