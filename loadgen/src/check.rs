@@ -166,6 +166,7 @@ fn check_trial(arguments: &RunArguments) -> anyhow::Result<()> {
         order,
         rate,
         pipeline,
+        servers,
         agent,
         ..
     } = arguments;
@@ -204,9 +205,9 @@ fn check_trial(arguments: &RunArguments) -> anyhow::Result<()> {
              leave --rate out, or draw arms by slices of time (slice=20000000 in --trial)"
         );
     }
-    if agent.agent_url.is_some() {
+    if agent.agent_url.is_some() && !servers.is_empty() {
         bail!(
-            "--agent: an agent tells arms apart by their processes, and those of a trial share them; leave --agent out"
+            "--agent: an agent does not know which of several servers the blocks of a trial go to; leave --server out"
         );
     }
     Ok(())

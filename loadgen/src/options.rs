@@ -282,6 +282,12 @@ impl RunArguments {
         }
     }
 
+    /// The name of the server whose processes draw the arms of a trial.
+    pub fn server_of_trial(&self) -> Option<&str> {
+        self.request.trial.as_ref()?;
+        self.arms.first().map(|server| server.name.as_str())
+    }
+
     /// The layout of the blocks, for so many arms that have blocks of their own.
     pub fn design(&self, arms: u16, seed: u64) -> Design {
         Design {

@@ -177,6 +177,7 @@ fn announcement(
         schedule: schedule.clone(),
         load: Some(arguments.load()),
         requests,
+        server: arguments.server_of_trial().map(str::to_owned),
         clock: Clock::of_this_process(),
     }
 }

@@ -246,6 +246,11 @@ fn refuses(kit: &Kit) -> anyhow::Result<()> {
     refuse(&["--rate=10"], 1, &["--rate"])?;
     refuse(&["--close"], 1, &["--close", "more than one request"])?;
     refuse(&["--sequence-header"], 1, &["--sequence-header"])?;
+    let two_servers = [
+        "--agent=http://127.0.0.1:1",
+        "--server=server=http://127.0.0.1:1/",
+    ];
+    refuse(&two_servers, 1, &["--agent", "leave --server out"])?;
     refuse(
         &["--header=A: 1", "--body=@/no/such/file"],
         1,

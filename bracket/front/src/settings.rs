@@ -3,7 +3,7 @@
 //! | variable | meaning |
 //! |---|---|
 //! | `HOOKPROBE_TRIAL` | the trial ([`abi::trial::Trial`]); without it all calls go to the hook |
-//! | `HOOKPROBE_RECORDS` | number of an inherited descriptor: the memory in which calls of the trial are counted and recorded |
+//! | `HOOKPROBE_RECORDS` | number of an inherited descriptor: the memory in which calls of the trial are counted and recorded; without it front makes one, for an agent that looks for it |
 //!
 //! Nonsense in any of them is one line on stderr, and all calls go to the hook. So they do, without a word, in set-uid
 //! programs and their like.
@@ -62,7 +62,8 @@ fn plan_of(text: &CStr) -> Result<Plan, Refusal> {
     let trial = Trial::parse(text.to_bytes()).map_err(Refusal::Trial)?;
     let back = back().ok_or(Refusal::Back)?;
     let shared = match variable(RECORDS_VARIABLE) {
-        None => None,
+        // Arms are drawn without it too.
+        None => memory::make(&trial),
         Some(number) => Some(
             descriptor(number)
                 .and_then(memory::map)

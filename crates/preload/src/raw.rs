@@ -81,6 +81,46 @@ pub fn write(fd: i32, bytes: &[u8]) {
     unsafe { call(libc::SYS_write, [word(fd), start, bytes.len(), 0, 0, 0]) };
 }
 
+/// A memory file that can be sealed, under a name for people.
+pub fn memory_file(name: &CStr) -> Option<i32> {
+    /// Not executable: kernels that insist on it (`vm.memfd_noexec`) know the flag, and old ones do not.
+    const NOEXEC_SEAL: u32 = 8;
+    const FLAGS: u32 = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+    [FLAGS | NOEXEC_SEAL, FLAGS].into_iter().find_map(|flags| {
+        let name = name.as_ptr().expose_provenance();
+        // SAFETY: `name` is a C string.
+        let fd = unsafe { call(libc::SYS_memfd_create, [name, flags as usize, 0, 0, 0, 0]) };
+        i32::try_from(fd).ok().filter(|fd| *fd >= 0)
+    })
+}
+
+/// Makes a file so large, and sets memory aside for it.
+pub fn allocate(fd: i32, bytes: usize) -> bool {
+    // SAFETY: no pointer is passed.
+    unsafe { call(libc::SYS_fallocate, [word(fd), 0, 0, bytes, 0, 0]) == 0 }
+}
+
+/// Seals a memory file for good.
+pub fn seal(fd: i32, seals: i32) -> bool {
+    // SAFETY: this command takes no pointer.
+    unsafe {
+        call(
+            libc::SYS_fcntl,
+            [word(fd), word(libc::F_ADD_SEALS), word(seals), 0, 0, 0],
+        ) == 0
+    }
+}
+
+/// Another descriptor of the same file, from this number on, closed in programs that are executed.
+pub fn duplicate(fd: i32, lowest: i32) -> Option<i32> {
+    // SAFETY: this command takes no pointer.
+    let duplicate = unsafe {
+        let arguments = [word(fd), word(libc::F_DUPFD_CLOEXEC), word(lowest), 0, 0, 0];
+        call(libc::SYS_fcntl, arguments)
+    };
+    i32::try_from(duplicate).ok().filter(|fd| *fd >= 0)
+}
+
 /// Closes a descriptor that is ours.
 pub fn close(fd: i32) {
     // SAFETY: the caller opened `fd` and forgets it.

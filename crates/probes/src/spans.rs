@@ -58,6 +58,14 @@ impl Total {
         self.sum_ns = self.sum_ns.wrapping_add(sum_ns);
     }
 
+    /// Adds one span, of the bucket that has it.
+    pub fn add_one(&mut self, bucket: usize, span_ns: u64) {
+        if let Some(count) = self.buckets.get_mut(bucket) {
+            *count += 1;
+        }
+        self.sum_ns = self.sum_ns.wrapping_add(span_ns);
+    }
+
     /// Takes off what there was before.
     pub fn take_off(&mut self, before: &Self) {
         for (total, count) in self.buckets.iter_mut().zip(&before.buckets) {

@@ -32,13 +32,23 @@ pub struct ArmTotals {
     at_work: AtWork,
 }
 
+impl Default for ArmTotals {
+    /// Nothing has been counted.
+    fn default() -> Self {
+        Self {
+            spans: vec![Total::default(); SpanKind::COUNT as usize],
+            counters: Counters::default(),
+            at_work: AtWork::default(),
+        }
+    }
+}
+
 impl ArmTotals {
     /// Reads them.
     pub fn read(ebpf: &Ebpf, arm: u32, at_work: AtWork) -> anyhow::Result<Self> {
         let mut totals = Self {
-            spans: vec![Total::default(); SpanKind::COUNT as usize],
-            counters: Counters::default(),
             at_work,
+            ..Self::default()
         };
         add_counters_of_cpus(ebpf, arm, &mut totals.counters)?;
         lanes::each_of_arm(ebpf, arm, |lane| {

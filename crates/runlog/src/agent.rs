@@ -12,6 +12,11 @@ use crate::trace::SpanSummary;
 /// Version of this shape.
 pub const SCHEMA: &str = "hookprobe/agent-arms/1";
 
+/// The kind of spans of what the hook adds to calls of one arm of a trial.
+pub fn hook_overhead_of(trial_arm: &str) -> String {
+    format!("hook_overhead.{trial_arm}")
+}
+
 /// What an agent watches, and what it has seen since it was started.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -36,8 +41,11 @@ pub struct Arms {
     /// What there is to know of the agent before this one; null without, or without `--state-file`.
     #[serde(default)]
     pub predecessor: Option<Predecessor>,
-    /// The probes.
+    /// The probes; empty where there are none.
     pub probes: Probes,
+    /// Why there are no probes: then there is only what processes record in shared memory. Null where there are.
+    #[serde(default)]
+    pub probes_missing: Option<String>,
     /// One entry for each arm in each container, also of those whose processes have ended.
     pub arms: Vec<ArmInContainer>,
     /// Entries that were forgotten, as there was no room for new ones (`--max-series`). What they had counted is
@@ -88,7 +96,8 @@ pub struct ArmInContainer {
     pub ended_processes: u64,
     /// How long processes of it ran before they were observed, in seconds, summed up.
     pub unobserved_s: f64,
-    /// Spans by kind; only kinds that occurred.
+    /// Spans by kind; only kinds that occurred. What processes of a trial record in shared memory is `hook_overhead` by arm of
+    /// that trial: `hook_overhead.on`.
     pub spans: BTreeMap<String, SpanSummary>,
     /// Where every probe hit went. While calls go on it is read while they are counted: the hits that have no
     /// outcome may then differ from those in flight by one for each thread, and it balances all the same.
@@ -108,6 +117,9 @@ pub struct WatchedProcess {
     pub hook: Option<String>,
     /// Number of that library in this agent, or null. Processes with the same number share one file, and one attach.
     pub library: Option<u64>,
+    /// Whether the calls that it records in shared memory are read. They are then in no other figure of hooks.
+    #[serde(default)]
+    pub shared_memory: bool,
     /// Why it is not observed, or null when it is.
     pub trouble: Option<String>,
     /// How long it ran before it was observed, in seconds: from its start, or from when an agent before this one

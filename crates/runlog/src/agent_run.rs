@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::analysis::{Budget, Join, Ledger};
+use crate::analysis::{Budget, Clocks, Join, Ledger};
 use crate::clock::Clock;
 use crate::load_api::NamedUrl;
 use crate::manifest::Schedule;
 use crate::summary::{Latency, Load, LoadSummary};
 use crate::trace::SpanSummary;
+use crate::trial::TrialResult;
 
 /// Version of these shapes.
 pub const SCHEMA: &str = "hookprobe/agent-run/1";
@@ -27,6 +28,9 @@ pub struct Announcement {
     pub load: Option<Load>,
     /// Requests that are planned, of all arms together; null where time ends the run.
     pub requests: Option<u64>,
+    /// In a trial, whose arms share processes: the agent's arm that all these processes are of. Null otherwise.
+    #[serde(default)]
+    pub server: Option<String>,
     /// Which clock the request log's instants are of; null where that was not found out.
     pub clock: Option<Clock>,
 }
@@ -181,6 +185,12 @@ pub struct RunResult {
     pub recorded_s: f64,
     /// One entry an arm, in the order of the announcement.
     pub arms: Vec<ArmResult>,
+    /// What came of the trial, end to end and by the records in shared memory; null without one.
+    #[serde(default)]
+    pub trial: Option<Box<TrialResult>>,
+    /// The clocks of its requests and records; null without a trial, or where nothing was recorded.
+    #[serde(default)]
+    pub clocks: Option<Clocks>,
 }
 
 /// What came of one arm.
@@ -203,7 +213,7 @@ pub struct ArmResult {
     pub latency_ns: Option<Latency>,
     /// Spans while the run was recorded, by kind, of the histograms; only kinds that occurred.
     pub spans: BTreeMap<String, SpanSummary>,
-    /// Where every probe hit went meanwhile.
+    /// Where every probe hit went meanwhile; of a trial, those of all arms.
     pub ledger: Ledger,
     /// Records that arrived and could not be written.
     pub not_written: u64,

@@ -3,6 +3,7 @@
 use cli::{out, outln};
 use runlog::agent_run::{AgentPart, ArmResult};
 use runlog::analysis::ClockRelation;
+use runlog::estimate::Estimate;
 
 /// From so many bytes behind on, it is worth a word.
 const WORTH_A_WORD: u64 = 8 << 20;
@@ -28,8 +29,14 @@ pub fn print(part: &AgentPart) {
         for arm in &result.arms {
             print_arm(arm);
         }
+        if let Some(trial) = &result.trial {
+            for (arm, effect) in &trial.effects {
+                print_effect(arm, effect.body.as_ref());
+            }
+        }
+        let word = if result.usable { "doubt" } else { "not usable" };
         for doubt in &result.doubts {
-            outln!("not usable: {doubt}");
+            outln!("{word}: {doubt}");
         }
     }
     if part.most_behind_bytes > WORTH_A_WORD {
@@ -41,6 +48,17 @@ pub fn print(part: &AgentPart) {
     }
     if let Some(trouble) = &part.trouble {
         outln!("{trouble}");
+    }
+}
+
+fn print_effect(arm: &str, effect: Option<&Estimate>) {
+    if let Some(Estimate {
+        estimate,
+        ci95: [low, high],
+        ..
+    }) = effect
+    {
+        outln!("{arm} minus off, end to end: {estimate:.0} ns [{low:.0}, {high:.0}]");
     }
 }
 
@@ -61,7 +79,15 @@ fn print_arm(arm: &ArmResult) {
             hook.map_or(String::new(), |hook| format!("{} ns", hook.p50_ns)),
             hook.map_or(String::new(), |hook| format!("{} ns", hook.p99_ns)),
         ),
-        (None, _) => out!("{:>57}", "no hook: nothing to join"),
+        (None, Some(hook)) => out!(
+            " {:>10} {:>10} {:>12} {:>7} ns {:>7} ns",
+            hook.count,
+            "",
+            "",
+            hook.p50_ns,
+            hook.p99_ns
+        ),
+        (None, None) => out!("{:>57}", "no hook: nothing to join"),
     }
     outln!(" {reads:>10} {balances:>9}");
     let clocks = arm.join.as_ref().and_then(|join| join.clocks);

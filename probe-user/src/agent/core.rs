@@ -11,11 +11,13 @@ use runlog::analysis::Ledger;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
+use crate::agent::bracketed;
+use crate::agent::observer::Observer;
 use crate::agent::recording::{Recorded, RecordingPlan};
 use crate::agent::rules::Rules;
 use crate::agent::snapshot::Snapshot;
 use crate::agent::watch::{Found, Watch};
-use probes::{Options, Probes};
+use probes::Options;
 
 /// Questions that wait for their turn.
 const WAITING: usize = 8;
@@ -23,14 +25,18 @@ const WAITING: usize = 8;
 const SOON: Duration = Duration::from_millis(200);
 /// How often records are taken out of the ring buffer while there are some.
 const TAKE_EVERY: Duration = Duration::from_millis(10);
+/// What an agent says that has no probes.
+pub const WITHOUT_PROBES: &str = "there are no probes, so nothing is seen but what bracketed processes of trials record in shared memory";
 /// The tables of the programs' slots, of up to a megabyte, pass over the stack.
 const STACK: usize = 16 << 20;
 
 /// What a core is started with.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// How to probe.
-    pub options: Options,
+    /// How to probe; `None`: not at all.
+    pub options: Option<Options>,
+    /// Arms in containers to keep figures of.
+    pub places: u32,
     /// What to watch.
     pub rules: Rules,
     /// How often to look.
@@ -48,6 +54,8 @@ pub enum Readiness {
     Loading,
     /// It does.
     Ready,
+    /// It does without probes, and why: it sees what processes record in shared memory alone.
+    ReadyWithoutProbes(String),
     /// It cannot, and ends.
     Failed(String),
 }
@@ -139,7 +147,7 @@ impl Core {
 
     /// What has been seen up to now.
     pub async fn snapshot(&self) -> Result<Snapshot, NoAnswer> {
-        if self.readiness() != Readiness::Ready {
+        if self.readiness() == Readiness::Loading {
             return Err(NoAnswer::Failed("the probes are not loaded yet".to_owned()));
         }
         self.ask(Question::Snapshot).await
@@ -194,24 +202,31 @@ fn run(
     questions: &Receiver<Question>,
     told: &watch::Sender<Readiness>,
 ) -> anyhow::Result<()> {
-    let probes = Probes::load(plan.options)?;
-    let mut watch = Watch::begin(probes, plan)?;
+    let observer = Observer::load(plan.options)?;
+    let ready = match observer.missing() {
+        None => Readiness::Ready,
+        Some(reason) => {
+            log::warn!("{WITHOUT_PROBES}: {reason}");
+            Readiness::ReadyWithoutProbes(reason.to_owned())
+        }
+    };
+    let mut watch = Watch::begin(observer, plan)?;
     let mut next = Instant::now();
     loop {
         // First of all, however many ask.
         if Instant::now() >= next {
             next = Instant::now() + pause(&mut watch, plan.every);
-            told.send_if_modified(|readiness| {
-                std::mem::replace(readiness, Readiness::Ready) != Readiness::Ready
-            });
+            told.send_if_modified(|readiness| std::mem::replace(readiness, ready.clone()) != ready);
         }
         let mut patience = next.saturating_duration_since(Instant::now());
         if watch.recording.is_some() {
             patience = patience.min(TAKE_EVERY);
+        } else if watch.memories.are_read() {
+            patience = patience.min(bracketed::TAKE_EVERY);
         }
         match questions.recv_timeout(patience) {
             Ok(Question::Snapshot(answer)) => _ = answer.send(Snapshot::take(&mut watch)),
-            Ok(Question::Record(plan, answer)) => _ = answer.send(watch.begin_recording(plan)),
+            Ok(Question::Record(plan, answer)) => _ = answer.send(watch.begin_recording(&plan)),
             Ok(Question::EndRecording(answer)) => _ = answer.send(watch.end_recording()),
             Ok(Question::End(answer)) => {
                 let _ = answer.send(watch.end());

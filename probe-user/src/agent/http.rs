@@ -25,7 +25,7 @@ use web::refusal::Refused;
 
 pub use crate::agent::access::Access;
 use crate::agent::access::Denied;
-use crate::agent::core::{Core, NoAnswer, Readiness};
+use crate::agent::core::{Core, NoAnswer, Readiness, WITHOUT_PROBES};
 use crate::agent::metrics;
 use crate::agent::runs::{Runs, api};
 
@@ -124,6 +124,9 @@ async fn show_arms(State(core): State<Core>) -> Result<Response, Refused> {
 async fn ready(State(core): State<Core>) -> Response {
     let reason = match core.readiness() {
         Readiness::Ready => return "ready\n".into_response(),
+        Readiness::ReadyWithoutProbes(why) => {
+            return format!("ready; {WITHOUT_PROBES}: {why}\n").into_response();
+        }
         Readiness::Loading => "the probes are being loaded".to_owned(),
         Readiness::Failed(reason) => reason,
     };

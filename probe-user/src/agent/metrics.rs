@@ -45,9 +45,26 @@ pub fn text(snapshot: &Snapshot) -> prometheus::Result<String> {
 }
 
 fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
+    let has_probes = snapshot.arms.probes_missing.is_none();
+    let of_arms = || {
+        let counted = snapshot.totals.iter().zip(&snapshot.seen);
+        snapshot.arms.arms.iter().zip(counted)
+    };
     let histograms = HISTOGRAMS.iter().map(|(name, kind)| {
-        let of_arms = snapshot.arms.arms.iter().zip(&snapshot.totals);
-        let metrics = of_arms.map(|(arm, totals)| histogram(labels_of(arm), totals.spans(*kind)));
+        let is_by_hook = *kind == SpanKind::HookOverhead;
+        let metrics = of_arms().flat_map(|(arm, (totals, seen))| {
+            let of = |source: &str, trial_arm: &str, spans: &Total| {
+                let mut labels = labels_of(arm);
+                if is_by_hook {
+                    labels.extend([label("trial_arm", trial_arm), label("source", source)]);
+                }
+                histogram(labels, spans)
+            };
+            let probed = has_probes.then(|| of("ebpf", "", totals.spans(*kind)));
+            let recorded = seen.overhead.iter().filter(|_| is_by_hook);
+            let recorded = recorded.map(|(trial_arm, spans)| of("shared_memory", trial_arm, spans));
+            probed.into_iter().chain(recorded).collect::<Vec<_>>()
+        });
         family(name, metrics)
     });
     let state = &snapshot.arms;
@@ -75,7 +92,7 @@ fn ledger(state: &Arms) -> impl Iterator<Item = MetricFamily> {
     })
 }
 
-fn watching(state: &Arms) -> [MetricFamily; 14] {
+fn watching(state: &Arms) -> [MetricFamily; 16] {
     let of_arms = |name, value: fn(&ArmInContainer) -> f64| {
         let arms = state.arms.iter();
         numbers(name, arms.map(|arm| (labels_of(arm), value(arm))))
@@ -95,6 +112,14 @@ fn watching(state: &Arms) -> [MetricFamily; 14] {
         of_arms("hookprobe_ledger_balanced", |arm| flag(arm.ledger.balanced)),
         of_arms("hookprobe_attached", |arm| flag(arm.attached)),
         of_arms("hookprobe_processes", |arm| arm.processes.len() as f64),
+        of_arms("hookprobe_processes_in_shared_memory", |arm| {
+            let read = arm.processes.iter();
+            read.filter(|process| process.shared_memory).count() as f64
+        }),
+        one(
+            "hookprobe_probes_loaded",
+            flag(state.probes_missing.is_none()),
+        ),
         of_arms("hookprobe_unobserved_seconds_total", |arm| arm.unobserved_s),
         by("hookprobe_attach_failures_total", "reason", &state.failures),
         one("hookprobe_attaches_total", state.attaches as f64),
@@ -113,10 +138,12 @@ fn watching(state: &Arms) -> [MetricFamily; 14] {
             state.probes.histogram_bytes as f64,
         ),
         info("hookprobe_build_info", "version", version),
-        info(
+        // Empty without probes.
+        numbers(
             "hookprobe_kernel_probe_info",
-            "type",
-            &state.probes.kernel_probe,
+            iter::once(&state.probes.kernel_probe)
+                .filter(|_| state.probes_missing.is_none())
+                .map(|probe| (vec![label("type", probe)], 1.0)),
         ),
     ]
 }

@@ -4,6 +4,7 @@
 //! One thread, the [`core`], owns the probes and scans; [`http`] asks it.
 
 mod access;
+mod bracketed;
 pub mod core;
 pub mod fetch;
 mod heartbeat;
@@ -11,6 +12,7 @@ pub mod http;
 mod libraries;
 mod listeners;
 mod metrics;
+mod observer;
 mod recording;
 pub mod rules;
 pub mod runs;

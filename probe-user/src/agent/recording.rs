@@ -1,15 +1,19 @@
 //! The records of a run, while it goes on: those of the arms that the run names, a folder as of a trace for each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use abi::trial::Trial;
+use anyhow::{Context as _, ensure};
+use procfs::process::Process;
 use runlog::clock::Clock;
+use runlog::manifest::Scheduling;
 use runlog::trace::{self, Events, Trace, TraceTarget};
 use runlog::{RunDirectory, json};
 
-use crate::agent::watch::Watch;
+use crate::agent::bracketed::RunLog;
+use crate::agent::watch::{Member, Watch};
 use crate::machine;
 use crate::run::span_log::SpanLog;
 use probes::discover::sites::LoadedHook;
@@ -27,6 +31,8 @@ pub struct RecordingPlan {
     pub run: RunDirectory,
     /// Names of arms.
     pub arms: Vec<String>,
+    /// How its requests are drawn, if they share the processes of one arm.
+    pub trial: Option<Box<Trial>>,
     /// Told why records cannot be written any more.
     pub trouble: Arc<OnceLock<String>>,
 }
@@ -74,6 +80,8 @@ pub struct Recorded {
     pub until_ns: u64,
     /// The arms, as they were named.
     pub arms: Vec<RecordedArm>,
+    /// How the kernel schedules their processes; fair, if one of them is scheduled so.
+    pub scheduling: Scheduling,
 }
 
 /// What was recorded of an arm.
@@ -91,9 +99,9 @@ impl Watch {
     /// Begins to record. Returns how many processes of each arm are observed now; nothing is begun if there is none.
     pub fn begin_recording(
         &mut self,
-        plan: RecordingPlan,
+        plan: &RecordingPlan,
     ) -> anyhow::Result<BTreeMap<String, u64>> {
-        anyhow::ensure!(self.recording.is_none(), "another run is recorded");
+        ensure!(self.recording.is_none(), "another run is recorded");
         let observed = |name: &str| -> u64 {
             let members = self.members().map(|(member, _)| member);
             let of_arm = members.filter(|member| {
@@ -110,26 +118,69 @@ impl Watch {
         if processes.values().all(|count| *count == 0) {
             return Ok(processes);
         }
-        let arms = plan.arms.iter().map(|name| Recorder::create(&plan, name));
+        let arms = plan.arms.iter().map(|name| Recorder::create(plan, name));
         self.recording = Some(Recording {
             arms: arms.collect::<anyhow::Result<_>>()?,
             places: BTreeMap::new(),
-            trouble: plan.trouble,
-            missed_before: self.probes.missed()?,
+            trouble: Arc::clone(&plan.trouble),
+            missed_before: self.observer.missed()?,
             from_ns: 0,
             flushed: Instant::now(),
         });
         let begun = self.extend_recording().and_then(|()| {
-            let probes = self.probes.describe();
+            self.begin_trial(plan)?;
+            let probes = self.observer.describe();
             let recording = self.recording.as_mut().context("no recording")?;
             recording.from_ns = machine::monotonic_ns();
             recording.mark(&probes)
         });
         if begun.is_err() {
             self.recording = None;
-            self.probes.ask_for_records([])?;
+            let _ = self.memories.end_run();
+            self.observer.ask_for_records([])?;
         }
         begun.map(|()| processes)
+    }
+
+    /// Writes the calls of a trial down from now on.
+    fn begin_trial(&mut self, plan: &RecordingPlan) -> anyhow::Result<()> {
+        let Some(trial) = plan.trial.as_deref() else {
+            return Ok(());
+        };
+        let recording = self.recording.as_ref().context("no recording")?;
+        let series: BTreeSet<u32> = recording.places.keys().copied().collect();
+        let log = RunLog::create(&plan.run, trial, &plan.trouble)?;
+        let memories = self.memories.begin_run(log, series)?;
+        ensure!(
+            memories > 0,
+            "no process of {} records calls of this trial in shared memory: HOOKPROBE_TRIAL must be {trial}",
+            plan.arms.join(", ")
+        );
+        Ok(())
+    }
+
+    /// How the kernel schedules the processes of the recorded arms.
+    fn scheduling(&self) -> Scheduling {
+        let recorded = |member: &Member| {
+            let recording = self.recording.as_ref();
+            recording.is_some_and(|recording| recording.places.contains_key(&member.series))
+        };
+        let members = self.members().map(|(member, _)| member);
+        let policies = { members }.filter(|member| recorded(member));
+        let policies: BTreeSet<u32> = policies
+            .filter_map(|member| {
+                Process::new(member.generation.pid)
+                    .ok()?
+                    .stat()
+                    .ok()?
+                    .policy
+            })
+            .collect();
+        match Vec::from_iter(policies).as_slice() {
+            [policy] if *policy == libc::SCHED_BATCH.cast_unsigned() => Scheduling::Batch,
+            [policy] if *policy == libc::SCHED_FIFO.cast_unsigned() => Scheduling::Fifo,
+            _ => Scheduling::Fair,
+        }
     }
 
     /// Takes in series of the recorded arms that are new. To be called before their processes are observed.
@@ -148,7 +199,7 @@ impl Watch {
         }
         if !new.is_empty() {
             let places: Vec<u32> = new.iter().map(|(place, ..)| *place).collect();
-            let totals = self.probes.totals(&places)?;
+            let totals = self.observer.totals(&places)?;
             for ((place, arm, unobserved_s), before) in new.into_iter().zip(totals) {
                 let place_of = Place {
                     arm,
@@ -157,8 +208,9 @@ impl Watch {
                     received: 0,
                 };
                 recording.places.insert(place, place_of);
+                self.memories.extend_run(place);
             }
-            self.probes
+            self.observer
                 .ask_for_records(recording.places.keys().copied())?;
         }
         let scan = self.scan;
@@ -190,24 +242,27 @@ impl Watch {
 
     /// Ends the recording: what the programs have written by now is kept.
     pub fn end_recording(&mut self) -> anyhow::Result<Recorded> {
-        let stopped = self.probes.ask_for_records([]);
+        let stopped = self.observer.ask_for_records([]);
         let until_ns = machine::monotonic_ns();
         let drained = self.drain();
+        let trial_ended = self.memories.end_run();
+        let scheduling = self.scheduling();
         self.note_targets();
         let recording = self.recording.take().context("nothing is recorded")?;
         let places: Vec<u32> = recording.places.keys().copied().collect();
-        let totals = self.probes.totals(&places);
-        let probes = self.probes.describe();
+        let totals = self.observer.totals(&places);
+        let probes = self.observer.describe();
         let unobserved_s = |place: u32| {
             let series = self.series.get(place);
             series.map_or(0.0, |series| series.unobserved_s)
         };
         // Whatever else has failed, what was written stays readable.
         let from_ns = recording.from_ns;
-        let missed = self.probes.missed_since(&recording.missed_before);
+        let missed = self.observer.missed_since(&recording.missed_before);
         let ended = recording.end(totals, missed, unobserved_s);
         stopped?;
         drained?;
+        trial_ended?;
         let arms = ended?.into_iter().map(|mut arm| {
             arm.trace.attached_ns = from_ns;
             arm.trace.detached_ns = Some(until_ns);
@@ -220,6 +275,7 @@ impl Watch {
             from_ns,
             until_ns,
             arms: arms.collect::<anyhow::Result<_>>()?,
+            scheduling,
         })
     }
 }

@@ -7,6 +7,7 @@ use procfs::process::Process;
 use runlog::agent::{ArmInContainer, Arms, OwnUse, SCHEMA, WatchedProcess};
 use runlog::clock::Clock;
 
+use crate::agent::bracketed::Seen;
 use crate::agent::watch::{Member, Watch};
 use crate::machine;
 use probes::discover::generation::since_boot_s;
@@ -20,19 +21,23 @@ pub struct Snapshot {
     pub arms: Arms,
     /// The spans of each of `arms.arms`, in the same order.
     pub totals: Vec<ArmTotals>,
+    /// What they recorded in shared memory, likewise.
+    pub seen: Vec<Seen>,
 }
 
 impl Snapshot {
     /// Takes one.
     pub fn take(watch: &mut Watch) -> anyhow::Result<Self> {
         let places: Vec<u32> = watch.series.iter().map(|(place, _)| place).collect();
-        let totals = watch.probes.totals(&places)?;
+        let totals = watch.observer.totals(&places)?;
+        let seen = places.iter().map(|place| watch.memories.seen(*place));
+        let seen: Vec<Seen> = seen.collect::<anyhow::Result<_>>()?;
         let now_s = since_boot_s();
         let arms = watch
             .series
             .iter()
-            .zip(&totals)
-            .map(|((place, series), totals)| {
+            .zip(totals.iter().zip(&seen))
+            .map(|((place, series), (totals, seen))| {
                 let members: Vec<&Member> = watch
                     .members()
                     .map(|(member, _)| member)
@@ -48,6 +53,8 @@ impl Snapshot {
                     .filter(|(member, _)| member.unobserved_s.is_none())
                     .map(|(_, process)| process.unobserved_s)
                     .sum();
+                let mut ledger = totals.ledger();
+                seen.enter(&mut ledger);
                 ArmInContainer {
                     arm: series.arm.clone(),
                     container: series.home.short_container().to_owned(),
@@ -60,7 +67,7 @@ impl Snapshot {
                     ended_processes: series.ended_processes,
                     unobserved_s: series.unobserved_s + waiting_s,
                     spans: BTreeMap::new(),
-                    ledger: totals.ledger(),
+                    ledger,
                 }
             })
             .collect();
@@ -76,26 +83,29 @@ impl Snapshot {
                 .heartbeat
                 .as_ref()
                 .and_then(|heartbeat| heartbeat.predecessor().cloned()),
-            probes: watch.probes.describe(),
+            probes: watch.observer.describe(),
+            probes_missing: watch.observer.missing().map(str::to_owned),
             arms,
             forgotten: watch.series.forgotten,
             attaches: watch.libraries.attaches,
             failures: failures
                 .map(|(reason, count)| ((*reason).to_owned(), *count))
                 .collect(),
-            missed: watch.probes.missed()?,
-            hits_of_other_processes: watch.probes.hits_of_others()?,
+            missed: watch.observer.missed()?,
+            hits_of_other_processes: watch.observer.hits_of_others()?,
             agent: own_use()?,
         };
-        Ok(Self { arms, totals })
+        Ok(Self { arms, totals, seen })
     }
 
     /// All of it, with the histograms in full. That takes compressing them, which the thread with the probes is not to
     /// wait for.
     pub fn into_arms(self) -> Arms {
         let mut arms = self.arms;
-        for (arm, totals) in arms.arms.iter_mut().zip(&self.totals) {
+        let counted = self.totals.iter().zip(&self.seen);
+        for (arm, (totals, seen)) in arms.arms.iter_mut().zip(counted) {
             arm.spans = totals.summaries();
+            arm.spans.extend(seen.summaries());
         }
         arms
     }
@@ -108,6 +118,7 @@ fn describe(member: &Member, now_s: f64) -> WatchedProcess {
         executable: member.executable.display().to_string(),
         hook: member.hook.as_ref().map(LoadedHook::name),
         library: member.library.map(|library| library.0),
+        shared_memory: member.memory.is_some(),
         trouble: member.trouble.clone(),
         unobserved_s: member.unobserved_s.unwrap_or_else(waited_s),
     }

@@ -12,15 +12,16 @@ use std::time::Instant;
 use anyhow::anyhow;
 use runlog::analysis::Ledger;
 
+use crate::agent::bracketed::{Memories, MemoryId, TAKE_EVERY};
 use crate::agent::core::Plan;
 use crate::agent::heartbeat::Heartbeat;
 use crate::agent::libraries::{Libraries, LibraryId, has_ended};
 use crate::agent::listeners::Listeners;
+use crate::agent::observer::Observer;
 use crate::agent::recording::Recording;
 use crate::agent::rules::{ARM_VARIABLE, Facts, Rules};
 use crate::agent::series::{Place, SeriesTable};
 use crate::machine;
-use probes::Probes;
 use probes::attach::Target;
 use probes::discover::container::Home;
 use probes::discover::generation::{self, Generation, since_boot_s};
@@ -36,7 +37,10 @@ const MAX_ENVIRONMENT: u64 = 4 << 20;
 
 /// What is watched.
 pub struct Watch {
-    pub(super) probes: Probes,
+    pub(super) observer: Observer,
+    pub(super) memories: Memories,
+    /// When they were read last.
+    drained: Instant,
     rules: Rules,
     listeners: Listeners,
     sites: Sites,
@@ -73,6 +77,8 @@ pub struct Member {
     pub executable: PathBuf,
     pub hook: Option<LoadedHook>,
     pub library: Option<LibraryId>,
+    /// Where it records its calls, if it does. Its hook is then not probed: no call is to be counted twice.
+    pub memory: Option<MemoryId>,
     /// Why it is not observed.
     pub trouble: Option<String>,
     /// Since when it was not observed, in seconds since boot: its start, or the end of an agent before this one.
@@ -89,7 +95,8 @@ impl Member {
 
     /// Whether its spans can be observed. At the first look, its hook may not be there yet.
     fn is_to_be_observed(&self, looks: u64) -> bool {
-        self.trouble.is_none() && (self.library.is_some() || looks > 1)
+        let is_known = self.library.is_some() || self.memory.is_some();
+        self.trouble.is_none() && (is_known || looks > 1)
     }
 }
 
@@ -104,17 +111,19 @@ pub enum Found {
 
 impl Watch {
     /// Begins with probes that are loaded, and attaches the kernel pair.
-    pub fn begin(mut probes: Probes, plan: &Plan) -> anyhow::Result<Self> {
+    pub fn begin(mut observer: Observer, plan: &Plan) -> anyhow::Result<Self> {
         let heartbeat = plan.state_file.as_deref().map(Heartbeat::begin);
         let heartbeat = heartbeat.transpose()?;
-        probes.attach()?;
+        observer.attach()?;
         Ok(Self {
-            probes,
+            observer,
+            memories: Memories::default(),
+            drained: Instant::now(),
             listeners: Listeners::on(plan.rules.wanted_ports()),
             rules: plan.rules.clone(),
             sites: Sites::default(),
             libraries: Libraries::default(),
-            series: SeriesTable::with_places(plan.options.arms),
+            series: SeriesTable::with_places(plan.places),
             processes: BTreeMap::new(),
             targets: Vec::new(),
             failures: BTreeMap::new(),
@@ -149,6 +158,11 @@ impl Watch {
             .filter_map(|(member, _)| member.library)
             .collect();
         self.libraries.keep(|id| used.contains(&id));
+        let used: BTreeSet<MemoryId> = self
+            .members()
+            .filter_map(|(member, _)| member.memory)
+            .collect();
+        self.memories.keep(|id| used.contains(&id))?;
         let has_beginners = self.members().any(|(_, looks)| looks == 1);
         Ok(if has_beginners {
             Found::Beginning
@@ -165,13 +179,17 @@ impl Watch {
         if let Some(recording) = &mut self.recording {
             recording.flush_if_due();
         }
+        if self.drained.elapsed() >= TAKE_EVERY {
+            self.drained = Instant::now();
+            self.memories.drain()?;
+        }
         Ok(())
     }
 
     /// Takes all records out that there are, and the eBPF side's messages.
     pub(super) fn drain(&mut self) -> anyhow::Result<()> {
         let recording = &mut self.recording;
-        self.probes.drain(|record| {
+        self.observer.drain(|record| {
             if let Some(recording) = recording {
                 recording.push(record);
             }
@@ -211,8 +229,8 @@ impl Watch {
         if let Some(member) = &mut known.member {
             self.series.keep(member.series, self.scan);
             let is_due = known.looks <= YOUNG || known.looks.is_multiple_of(NOW_AND_THEN);
-            if member.library.is_none() && is_due {
-                self.find_hook(member);
+            if member.library.is_none() && member.memory.is_none() && is_due {
+                self.find_hook(member, known.looks);
             }
         }
         self.processes.insert(generation.pid, known);
@@ -246,7 +264,8 @@ impl Watch {
         let series = match self.series.place(arm, &facts.home, self.scan) {
             Place::Ready(series) => series,
             Place::Used(series) => {
-                if let Err(error) = self.probes.clear(series) {
+                self.memories.clear(series);
+                if let Err(error) = self.observer.clear(series) {
                     self.refuse(known, "no_room", &format!("{error:#}"));
                     return;
                 }
@@ -265,6 +284,7 @@ impl Watch {
             executable: facts.executable,
             hook: None,
             library: None,
+            memory: None,
             trouble: None,
             unobserved_from_s: self.unobserved_from_s(&known.generation),
             unobserved_s: None,
@@ -303,7 +323,7 @@ impl Watch {
     }
 
     /// Looks for a hook in a process, and attaches to it.
-    fn find_hook(&mut self, member: &mut Member) {
+    fn find_hook(&mut self, member: &mut Member, looks: u64) {
         let pid = member.generation.pid;
         let (reason, error) = match self.sites.look_for_hook(pid) {
             Ok(HookSearch::None) => {
@@ -314,18 +334,17 @@ impl Watch {
             Ok(HookSearch::Hidden(file)) => {
                 ("maps", anyhow!("no hook was found, but {}", hidden(&file)))
             }
-            Ok(HookSearch::Hook(hook)) => match self.libraries.attach(&self.probes, &hook) {
-                Ok(library) => {
-                    member.hook = Some(hook);
-                    member.library = Some(library);
-                    member.trouble = None;
-                    return;
+            Ok(HookSearch::Hook(hook)) => {
+                let found = self.observe_hook(member, &hook, looks);
+                member.hook = Some(hook);
+                match found {
+                    Ok(()) => {
+                        member.trouble = None;
+                        return;
+                    }
+                    Err(why) => why,
                 }
-                Err(error) => {
-                    member.hook = Some(hook);
-                    ("attach", error)
-                }
-            },
+            }
             Err(error) => ("maps", error),
         };
         if has_ended(&error) && Generation::of(pid) != Some(member.generation) {
@@ -339,6 +358,43 @@ impl Watch {
         }
     }
 
+    /// Reads what a process records of its hook's calls, or else attaches to the hook. The error comes with its reason.
+    fn observe_hook(
+        &mut self,
+        member: &mut Member,
+        hook: &LoadedHook,
+        looks: u64,
+    ) -> Result<(), (&'static str, anyhow::Error)> {
+        let pid = member.generation.pid;
+        let offered = if hook.is_front {
+            self.memories.take(pid, member.series)
+        } else {
+            Ok(None)
+        };
+        let error = match offered {
+            Ok(Some(memory)) => {
+                member.memory = Some(memory);
+                return Ok(());
+            }
+            // It may still be loading.
+            Ok(None) if hook.is_front && looks == 1 => return Ok(()),
+            Ok(None) => None,
+            Err(error) => Some(error),
+        };
+        let Some(probes) = self.observer.probes() else {
+            let nothing = || anyhow!("it records no calls in shared memory");
+            let why = error.map_or_else(nothing, Into::into);
+            return Err(("records", why.context("this agent has no probes")));
+        };
+        if let Some(error) = error {
+            *self.failures.entry("records").or_default() += 1;
+            log::warn!("process {pid} is probed instead: {error}");
+        }
+        let library = self.libraries.attach(probes, hook);
+        member.library = Some(library.map_err(|error| ("attach", error))?);
+        Ok(())
+    }
+
     /// Has all processes of arms observed that can be, and no others.
     fn observe(&mut self) -> anyhow::Result<()> {
         let to_observe = || {
@@ -347,7 +403,7 @@ impl Watch {
                 .map(|(member, _)| member)
         };
         let number = |member: &Member| {
-            let has_hook = member.hook.is_some();
+            let has_hook = member.library.is_some();
             (member.generation.pid, member.series, has_hook)
         };
         let targets: Vec<(Pid, u32, bool)> = to_observe().map(number).collect();
@@ -355,10 +411,10 @@ impl Watch {
             let named = to_observe().map(|member| Target {
                 pid: member.generation.pid,
                 arm: member.series,
-                hook: member.hook.clone(),
+                hook: member.hook.clone().filter(|_| member.library.is_some()),
                 function: None,
             });
-            self.probes.set_targets(named.collect())?;
+            self.observer.set_targets(named.collect())?;
             self.targets = targets;
         }
         let now_s = since_boot_s();
@@ -387,11 +443,12 @@ impl Watch {
     /// Detaches from everything. What was counted balances now, if nothing was lost.
     pub fn end(mut self) -> anyhow::Result<Ledger> {
         self.beat();
-        self.probes.stop_observing()?;
+        self.memories.keep(|_| false)?;
+        self.observer.stop_observing()?;
         self.libraries.keep(|_| false);
-        self.probes.detach()?;
+        self.observer.detach()?;
         self.drain()?;
-        self.probes.ledger()
+        self.observer.ledger()
     }
 }
 

@@ -105,6 +105,12 @@ pub struct AgentArguments {
     #[arg(long, value_name = "NAME", env = "HOOKPROBE_NODE")]
     node: Option<String>,
 
+    /// Use no eBPF probes, but only what bracketed processes of trials record in shared memory
+    ///
+    /// It takes no rights beyond seeing these processes. Without the rights to probe it is so in any case.
+    #[arg(long)]
+    no_probes: bool,
+
     /// What brackets read(2) in the kernel
     #[arg(long, hide_short_help = true, value_enum, default_value_t = KernelProbe::Auto)]
     kernel_probe: KernelProbe,
@@ -184,16 +190,17 @@ pub async fn agent(arguments: AgentArguments) -> anyhow::Result<End> {
 
 fn plan(arguments: AgentArguments, every: f64) -> Plan {
     Plan {
-        options: Options {
+        places: arguments.max_series,
+        options: (!arguments.no_probes).then_some(Options {
             kernel_probe: arguments.kernel_probe,
-            ring_bytes: arguments.runs_dir.map(|_| arguments.ring_bytes),
+            ring_bytes: arguments.runs_dir.as_ref().map(|_| arguments.ring_bytes),
             read_records: true,
             writing: Writing::WhileAskedFor,
             site: arguments.site,
             program_stats: false,
             arms: arguments.max_series,
             function_threads: 0,
-        },
+        }),
         rules: Rules {
             executables: arguments.executables,
             ports: arguments.ports,

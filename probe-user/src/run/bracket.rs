@@ -89,7 +89,7 @@ impl BracketLog {
     /// Writes what was recorded since it was asked last.
     pub fn drain(&mut self, writers: Writers) -> anyhow::Result<()> {
         for (server, memory) in (0..).zip(&mut self.memories) {
-            let trial = memory.trial();
+            let trial = *memory.trial();
             memory
                 .drain(writers, |mut call| {
                     if let Some(connections) = &mut self.connections {
@@ -122,7 +122,7 @@ impl BracketLog {
         self.calls.finish()?;
         if let (Some(connections), Some(memory)) = (&self.connections, self.memories.first()) {
             let connections = u32::try_from(connections.len())?;
-            server_log::write(run, &memory.trial(), connections)?;
+            server_log::write(run, memory.trial(), connections)?;
         }
         drained
     }
@@ -136,7 +136,8 @@ const _: () = assert!(
         && Call::ANSWER == BracketedCall::ANSWER
 );
 
-fn row(server: u16, call: &Call) -> BracketedCall {
+/// A call as a row of the table.
+pub fn row(server: u16, call: &Call) -> BracketedCall {
     BracketedCall {
         server,
         arm: call.arm.into(),

@@ -19,7 +19,7 @@ pub mod programs;
 mod resources;
 pub mod scheduling;
 mod server_log;
-mod shared_memory;
+pub mod shared_memory;
 pub mod span_log;
 pub mod stop;
 pub mod turn;

@@ -8,17 +8,23 @@ use std::io;
 use std::mem::offset_of;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::PathBuf;
 
 use abi::trial::calls::{Call, Slot, complete};
-use abi::trial::shared::{ArmCount, Count, MAGIC, RINGS, Ring, SLOTS, Shared};
+use abi::trial::shared::{ArmCount, Count, MAGIC, NAME, RINGS, Ring, SLOTS, Shared, trial_text};
 use abi::trial::{MAX_ARMS, Trial};
 use procfs::process::{MMapPath, Process};
 use runlog::trial::{ArmCounts, RecordLedger, ServerCounts};
-use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, memfd_create};
+use rustix::fs::{
+    FallocateFlags, FlockOperation, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, flock,
+    memfd_create,
+};
 use zerocopy::{FromBytes, IntoBytes};
 
-/// What the memory is called where processes' mappings are listed.
-const NAME: &str = "hookprobe-records";
+mod offered;
+
+pub use offered::{Offer, Unusable};
+
 /// Slots that are read at once.
 const CHUNK: usize = 1_024;
 /// The most records by which a ring is taken to be ahead of where it was, however many its head says.
@@ -35,6 +41,8 @@ pub struct SharedMemory {
     trial: Trial,
     rings: [Followed; RINGS],
     ledger: RecordLedger,
+    /// Calls that had not been recorded before we came.
+    unrecordable_before: u64,
     /// So many records are read; later ones count as overwritten.
     most_records: u64,
     /// What slots are read into.
@@ -81,21 +89,21 @@ impl SharedMemory {
             0,
             size_of::<Shared>() as u64,
         )?;
+        let text = trial_text(trial).ok_or(io::ErrorKind::InvalidInput)?;
+        file.write_all_at(&text, offset_of!(Shared, trial) as u64)?;
         file.write_all_at(&MAGIC.to_ne_bytes(), offset_of!(Shared, magic) as u64)?;
         fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        // No agent takes it.
+        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         Ok(Self {
             file,
             trial: *trial,
             rings: Default::default(),
             ledger: RecordLedger::default(),
+            unrecordable_before: 0,
             most_records: MOST_RECORDS,
             looks: [(); 2].map(|()| vec![Slot::default(); CHUNK]),
         })
-    }
-
-    /// How arms are drawn.
-    pub fn trial(&self) -> Trial {
-        self.trial
     }
 
     /// A descriptor of it, for the server. It is opened anew: what a server does to its own, as to have all writes append,
@@ -108,7 +116,7 @@ impl SharedMemory {
     /// Whether a process has it mapped.
     pub fn is_mapped_by(&self, pid: i32) -> anyhow::Result<bool> {
         let inode = self.file.metadata()?.ino();
-        let path = MMapPath::Path(format!("/memfd:{NAME} (deleted)").into());
+        let path = MMapPath::Path(listed_name());
         let mut maps = Process::new(pid)?.maps()?.into_iter();
         Ok(maps.any(|map| map.inode == inode && map.pathname == path))
     }
@@ -120,6 +128,20 @@ impl SharedMemory {
         self.file.write_all_at(&word, place)
     }
 
+    /// How the arms are drawn.
+    pub fn trial(&self) -> &Trial {
+        &self.trial
+    }
+
+    /// Where the records have gone since we came.
+    pub fn ledger(&self) -> io::Result<RecordLedger> {
+        let unrecordable = self.count(Count::Unrecordable)?;
+        Ok(RecordLedger {
+            unrecordable: unrecordable.saturating_sub(self.unrecordable_before),
+            ..self.ledger
+        })
+    }
+
     /// Takes the calls that were recorded since it was asked last.
     pub fn drain(
         &mut self,
@@ -127,7 +149,7 @@ impl SharedMemory {
         mut take: impl FnMut(Call) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let mut heads = [[0_u64; HEAD_WORDS]; RINGS];
-        self.read(offset_of!(Shared, heads), &mut heads)?;
+        read(&self.file, offset_of!(Shared, heads), &mut heads)?;
         for (ring, [head, ..]) in heads.into_iter().enumerate() {
             self.drain_ring(ring, head, writers, &mut take)?;
         }
@@ -149,6 +171,7 @@ impl SharedMemory {
             ledger,
             most_records,
             looks: [first, second],
+            ..
         } = self;
         let Followed { next, head: known } = &mut rings[ring];
         let begun = head.saturating_sub(*known).min(MOST_AHEAD);
@@ -193,9 +216,9 @@ impl SharedMemory {
     /// What the server has counted, and where its records went.
     pub fn counts(&self) -> io::Result<ServerCounts> {
         let mut counts = [0_u64; Count::COUNT];
-        self.read(offset_of!(Shared, counts), &mut counts)?;
+        read(&self.file, offset_of!(Shared, counts), &mut counts)?;
         let mut by_arm = [[0_u64; ArmCount::COUNT]; MAX_ARMS];
-        self.read(offset_of!(Shared, by_arm), &mut by_arm)?;
+        read(&self.file, offset_of!(Shared, by_arm), &mut by_arm)?;
         let count = |count: Count| counts[count as usize];
         let arms = self.trial.arms().iter().zip(by_arm).map(|(arm, counts)| {
             let count = |count: ArmCount| counts[count as usize];
@@ -222,13 +245,24 @@ impl SharedMemory {
         })
     }
 
-    fn read<T: FromBytes + IntoBytes + ?Sized>(
-        &self,
-        place: usize,
-        into: &mut T,
-    ) -> io::Result<()> {
-        self.file.read_exact_at(into.as_mut_bytes(), place as u64)
+    fn count(&self, count: Count) -> io::Result<u64> {
+        let mut counts = [0_u64; Count::COUNT];
+        read(&self.file, offset_of!(Shared, counts), &mut counts)?;
+        Ok(counts[count as usize])
     }
+}
+
+fn read<T: FromBytes + IntoBytes + ?Sized>(
+    file: &File,
+    place: usize,
+    into: &mut T,
+) -> io::Result<()> {
+    file.read_exact_at(into.as_mut_bytes(), place as u64)
+}
+
+/// What the memory is called where processes' descriptors and mappings are listed.
+fn listed_name() -> PathBuf {
+    format!("/memfd:{} (deleted)", NAME.to_string_lossy()).into()
 }
 
 /// Looks for the record with this number in what was read of its slot, one time and another.

@@ -93,12 +93,13 @@ pub fn metrics(kit: &Kit) -> anyhow::Result<()> {
         let sample = samples.get(name).copied();
         sample.with_context(|| format!("no {name}: {text}"))
     };
-    for (name, kind) in [
-        ("hook_overhead", "hook_overhead"),
-        ("read_syscall", "read_syscall"),
-        ("write_syscall", "write_syscall"),
+    for (kind, more) in [
+        ("hook_overhead", r#",trial_arm="",source="ebpf""#),
+        ("read_syscall", ""),
+        ("write_syscall", ""),
     ] {
-        let name = format!("hookprobe_{name}_seconds");
+        let labels = format!("{labels}{more}");
+        let name = format!("hookprobe_{kind}_seconds");
         let spans = &arm(&arms, "hooked")["spans"][kind];
         let count = spans["count"].as_f64().context("no count")?;
         ensure!(

@@ -1,5 +1,6 @@
 //! `probe-user agent`: what it finds, counts and serves, held against requests that were made.
 
+mod bracketed;
 pub mod client;
 mod http;
 mod namespaces;
@@ -7,6 +8,7 @@ mod restarts;
 mod rights;
 mod runs;
 mod runs_http;
+mod trial_nodes;
 mod two_nodes;
 
 use rustix::process::Signal;
@@ -123,9 +125,51 @@ pub const TESTS: &[Test] = &[
         run: two_nodes::two_nodes,
     },
     Test {
+        name: "agent::a_trial_over_two_nodes_with_two_clocks",
+        needs: &[
+            Need::Root,
+            Need::Alone,
+            Need::Program("unshare"),
+            Need::Program("nsenter"),
+            Need::Program("ip"),
+            Need::Program("tc"),
+            Need::Program("chrt"),
+        ],
+        run: trial_nodes::trial,
+    },
+    Test {
         name: "agent::says_when_it_may_not_look_whether_there_is_a_hook",
         needs: &[Need::Root, Need::Program("setpriv")],
         run: rights::hidden_hook,
+    },
+    Test {
+        name: "agent::without_rights_reads_what_bracketed_processes_record",
+        // Agents of other tests would read its memory before it.
+        needs: &[Need::Alone, Need::NoOtherKernel],
+        run: bracketed::without_rights,
+    },
+    Test {
+        name: "agent::without_probes_takes_part_in_trials",
+        // Agents of other tests would read its memory before it.
+        needs: &[Need::Alone, Need::NoOtherKernel],
+        run: bracketed::takes_part,
+    },
+    Test {
+        name: "agent::children_of_fork_record_in_one_memory",
+        // Agents of other tests would read its memory before it.
+        needs: &[Need::Alone, Need::Program("cc"), Need::NoOtherKernel],
+        run: bracketed::children_of_fork,
+    },
+    Test {
+        name: "agent::counts_calls_by_records_or_by_probes_and_never_twice",
+        // Agents of other tests would read its memory before it.
+        needs: &[Need::Alone, Need::Root, Need::NoOtherKernel],
+        run: bracketed::counted_once,
+    },
+    Test {
+        name: "agent::says_of_whom_it_can_see_nothing_without_probes",
+        needs: &[],
+        run: bracketed::nothing_to_read,
     },
     Test {
         name: "agent::refuses_bad_options",

@@ -21,12 +21,12 @@ use super::client::{Agent, is_attached, unique};
 use crate::kit::{Kit, Running, Server, check_schema, exact_kernel_probe, succeed, wait_for};
 
 /// The load generator's clock is ahead by this, to the nanosecond.
-const AHEAD_NS: u64 = 1_000_000_000_000;
+pub const AHEAD_NS: u64 = 1_000_000_000_000;
 const REQUESTS: u64 = 4_000;
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 /// A network namespace, for as long as the value lives.
-struct Node(Running);
+pub struct Node(Running);
 
 impl Node {
     fn new() -> anyhow::Result<Self> {
@@ -45,19 +45,24 @@ impl Node {
     }
 
     /// A command that runs there.
-    fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net={}", self.namespace()));
         command.arg(program);
         command
     }
 
-    fn ip(&self, words: &str) -> anyhow::Result<()> {
+    pub fn ip(&self, words: &str) -> anyhow::Result<()> {
         succeed(self.command("ip").args(words.split(' '))).map(|_| ())
     }
 }
 
 pub fn two_nodes(kit: &Kit) -> anyhow::Result<()> {
+    with_two_nodes(|clients| run(kit, clients))
+}
+
+/// Runs something on the node of the servers, which is told the node of the clients.
+pub fn with_two_nodes(run: impl FnOnce(&Node) -> anyhow::Result<()> + Send) -> anyhow::Result<()> {
     let (servers, clients) = (Node::new()?, Node::new()?);
     let other = clients.0.pid();
     servers.ip("link set lo up")?;
@@ -73,7 +78,7 @@ pub fn two_nodes(kit: &Kit) -> anyhow::Result<()> {
         let on_server = scope.spawn(|| {
             let namespace = File::open(servers.namespace())?;
             move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
-            run(kit, &clients)
+            run(&clients)
         });
         match on_server.join() {
             Ok(result) => result,
@@ -85,17 +90,8 @@ pub fn two_nodes(kit: &Kit) -> anyhow::Result<()> {
 fn run(kit: &Kit, clients: &Node) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
     let token = folder.path().join("token");
-    fs::write(&token, TOKEN)?;
     let runs = folder.path().join("runs");
-    let mut agent = kit.command("probe-user");
-    agent
-        .args(["agent", "--listen=0.0.0.0:0", "--token-file"])
-        .arg(&token)
-        .arg("--runs-dir")
-        .arg(&runs)
-        .args(exact_kernel_probe());
-    let (out, err) = (Stdio::piped(), Stdio::piped());
-    let agent = Agent::of(agent.stdout(out).stderr(err).spawn()?, Some(TOKEN))?;
+    let agent = agent(kit, &token, &runs)?;
     let mut server = kit.command("sut");
     server
         .args(["--quiet", "--bind=0.0.0.0"])
@@ -104,22 +100,9 @@ fn run(kit: &Kit, clients: &Node) -> anyhow::Result<()> {
     let server = Server::start(server)?;
     agent.wait_for(|arms| is_attached(arms, "hooked"))?;
 
-    let mut load = clients.command("unshare");
-    load.args(["--time", "--fork", "--monotonic", "1000"])
-        .arg(kit.path("loadgen"))
-        .args(["run", "--json", "--seed=1", "--blocks=4", "--connections=4"])
+    let mut load = load(kit, clients, &agent, &token, ("hooked", server.port));
+    load.args(["--seed=1", "--blocks=4", "--connections=4"])
         .arg(format!("--requests={REQUESTS}"))
-        .arg(format!(
-            "--arm={}=http://10.0.0.1:{}/",
-            unique("hooked"),
-            server.port
-        ))
-        .arg(format!(
-            "--agent={}",
-            agent.url().replace("0.0.0.0", "10.0.0.1")
-        ))
-        .arg("--agent-token-file")
-        .arg(&token)
         .arg("--out")
         .arg(folder.path().join("load"));
     let summary = crate::kit::json(&succeed(&mut load)?)?;
@@ -140,6 +123,42 @@ fn run(kit: &Kit, clients: &Node) -> anyhow::Result<()> {
         "{join:#}"
     );
     same_requests(&read_all(spans.joined())?, &read_all(by_one_clock)?)
+}
+
+/// An agent that takes part in runs of other machines.
+pub fn agent(kit: &Kit, token: &Path, runs: &Path) -> anyhow::Result<Agent> {
+    fs::write(token, TOKEN)?;
+    let mut agent = kit.command("probe-user");
+    agent
+        .args(["agent", "--listen=0.0.0.0:0", "--token-file"])
+        .arg(token)
+        .arg("--runs-dir")
+        .arg(runs)
+        .args(exact_kernel_probe());
+    let (out, err) = (Stdio::piped(), Stdio::piped());
+    Agent::of(agent.stdout(out).stderr(err).spawn()?, Some(TOKEN))
+}
+
+/// A load generator on the node of the clients, by its own clock.
+pub fn load(
+    kit: &Kit,
+    clients: &Node,
+    agent: &Agent,
+    token: &Path,
+    (name, port): (&str, u16),
+) -> Command {
+    let mut load = clients.command("unshare");
+    load.args(["--time", "--fork", "--monotonic", "1000"])
+        .arg(kit.path("loadgen"))
+        .args(["run", "--json"])
+        .arg(format!("--arm={}=http://10.0.0.1:{port}/", unique(name)))
+        .arg(format!(
+            "--agent={}",
+            agent.url().replace("0.0.0.0", "10.0.0.1")
+        ))
+        .arg("--agent-token-file")
+        .arg(token);
+    load
 }
 
 fn joined_over_two_clocks(hooked: &ArmResult) -> anyhow::Result<()> {

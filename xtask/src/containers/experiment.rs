@@ -45,7 +45,7 @@ impl Experiment {
 }
 
 /// What the compose file takes from outside.
-const VARIABLES: [&str; 8] = [
+const VARIABLES: [&str; 9] = [
     "HOOKPROBE_AGENT_PORT",
     "HOOKPROBE_LOADGEN_PORT",
     "HOOKPROBE_RESULTS",
@@ -53,6 +53,7 @@ const VARIABLES: [&str; 8] = [
     "HOOKPROBE_SUT_PORT",
     "HOOKPROBE_TAG",
     "HOOKPROBE_TOKEN_FILE",
+    "HOOKPROBE_TRIAL",
     "HOOKPROBE_USER",
 ];
 

@@ -1,4 +1,4 @@
-//! `cargo xtask prove containers`: Experiment 1 as the compose file has it, containers that are killed in mid-run, and
+//! `cargo xtask prove containers`: Experiment 1 as the compose file has it, a trial, containers that are killed in mid-run, and
 //! one at its CPU limit, in a Docker engine of our own.
 //!
 //! Nothing is pulled from a registry, and the machine's own Docker, if it has one, is left alone: the engine and the
@@ -15,6 +15,7 @@ mod observer;
 mod packages;
 mod restarts;
 mod services;
+mod trial;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -94,6 +95,8 @@ fn run(stages: &mut Stages) -> anyhow::Result<()> {
             .run(&engine, stages)
             .with_context(|| format!("experiment \"{}\"", experiment.name))?;
     }
+    interrupt::check()?;
+    trial::prove(&engine, stages).context("a trial in containers")?;
     interrupt::check()?;
     restarts::prove(&engine, stages).context("containers that are started again")?;
     interrupt::check()?;

@@ -147,7 +147,7 @@ fn kill_and_start(project: &Project<'_>, id: &str) -> anyhow::Result<Duration> {
 }
 
 /// What the agent says, once it observes the hooked server.
-fn attached(project: &Project<'_>) -> anyhow::Result<Value> {
+pub fn attached(project: &Project<'_>) -> anyhow::Result<Value> {
     let mut seen = Value::Null;
     wait_until("the hooked server to be observed", || {
         // It may be starting.

@@ -1,19 +1,29 @@
 //! The memory that front writes and the agent reads: counts, and rings of records.
 //!
 //! It is a sealed memory file (`memfd_create(2)`, with `F_SEAL_SHRINK` and `F_SEAL_GROW`), so nobody can cut it off under
-//! who has mapped it. Whoever is traced can write anything into it: the reader takes no number from it as an index.
+//! who has mapped it. Whoever is traced can write anything into it: the reader takes no number from it as an index. It holds the
+//! text of its trial, so that a reader need not know what the writer's environment once was.
+//!
+//! Whoever reads it, and has calls recorded, holds `flock(2)` on it: one at a time. The lock goes with its holder, however that
+//! ends.
 //!
 //! A writer takes the next number of a ring from its head, writes [`begun`] to the slot, then (after a release fence) the words
 //! and the checksum, then [`complete`] with release ordering. A reader counts by itself, reads a slot twice, and takes it if
 //! both are equal and [`Slot::decode`](super::calls::Slot::decode) finds the record whole.
 
-use core::sync::atomic::{AtomicU64, Ordering, fence};
+use core::fmt::{self, Write as _};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};
 
 use super::calls::{Call, WORDS, begun, complete};
-use super::{MAX_ARMS, mix};
+use super::{MAX_ARMS, Trial, mix};
 
 /// What the memory begins with; the last two digits are the version of this layout.
-pub const MAGIC: u64 = u64::from_le_bytes(*b"hkprob01");
+pub const MAGIC: u64 = u64::from_le_bytes(*b"hkprob02");
+
+/// What the memory is called where a process' descriptors and mappings are listed.
+pub const NAME: &core::ffi::CStr = c"hookprobe-records";
+/// Bytes for the text of the trial, which zeros follow.
+pub const TRIAL_BYTES: usize = 512;
 
 /// Rings of records. A thread writes to one of them, by its number.
 pub const RINGS: usize = 4;
@@ -85,6 +95,8 @@ pub struct Shared {
     /// Not zero while calls are to be recorded. The agent writes it, between blocks.
     pub is_recording: AtomicU64,
     _rest: [u64; 6],
+    /// The text of the trial, as [`trial_text`] has it.
+    pub trial: [AtomicU8; TRIAL_BYTES],
     /// By [`Count`].
     pub counts: [AtomicU64; Count::COUNT],
     /// By arm, then by [`ArmCount`].
@@ -93,6 +105,37 @@ pub struct Shared {
     pub heads: [Head; RINGS],
     /// The records.
     pub rings: [Ring; RINGS],
+}
+
+/// The text of a trial as the memory has it; `None` if it is too long.
+pub fn trial_text(trial: &Trial) -> Option<[u8; TRIAL_BYTES]> {
+    let mut text = Text {
+        bytes: [0; TRIAL_BYTES],
+        length: 0,
+    };
+    write!(text, "{trial}").ok()?;
+    Some(text.bytes)
+}
+
+/// The trial whose text a memory has; `None` if it has none.
+pub fn trial_of(text: &[u8; TRIAL_BYTES]) -> Option<Trial> {
+    let text = text.split(|byte| *byte == 0).next()?;
+    Trial::parse(text).ok()
+}
+
+struct Text {
+    bytes: [u8; TRIAL_BYTES],
+    length: usize,
+}
+
+impl fmt::Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let rest = self.bytes.get_mut(self.length..).unwrap_or_default();
+        let place = rest.get_mut(..text.len()).ok_or(fmt::Error)?;
+        place.copy_from_slice(text.as_bytes());
+        self.length += text.len();
+        Ok(())
+    }
 }
 
 impl Shared {

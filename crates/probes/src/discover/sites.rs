@@ -26,6 +26,8 @@ pub struct LoadedHook {
     pub reachable: PathBuf,
     /// Its probe sites.
     pub sites: Vec<UsdtSite>,
+    /// Whether it is what stands in front of a hook.
+    pub is_front: bool,
 }
 
 impl LoadedHook {
@@ -111,6 +113,7 @@ impl Sites {
                     sites,
                     path: file.path,
                     reachable: file.reachable,
+                    is_front,
                 });
             }
             if is_front {

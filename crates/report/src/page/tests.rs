@@ -29,6 +29,7 @@ fn agent_run_of(result: Option<RunResult>) -> AgentRun {
             schedule: manifest().schedule,
             load: None,
             requests: None,
+            server: None,
             clock: None,
         },
         processes: BTreeMap::new(),
@@ -62,6 +63,8 @@ fn with_a_doubt() -> AgentRun {
         doubts: vec!["arm hooked: its ledger does not balance".to_owned()],
         recorded_s: 1.0,
         arms: vec![arm],
+        trial: None,
+        clocks: None,
     }))
 }
 

@@ -9,7 +9,7 @@
 //! joined requests out in the order of the request log. Rows are read in a stream; what is kept in
 //! memory are the connections of one block, and the reads of some tenths of a second.
 
-mod clock;
+pub(crate) mod clock;
 mod connections;
 mod content;
 mod group;

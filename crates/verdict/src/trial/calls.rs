@@ -84,6 +84,16 @@ impl Calls {
     }
 }
 
+/// A call on the client's clock.
+fn on_client(call: BracketedCall, server_ahead_ns: i64) -> BracketedCall {
+    let on_client = |ns: u64| ns.saturating_add_signed(server_ahead_ns.saturating_neg());
+    BracketedCall {
+        enter_ns: on_client(call.enter_ns),
+        back_exit_ns: on_client(call.back_exit_ns),
+        ..call
+    }
+}
+
 /// The records of all calls.
 #[derive(Debug)]
 pub struct CallLog {
@@ -101,6 +111,7 @@ impl CallLog {
         run: &RunDirectory,
         trial: &Trial,
         connections: &[ClientConnection],
+        server_ahead_ns: i64,
     ) -> runlog::Result<Option<Self>> {
         if !run.bracketed_calls().exists() {
             return Ok(None);
@@ -116,7 +127,7 @@ impl CallLog {
             seen: 0,
         };
         for call in table::Rows::<BracketedCall>::open(run.bracketed_calls())? {
-            let call = call?;
+            let call = on_client(call?, server_ahead_ns);
             if call.function == BracketedCall::ANSWER {
                 continue;
             }
@@ -140,11 +151,10 @@ impl CallLog {
     ) -> Vec<Option<Calls>> {
         let mut found = vec![None::<Calls>; requests.len()];
         let connection = requests.first().map_or(0, |request| request.connection);
-        let from = self.calls.partition_point(|(of, _)| *of < connection);
-        let count = self.calls[from..].partition_point(|(of, _)| *of == connection);
-        self.seen += count;
+        self.seen += self.all_of(connection).len();
         let mut last_fresh = None;
-        for (_, call) in &self.calls[from..from + count] {
+        let mut misplaced = 0;
+        for (_, call) in self.all_of(connection) {
             let ordinal = u64::from(call.ordinal);
             let index = requests.binary_search_by_key(&ordinal, |request| design.ordinal(request));
             let arm = design.arm_of_call(call);
@@ -161,9 +171,10 @@ impl CallLog {
                 let sent_ns = requests[index].sent_ns;
                 found[index].get_or_insert_default().add(call, sent_ns);
             } else {
-                self.misplaced += 1;
+                misplaced += 1;
             }
         }
+        self.misplaced += misplaced;
         found
     }
 
@@ -179,6 +190,13 @@ impl CallLog {
             }
         }
         functions
+    }
+
+    /// The calls of a connection, in the order of requests and time.
+    pub fn all_of(&self, connection: u32) -> &[(u32, BracketedCall)] {
+        let from = self.calls.partition_point(|(of, _)| *of < connection);
+        let count = self.calls[from..].partition_point(|(of, _)| *of == connection);
+        &self.calls[from..from + count]
     }
 
     /// Records that do not belong where they say, once all requests were looked at.

@@ -10,6 +10,7 @@ pub mod blind;
 mod block;
 mod calls;
 mod carry_over;
+mod clocks;
 mod counts;
 mod design;
 mod effects;
@@ -42,6 +43,8 @@ use crate::trial::in_situ::Layer;
 use crate::trial::slices::Cut;
 use crate::trial::undisturbed::{Processes, Span, Spans};
 
+pub use clocks::clocks;
+
 /// What came out of a trial, and what the layers are compared by.
 #[derive(Debug)]
 pub struct Found {
@@ -67,6 +70,15 @@ struct Read {
 
 /// Reads a trial, and draws it up.
 pub fn read(run: &RunDirectory, schedule: &Schedule) -> anyhow::Result<Found> {
+    read_on(run, schedule, 0)
+}
+
+/// The same where the clock of the servers is ahead of the client's by this.
+pub fn read_on(
+    run: &RunDirectory,
+    schedule: &Schedule,
+    server_ahead_ns: i64,
+) -> anyhow::Result<Found> {
     let design = Design::of(schedule)?;
     let arms = design.trial.arms().len();
     let beforehand = threshold::of_warm_up(run, arms, |request| design.ordinal(request) == 0)
@@ -79,7 +91,8 @@ pub fn read(run: &RunDirectory, schedule: &Schedule) -> anyhow::Result<Found> {
         tally,
         calls,
         connections,
-    } = read_blocks(run, &design, beforehand).context("cannot read the trial's logs")?;
+    } = read_blocks(run, &design, beforehand, server_ahead_ns)
+        .context("cannot read the trial's logs")?;
     let misplaced = calls.as_ref().map_or(0, CallLog::misplaced);
     let mut counts = tally
         .check(run, &design, connections, misplaced)
@@ -204,6 +217,7 @@ fn read_blocks(
     run: &RunDirectory,
     design: &Design,
     beforehand: Option<Beforehand>,
+    server_ahead_ns: i64,
 ) -> runlog::Result<Read> {
     let threshold_ns = beforehand.map(|of| of.threshold_ns);
     let connections: Vec<ClientConnection> = table::read_all(run.client_connections())?;
@@ -212,7 +226,7 @@ fn read_blocks(
         times: BTreeMap::new(),
         spans: BTreeMap::new(),
         tally: Tally::new(design),
-        calls: CallLog::read(run, &design.trial, &connections)?,
+        calls: CallLog::read(run, &design.trial, &connections, server_ahead_ns)?,
         connections: connections.len() as u64,
     };
     let mut rounds = RoundsOfTrial::default();

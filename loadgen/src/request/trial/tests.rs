@@ -1,3 +1,5 @@
+use abi::trial::Arm;
+
 use super::super::{Message, RequestOptions, Requests};
 use super::*;
 

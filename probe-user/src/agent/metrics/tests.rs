@@ -10,6 +10,7 @@ fn the_list_has_what_is_made_and_nothing_else() {
     let snapshot = Snapshot {
         arms: Arms::default(),
         totals: Vec::new(),
+        seen: Vec::new(),
     };
     let families = families(&snapshot);
     let made: BTreeSet<&str> = families.iter().map(MetricFamily::name).collect();

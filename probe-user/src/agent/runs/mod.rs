@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use abi::trial::Trial;
 use axum::http::StatusCode;
 use runlog::agent_run::{
     AgentRun, Announcement, Finish, LogBytes, RunEntries, RunEntry, RunState, SCHEMA,
@@ -128,10 +129,15 @@ impl Runs {
         let id = id.to_string_lossy().into_owned();
         let upload = Upload::create(run).map_err(|error| no_room(&error))?;
         let trouble: Arc<OnceLock<String>> = Arc::default();
-        let names: Vec<String> = announced.arms.iter().map(|arm| arm.name.clone()).collect();
+        let arms = announced.arms.iter().map(|arm| &arm.name);
+        let names: Vec<String> = match &announced.server {
+            Some(server) => vec![server.clone()],
+            None => arms.cloned().collect(),
+        };
         let plan = RecordingPlan {
             run: run.clone(),
             arms: names.clone(),
+            trial: trial_of(&announced)?,
             trouble: Arc::clone(&trouble),
         };
         let processes = self.core.record(plan).await;
@@ -301,6 +307,20 @@ impl Known {
     }
 }
 
+/// How the requests of a run are drawn, if its arms share processes.
+fn trial_of(announced: &Announcement) -> Result<Option<Box<Trial>>, Refused> {
+    if announced.server.is_none() {
+        return Ok(None);
+    }
+    let text = announced.schedule.trial.as_deref().unwrap_or_default();
+    let refused = |problem| {
+        let text = format!("the schedule's trial: {problem}");
+        Refused::new(StatusCode::UNPROCESSABLE_ENTITY, text)
+    };
+    let trial = Trial::parse(text.as_bytes()).map_err(refused)?;
+    Ok(Some(Box::new(trial)))
+}
+
 /// Whether what was announced can be recorded.
 fn check(announced: &Announcement) -> Result<(), Refused> {
     let refuse = |text: String| Err(Refused::new(StatusCode::UNPROCESSABLE_ENTITY, text));
@@ -309,15 +329,16 @@ fn check(announced: &Announcement) -> Result<(), Refused> {
         return refuse(format!("{} arms: 1 to {MAX_ARMS}", arms.len()));
     }
     let mut names = BTreeSet::new();
-    for arm in arms {
-        if !is_arm_name(&arm.name) {
+    let given = arms.iter().map(|arm| &arm.name);
+    for name in given.chain(&announced.server) {
+        if !is_arm_name(name) {
             return refuse(format!(
                 "\"{}\" is no name of an arm",
-                arm.name.escape_default()
+                name.escape_default()
             ));
         }
-        if !names.insert(&arm.name) {
-            return refuse(format!("the arm {} is there twice", arm.name));
+        if !names.insert(name) {
+            return refuse(format!("the arm {name} is there twice"));
         }
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! What came of a run: its records joined to its requests.
 
+mod trial;
+
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
@@ -35,6 +37,9 @@ pub fn of(
     let one_clock = Clock::of_this_process()
         .zip(announced.clock.as_ref())
         .map(|(ours, theirs)| ours == *theirs);
+    if announced.server.is_some() {
+        return trial::of(run, announced, recorded, one_clock);
+    }
     let window = Window {
         from_ns: recorded.from_ns,
         until_ns: recorded.until_ns,
@@ -68,6 +73,8 @@ pub fn of(
         doubts,
         recorded_s: window.until_ns.saturating_sub(window.from_ns) as f64 / 1e9,
         arms,
+        trial: None,
+        clocks: None,
     })
 }
 

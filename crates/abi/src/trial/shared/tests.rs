@@ -3,6 +3,7 @@ use std::boxed::Box;
 use std::vec::Vec;
 
 use super::super::calls::Slot;
+use super::super::{Arm, MAX_DELAY_NS, MAX_RUN, SIZES};
 use super::*;
 
 #[allow(unsafe_code, reason = "it is too large for the stack")]
@@ -55,4 +56,18 @@ fn threads_are_spread_over_all_rings() {
     for head in &shared.heads {
         assert!(head.next.load(Ordering::Relaxed) > 4);
     }
+}
+
+#[test]
+fn the_memory_tells_its_trial() {
+    let delays = (0..MAX_ARMS as u64 - 2).map(|arm| Arm::Spiked {
+        delay_ns: MAX_DELAY_NS - arm,
+    });
+    let arms: Vec<Arm> = [Arm::Off, Arm::On].into_iter().chain(delays).collect();
+    // The longest text that a trial can have.
+    let trial = Trial::new(u64::MAX, *SIZES.end(), MAX_RUN, &arms).unwrap();
+    let text = trial_text(&trial).unwrap();
+    assert_eq!(trial_of(&text), Some(trial));
+    assert_eq!(trial_of(&[0; TRIAL_BYTES]), None);
+    assert_eq!(trial_of(&[b'1'; TRIAL_BYTES]), None);
 }
