@@ -389,11 +389,11 @@ impl Rows {
     /// As it is read back.
     fn logged(&self, probes: Option<Probes>) -> (Logged, Manifest) {
         let (_folder, run) = self.write();
-        let arms: Vec<runlog::manifest::Arm> = self
+        let arms: Vec<manifest::Arm> = self
             .trial
             .arms()
             .iter()
-            .map(|arm| runlog::manifest::Arm {
+            .map(|arm| manifest::Arm {
                 name: arm.to_string(),
                 role: Some(match arm {
                     Arm::Off => Role::Baseline,
@@ -409,7 +409,7 @@ impl Rows {
             })
             .collect();
         let manifest = Manifest {
-            schema: runlog::manifest::SCHEMA.to_owned(),
+            schema: manifest::SCHEMA.to_owned(),
             version: String::new(),
             command: Vec::new(),
             started_unix_ns: 0,
