@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::privilege::NOT_USABLE;
 use crate::servers::run::DELAY_NS;
-use crate::servers::table::{Expected, Mode, Server};
+use crate::servers::table::{Expected, Mode, Reason, Server};
 
 /// What came of it.
 #[derive(Debug)]
@@ -58,8 +58,9 @@ fn found(mode: &Mode, expected: Expected, seen: &Output) -> anyhow::Result<Strin
     match expected {
         Expected::Refused(reason) => {
             ensure!(code == Some(1), "it did not refuse");
-            ensure!(said.contains(reason), "it did not say \"{reason}\"");
-            Ok(format!("refused: {}", short(last_line(&said))))
+            let Reason { words, in_short } = reason;
+            ensure!(said.contains(words), "it did not say \"{words}\"");
+            Ok(format!("refused: {in_short}"))
         }
         Expected::NotUsable(reason) => {
             ensure!(
@@ -67,8 +68,8 @@ fn found(mode: &Mode, expected: Expected, seen: &Output) -> anyhow::Result<Strin
                 "it took the result for usable"
             );
             let analysis = analysis(seen)?;
-            let given = given(&analysis["not_usable"], reason)?;
-            Ok(format!("not usable: {}", short(&given)))
+            check_given(&analysis["not_usable"], reason)?;
+            Ok(format!("not usable: {}", reason.in_short))
         }
         Expected::Warned(reason) => {
             let analysis = analysis(seen)?;
@@ -77,8 +78,8 @@ fn found(mode: &Mode, expected: Expected, seen: &Output) -> anyhow::Result<Strin
                 code == Some(0) && reasons.is_empty(),
                 "it is not usable: {reasons:?}"
             );
-            let given = given(&analysis["warnings"], reason)?;
-            Ok(format!("warned: {}", short(&given)))
+            check_given(&analysis["warnings"], reason)?;
+            Ok(format!("warned: {}", reason.in_short))
         }
         Expected::Works(calls) => {
             let analysis = analysis(seen)?;
@@ -97,10 +98,11 @@ fn found(mode: &Mode, expected: Expected, seen: &Output) -> anyhow::Result<Strin
 fn worked(mode: &Mode, calls: u32, analysis: &Value) -> anyhow::Result<String> {
     let truth_ns = f64::from(DELAY_NS) * f64::from(calls);
     let [cost_ns, low_ns, high_ns] = estimate(&analysis["macro"]["difference"])?;
-    // What the hook does beside its delay, and what a machine with others on it makes of so few requests.
-    let slack_ns = 0.2 * truth_ns + 3.0 * (high_ns - low_ns) / 2.0;
+    // What is left to chance by so few requests. Where others work on the machine a hook that waits is put aside meanwhile, and what it
+    // takes gets longer; never shorter.
+    let slack_ns = 3.0 * (high_ns - low_ns) / 2.0;
     ensure!(
-        (cost_ns - truth_ns).abs() <= slack_ns,
+        (0.8 * truth_ns - slack_ns..2.5 * truth_ns + slack_ns).contains(&cost_ns),
         "{cost_ns:.0} ns [{low_ns:.0}, {high_ns:.0}] end to end are not {truth_ns:.0}"
     );
     let is_trial = mode.order == "trial";
@@ -112,18 +114,15 @@ fn worked(mode: &Mode, calls: u32, analysis: &Value) -> anyhow::Result<String> {
             "the counts are wrong: {counts}"
         );
     }
-    let mut words = format!(
-        "works: {:.1} µs [{:.1}, {:.1}] end to end",
-        cost_ns / 1e3,
-        low_ns / 1e3,
-        high_ns / 1e3
-    );
+    let in_us = |ns: f64| format!("{:.0}", ns / 1e3);
+    let [cost, low, high] = [cost_ns, low_ns, high_ns].map(in_us);
+    let mut words = vec![format!("works: {cost} [{low}, {high}]")];
     if is_trial || mode.has_probes {
         let in_situ = &analysis["in_situ"];
         let [of_call_ns, ..] = estimate(&in_situ["hook_overhead"])?;
         let delay_ns = f64::from(DELAY_NS);
         ensure!(
-            (delay_ns..1.2 * delay_ns).contains(&of_call_ns),
+            (delay_ns..2.5 * delay_ns).contains(&of_call_ns),
             "{of_call_ns:.0} ns of a call in situ are not {delay_ns:.0}"
         );
         let [found_calls, ..] = estimate(&in_situ["calls_per_request"])?;
@@ -131,9 +130,9 @@ fn worked(mode: &Mode, calls: u32, analysis: &Value) -> anyhow::Result<String> {
             (found_calls - f64::from(calls)).abs() < 1e-9,
             "{found_calls} calls of a request in situ are not {calls}"
         );
-        words += &format!(", {calls} × {:.1} µs in situ", of_call_ns / 1e3);
+        words.push(format!("{calls} × {}", in_us(of_call_ns)));
     }
-    Ok(words)
+    Ok(words.join("; "))
 }
 
 /// An estimate, and the ends of its interval.
@@ -149,32 +148,20 @@ fn analysis(seen: &Output) -> anyhow::Result<Value> {
     serde_json::from_slice(&seen.stdout).context("it printed no result")
 }
 
-/// The one of a list that has these words in it.
-fn given(list: &Value, reason: &str) -> anyhow::Result<String> {
-    let all = words(list);
-    let given = all.iter().find(|given| given.contains(reason));
-    let given = given.with_context(|| format!("it did not say \"{reason}\": {all:?}"))?;
-    Ok(given.clone())
+/// Checks that one of a list has these words in it.
+fn check_given(list: &Value, reason: &Reason) -> anyhow::Result<()> {
+    let (all, expected) = (words(list), reason.words);
+    ensure!(
+        all.iter().any(|given| given.contains(expected)),
+        "it did not say \"{expected}\": {all:?}"
+    );
+    Ok(())
 }
 
 fn words(list: &Value) -> Vec<String> {
     let list = list.as_array().into_iter().flatten();
     list.filter_map(|word| word.as_str().map(str::to_owned))
         .collect()
-}
-
-/// The beginning of a message.
-fn short(message: &str) -> String {
-    const MOST: usize = 100;
-    let message = message.replace("the server does not start: ", "");
-    let is_long = message.chars().count() > MOST;
-    let begin: String = message.chars().take(MOST).collect();
-    if is_long { begin + " …" } else { begin }
-}
-
-fn last_line(said: &str) -> &str {
-    let line = said.trim().lines().next_back().unwrap_or_default();
-    line.strip_prefix("probe-user: ").unwrap_or(line)
 }
 
 #[cfg(test)]
@@ -232,7 +219,7 @@ mod tests {
             )
         };
         assert!(works(206e3, 203e3, 9));
-        assert!(!works(300e3, 203e3, 9) && !works(0.0, 203e3, 9));
+        assert!(!works(600e3, 203e3, 9) && !works(0.0, 203e3, 9));
         assert!(!works(206e3, 0.1e3, 9) && !works(206e3, 203e3, 0));
         let result = result(206e3, 203e3, 9, "");
         assert!(!passes(Expected::Works(2), 0, &result, ""));
@@ -249,7 +236,13 @@ mod tests {
 
     #[test]
     fn a_refusal_must_be_one_and_say_why() {
-        let expected = Expected::Refused("is a Go program");
+        let reason = |words| Reason {
+            words,
+            in_short: "",
+        };
+        let go: &'static Reason = Box::leak(Box::new(reason("is a Go program")));
+        let alone: &'static Reason = Box::leak(Box::new(reason("alone")));
+        let expected = Expected::Refused(go);
         assert!(passes(
             expected,
             1 << 8,
@@ -258,7 +251,7 @@ mod tests {
         ));
         assert!(!passes(expected, 1 << 8, "", "probe-user: something else"));
         assert!(!passes(expected, 0, "", "is a Go program"));
-        let expected = Expected::NotUsable("alone");
+        let expected = Expected::NotUsable(alone);
         let result = |reason| result(0.0, 0.0, 0, reason);
         assert!(passes(
             expected,

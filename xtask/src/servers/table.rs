@@ -40,13 +40,22 @@ pub enum Expected {
     /// A result that can be used, with so many calls that read each request: the delay of the hook is found as often.
     Works(u32),
     /// No run: `bench` says why, and ends with 1.
-    Refused(&'static str),
+    Refused(&'static Reason),
     /// A run whose result it marks as not usable, for this reason; it ends with 4.
-    NotUsable(&'static str),
+    NotUsable(&'static Reason),
     /// A result with this warning, and no effect.
-    Warned(&'static str),
+    Warned(&'static Reason),
     /// This is not run.
     NotAsked,
+}
+
+/// Why a server is not measured.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// What `bench` says.
+    pub words: &'static str,
+    /// For the table.
+    pub in_short: &'static str,
 }
 
 /// A server.
@@ -66,20 +75,48 @@ use Expected::{NotAsked, NotUsable, Refused, Warned, Works};
 /// One read takes the request.
 const ONE: Expected = Works(1);
 
-const CLOSES: Expected = NotUsable("had one request alone");
-const DESCRIPTORS_CLOSED: Expected = Refused("has closed the descriptors that it inherited");
-const GO: Expected = Refused("is a Go program");
-const NOT_HTTP: Expected = NotUsable("does the server speak HTTP/1.1 there, without TLS");
-const NOT_LOADED: Expected = Refused("has not loaded");
-const STATIC: Expected = Refused("is statically linked");
-/// Probes see the processes that are there when they are attached.
-const STARTED_LATER: Expected =
-    NotUsable("by a process that was started while the probes were attached");
+const CLOSES: Expected = NotUsable(&Reason {
+    words: "had one request alone",
+    in_short: "closes connections",
+});
+const DESCRIPTORS_CLOSED: Expected = Refused(&Reason {
+    words: "has closed the descriptors that it inherited",
+    in_short: "descriptors closed",
+});
+const GO: Expected = Refused(&Reason {
+    words: "is a Go program",
+    in_short: "Go",
+});
+const NOT_HTTP: Expected = NotUsable(&Reason {
+    words: "does the server speak HTTP/1.1 there, without TLS",
+    in_short: "no plain HTTP",
+});
+const NOT_LOADED: Expected = Refused(&Reason {
+    words: "has not loaded",
+    in_short: "hook not loaded",
+});
+const STATIC: Expected = Refused(&Reason {
+    words: "is statically linked",
+    in_short: "static",
+});
+/// Probes see the processes that are there when a block begins.
+const STARTED_LATER: Expected = NotUsable(&Reason {
+    words: "by a process that was started while the probes were attached",
+    in_short: "processes started later",
+});
 /// Without probes nothing else tells whole servers that their hook is never called for requests.
-const NOT_CALLED: Expected =
-    Warned("does the server read by the functions that the hook stands in front of?");
-const UNJOINED: Expected = NotUsable("were they read past the hook");
-const UNREAD: Expected = NotUsable("accepted, and no request was seen");
+const NOT_CALLED: Expected = Warned(&Reason {
+    words: "does the server read by the functions that the hook stands in front of?",
+    in_short: "no effect",
+});
+const UNJOINED: Expected = NotUsable(&Reason {
+    words: "were they read past the hook",
+    in_short: "read past the hook",
+});
+const UNREAD: Expected = NotUsable(&Reason {
+    words: "accepted, and no request was seen",
+    in_short: "no request seen",
+});
 
 const JAVA: &[&str] = &["java", "javac"];
 
