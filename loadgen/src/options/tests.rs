@@ -90,7 +90,9 @@ fn what_does_not_go_with_a_trial_is_refused() {
     refused(&[TRIAL, "--arm=b=http://b/"], "--arm: ");
     refused(&[TRIAL, "--pipeline=2"], "--pipeline 2: ");
     refused(&[TRIAL, "--rate=10"], "--rate: ");
-    refused(&[TRIAL, "--agent=http://a/"], "--agent: ");
+    assert!(check(&run(&[TRIAL, "--agent=http://a/"])).is_ok());
+    let two_servers = ["--server=a=http://b/", "--agent=http://a/"];
+    refused(&[TRIAL, two_servers[0], two_servers[1]], "--agent: ");
     refused(&[TRIAL, "--side-cpus=0,1"], "--side-cpus: ");
     let line = [
         "run",

@@ -15,6 +15,7 @@ use runlog::trial::{
 use stats::Trim;
 
 mod blind;
+mod clocks;
 mod undisturbed;
 
 use super::*;
