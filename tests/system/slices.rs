@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::Test;
 use crate::kit::{Kit, check_schema, fail, json};
+use crate::skips::Need;
 
 pub const TESTS: &[Test] = &[
     Test {
@@ -28,6 +29,14 @@ pub const TESTS: &[Test] = &[
         name: "slices::of_another_load_the_server_tells_each_request",
         needs: &[],
         run: foreign,
+    },
+    Test {
+        name: "slices::of_redis_under_its_own_benchmark_a_delay_is_found",
+        needs: &[
+            Need::Program("redis-server"),
+            Need::Program("redis-benchmark"),
+        ],
+        run: redis,
     },
     Test {
         name: "slices::are_as_long_as_requests_want_them",
@@ -195,6 +204,30 @@ fn foreign(kit: &Kit) -> anyhow::Result<()> {
     // In the server nothing waits between the read and the answer.
     let slope = left.slope("p50")?;
     ensure!(slope.reaches(1.0, 0.25), "{slope:?}: {}", left.notes());
+    Ok(())
+}
+
+/// No HTTP, many connections, and a benchmark that knows nothing of us.
+fn redis(kit: &Kit) -> anyhow::Result<()> {
+    let folder = kit.scratch()?;
+    let out = folder.path().join("run");
+    let mut command = bench(kit, &out);
+    command
+        .args(["--slice=10ms", "--load"])
+        .arg("redis-benchmark -p {port} -c 20 -n 150000 -t get -q --csv")
+        .args(["--", "redis-server", "--port", "{port}", "--save", ""])
+        .current_dir(folder.path());
+    let left = Left::of(&mut command, &out)?;
+    left.check_calls()?;
+    let answered = left.requests.iter().filter(|of| of.is_ok()).count();
+    // It asks some questions of its own beside.
+    ensure!((150_000..150_200).contains(&answered), "{answered}");
+    let slope = left.slope("per_completed")?;
+    ensure!(slope.ci95[0] > 0.3, "{slope:?}: {}", left.notes());
+    let slope = left.slope("p50")?;
+    ensure!(slope.reaches(1.0, 0.25), "{slope:?}: {}", left.notes());
+    let calls = &left.analysis["in_situ"]["calls_per_request"]["estimate"];
+    ensure!(calls.as_f64() == Some(1.0), "{calls}");
     Ok(())
 }
 

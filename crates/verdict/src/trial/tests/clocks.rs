@@ -40,7 +40,7 @@ fn calls_are_joined_as_with_one_clock() {
     // What the clocks are known to does not decide which call belongs to which request, nor how long it took.
     let found = on(AHEAD_NS.cast_signed() + whole_ns(clocks.bound_ns).cast_signed());
     assert_eq!((&found.effects, &found.counts), (&one.effects, &one.counts));
-    let whole = |result: &runlog::trial::TrialResult| result.in_situ.clone().unwrap().whole;
+    let whole = |result: &TrialResult| result.in_situ.clone().unwrap().whole;
     assert_eq!(whole(&found), whole(&one));
 }
 
