@@ -127,9 +127,9 @@ fn worked(mode: &Mode, calls: u32, analysis: &Value) -> anyhow::Result<String> {
             "{found_calls} calls of {of_call_ns:.0} ns in situ are not {truth_ns:.0}"
         );
         // Probes count calls too that find nothing between two requests, which take no delay.
-        let more = found_calls - f64::from(calls);
+        let surplus = found_calls - f64::from(calls);
         ensure!(
-            more.abs() < 1e-9 || more > 0.0 && mode.has_probes,
+            surplus.abs() < 1e-9 || surplus > 0.0 && mode.has_probes,
             "{found_calls} calls of a request in situ are not {calls}"
         );
         words.push(format!("{found_calls:.2} × {}", in_us(of_call_ns)));
