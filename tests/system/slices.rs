@@ -16,7 +16,7 @@ use runlog::{RunDirectory, estimate::Estimate};
 use serde_json::Value;
 
 use crate::Test;
-use crate::kit::{Kit, check_schema, fail, json};
+use crate::kit::{Kit, check_schema, fail};
 use crate::skips::Need;
 
 pub const TESTS: &[Test] = &[
@@ -79,11 +79,12 @@ impl Left {
         let output = command.output().context("bench does not start")?;
         let said = String::from_utf8_lossy(&output.stderr);
         let run = RunDirectory::existing(out);
-        let manifest: Manifest = runlog::json::read(&run.manifest()).context(said.into_owned())?;
+        let manifest: Manifest =
+            runlog::json::read(&run.manifest()).with_context(|| said.clone().into_owned())?;
         let text = manifest.schedule.trial.as_deref().context("no trial")?;
         let trial =
             Trial::parse(text.as_bytes()).map_err(|problem| anyhow::anyhow!("{problem}"))?;
-        let analysis = json(&String::from_utf8(output.stdout)?)?;
+        let analysis = serde_json::from_slice(&output.stdout).with_context(|| said.into_owned())?;
         check_schema(&analysis, "analysis")?;
         Ok(Self {
             slices: Slices::of(&trial).context("no slices")?,
@@ -194,9 +195,9 @@ fn foreign(kit: &Kit) -> anyhow::Result<()> {
     };
     ensure!(longest(&left.requests) < longest(&sent));
     // What the load printed is kept.
-    let printed = json(&fs::read_to_string(out.join("load-output.txt"))?)?;
+    let printed: Value = serde_json::from_slice(&fs::read(out.join("load-output.txt"))?)?;
     ensure!(
-        printed["arms"][0]["requests"].as_u64() == Some(sent.len() as u64 - 2_000),
+        printed["arms"][0]["requests"].as_u64() == Some(sent.len() as u64),
         "{printed}"
     );
     let slope = left.slope("per_completed")?;
@@ -224,8 +225,6 @@ fn redis(kit: &Kit) -> anyhow::Result<()> {
     ensure!((150_000..150_200).contains(&answered), "{answered}");
     let slope = left.slope("per_completed")?;
     ensure!(slope.ci95[0] > 0.3, "{slope:?}: {}", left.notes());
-    let slope = left.slope("p50")?;
-    ensure!(slope.reaches(1.0, 0.25), "{slope:?}: {}", left.notes());
     let calls = &left.analysis["in_situ"]["calls_per_request"]["estimate"];
     ensure!(calls.as_f64() == Some(1.0), "{calls}");
     Ok(())
@@ -235,8 +234,8 @@ fn auto(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
     let out = folder.path().join("run");
     let mut command = bench(kit, &out);
-    // Each request takes 3 ms at the least with the delay of the server, so slices take 90.
-    command.args(["--slice=auto", "--duration=3", "--connections=100"]);
+    // With the delay each request takes 0.6 ms at the least, so slices take 18.
+    command.args(["--slice=auto", "--duration=6", "--connections=30"]);
     let left = Left::of(&mut command, &out)?;
     left.check_calls()?;
     ensure!(
@@ -278,8 +277,15 @@ fn refusals(kit: &Kit) -> anyhow::Result<()> {
         1,
         &["0 times all arms", "--duration"],
     )?;
-    // What ends at once has sent nothing.
-    refused(&["--slice=20ms", "--load=exit 7"], 1, &["load", "7"])?;
+    // What fails at once has sent nothing, and the run says so.
+    let mut failing = bench(kit, &out);
+    let output = failing.args(["--slice=20ms", "--load=exit 7"]).output()?;
+    let analysis: Value = serde_json::from_slice(&output.stdout)?;
+    let reason = analysis["cut_short"].as_str().unwrap_or_default();
+    ensure!(
+        output.status.code() == Some(3) && reason.contains("exit status: 7"),
+        "{reason}"
+    );
     let loadgen = |options: &[&str], texts: &[&str]| {
         let mut command = kit.command("loadgen");
         command
