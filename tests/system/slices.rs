@@ -235,7 +235,7 @@ fn auto(kit: &Kit) -> anyhow::Result<()> {
     let out = folder.path().join("run");
     let mut command = bench(kit, &out);
     // With the delay each request takes 0.6 ms at the least, so slices take 18.
-    command.args(["--slice=auto", "--duration=6", "--connections=30"]);
+    command.args(["--slice=auto", "--duration=4", "--connections=30"]);
     let left = Left::of(&mut command, &out)?;
     left.check_calls()?;
     ensure!(

@@ -46,6 +46,9 @@ impl Slice {
 }
 
 impl Slices {
+    /// How many of the shorter slices a turn has of each arm: one, and one twice as long.
+    pub const UNITS_OF_AN_ARM: u32 = 3;
+
     /// Those of a trial that has any.
     pub fn of(trial: &Trial) -> Option<Self> {
         (trial.slice_ns > 0).then(|| Self {
@@ -63,7 +66,7 @@ impl Slices {
 
     /// How long a turn takes: each arm has a slice of the one length and one of the other.
     pub const fn turn_ns(&self) -> u64 {
-        3 * self.arms as u64 * self.slice_ns
+        Self::UNITS_OF_AN_ARM as u64 * self.arms as u64 * self.slice_ns
     }
 
     /// Where a round begins and ends.
@@ -90,7 +93,8 @@ impl Slices {
     /// The slice at an instant.
     pub fn at(&self, now_ns: u64) -> Slice {
         let [arms, unit] = [self.arms as u64, self.unit(now_ns)];
-        let (turn, place) = (unit / (3 * arms), unit % (3 * arms));
+        let units = u64::from(Self::UNITS_OF_AN_ARM) * arms;
+        let (turn, place) = (unit / units, unit % units);
         let is_short_first = self.is_short_first(turn);
         let first_units = if is_short_first { arms } else { 2 * arms };
         let is_second = place >= first_units;
