@@ -107,6 +107,6 @@ mod tests {
         assert_eq!(series.missed, 2);
         assert_eq!((series.estimates[0], series.half_widths[0]), (7.0, 3.0));
         assert!(series.add(&json!({"estimate": null}), 0.0).is_err());
-        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[3.0, 1.0, 2.0]).to_bits(), 2.0_f64.to_bits());
     }
 }

@@ -128,7 +128,8 @@ impl SliceOptions {
         let lengths = 3.0 * trial.arms().len() as f64 * f64::from(turns);
         let load = self.pace().duration;
         let longest = load.map_or(wanted, |load| load.div_f64(lengths));
-        wanted.min(longest.max(LEAST))
+        let whole_ms = Duration::from_millis(longest.as_millis().try_into().unwrap_or(u64::MAX));
+        wanted.min(whole_ms.max(LEAST))
     }
 
     /// The trial by slices of this length.
@@ -200,7 +201,7 @@ mod tests {
         assert_eq!(fitting(20, 4_800, 1), Duration::from_millis(20));
         // Four arms, three lengths a turn, four turns; two for each of eight blocks.
         assert_eq!(fitting(500, 4_800, 1), Duration::from_millis(100));
-        assert_eq!(fitting(500, 4_800, 8), Duration::from_millis(25));
+        assert_eq!(fitting(500, 4_900, 8), Duration::from_millis(25));
         assert_eq!(fitting(500, 100, 1), LEAST);
     }
 
