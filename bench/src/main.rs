@@ -1,7 +1,7 @@
 //! The benches: what our programs take and add, beside others that do the same.
 //!
 //! [`hook`] measures what the hook adds to a read, [`trace`] what tracing adds, [`load`] how fast the load generator is
-//! and how true its latencies are, [`agent`] what the agent takes. They share the rest: [`children`] starts programs so
+//! and how true its latencies are, [`agent`] what the agent takes. [`queue`] simulates what a delay costs under load. They share the rest: [`children`] starts programs so
 //! that signals and CPUs reach them as meant, [`kernel`] attaches the benches' own probes, [`running`] keeps one that observes, [`observer`] lists those that do,
 //! [`worker`] keeps a program that takes orders, [`rounds`] interleaves, [`estimate`] has means with their intervals and
 //! the verdicts on them, [`result`] shows what was found.
@@ -14,6 +14,7 @@ mod kernel;
 mod load;
 mod machine;
 mod observer;
+mod queue;
 mod result;
 mod rounds;
 mod running;
@@ -44,6 +45,8 @@ enum Task {
     Load(load::Arguments),
     /// Measure what the agent takes while many hooked processes of many arms read
     Agent(agent::Arguments),
+    /// Simulate what a delay costs the mean response time in an open loop, with the service times of a run by slices
+    Queue(queue::Arguments),
     /// The process whose reads `hook` times
     #[command(hide = true)]
     HookWorker(hook::WorkerArguments),
@@ -78,6 +81,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Trace(arguments) => return trace::measure(&arguments),
         Task::Load(arguments) => return load::measure(&arguments),
         Task::Agent(arguments) => return agent::measure(&arguments),
+        Task::Queue(arguments) => queue::run(&arguments),
         Task::HookWorker(arguments) => hook::work(&arguments),
         Task::TraceWorker { cpu } => trace::work(cpu),
         Task::Bare(arguments) => bare::run(&arguments),

@@ -14,7 +14,9 @@ use crate::build;
 use crate::command::{self, Stages, cargo, release};
 use crate::fuzz::{Fuzzer, RESPONSES, SCANNER, TRIAL};
 use crate::privilege::{NOT_USABLE, probe_user};
-use crate::{containers, hooks, interrupt, mutations, servers, setup, test, trial_runs, vm};
+use crate::{
+    containers, hooks, interrupt, mutations, servers, setup, slices, test, trial_runs, vm,
+};
 
 /// What a proof may be told.
 #[derive(Args, Clone, Copy, Debug)]
@@ -22,6 +24,10 @@ pub struct ProofOptions {
     /// How long to fuzz
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     minutes: u64,
+
+    /// How many trials of each kind, of slices
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
 
     /// Fail where what a proof takes cannot be had, rather than skip it [default in CI]
     #[arg(long, env = "CI", value_parser = FalseyValueParser::new())]
@@ -156,6 +162,17 @@ const PROOFS: &[Proof] = &[
         minutes: 8,
         is_in_ci: false,
         run: |options, stages| servers::prove(options.must_run, stages),
+    },
+    Proof {
+        name: "slices",
+        purpose: "a delay by slices of time at 1 to 256 connections, 20 trials each (--runs): how many intervals hold it; \
+                  the amplification at 30, 60 and 90 % of capacity beside a simulated queue",
+        minutes: 50,
+        is_in_ci: false,
+        run: |options, stages| {
+            build::prepare_with_bench(stages)?;
+            slices::prove(options.runs, stages)
+        },
     },
     Proof {
         name: "kprobe-guest",
@@ -319,7 +336,7 @@ fn records_stress() -> anyhow::Result<()> {
 }
 
 /// The first exit code that is not success.
-fn worse(first: ExitCode, second: ExitCode) -> ExitCode {
+pub fn worse(first: ExitCode, second: ExitCode) -> ExitCode {
     if first == ExitCode::SUCCESS {
         second
     } else {

@@ -2,72 +2,26 @@
 //! given.
 
 use std::collections::BTreeMap;
-use std::process::{ExitCode, Stdio};
+use std::process::ExitCode;
 
-use anyhow::{Context as _, ensure};
 use comfy_table::{Table, presets};
 use serde_json::Value;
 
-use crate::command::{command, release, run_folder};
-use crate::interrupt;
-use crate::privilege::NOT_USABLE;
+use crate::command::run_folder;
+use crate::series::{Series, bench, may_miss, median};
 
 /// Runs of the hook alone.
 const RUNS: u32 = 40;
-/// So many of 40 intervals of 95 % may miss what is known: more do in one of 300 such series, of which there are three.
-const MAY_MISS: usize = 6;
 /// The slope of seven delays by undisturbed requests is this near to 1.
 const SLOPE_WITHIN: f64 = 0.03;
 /// Delays of the run that has more of them, ns.
 const DELAYS: &str = "--delays=50,125,500,2000,8000,32000,100000";
 
-/// An estimate of each run.
-#[derive(Default)]
-struct Series {
-    estimates: Vec<f64>,
-    half_widths: Vec<f64>,
-    missed: usize,
-}
-
-impl Series {
-    fn add(&mut self, estimate: &Value, truth: f64) -> anyhow::Result<()> {
-        let number = |pointer| {
-            let found = estimate.pointer(pointer).and_then(Value::as_f64);
-            found.with_context(|| format!("an estimate without {pointer}: {estimate}"))
-        };
-        let (low, high) = (number("/ci95/0")?, number("/ci95/1")?);
-        self.estimates.push(number("/estimate")?);
-        self.half_widths.push((high - low) / 2.0);
-        self.missed += usize::from(!(low..=high).contains(&truth));
-        Ok(())
-    }
-}
-
-/// The middle one of some values.
-fn median(values: &[f64]) -> f64 {
-    let mut values = values.to_vec();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
 fn trial(arguments: &[&str]) -> anyhow::Result<Value> {
-    interrupt::check()?;
-    let out = run_folder("trial-runs")?;
-    let mut bench = command(release().join("probe-user"));
-    bench
-        .args(["bench", "--no-probes", "--json", "--micro-calls=300"])
-        .args(arguments)
-        .arg("--out")
-        .arg(&out);
-    let output = bench.stderr(Stdio::inherit()).output();
-    let output = output.with_context(|| format!("cannot start {bench:?}"))?;
-    let code = output.status.code();
-    ensure!(
-        code == Some(0) || code == Some(NOT_USABLE.into()),
-        "{bench:?} failed ({})",
-        output.status
-    );
-    serde_json::from_slice(&output.stdout).context("the output of bench --json")
+    bench(
+        &run_folder("trial-runs")?,
+        &[&["--micro-calls=300"], arguments].concat(),
+    )
 }
 
 /// Runs trials of our hook, and prints what came out. Fails where both sides count other arms, or where too many intervals of
@@ -145,6 +99,7 @@ pub fn prove() -> anyhow::Result<ExitCode> {
     let slope = &doses["trial"]["undisturbed"]["doses"]["slope"]["estimate"];
     let is_right = |slope: f64| (slope - 1.0).abs() <= SLOPE_WITHIN;
     let mut failed = differing > 0 || !slope.as_f64().is_some_and(is_right);
+    let may_miss = may_miss(RUNS as usize);
     for name in [
         "null, body of the mean",
         "null, median",
@@ -152,8 +107,8 @@ pub fn prove() -> anyhow::Result<ExitCode> {
     ] {
         let found = series.get(name).map_or(0, |of| of.estimates.len());
         let missed = series.get(name).map_or(0, |of| of.missed);
-        if missed > MAY_MISS || found < RUNS as usize {
-            println!("{name}: {missed} of {found} intervals miss 0, and {MAY_MISS} of {RUNS} may");
+        if missed > may_miss || found < RUNS as usize {
+            println!("{name}: {missed} of {found} intervals miss 0, and {may_miss} of {RUNS} may");
             failed = true;
         }
     }

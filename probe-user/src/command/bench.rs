@@ -126,7 +126,11 @@ async fn run_in(
     let bar = progress_bar();
     let experiment = if arguments.trial.slices.wants_pilot() {
         bar.set_message("how long requests take");
-        let length = length_by_pilot(experiment, directory, &mut stop, &bar).await?;
+        let wanted = length_by_pilot(experiment, directory, &mut stop, &bar).await?;
+        let BenchArguments { options, trial, .. } = arguments;
+        let design = trial.design(options.seed(), &options.path)?;
+        let blocks = options.blocks.or(options.servers).unwrap_or(1);
+        let length = trial.slices.fitting(wanted, &design, blocks);
         assemble(arguments, hook, Some(length))?
     } else {
         experiment

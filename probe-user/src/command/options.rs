@@ -127,7 +127,7 @@ pub struct ExperimentOptions {
     ///
     /// What disturbs a block disturbs all of its requests, so many short blocks tell more than few long ones.
     #[arg(long, value_name = "B")]
-    blocks: Option<u32>,
+    pub blocks: Option<u32>,
 
     /// Servers of each arm, which its blocks take in turn [default: in a trial 8; else 16, of yours 1]
     ///

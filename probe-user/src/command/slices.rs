@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use abi::trial::Trial;
-use abi::trial::slices::LENGTHS_NS;
+use abi::trial::slices::{LENGTHS_NS, Slices};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use indicatif::ProgressBar;
@@ -22,6 +22,8 @@ use crate::run::stop::Stop;
 /// Slices where nobody knows beforehand how long requests take, and the shortest that are chosen.
 const USUAL: Duration = Duration::from_millis(20);
 const LEAST: Duration = Duration::from_millis(10);
+/// With "auto" slices are no longer than that all arms have so many of each length: an interval of fewer rounds says nothing.
+const LEAST_TURNS: u32 = 4;
 /// How long requests are sent to find out how long they take.
 const PILOT: Duration = Duration::from_millis(600);
 
@@ -117,6 +119,19 @@ impl SliceOptions {
         self.slice == Some(SliceLength::Auto) && self.load.is_none()
     }
 
+    /// Slices as long as response times want them, or as long as they can be where such do not fit into the load: with many
+    /// connections one stolen moment makes the few requests of the pilot slow. Whether slices are too short for the run's own
+    /// response times, its analysis says.
+    pub fn fitting(&self, wanted: Duration, trial: &Trial, blocks: u32) -> Duration {
+        let turns = LEAST_TURNS.max(2 * blocks);
+        let lengths_of_a_turn = Slices::UNITS_OF_AN_ARM as usize * trial.arms().len();
+        let lengths = lengths_of_a_turn as f64 * f64::from(turns);
+        let load = self.pace().duration;
+        let longest = load.map_or(wanted, |load| load.div_f64(lengths));
+        let whole_ms = Duration::from_millis(longest.as_millis().try_into().unwrap_or(u64::MAX));
+        wanted.min(whole_ms.max(LEAST))
+    }
+
     /// The trial by slices of this length.
     pub fn cut(&self, trial: Trial, length: Duration) -> anyhow::Result<Trial> {
         let trial = trial.by_slices(u64::try_from(length.as_nanos())?);
@@ -171,6 +186,24 @@ async fn measure(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slices_that_are_chosen_fit_into_the_load() {
+        let text = "seed=1 size=256 run=1 arms=off,null,on,on+1000";
+        let trial = Trial::parse(text.as_bytes()).unwrap();
+        let fitting = |wanted_ms, load_ms, blocks| {
+            let options = SliceOptions {
+                duration: Some(Duration::from_millis(load_ms)),
+                ..SliceOptions::default()
+            };
+            options.fitting(Duration::from_millis(wanted_ms), &trial, blocks)
+        };
+        assert_eq!(fitting(20, 4_800, 1), Duration::from_millis(20));
+        // Four arms, three lengths a turn, four turns; two for each of eight blocks.
+        assert_eq!(fitting(500, 4_800, 1), Duration::from_millis(100));
+        assert_eq!(fitting(500, 4_900, 8), Duration::from_millis(25));
+        assert_eq!(fitting(500, 100, 1), LEAST);
+    }
 
     #[test]
     fn lengths_are_read_exactly() {
