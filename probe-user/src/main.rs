@@ -99,7 +99,7 @@ async fn main() -> ExitCode {
     }
     let Arguments { command } = cli::parse();
     let result = match command {
-        Command::Bench(arguments) => bench::bench(arguments).await,
+        Command::Bench(arguments) => Box::pin(bench::bench(arguments)).await,
         Command::Trace(arguments) => trace::trace(arguments).await,
         Command::Agent(arguments) => command::agent::agent(arguments).await,
         Command::Validate(arguments) => validate::validate(arguments).await,

@@ -105,7 +105,7 @@ fn assemble(
     let Some(length) = slice else {
         return options.trial(&design, hook, probing);
     };
-    let cut = slices.cut(design, length)?;
+    let cut = slices.cut(&design, length)?;
     if let Some(command) = &slices.load {
         let mut experiment = options.watched_load(&cut, hook)?;
         experiment.load.foreign = Some(command.clone());
@@ -126,7 +126,7 @@ async fn run_in(
     let bar = progress_bar();
     let experiment = if arguments.trial.slices.wants_pilot() {
         bar.set_message("how long requests take");
-        let wanted = length_by_pilot(experiment, directory, &mut stop, &bar).await?;
+        let wanted = Box::pin(length_by_pilot(experiment, directory, &mut stop, &bar)).await?;
         let BenchArguments { options, trial, .. } = arguments;
         let design = trial.design(options.seed(), &options.path)?;
         let blocks = options.blocks.or(options.servers).unwrap_or(1);

@@ -133,7 +133,7 @@ impl SliceOptions {
     }
 
     /// The trial by slices of this length.
-    pub fn cut(&self, trial: Trial, length: Duration) -> anyhow::Result<Trial> {
+    pub fn cut(&self, trial: &Trial, length: Duration) -> anyhow::Result<Trial> {
         let trial = trial.by_slices(u64::try_from(length.as_nanos())?);
         Ok(match self.load {
             Some(_) => trial.of_any_size(),

@@ -135,20 +135,7 @@ impl Experiment {
         if let Ok(reason) = timeout(Duration::from_millis(1), stop.requested()).await {
             anyhow::bail!("{reason} before the first request");
         }
-        let side_cpus = self.side_cpus();
-        let generator = match &self.load.foreign {
-            None => {
-                let ours = LoadGenerator::start(&self.load, side_cpus, run, &self.placement)?;
-                Generator::Ours(ours)
-            }
-            Some(command) => {
-                let urls = self.load.arms.first().map(|(_, urls)| urls.as_slice());
-                let url = urls
-                    .and_then(|urls| urls.first())
-                    .context("there is no server")?;
-                Generator::Foreign(ForeignLoad::new(command, url, &self.placement, run))
-            }
-        };
+        let generator = self.start_generator(run)?;
         let log = probes.as_ref().map(|_| SpanLog::create(run)).transpose()?;
         let block_reads = probes
             .as_ref()
@@ -173,7 +160,7 @@ impl Experiment {
             probes,
             log,
             turn: Turn::default(),
-            side_cpus,
+            side_cpus: self.side_cpus(),
             in_block: false,
             blocks_done: 0,
         };
@@ -212,6 +199,19 @@ impl Experiment {
             ledger,
             no_probes,
         })
+    }
+
+    fn start_generator(&self, run: &RunDirectory) -> anyhow::Result<Generator> {
+        let Some(command) = &self.load.foreign else {
+            let side_cpus = self.side_cpus();
+            let ours = LoadGenerator::start(&self.load, side_cpus, run, &self.placement)?;
+            return Ok(Generator::Ours(ours));
+        };
+        let urls = self.load.arms.first().map(|(_, urls)| urls.as_slice());
+        let url = urls.and_then(|urls| urls.first());
+        let url = url.context("there is no server")?;
+        let foreign = ForeignLoad::new(command, url, &self.placement, run);
+        Ok(Generator::Foreign(foreign))
     }
 
     /// In a duet, the CPU of each side.

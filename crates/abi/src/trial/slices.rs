@@ -124,8 +124,8 @@ impl Slices {
         let mut draws = self.key ^ mix(round.wrapping_add(1));
         for last in (1..self.arms).rev() {
             draws = mix(draws.wrapping_add(GOLDEN));
-            let drawn = ((draws >> 32) * (last as u64 + 1)) >> 32;
-            order.swap(last, usize::try_from(drawn).unwrap_or(0));
+            let place = ((draws >> 32) * (last as u64 + 1)) >> 32;
+            order.swap(last, usize::try_from(place).unwrap_or(0));
         }
         order
     }

@@ -2,6 +2,7 @@
 //! reports print them and decide nothing.
 
 pub mod find;
+mod slices;
 mod trial;
 mod unfollowed;
 
@@ -10,7 +11,8 @@ use std::fmt;
 
 use runlog::record::READS;
 
-pub use trial::{SLICE_P99, TrialDoubt, of_clock, of_hooked_reads, of_trial, of_undisturbed};
+pub use slices::{SLICE_P99, SlicesDoubt};
+pub use trial::{TrialDoubt, of_clock, of_hooked_reads, of_trial, of_undisturbed};
 pub use unfollowed::Unfollowed;
 
 /// The share of an arm's requests that may fail.
@@ -270,11 +272,7 @@ impl fmt::Display for Doubt {
                  keep it out"
                     .to_owned()
             }
-            Self::HooksNoRead => format!(
-                "the hook defines none of {}: all that it does elsewhere is in the end-to-end difference, and there is no \
-                 other layer",
-                READS.join(", ")
-            ),
+            Self::HooksNoRead => hooks_no_read(),
             Self::Machine { name, when, found } => format!("{name}, right {when} the run: {found}"),
             Self::HalvesDiffer(t) => format!(
                 "its own halves differ (t {t:.1}): the arm drifts, or this test finds too \
@@ -321,6 +319,13 @@ impl fmt::Display for Doubt {
         };
         f.write_str(&words)
     }
+}
+
+fn hooks_no_read() -> String {
+    format!(
+        "the hook defines none of {}: all that it does elsewhere is in the end-to-end difference, and there is no other layer",
+        READS.join(", ")
+    )
 }
 
 fn failed(failures: u64, sent: u64, kinds: &BTreeMap<String, u64>) -> String {

@@ -5,8 +5,9 @@ use std::fmt;
 
 use runlog::estimate::Estimate;
 use runlog::manifest::{Arm, Environment, Placement, Scheduling};
-use runlog::trial::{CountsCheck, DifferingCount, Doses, SlicesResult, TrialResult, Undisturbed};
+use runlog::trial::{CountsCheck, DifferingCount, Doses, TrialResult, Undisturbed};
 
+use super::slices::{SlicesDoubt, of_slices};
 use super::unfollowed::{self, Unfollowed};
 use super::{Doubt, Severity};
 use crate::agreement::LEAST_MARGIN_NS;
@@ -20,20 +21,10 @@ const LOST_DIFFERENCE: f64 = 0.005;
 
 /// By how much the negative control may differ from none: no more than the layers, and of undisturbed requests less, which have
 /// narrow intervals.
-const NULL_WITHIN_NS: f64 = LEAST_MARGIN_NS;
+pub const NULL_WITHIN_NS: f64 = LEAST_MARGIN_NS;
 const UNDISTURBED_NULL_WITHIN_NS: f64 = 5.0;
 /// By how much the slope of their doses may differ from 1.
 const SLOPE_WITHIN: f64 = 0.03;
-
-/// Slices of time are to be so many 99th percentiles of the response time long, and must be so many: one is known beforehand, the
-/// other of the run itself.
-pub const SLICE_P99: f64 = 30.0;
-const LEAST_SLICE_P99: f64 = 20.0;
-/// By what share of the largest effect the result may change with the length of the washout or of slices: what slices twice as long
-/// show of what lingers is half of it.
-const LINGERING_SHARE: f64 = 0.05;
-/// The share of requests that may have been read in calls of another slice.
-const OTHER_ARM_SHARE: f64 = 0.01;
 
 /// Intervals of one process are too narrow if fewer of them hold what 95 in 100 should. Of 200 redraws of one process, chance
 /// leaves fewer in one of a thousand sound runs.
@@ -98,22 +89,8 @@ pub enum TrialDoubt {
     NoCounts,
     /// Nothing was sent before the requests that count.
     NoWarmUp,
-    /// Slices of time are too short for response times as long as these.
-    ShortSlices {
-        /// Length of the shorter slices, ns.
-        slice_ns: u64,
-        /// The 99th percentile of response times, ns.
-        p99_ns: f64,
-    },
-    /// The result changes with the length of the washout or of slices.
-    Lingers {
-        /// What was twice as long.
-        what: &'static str,
-        /// By how much the result changed.
-        by: Estimate,
-    },
-    /// So large a share of the requests were read in calls of another slice.
-    OtherArm(f64),
+    /// Something that speaks against arms by slices of time.
+    Slices(SlicesDoubt),
 }
 
 impl TrialDoubt {
@@ -137,9 +114,7 @@ impl TrialDoubt {
             | Self::NullDiffers(_)
             | Self::NoCounts
             | Self::NoWarmUp
-            | Self::ShortSlices { .. }
-            | Self::Lingers { .. }
-            | Self::OtherArm(_) => Severity::Withholds,
+            | Self::Slices(_) => Severity::Withholds,
         }
     }
 }
@@ -188,40 +163,6 @@ pub fn of_trial(result: &TrialResult, placement: &Placement) -> Vec<Doubt> {
     doubts
 }
 
-/// What speaks against the result of slices of time. What one ns in the hook costs a completed request is a result there, and no
-/// control.
-fn of_slices(result: &SlicesResult) -> Vec<TrialDoubt> {
-    let slice_ns = result.slice_ns;
-    let p99_ns = result
-        .p99_ns
-        .filter(|p99_ns| LEAST_SLICE_P99 * p99_ns > slice_ns as f64);
-    let largest_ns = result.effects.values().map(|effect| effect.estimate.abs());
-    let largest_ns = largest_ns.max_by(f64::total_cmp).unwrap_or(0.0);
-    let within_ns = NULL_WITHIN_NS.max(LINGERING_SHARE * largest_ns);
-    let lingers = [
-        ("the washout", &result.washout_doubled),
-        ("slices", &result.slices_doubled),
-    ]
-    .into_iter()
-    .filter_map(|(what, by)| {
-        let by = by.clone().filter(|by| !by.reaches(0.0, within_ns))?;
-        Some(TrialDoubt::Lingers { what, by })
-    });
-    let null = result.effects.get("null");
-    p99_ns
-        .map(|p99_ns| TrialDoubt::ShortSlices { slice_ns, p99_ns })
-        .into_iter()
-        .chain(lingers)
-        .chain(of_controls(null, None, NULL_WITHIN_NS))
-        .chain(
-            result
-                .other_arm
-                .filter(|share| *share > OTHER_ARM_SHARE)
-                .map(TrialDoubt::OtherArm),
-        )
-        .collect()
-}
-
 /// Whether the hook of these arms was where requests are read: in a trial by the servers' calls, elsewhere by what it defines.
 pub fn of_hooked_reads(arms: &[Arm], trial: Option<&TrialResult>) -> Option<Doubt> {
     let defined = arms.iter().find_map(|arm| arm.hooked_reads.as_ref())?;
@@ -251,7 +192,7 @@ pub fn of_undisturbed(result: &Undisturbed, doubts: &[Doubt]) -> Vec<Doubt> {
 }
 
 /// The negative control, which may be off by this much, and the positive one.
-fn of_controls(
+pub fn of_controls(
     null: Option<&Estimate>,
     doses: Option<&Doses>,
     null_within_ns: f64,
@@ -388,30 +329,7 @@ impl fmt::Display for TrialDoubt {
                  {:.0} %, not in 95 %",
                 100.0 * share
             ),
-            Self::ShortSlices { slice_ns, p99_ns } => {
-                let [slice, p99, least] = [*slice_ns as f64, *p99_ns, SLICE_P99 * p99_ns].map(|ns| ns / 1e6);
-                write!(
-                    f,
-                    "slices of {slice:.0} ms are too short for response times of which one in a hundred takes {p99:.1} ms: take \
-                     --slice {:.0}ms or more",
-                    least.ceil()
-                )
-            }
-            Self::Lingers { what, by } => {
-                let [low, high] = by.ci95;
-                write!(
-                    f,
-                    "with {what} twice as long the result changes by {:.0} ns [{low:.0}, {high:.0}]: what one slice leaves \
-                     behind lasts into the next; take a longer --slice",
-                    by.estimate
-                )
-            }
-            Self::OtherArm(share) => write!(
-                f,
-                "{:.0} % of the requests were read in a call that began in another slice, as a server does that waits in its \
-                 read: take a longer --slice, a higher load or fewer connections",
-                100.0 * share
-            ),
+            Self::Slices(doubt) => doubt.fmt(f),
             Self::NoCounts => f.write_str(
                 "the servers' counts are missing: whether both sides drew the same arms is not known",
             ),

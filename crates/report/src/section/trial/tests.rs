@@ -123,7 +123,6 @@ pub(crate) fn trial() -> TrialResult {
             calls_per_request: None,
             bytes_per_call: None,
         }),
-        functions: ["read".to_owned()].into(),
         in_situ_missing: None,
         budgets: BTreeMap::from([
             ("on".to_owned(), budget([-4.0, 92.0, 10.0])),

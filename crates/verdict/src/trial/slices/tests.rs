@@ -5,7 +5,7 @@ use runlog::manifest::{Placement, Schedule};
 use runlog::trial::{CountsCheck, TrialResult};
 
 use super::*;
-use crate::doubt::{Doubt, TrialDoubt, of_trial};
+use crate::doubt::{Doubt, SlicesDoubt, TrialDoubt, of_trial};
 use crate::trial::tests::{Random, whole_ns};
 
 const SIZE: u32 = 256;
@@ -236,7 +236,8 @@ fn what_lasts_into_the_next_slice_is_noticed() {
         ..SCRIPT
     };
     let found = doubts(lingering.result());
-    let lingers = |doubt: &TrialDoubt| matches!(doubt, TrialDoubt::Lingers { .. });
+    let lingers =
+        |doubt: &TrialDoubt| matches!(doubt, TrialDoubt::Slices(SlicesDoubt::Lingers { .. }));
     assert!(found.iter().any(lingers), "{found:?}");
 }
 
@@ -247,7 +248,8 @@ fn slices_that_are_too_short_are_refused() {
         ..SCRIPT
     };
     let found = doubts(short.result());
-    let is_short = |doubt: &TrialDoubt| matches!(doubt, TrialDoubt::ShortSlices { .. });
+    let is_short =
+        |doubt: &TrialDoubt| matches!(doubt, TrialDoubt::Slices(SlicesDoubt::Short { .. }));
     assert!(found.iter().any(is_short), "{found:?}");
 }
 
@@ -282,7 +284,7 @@ fn calls_of_another_slice_count_for_nothing_and_are_told() {
         })
     });
     assert!((overhead.interval().unwrap().estimate - 400.0).abs() < 1e-9);
-    assert!(doubts(found).contains(&TrialDoubt::OtherArm(share)));
+    assert!(doubts(found).contains(&TrialDoubt::Slices(SlicesDoubt::OtherArm(share))));
 }
 
 #[test]
