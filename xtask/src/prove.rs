@@ -167,7 +167,7 @@ const PROOFS: &[Proof] = &[
         name: "slices",
         purpose: "a delay by slices of time at 1 to 256 connections, 20 trials each (--runs): how many intervals hold it; \
                   the amplification at 30, 60 and 90 % of capacity beside a simulated queue",
-        minutes: 50,
+        minutes: 60,
         is_in_ci: false,
         run: |options, stages| {
             build::prepare_with_bench(stages)?;

@@ -93,8 +93,8 @@ fn queue(on: &Service, late: &Service, arm: String, rate: Option<f64>) -> anyhow
     let times_ns = [on, late].map(clipped);
     let mean = |values: &[f64]| stats::mean(values).context("no service times");
     let service_ns = [mean(&times_ns[0])?, mean(&times_ns[1])?];
-    let measured_ns: Vec<f64> = late.delays_ns.iter().map(|ns| ns.min(limit_ns)).collect();
-    let delay_ns = mean(&measured_ns)?;
+    let waited_ns: Vec<f64> = late.delays_ns.iter().map(|ns| ns.min(limit_ns)).collect();
+    let delay_ns = mean(&waited_ns)?;
     let response_ns = rate
         .map(|rate| {
             mean_responses_ns([&times_ns[0], &times_ns[1]], rate, ARRIVALS, SEED)
