@@ -103,6 +103,8 @@ pub struct CallLog {
     misplaced: u64,
     /// Records whose connections were looked at.
     seen: usize,
+    /// Calls of requests with the hook, by function.
+    hooked_calls: [u64; READS.len()],
 }
 
 impl CallLog {
@@ -125,6 +127,7 @@ impl CallLog {
             calls: Vec::new(),
             misplaced: 0,
             seen: 0,
+            hooked_calls: [0; READS.len()],
         };
         for call in table::Rows::<BracketedCall>::open(run.bracketed_calls())? {
             let call = on_client(call?, server_ahead_ns);
@@ -154,6 +157,7 @@ impl CallLog {
         self.seen += self.all_of(connection).len();
         let mut last_fresh = None;
         let mut misplaced = 0;
+        let mut hooked_calls = self.hooked_calls;
         for (_, call) in self.all_of(connection) {
             let ordinal = u64::from(call.ordinal);
             let index = requests.binary_search_by_key(&ordinal, |request| design.ordinal(request));
@@ -170,26 +174,30 @@ impl CallLog {
             {
                 let sent_ns = requests[index].sent_ns;
                 found[index].get_or_insert_default().add(call, sent_ns);
+                let is_hooked = design
+                    .trial
+                    .arms()
+                    .get(arm)
+                    .is_some_and(|arm| arm.is_hooked());
+                if is_hooked && let Some(count) = hooked_calls.get_mut(usize::from(call.function)) {
+                    *count += 1;
+                }
             } else {
                 misplaced += 1;
             }
         }
         self.misplaced += misplaced;
+        self.hooked_calls = hooked_calls;
         found
     }
 
-    /// How many calls of arms with the hook there are, by function.
-    pub fn functions(&self, design: &Design) -> BTreeMap<String, u64> {
-        let mut functions = BTreeMap::new();
-        for (_, call) in &self.calls {
-            let arm = design.trial.arms().get(usize::from(call.arm));
-            if arm.is_some_and(|arm| arm.is_hooked())
-                && let Some(name) = READS.get(usize::from(call.function))
-            {
-                *functions.entry((*name).to_owned()).or_default() += 1;
-            }
-        }
-        functions
+    /// How many calls of requests with the hook there are, by function, once all requests were looked at.
+    pub fn functions(&self) -> BTreeMap<String, u64> {
+        let called = READS.iter().zip(self.hooked_calls);
+        let called = called.filter(|(_, count)| *count > 0);
+        called
+            .map(|(name, count)| ((*name).to_owned(), count))
+            .collect()
     }
 
     /// The calls of a connection, in the order of requests and time.

@@ -100,7 +100,7 @@ pub fn read_on(
     let never_reached = counts.as_ref().is_some_and(|counts| counts.never_reached);
     if let (Some(counts), Some(calls)) = (&mut counts, &calls) {
         counts.without_record = without_record(&design, &blocks);
-        counts.functions = calls.functions(&design);
+        counts.functions = calls.functions();
     }
     let layer = match &calls {
         None => Err("there are no records of calls"),

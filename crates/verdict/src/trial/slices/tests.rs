@@ -232,7 +232,8 @@ fn what_lasts_into_the_next_slice_is_noticed() {
     assert_eq!(sound, []);
     let lingering = Script {
         lingers: Some((1.0, 8_000_000)),
-        requests: 60_000,
+        servers: 1,
+        requests: 400_000,
         ..SCRIPT
     };
     let found = doubts(lingering.result());
