@@ -67,6 +67,12 @@ fn of_slices(slices: &SlicesResult, processes: usize) {
             short(change.as_ref())
         );
     }
+    if let Some(carried) = &slices.carry_over {
+        outln!(
+            "behind a slice of that delay a request takes longer by {}",
+            short(Some(carried))
+        );
+    }
 }
 
 /// What one ns in the hook costs at this load.

@@ -211,6 +211,11 @@ fn check_lines(slices: &SlicesResult) -> Vec<Line<'_>> {
             "slices_doubled",
             &slices.slices_doubled,
         ),
+        (
+            "Behind a slice of the dearest arm",
+            "carry_over",
+            &slices.carry_over,
+        ),
     ]
     .into_iter()
     .filter_map(|(name, at, change)| Line::of(name, &format!("{AT}/{at}"), change.as_ref()))

@@ -90,6 +90,10 @@ pub struct SlicesResult {
     pub washout_doubled: Option<Estimate>,
     /// By how much it is larger in the longer slices: nothing, if slices are long enough.
     pub slices_doubled: Option<Estimate>,
+    /// What a slice of that arm does to the slice behind it, which has an arm of its own: nothing, if what it leaves behind is gone
+    /// with the washout. Against slices behind one of `off`.
+    #[serde(default)]
+    pub carry_over: Option<Estimate>,
     /// The share of requests whose calls had another arm than the slice that they were sent in, as when the server waited
     /// for them since the slice before; null without records.
     pub other_arm: Option<f64>,

@@ -35,6 +35,8 @@ pub enum SlicesDoubt {
         /// By how much the result changed.
         by: Estimate,
     },
+    /// A slice has an effect on the one behind it.
+    CarriesOver(Estimate),
     /// So large a share of the requests were read in calls of another slice.
     OtherArm(f64),
 }
@@ -60,10 +62,13 @@ pub fn of_slices(result: &SlicesResult) -> Vec<TrialDoubt> {
     });
     let null = result.effects.get("null");
     let short = p99_ns.map(|p99_ns| SlicesDoubt::Short { slice_ns, p99_ns });
+    let carried = result.carry_over.clone();
+    let carried = carried.filter(|carried| !carried.reaches(0.0, within_ns));
     let other_arm = result.other_arm.filter(|share| *share > OTHER_ARM_SHARE);
     let own = short
         .into_iter()
         .chain(lingers)
+        .chain(carried.map(SlicesDoubt::CarriesOver))
         .chain(other_arm.map(SlicesDoubt::OtherArm));
     own.map(TrialDoubt::Slices)
         .chain(of_controls(null, None, NULL_WITHIN_NS))
@@ -89,6 +94,15 @@ impl fmt::Display for SlicesDoubt {
                     f,
                     "with {what} twice as long the result changes by {:.0} ns [{low:.0}, {high:.0}]: what one slice leaves \
                      behind lasts into the next; take a longer --slice",
+                    by.estimate
+                )
+            }
+            Self::CarriesOver(by) => {
+                let [low, high] = by.ci95;
+                write!(
+                    f,
+                    "behind a slice of the dearest arm requests take {:.0} ns [{low:.0}, {high:.0}] longer, whatever their own arm: \
+                     what one slice leaves behind lasts into the next; take a longer --slice",
                     by.estimate
                 )
             }

@@ -82,6 +82,8 @@ pub struct ArmOfBlock {
 /// How fast requests are completed.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
+    /// Number of the arm of the slice before.
+    pub behind: usize,
     /// Time per completed request, ns.
     pub ns: f64,
     /// The same with twice the washout, ns.

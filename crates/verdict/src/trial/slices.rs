@@ -10,8 +10,11 @@ use abi::trial::slices::{Slice, Slices};
 use runlog::estimate::Unit;
 use runlog::record::Request;
 use runlog::trial::{Dose, Doses, SlicesResult};
+use stats::moments::quantile;
 use stats::slope::pace;
+use stats::{Interval, Location};
 
+use crate::estimate;
 use crate::threshold::Beforehand;
 use crate::trial::block::{ArmOfBlock, Block, Pace, Sample};
 use crate::trial::calls::Calls;
@@ -128,6 +131,7 @@ impl Cut {
             pace(since_ns).filter(|_| completed_ns.len() >= LEAST_COMPLETIONS)
         };
         Some(Pace {
+            behind: self.slices.at(begin_ns - 1).arm,
             ns: of(&completed_ns)?,
             late_ns: of(&completed_ns[late..]),
         })
@@ -172,6 +176,18 @@ impl Cut {
             slices_doubled: self.longer_minus_shorter(blocks, contrast).ns(&format!(
                 "difference of the time per completed request, {between}: in slices twice as long minus in the others"
             )),
+            carry_over: carry_over(blocks, contrast).map(|change| {
+                estimate(
+                    change,
+                    Unit::Ns,
+                    &format!(
+                        "difference of the time per completed request, less the mean of the arm: in slices behind one of {} minus \
+                         behind one of off",
+                        name(dearest)
+                    ),
+                    "Yuen's t on slices, trimmed means, a fifth at each end",
+                )
+            }),
             other_arm: other_arm(blocks),
         }
     }
@@ -206,6 +222,34 @@ fn late_ns(arm: &ArmOfBlock) -> Option<f64> {
 /// What the time per completed request differs by.
 pub fn effect(blocks: &[Block], arms: [usize; 2]) -> Figure {
     Figure::of(blocks, Weight::Trimmed, |block| block.less(arms, pace_ns))
+}
+
+/// What the arm of a slice does to the next slice, whose own arm was drawn apart: where the slice before had the first of these arms,
+/// less where it had the second.
+fn carry_over(blocks: &[Block], arms: [usize; 2]) -> Option<Interval> {
+    let mut paces_ns = BTreeMap::<(usize, usize), Vec<(usize, f64)>>::new();
+    for block in blocks {
+        for (arm, pace) in block.arms.iter().enumerate() {
+            if let Some(pace) = pace.pace {
+                let of_arm = paces_ns.entry((block.server, arm)).or_default();
+                of_arm.push((pace.behind, pace.ns));
+            }
+        }
+    }
+    let mut behind = [Vec::new(), Vec::new()];
+    for paces_ns in paces_ns.values() {
+        let all: Vec<f64> = paces_ns.iter().map(|(_, ns)| *ns).collect();
+        let Some(usual_ns) = quantile(&all, 0.5) else {
+            continue;
+        };
+        for (before, ns) in paces_ns {
+            for (values, arm) in behind.iter_mut().zip(arms) {
+                values.extend((*before == arm).then_some(ns - usual_ns));
+            }
+        }
+    }
+    let [one, other] = behind.map(|values| Location::of(&values));
+    one?.minus(other?).interval()
 }
 
 /// The share of requests whose calls had another arm than the slice in which they were sent, as when a server waited in its read

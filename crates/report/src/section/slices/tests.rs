@@ -43,6 +43,7 @@ fn slices() -> SlicesResult {
         responses: RESPONSES.map(|(key, _)| (key.to_owned(), doses())).into(),
         washout_doubled: Some(ns(4.0, 21.0)),
         slices_doubled: Some(ns(-3.0, 22.0)),
+        carry_over: Some(ns(5.0, 23.0)),
         other_arm: Some(0.002),
     }
 }

@@ -231,14 +231,12 @@ fn what_lasts_into_the_next_slice_is_noticed() {
     let sound = doubts(SCRIPT.result());
     assert_eq!(sound, []);
     let lingering = Script {
-        lingers: Some((1.0, 8_000_000)),
-        servers: 1,
-        requests: 400_000,
+        lingers: Some((0.3, 8_000_000)),
         ..SCRIPT
     };
     let found = doubts(lingering.result());
     let lingers =
-        |doubt: &TrialDoubt| matches!(doubt, TrialDoubt::Slices(SlicesDoubt::Lingers { .. }));
+        |doubt: &TrialDoubt| matches!(doubt, TrialDoubt::Slices(SlicesDoubt::CarriesOver(_)));
     assert!(found.iter().any(lingers), "{found:?}");
 }
 
