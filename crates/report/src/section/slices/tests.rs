@@ -99,8 +99,8 @@ fn every_estimate_is_on_the_page_as_the_file_has_it() {
         );
     }
     let estimates = estimates_of(&file["trial"]["slices"], "/trial/slices");
-    // The level, 4 arms, 4 responses to 3 delays with a slope each, 2 checks.
-    assert_eq!(estimates.len(), 1 + 4 + 4 * (3 + 1) + 2);
+    // The level, 4 arms, 4 responses to 3 delays with a slope each, 3 checks.
+    assert_eq!(estimates.len(), 1 + 4 + 4 * (3 + 1) + 3);
     for pointer in estimates {
         for part in ["estimate", "ci95/0", "ci95/1"] {
             let at = format!("analysis.json#{pointer}/{part}");
