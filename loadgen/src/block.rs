@@ -39,6 +39,8 @@ pub struct Times {
     /// No request is sent from here on, unless it became due before; `u64::MAX` where the number of
     /// requests decides.
     pub end_ns: u64,
+    /// No request is warm-up from here on: the warm-up of a block that lasts for a time must leave most of it.
+    pub warmup_end_ns: u64,
     /// How long what is under way may take from there on.
     pub drain_ns: u64,
     /// How long a response may take.
@@ -408,7 +410,7 @@ impl BlockRun<'_> {
             step,
             block,
         } = &self.numbered;
-        if self.numbered_requests < block.warmup {
+        if self.numbered_requests < block.warmup && monotonic_ns() < self.times.warmup_end_ns {
             flags |= Request::WARMUP;
         }
         if block.observed {

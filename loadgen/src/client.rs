@@ -24,6 +24,8 @@ use crate::timer::Timer;
 
 /// The timer's token: no place has this number.
 const TIMER: Token = Token(usize::MAX - 1);
+/// The warm-up of a block that lasts for a time takes this part of it at most.
+const WARMUP_SHARE: u64 = 8;
 
 /// The logs that a client writes.
 #[derive(Debug)]
@@ -209,6 +211,7 @@ impl Client {
             on_request,
             times: Times {
                 end_ns: u64::MAX,
+                warmup_end_ns: u64::MAX,
                 drain_ns: as_ns(drain),
                 timeout_ns: as_ns(timeout),
             },
@@ -226,6 +229,10 @@ impl Client {
         if end.is_ok() {
             let end_ns = start_ns.saturating_add(block.time_ns.unwrap_or(u64::MAX));
             run.times.end_ns = end_ns;
+            if block.requests == u64::MAX {
+                let time_ns = block.time_ns.unwrap_or(u64::MAX);
+                run.times.warmup_end_ns = start_ns.saturating_add(time_ns / WARMUP_SHARE);
+            }
             run.pace = pacing.start(seed, number, block.requests, start_ns, end_ns);
             end = run.drive()?;
         }

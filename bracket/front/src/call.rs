@@ -40,7 +40,7 @@ pub fn on_connection<'b, P: Iterator<Item = &'b [u8]>>(
     // By slices the instant of entry decides, and what is recorded is that same instant.
     let decided_ns = plan.slices.map(|_| monotonic_ns());
     let slice = decided_ns.and_then(|now_ns| plan.arm_at(now_ns));
-    let place = in_trial.map_or(Place::OUTSIDE, |(stream, trial)| {
+    let mut place = in_trial.map_or(Place::OUTSIDE, |(stream, trial)| {
         stream.next(trial, connection, slice)
     });
     let target = plan.target(function, place.slot);
@@ -79,6 +79,9 @@ pub fn on_connection<'b, P: Iterator<Item = &'b [u8]>>(
     if let Some((stream, trial)) = in_trial {
         let length = usize::try_from(returned).unwrap_or(0);
         if length > 0 {
+            if trial.size == 0 {
+                stream.look_again(&mut place);
+            }
             if plan.has_delays {
                 waited_ns = busy_wait_since(exit_ns, plan.delay_ns(place.slot));
             }

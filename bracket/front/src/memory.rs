@@ -33,6 +33,10 @@ pub fn map(fd: i32) -> Option<&'static Shared> {
 /// executed makes its own.
 pub fn make(trial: &Trial) -> Option<&'static Shared> {
     let text = trial_text(trial)?;
+    // The kernel ends who makes a file longer than it may (SIGXFSZ).
+    if raw::longest_file()? < size_of::<Shared>() as u64 {
+        return None;
+    }
     let low = raw::memory_file(NAME)?;
     // There may be no such number (`ulimit -n`).
     let fd = raw::duplicate(low, LOWEST_DESCRIPTOR).unwrap_or(low);

@@ -147,6 +147,14 @@ impl Stream {
         }
     }
 
+    /// Without sizes, what was answered while a call waited ends the request before: a server may answer in another thread.
+    pub fn look_again(&self, place: &mut Place) {
+        if !place.is_fresh && self.is_written.load(Ordering::Relaxed) {
+            place.ordinal += 1;
+            place.is_fresh = true;
+        }
+    }
+
     /// Goes on by `length` bytes that a call at this place has read: they are in `pieces`, if they are anywhere.
     #[inline]
     pub fn advance<'b>(

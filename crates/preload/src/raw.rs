@@ -121,6 +121,17 @@ pub fn duplicate(fd: i32, lowest: i32) -> Option<i32> {
     i32::try_from(duplicate).ok().filter(|fd| *fd >= 0)
 }
 
+/// How long the process may make files (`RLIMIT_FSIZE`), in bytes.
+pub fn longest_file() -> Option<u64> {
+    // Of 64 bits each, whatever the C library's are: the limit, and how far it may be raised.
+    let mut limits = [0_u64; 2];
+    let resource = word(libc::RLIMIT_FSIZE.cast_signed());
+    let limits_at = (&raw mut limits).expose_provenance();
+    // SAFETY: `limits` is live, writable, and as large as the kernel's structure.
+    let result = unsafe { call(libc::SYS_prlimit64, [0, resource, 0, limits_at, 0, 0]) };
+    (result == 0).then_some(limits[0])
+}
+
 /// Closes a descriptor that is ours.
 pub fn close(fd: i32) {
     // SAFETY: the caller opened `fd` and forgets it.

@@ -30,10 +30,11 @@ pub struct Beforehand {
 }
 
 /// Reads what was known before the first request that counts: the warm-up of each arm before that decides; `None` without any.
-/// `is_first` tells the first request of a connection, where that is another than the others.
+/// `took_ns` is what a request takes, `is_first` tells the first of a connection, where that is another than the others.
 pub fn of_warm_up(
     run: &RunDirectory,
     arms: usize,
+    took_ns: fn(&Request) -> u64,
     is_first: impl Fn(&Request) -> bool,
 ) -> runlog::Result<Option<Beforehand>> {
     let mut warm_up = Vec::new();
@@ -48,7 +49,7 @@ pub fn of_warm_up(
             .filter(|request| request.is_warmup() && !counting.contains(&request.arm));
         warm_up.extend(of_warm_up.map(|request| WarmUp {
             arm: request.arm,
-            took_ns: request.response_time_ns() as f64,
+            took_ns: took_ns(request) as f64,
             is_first: is_first(request),
         }));
         let counted = requests.iter().filter(|request| !request.is_warmup());
@@ -59,7 +60,7 @@ pub fn of_warm_up(
 
 /// The same of a run that compares blocks. Where nothing was sent before the requests that count, these decide themselves.
 pub fn of_blocks(run: &RunDirectory, arms: usize) -> runlog::Result<Option<f64>> {
-    if let Some(found) = of_warm_up(run, arms, |_| false)? {
+    if let Some(found) = of_warm_up(run, arms, Request::response_time_ns, |_| false)? {
         return Ok(Some(found.threshold_ns));
     }
     let mut times_ns = BTreeMap::<u16, Vec<f64>>::new();

@@ -326,6 +326,10 @@ impl Watch {
     fn find_hook(&mut self, member: &mut Member, looks: u64) {
         let pid = member.generation.pid;
         let (reason, error) = match self.sites.look_for_hook(pid) {
+            Ok(HookSearch::None) if self.observer.probes().is_none() && looks > 1 => {
+                let why = anyhow!("it has no bracket, and this agent has no probes");
+                ("records", why)
+            }
             Ok(HookSearch::None) => {
                 member.trouble = None;
                 return;

@@ -16,6 +16,7 @@ use stats::moments::quantile;
 use verdict::doubt::SLICE_P99;
 
 use crate::run::experiment::Experiment;
+use crate::run::identity::give_to_caller;
 use crate::run::loadgen::Pace;
 use crate::run::stop::Stop;
 
@@ -30,9 +31,9 @@ const PILOT: Duration = Duration::from_millis(600);
 /// Options of a trial whose arms go by slices of time.
 #[derive(Args, Debug, Default)]
 pub struct SliceOptions {
-    /// Give all requests of a while one arm, and compare the time per completed request: what the hook costs everyone under load
+    /// Give all requests of a while one arm: what the hook costs everyone under load
     ///
-    /// A length as in 20ms, of the shorter slices, or "auto": 30 times the 99th percentile of response times.
+    /// The time per completed request is compared. A length as in 20ms, of the shorter slices, or "auto": 30 times the 99th percentile of response times.
     #[arg(long, value_name = "LENGTH", conflicts_with = "requests")]
     pub slice: Option<SliceLength>,
 
@@ -40,7 +41,7 @@ pub struct SliceOptions {
     ///
     /// A shell runs it; {url} and {port} become those of the server. When it ends, the run does. What it prints is in load-output.txt.
     /// Requests are then told by the server: from their first read to the write that answers them.
-    #[arg(long, value_name = "COMMAND", requires = "slice", conflicts_with_all = ["duration", "rate"])]
+    #[arg(long, hide_short_help = true, value_name = "COMMAND", requires = "slice", conflicts_with_all = ["duration", "rate"])]
     pub load: Option<String>,
 
     /// Seconds of load of all arms together [default: 10]
@@ -157,6 +158,8 @@ pub async fn length_by_pilot(
     experiment.probes = None;
     let folder = run.root().join("pilot");
     let run = RunDirectory::create(&folder)?;
+    // The load generator runs as the caller.
+    give_to_caller(&folder)?;
     let length = measure(experiment, &run, stop, bar).await;
     fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
     length

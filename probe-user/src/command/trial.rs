@@ -18,7 +18,7 @@ pub struct TrialOptions {
     pub delays: Option<Delays>,
 
     /// Inject five delays from 250 to 4000 ns: how much each ns in the hook costs at this load (dose and response)
-    #[arg(long, conflicts_with = "delays")]
+    #[arg(long, hide_short_help = true, conflicts_with = "delays")]
     pub doses: bool,
 
     /// Size of each request of a trial [default: 256, more where the path is long]

@@ -1,11 +1,11 @@
 //! Somebody else's load generator, as one block of the run.
 
-use std::fs::File;
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use runlog::RunDirectory;
+use runlog::file;
 use runlog::gate::Event;
 use runlog::manifest::Placement;
 use rustix::process::Signal;
@@ -35,7 +35,8 @@ enum State {
 impl ForeignLoad {
     /// The command, in which `{url}` and `{port}` become those of the server.
     pub fn new(command: &str, url: &str, placement: &Placement, run: &RunDirectory) -> Self {
-        let behind = url.rsplit_once(':').map_or("", |(_, behind)| behind);
+        let host = url.split('/').nth(2).unwrap_or_default();
+        let behind = host.rsplit_once(':').map_or("", |(_, behind)| behind);
         let port: String = behind.chars().take_while(char::is_ascii_digit).collect();
         Self {
             command: command.replace("{url}", url).replace("{port}", &port),
@@ -93,7 +94,7 @@ impl ForeignLoad {
     pub fn go(&mut self) -> anyhow::Result<()> {
         let output = self.run.root().join("load-output.txt");
         let output =
-            File::create(&output).with_context(|| format!("cannot write {}", output.display()))?;
+            file::create(&output).with_context(|| format!("cannot write {}", output.display()))?;
         let mut command = process::command("sh");
         command
             .arg("-c")

@@ -34,8 +34,8 @@ pub fn check(path: &Path, by: MeasuredBy) -> anyhow::Result<()> {
              with and without it (--order rmit)",
             READS.join(", ")
         ),
-        MeasuredBy::Trial if elf.defines("dlsym")? => bail!(
-            "{path}: defines dlsym, by which a trial finds the hook and what is behind it; measure whole servers with and \
+        MeasuredBy::Trial if elf.defines("dlsym")? || elf.defines("dlopen")? => bail!(
+            "{path}: defines dlsym or dlopen, by which a trial finds the hook and what is behind it; measure whole servers with and \
              without it (--order rmit)"
         ),
         MeasuredBy::Servers if !elf.defines_any()? => {

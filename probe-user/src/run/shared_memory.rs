@@ -77,11 +77,17 @@ enum Found {
     Unfinished,
 }
 
+/// Not executable: kernels that insist on it (`vm.memfd_noexec`) know the flag, and old ones do not.
+fn memory_file(flags: MemfdFlags) -> io::Result<OwnedFd> {
+    let file = memfd_create(NAME, flags | MemfdFlags::NOEXEC_SEAL);
+    Ok(file.or_else(|_| memfd_create(NAME, flags))?)
+}
+
 impl SharedMemory {
     /// Makes one, which nobody can cut off.
     pub fn create(trial: &Trial) -> io::Result<Self> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let file = File::from(memfd_create(NAME, flags)?);
+        let file = File::from(memory_file(flags)?);
         // All of it now: where memory is short, the server would be killed at its first access to a page.
         fallocate(
             &file,

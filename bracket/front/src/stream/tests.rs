@@ -257,6 +257,16 @@ fn requests_of_any_size_are_counted_from_answer_to_answer() {
     }
     assert_eq!(counted_by_arm(&counts, ArmCount::Requests)[..2], [0, 3]);
     assert_eq!(counted_by_arm(&counts, ArmCount::Calls)[..2], [0, 6]);
+    // A thread that waits for the next request while another answers the one before.
+    let mut before = stream.next(&trial, 9, Some(1));
+    stream.look_again(&mut before);
+    assert_eq!((before.is_fresh, before.ordinal), (true, 3));
+    stream.advance(&trial, &before, 1, std::iter::empty(), Some(&counts));
+    let mut waiting = stream.next(&trial, 9, Some(1));
+    assert_eq!((waiting.is_fresh, waiting.ordinal), (false, 3));
+    stream.wrote();
+    stream.look_again(&mut waiting);
+    assert_eq!((waiting.is_fresh, waiting.ordinal), (true, 4));
     for count in [Count::OffBoundary, Count::BeyondRequest, Count::WithoutSalt] {
         assert_eq!(counted(&counts, count), 0);
     }

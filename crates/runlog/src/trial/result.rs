@@ -72,7 +72,7 @@ pub struct SlicesResult {
     /// What counts for nothing at the beginning of each slice: 5 times the 99th percentile of the response times of the warm-up,
     /// in nanoseconds.
     pub washout_ns: u64,
-    /// That percentile, in nanoseconds; null without a warm-up.
+    /// That percentile, or that of the slowest arm in the run itself if it is longer, in nanoseconds; null without a warm-up.
     pub p99_ns: Option<f64>,
     /// Complete rounds: a slice of each arm.
     pub rounds: u64,

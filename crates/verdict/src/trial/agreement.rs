@@ -73,8 +73,9 @@ impl Found {
         self.layer.as_ref()?;
         let design = &self.design;
         if design.slices.is_some() {
-            // In an open loop nothing holds up the next request but the plan.
-            return (!self.is_open_loop).then(|| self.agreement_of_slices(doubts))?;
+            return self
+                .is_paced_by_server()
+                .then(|| self.agreement_of_slices(doubts))?;
         }
         let both = |block: &Block| {
             let body_ns = block.less([design.on, design.off], ArmOfBlock::body_ns)?;
@@ -99,6 +100,16 @@ impl Found {
                                response time, on minus null, by the bracket's records",
         }
         .agreement(doubts)
+    }
+
+    /// Whether it is the server that sets the pace. In an open loop the plan does, and where a ns of delay costs a completed request
+    /// next to nothing those who ask do.
+    fn is_paced_by_server(&self) -> bool {
+        let slices = self.result.slices.as_ref();
+        let doses = slices.and_then(|slices| slices.responses.get("per_completed"));
+        let slope = doses.and_then(|doses| doses.slope.as_ref());
+        let is_felt = slope.map_or(!self.design.is_server_log(), |slope| slope.ci95[1] >= 0.5);
+        !self.is_open_loop && is_felt
     }
 
     /// The same by slices of time: a request holds up the server for all that the hook does, before its read, too.

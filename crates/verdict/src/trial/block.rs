@@ -138,7 +138,9 @@ impl Block {
             let samples = || samples.iter().filter(move |sample| sample.arm == arm);
             let mut times_ns: Vec<f64> = samples().map(|sample| sample.took_ns).collect();
             times_ns.sort_unstable_by(f64::total_cmp);
-            let clip_ns = threshold_ns.unwrap_or(f64::INFINITY);
+            // By slices the warm-up may be of one arm alone; paces are not clipped either, and rounds are trimmed.
+            let clip_ns = threshold_ns.filter(|_| design.slices.is_none());
+            let clip_ns = clip_ns.unwrap_or(f64::INFINITY);
             let mut with_calls: Vec<(f64, Calls)> = samples()
                 .filter_map(|sample| Some((sample.took_ns, sample.calls?)))
                 .collect();

@@ -69,7 +69,9 @@ impl Design {
     /// Number of the arm that a request was drawn; `None` for the first of a connection. By slices of time it is the one that it
     /// was sent with.
     pub fn arm_of(&self, request: &Request) -> Option<usize> {
-        let sent_with = Some(usize::from(request.arm));
+        // A log that is sent to an agent may be made up.
+        let is_arm = |arm: &usize| *arm < self.trial.arms().len();
+        let sent_with = Some(usize::from(request.arm)).filter(is_arm);
         if self.is_server_log() {
             return sent_with;
         }

@@ -81,7 +81,9 @@ pub fn read_on(
 ) -> anyhow::Result<Found> {
     let design = Design::of(schedule)?;
     let arms = design.trial.arms().len();
-    let beforehand = threshold::of_warm_up(run, arms, |request| design.ordinal(request) == 0)
+    let is_first = |request: &Request| design.ordinal(request) == 0;
+    // In a closed loop a request is due when it is sent.
+    let beforehand = threshold::of_warm_up(run, arms, Request::latency_ns, is_first)
         .context("cannot read the trial's request log")?;
     let threshold_ns = beforehand.map(|of| of.threshold_ns);
     let Read {
@@ -297,7 +299,7 @@ fn without_record(design: &Design, blocks: &[Block]) -> BTreeMap<String, f64> {
         let (mut all, mut recorded) = (0, 0);
         for arm in blocks.iter().filter_map(|block| block.arms.get(arm)) {
             all += arm.requests;
-            recorded += arm.with_records;
+            recorded += arm.with_records + arm.of_other_arm;
         }
         (all > 0).then(|| (of.to_string(), 1.0 - recorded as f64 / all as f64))
     };

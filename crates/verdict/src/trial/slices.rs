@@ -158,7 +158,7 @@ impl Cut {
         SlicesResult {
             slice_ns: self.slices.slice_ns,
             washout_ns: self.washout_ns,
-            p99_ns: beforehand.map(|of| of.p99_ns),
+            p99_ns: beforehand.map(|of| of.p99_ns.max(longest_p99_ns(blocks))),
             rounds: blocks.len() as u64,
             per_completed: level.ns("time per completed request, off"),
             effects: others
@@ -209,6 +209,20 @@ impl Cut {
         });
         Figure::by_process(turns, Weight::Trimmed)
     }
+}
+
+/// Of all arms the longest 99th percentile, each in the middle one of its slices: the warm-up may be of one arm alone.
+fn longest_p99_ns(blocks: &[Block]) -> f64 {
+    let arms = blocks.iter().map(|block| block.arms.len()).max();
+    let of_arm = |arm: usize| {
+        let p99s_ns = blocks
+            .iter()
+            .filter_map(|block| block.arms.get(arm)?.p99_ns());
+        quantile(&p99s_ns.collect::<Vec<_>>(), 0.5)
+    };
+    (0..arms.unwrap_or(0))
+        .filter_map(of_arm)
+        .fold(0.0, f64::max)
 }
 
 fn pace_ns(arm: &ArmOfBlock) -> Option<f64> {

@@ -30,7 +30,11 @@ pub struct RunLog {
     /// What those have counted that have ended meanwhile.
     ended: ServerCounts,
     trouble: Arc<OnceLock<String>>,
+    written: u64,
 }
+
+/// Calls of a run that are kept at most: they are joined in memory, and each takes some 200 bytes there.
+const MOST_CALLS: u64 = 1 << 20;
 
 impl RunLog {
     /// Begins one.
@@ -47,6 +51,7 @@ impl RunLog {
             before: BTreeMap::new(),
             ended: ServerCounts::default(),
             trouble: Arc::clone(trouble),
+            written: 0,
         })
     }
 
@@ -63,6 +68,12 @@ impl RunLog {
 
     /// Writes a call.
     pub fn push(&mut self, call: &Call) {
+        self.written += 1;
+        if self.written > MOST_CALLS {
+            let _ = self
+                .trouble
+                .set(format!("more than {MOST_CALLS} calls were recorded"));
+        }
         if self.trouble.get().is_none()
             && let Err(error) = self.calls.push(&row(SERVER, call))
         {

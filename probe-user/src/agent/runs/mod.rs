@@ -324,6 +324,12 @@ fn trial_of(announced: &Announcement) -> Result<Option<Box<Trial>>, Refused> {
 /// Whether what was announced can be recorded.
 fn check(announced: &Announcement) -> Result<(), Refused> {
     let refuse = |text: String| Err(Refused::new(StatusCode::UNPROCESSABLE_ENTITY, text));
+    let servers = announced.schedule.servers_per_arm;
+    if announced.server.is_some() && servers != 1 {
+        return refuse(format!(
+            "{servers} servers: in a trial an agent takes requests to one"
+        ));
+    }
     let arms = &announced.arms;
     if arms.is_empty() || arms.len() > MAX_ARMS {
         return refuse(format!("{} arms: 1 to {MAX_ARMS}", arms.len()));

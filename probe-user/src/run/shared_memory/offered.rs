@@ -7,19 +7,20 @@ use std::fs::{self, File};
 use std::io;
 use std::mem::offset_of;
 use std::os::fd::{AsFd, AsRawFd as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use abi::trial::calls::Slot;
-use abi::trial::shared::{Count, MAGIC, NAME, RINGS, Shared, TRIAL_BYTES, trial_of};
+use abi::trial::shared::{Count, MAGIC, RINGS, Shared, TRIAL_BYTES, trial_of};
 use procfs::process::{MMapPath, Process};
 use runlog::trial::RecordLedger;
 use rustix::fs::{
     AtFlags, FileType, FlockOperation, MemfdFlags, Mode, OFlags, SealFlags, Statx, StatxFlags,
-    fcntl_get_seals, flock, memfd_create, open, statx,
+    fcntl_get_seals, flock, open, statx,
 };
 
-use super::{CHUNK, Followed, HEAD_WORDS, SharedMemory, listed_name, read};
+use super::{CHUNK, Followed, HEAD_WORDS, SharedMemory, listed_name, memory_file, read};
 
 /// Descriptors of a process that are looked through. Front's has a low number among those of a busy server.
 const MOST_DESCRIPTORS: usize = 1_024;
@@ -68,7 +69,12 @@ impl Offer {
             return Err(Unusable::Foreign("its size is another"));
         }
         let path = format!("/proc/self/fd/{}", pinned.as_raw_fd());
-        let file = File::options().read(true).write(true).open(path)?;
+        // Its owner may hold a lease (fcntl(2), F_SETLEASE), which an open waits for otherwise.
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(path)?;
         let seals = fcntl_get_seals(&file).map_err(io::Error::from)?;
         // No seal can be added that keeps us from telling it to record, or not to.
         if !seals.contains(SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL) {
@@ -148,7 +154,7 @@ fn device_of_memory_files() -> io::Result<(u32, u32)> {
     if let Some(device) = DEVICE.get() {
         return Ok(*device);
     }
-    let own = memfd_create(NAME, MemfdFlags::CLOEXEC)?;
+    let own = memory_file(MemfdFlags::CLOEXEC)?;
     let device = device_of(&status(&own)?);
     Ok(*DEVICE.get_or_init(|| device))
 }

@@ -43,9 +43,10 @@ case "$name ${1-}" in
         [ "$1 ${2-}" = "validate probes" ] && short='--rounds=2'
         [ "$1" = bench ] && short+=' --micro-calls=100 --micro-cold-calls=1'
         # Slices of time take a time, or as long as the load of others: in one block, so that all arms fit in.
+        sliced=${short/--requests=400 --blocks=8/--blocks=1}
         case " $* " in
-            *" --slice"*" --load"* | *" --load"*" --slice"*) short=${short/--blocks=8/--blocks=1} ;;
-            *" --slice"*) short=${short/--blocks=8/--blocks=1}' --duration=4' ;;
+            *" --slice"*" --load"* | *" --load"*" --slice"*) short=$sliced ;;
+            *" --slice"*) short=$sliced' --duration=4' ;;
         esac
         [ "$1 ${2-}" = "validate truth" ] && short+=' --delays=20000 --runs=1'
         [ "$1 ${2-}" = "validate a-a" ] && short+=' --runs=2 --paper-warmup=40'

@@ -10,11 +10,12 @@ use runlog::record::BracketedCall;
 use runlog::table::Rows;
 use runlog::trace::SpanSummary;
 use verdict::doubt::find::of_agent_arm;
-use verdict::doubt::{Doubt, Severity, of_trial, words};
+use verdict::doubt::{Doubt, Severity, of_clock, of_trial, words};
 use verdict::trial::{clocks, read_on};
 
 use super::{add_up, describe};
 use crate::agent::recording::Recorded;
+use crate::machine;
 
 #[allow(
     clippy::cast_possible_truncation,
@@ -77,6 +78,7 @@ pub fn of(
         doubts.push(Doubt::LogCutShort);
     }
     doubts.extend(of_trial(&trial, &placement));
+    doubts.extend(of_clock(&machine::environment()));
     let not_usable = words(&doubts, |severity| severity == Severity::NotUsable);
     Ok(RunResult {
         usable: not_usable.is_empty(),
