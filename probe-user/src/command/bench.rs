@@ -48,7 +48,9 @@ pub struct BenchArguments {
     #[command(flatten)]
     trial: TrialOptions,
 
-    /// Leave the eBPF probes out: needs no privileges. A trial has an in-situ layer without them, other orders have none
+    /// Leave the eBPF probes out: needs no privileges
+    ///
+    /// A trial has an in-situ layer without them, other orders have none.
     #[arg(long, conflicts_with_all = ["kernel_probe", "site", "ring_bytes", "program_stats"])]
     no_probes: bool,
 

@@ -31,7 +31,7 @@ const PILOT: Duration = Duration::from_millis(600);
 /// Options of a trial whose arms go by slices of time.
 #[derive(Args, Debug, Default)]
 pub struct SliceOptions {
-    /// Give all requests of a while one arm: what the hook costs everyone under load
+    /// Give all requests of a while one arm: what it costs under load
     ///
     /// The time per completed request is compared. A length as in 20ms, of the shorter slices, or "auto": 30 times the 99th percentile of response times.
     #[arg(long, value_name = "LENGTH", conflicts_with = "requests")]

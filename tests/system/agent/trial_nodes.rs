@@ -37,9 +37,10 @@ fn run(kit: &Kit, clients: &Node) -> anyhow::Result<()> {
     let agent = agent(kit, &token, &runs)?;
     let preload = ["front.so", "readhook.so", "back.so"].map(|name| kit.path(name));
     let preload = preload.map(|path| path.display().to_string()).join(":");
-    let mut server = Command::new("chrt");
+    // Both nodes are on this machine: on one CPU, where no idle one has to be woken for a request.
+    let mut server = Command::new("taskset");
     server
-        .args(["--batch", "0"])
+        .args(["--cpu-list", "0", "chrt", "--batch", "0"])
         .arg(kit.path("sut"))
         .args(["--quiet", "--bind=0.0.0.0"])
         .env("HOOKPROBE_ARM", unique("server"))
@@ -54,7 +55,7 @@ fn run(kit: &Kit, clients: &Node) -> anyhow::Result<()> {
         (10_000, 1)
     };
     let mut load = load(kit, clients, &agent, &token, ("server", server.port));
-    load.args(["--trial", TRIAL, "--warmup=500", "--blocks=20"])
+    load.args(["--trial", TRIAL, "--warmup=500", "--blocks=20", "--cpu=0"])
         .arg(format!("--requests={requests}"))
         .arg(format!("--connections={connections}"))
         .arg("--out")

@@ -33,6 +33,7 @@ fn measure(project: &Project<'_>) -> anyhow::Result<(Value, Value)> {
             "--blocks=10",
         ])
         .args(["--trial", TRIAL, "--arm=hooked=http://sut-hooked:8081/"])
+        .arg("--out=/results/trial")
         .arg("--agent=http://probe-user:9464")
         .arg("--agent-token-file=/run/secrets/hookprobe-token");
     let summary: Value = serde_json::from_str(&printed(&mut load)?)?;

@@ -9,6 +9,9 @@ use rustix::fs::fcntl_add_seals;
 use zerocopy::IntoBytes as _;
 
 use super::super::Writers;
+use abi::trial::shared::NAME;
+use rustix::fs::memfd_create;
+
 use super::*;
 
 const TRIAL: &[u8] = b"seed=1 size=128 arms=off,on";
