@@ -182,7 +182,7 @@ fn check_trial(arguments: &RunArguments) -> anyhow::Result<()> {
     if *order != Order::Trial {
         bail!("--order {order}: --trial draws arms request by request; leave --order out");
     }
-    if trial.size == 0 {
+    if trial.is_of_any_size() {
         bail!(
             "--trial: give size=, the bytes of each request, as in \"seed=1 size=512 slice=20000000 arms=off,on\"; only other \
              load generators go without"

@@ -10,7 +10,7 @@ use abi::trial::shared::Count;
 
 use crate::Test;
 use crate::bracket::Memory;
-use crate::kit::{Kit, TRIAL, output};
+use crate::kit::{Kit, TRIAL, describe, output};
 use crate::ports::free_port;
 use crate::skips::Need;
 
@@ -104,13 +104,4 @@ fn run(kit: &Kit, script: &str, bracket: Bracket<'_>) -> anyhow::Result<Output> 
         command.env("HOOKPROBE_RECORDS", descriptor);
     }
     output(&mut command)
-}
-
-fn describe(output: &Output) -> String {
-    format!(
-        "{}\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
 }

@@ -446,16 +446,24 @@ pub fn output(command: &mut Command) -> anyhow::Result<Output> {
         .with_context(|| format!("{command:?}"))
 }
 
+/// What came of a command, in words.
+pub fn describe(output: &Output) -> String {
+    format!(
+        "{}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
 /// Runs a command; an error with its output if it fails.
 #[track_caller]
 pub fn succeed(command: &mut Command) -> anyhow::Result<Output> {
     let output = output(command)?;
     ensure!(
         output.status.success(),
-        "{command:?} ended with {}: {}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
+        "{command:?} ended with {}",
+        describe(&output)
     );
     Ok(output)
 }

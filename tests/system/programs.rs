@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 use anyhow::Context as _;
 
 use crate::Test;
-use crate::kit::{Kit, output};
+use crate::kit::{Kit, describe, output};
 use crate::ports::free_port;
 use crate::skips::Need;
 
@@ -127,13 +127,4 @@ fn run(
             .envs(settings.iter().copied());
     }
     output(&mut command)
-}
-
-fn describe(output: &Output) -> String {
-    format!(
-        "{}\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
 }

@@ -79,7 +79,7 @@ pub fn on_connection<'b, P: Iterator<Item = &'b [u8]>>(
     if let Some((stream, trial)) = in_trial {
         let length = usize::try_from(returned).unwrap_or(0);
         if length > 0 {
-            if trial.size == 0 {
+            if trial.is_of_any_size() {
                 stream.look_again(&mut place);
             }
             if plan.has_delays {
@@ -120,7 +120,7 @@ pub fn on_write(fd: i32, connection: u64) {
     stream.wrote();
     let plan = plan();
     if let Some(trial) = &plan.trial
-        && trial.size == 0
+        && trial.is_of_any_size()
         && plan.is_recording()
         && let Some(shared) = plan.shared
         && let Some((arm, ordinal)) = stream.under_way()

@@ -76,7 +76,7 @@ impl BracketLog {
         Ok(Self {
             calls: TableWriter::create(run.bracketed_calls())?,
             memories,
-            connections: (trial.size == 0).then(HashMap::new),
+            connections: trial.is_of_any_size().then(HashMap::new),
         })
     }
 

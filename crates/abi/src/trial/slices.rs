@@ -38,13 +38,6 @@ pub struct Slice {
     pub end_ns: u64,
 }
 
-impl Slice {
-    /// How long it is.
-    pub const fn length_ns(&self) -> u64 {
-        self.end_ns - self.begin_ns
-    }
-}
-
 impl Slices {
     /// How many of the shorter slices a turn has of each arm: one, and one twice as long.
     pub const UNITS_OF_AN_ARM: u32 = 3;
@@ -71,23 +64,24 @@ impl Slices {
 
     /// Where a round begins and ends.
     pub fn bounds_ns(&self, round: u64) -> [u64; 2] {
+        let length_ns = |round| self.units_of(round) * self.arms as u64 * self.slice_ns;
         let turn_ns = round / 2 * self.turn_ns();
-        let arms_ns = self.arms as u64 * self.slice_ns;
-        let is_second = round & 1 == 1;
-        let first_ns = if self.is_short_first(round / 2) {
-            arms_ns
-        } else {
-            2 * arms_ns
+        let begin_ns = match round % 2 {
+            0 => turn_ns,
+            _ => turn_ns + length_ns(round - 1),
         };
-        if is_second {
-            [turn_ns + first_ns, turn_ns + self.turn_ns()]
-        } else {
-            [turn_ns, turn_ns + first_ns]
-        }
+        [begin_ns, begin_ns + length_ns(round)]
     }
 
-    const fn is_short_first(&self, turn: u64) -> bool {
-        mix(self.key.wrapping_add(turn.wrapping_mul(GOLDEN))) & 1 == 0
+    /// Whether a round has the longer slices of its turn: the coin that is drawn for the turn decides about its first round.
+    pub const fn is_long(&self, round: u64) -> bool {
+        let coin = mix(self.key.wrapping_add((round / 2).wrapping_mul(GOLDEN))) & 1;
+        coin != round & 1
+    }
+
+    /// How many of the shortest slices each slice of a round takes.
+    const fn units_of(&self, round: u64) -> u64 {
+        if self.is_long(round) { 2 } else { 1 }
     }
 
     /// The slice at an instant.
@@ -95,18 +89,14 @@ impl Slices {
         let [arms, unit] = [self.arms as u64, self.unit(now_ns)];
         let units = u64::from(Self::UNITS_OF_AN_ARM) * arms;
         let (turn, place) = (unit / units, unit % units);
-        let is_short_first = self.is_short_first(turn);
-        let first_units = if is_short_first { arms } else { 2 * arms };
-        let is_second = place >= first_units;
-        let place = if is_second {
-            place - first_units
-        } else {
-            place
+        let first_units = arms * self.units_of(2 * turn);
+        let (round, place) = match place.checked_sub(first_units) {
+            None => (2 * turn, place),
+            Some(place) => (2 * turn + 1, place),
         };
-        let units = if is_short_first == is_second { 2 } else { 1 };
+        let units = self.units_of(round);
         let index = place / units;
         let begin_ns = (unit - place % units) * self.slice_ns;
-        let round = 2 * turn + u64::from(is_second);
         Slice {
             round,
             arm: self.order(round)[usize::try_from(index).unwrap_or(0) % MAX_ARMS].into(),
@@ -140,6 +130,11 @@ impl Trial {
     /// The same trial by slices of requests that have any number of bytes, and no salt.
     pub fn of_any_size(self) -> Self {
         Self { size: 0, ..self }
+    }
+
+    /// Whether requests have any number of bytes, as somebody else sends them: servers alone tell of these.
+    pub const fn is_of_any_size(&self) -> bool {
+        self.size == 0
     }
 
     /// Whether requests have an arm because of when they come, and not each for itself.

@@ -73,9 +73,10 @@ impl Found {
         self.layer.as_ref()?;
         let design = &self.design;
         if design.slices.is_some() {
-            return self
-                .is_paced_by_server()
-                .then(|| self.agreement_of_slices(doubts))?;
+            if !self.is_paced_by_server() {
+                return None;
+            }
+            return self.agreement_of_slices(doubts);
         }
         let both = |block: &Block| {
             let body_ns = block.less([design.on, design.off], ArmOfBlock::body_ns)?;

@@ -55,7 +55,7 @@ impl Design {
 
     /// Whether the requests are those that the servers saw: somebody else sent them, of any size.
     pub fn is_server_log(&self) -> bool {
-        self.trial.size == 0
+        self.trial.is_of_any_size()
     }
 
     /// Which request of its connection this is, from 0.

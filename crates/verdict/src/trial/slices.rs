@@ -181,7 +181,7 @@ impl Cut {
                     change,
                     Unit::Ns,
                     &format!(
-                        "difference of the time per completed request, less the mean of the arm: in slices behind one of {} minus \
+                        "difference of the time per completed request, less the median of the arm: in slices behind one of {} minus \
                          behind one of off",
                         name(dearest)
                     ),
@@ -194,16 +194,12 @@ impl Cut {
 
     /// What arms differ by in the longer slices, less the same in the shorter ones of the same turn.
     fn longer_minus_shorter(&self, blocks: &[Block], arms: [usize; 2]) -> Figure {
-        let length_ns = |block: &Block| {
-            let [begin_ns, end_ns] = self.slices.bounds_ns(block.round);
-            end_ns - begin_ns
-        };
         let turns = blocks.windows(2).filter_map(|pair| {
             let [first, second] = pair else { return None };
             let is_turn = first.round / 2 == second.round / 2 && first.server == second.server;
             let [one, other] = [first, second].map(|block| block.less(arms, pace_ns));
             let later_ns = other? - one?;
-            let is_longer = length_ns(second) > length_ns(first);
+            let is_longer = self.slices.is_long(second.round);
             let difference_ns = if is_longer { later_ns } else { -later_ns };
             is_turn.then_some((first.server, [1.0, difference_ns]))
         });

@@ -12,6 +12,10 @@ fn slices(seed: u64) -> Slices {
     Slices::of(&Trial::parse(text.as_bytes()).unwrap()).unwrap()
 }
 
+fn length_ns(slice: &Slice) -> u64 {
+    slice.end_ns - slice.begin_ns
+}
+
 /// All slices of so many turns, one after the other.
 fn all(slices: &Slices, turns: u64) -> Vec<Slice> {
     let first_ns = 1_000 * slices.turn_ns();
@@ -40,12 +44,9 @@ fn each_round_has_each_arm_once_and_each_turn_both_lengths() {
             assert_eq!(arms, [0, 1, 2, 3], "round {round}");
             let bounds_ns = [of[0].begin_ns, of[3].end_ns];
             assert_eq!(slices.bounds_ns(*round), bounds_ns);
-            assert!(
-                of.iter()
-                    .all(|slice| slice.length_ns() == of[0].length_ns())
-            );
+            assert!(of.iter().all(|slice| length_ns(slice) == length_ns(&of[0])));
             let other = &rounds[&(round ^ 1)];
-            let both = of[0].length_ns() + other[0].length_ns();
+            let both = length_ns(&of[0]) + length_ns(&other[0]);
             assert_eq!(both, 3 * SLICE_NS);
         }
     }
@@ -86,7 +87,7 @@ fn all_orders_are_drawn_alike_and_so_are_the_lengths() {
             let order = round.iter().map(|slice| slice.arm).collect();
             *orders.entry(order).or_insert(0) += 1;
             let is_first = round[0].round.is_multiple_of(2);
-            short_first += u32::from(is_first && round[0].length_ns() == SLICE_NS);
+            short_first += u32::from(is_first && length_ns(&round[0]) == SLICE_NS);
         }
         assert_eq!(orders.len(), 24);
         let expected = 2.0 * turns as f64 / 24.0;
