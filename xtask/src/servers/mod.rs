@@ -1,4 +1,4 @@
-//! Servers of the world under `bench`: each by each order of arms works, or is refused with the reason that was expected.
+//! Servers of the world under `bench`: each by each layout of arms works, or is refused with the reason that was expected.
 
 mod judge;
 mod run;
@@ -43,7 +43,7 @@ pub fn prove(must_run: bool, stages: &mut Stages) -> anyhow::Result<ExitCode> {
             } else if let Some(program) = missing {
                 Finding::Skipped(format!("{program} could not be had"))
             } else {
-                let seen = run::bench(server, mode, &programs)?;
+                let seen = run::bench(server, mode, expected, &programs)?;
                 judge(server, mode, expected, &seen)
             };
             match &finding {

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use crate::command::{release, run_folder};
 use crate::privilege::as_root;
 use crate::servers::set_up::Programs;
-use crate::servers::table::{Mode, Server};
+use crate::servers::table::{Arms, Expected, Mode, Server};
 
 /// What the hook waits in each call that has read something.
 pub const DELAY_NS: u32 = 200_000;
@@ -17,19 +17,23 @@ pub const DELAY_NS: u32 = 200_000;
 const PATIENCE: &str = "180";
 
 /// Runs it, in the folder of the servers.
-pub fn bench(server: &Server, mode: &Mode, programs: &Programs) -> anyhow::Result<Output> {
+pub fn bench(
+    server: &Server,
+    mode: &Mode,
+    expected: Expected,
+    programs: &Programs,
+) -> anyhow::Result<Output> {
     let mut bench = as_root("timeout");
     bench
         .args(["--signal=KILL", PATIENCE])
         .arg(release().join("probe-user"))
-        .args(["bench", "--json", "--order", mode.order])
+        .args(["bench", "--json"])
+        .args(layout(mode.arms, expected))
         .args([
             "--micro-calls=20",
             "--micro-cold-calls=0",
             "--calibration-rounds=0",
         ])
-        .args(["--servers=3", "--requests=1200", "--blocks=9"])
-        .args(["--warmup=150", "--block-warmup=5"])
         .args((!mode.has_probes).then_some("--no-probes"))
         .args([
             "--hook-env",
@@ -45,6 +49,22 @@ pub fn bench(server: &Server, mode: &Mode, programs: &Programs) -> anyhow::Resul
     bench
         .output()
         .with_context(|| format!("cannot start {bench:?}"))
+}
+
+fn layout(arms: Arms, expected: Expected) -> Vec<&'static str> {
+    const SHORT: [&str; 5] = [
+        "--servers=3",
+        "--requests=1200",
+        "--blocks=9",
+        "--warmup=150",
+        "--block-warmup=5",
+    ];
+    match (arms, expected) {
+        (Arms::Trial, _) => [&SHORT[..], &["--order=trial"]].concat(),
+        (Arms::Rmit, _) => [&SHORT[..], &["--order=rmit"]].concat(),
+        (Arms::Slices, Expected::WorksUnder(load, _)) => vec!["--slice=20ms", "--load", load],
+        (Arms::Slices, _) => vec!["--slice=auto", "--duration=4", "--servers=1"],
+    }
 }
 
 fn with_venv(word: &str, programs: &Programs) -> OsString {
