@@ -7,6 +7,7 @@ use runlog::trial::SlicesResult;
 
 use super::TrialDoubt;
 use super::trial::{NULL_WITHIN_NS, of_controls};
+use crate::trial::LEAST_COMPLETIONS;
 
 /// Slices of time are to be so many 99th percentiles of the response time long, and must be so many: one is known beforehand, the
 /// other of the run itself.
@@ -21,6 +22,8 @@ const OTHER_ARM_SHARE: f64 = 0.01;
 /// Something that speaks against the result of slices of time.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SlicesDoubt {
+    /// There is nothing to compare. Slices were so long, ns.
+    NoRounds(u64),
     /// Slices of time are too short for response times as long as these.
     Short {
         /// Length of the shorter slices, ns.
@@ -65,8 +68,11 @@ pub fn of_slices(result: &SlicesResult) -> Vec<TrialDoubt> {
     let carried = result.carry_over.clone();
     let carried = carried.filter(|carried| !carried.reaches(0.0, within_ns));
     let other_arm = result.other_arm.filter(|share| *share > OTHER_ARM_SHARE);
-    let own = short
+    let none = result.effects.is_empty();
+    let none = none.then_some(SlicesDoubt::NoRounds(slice_ns));
+    let own = none
         .into_iter()
+        .chain(short)
         .chain(lingers)
         .chain(carried.map(SlicesDoubt::CarriesOver))
         .chain(other_arm.map(SlicesDoubt::OtherArm));
@@ -78,6 +84,12 @@ pub fn of_slices(result: &SlicesResult) -> Vec<TrialDoubt> {
 impl fmt::Display for SlicesDoubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NoRounds(slice_ns) => write!(
+                f,
+                "there are no two complete rounds of slices with {LEAST_COMPLETIONS} completed requests in each slice: take a longer \
+                 load, or another --slice than {:.0}ms",
+                *slice_ns as f64 / 1e6
+            ),
             Self::Short { slice_ns, p99_ns } => {
                 let [slice, p99, least] =
                     [*slice_ns as f64, *p99_ns, SLICE_P99 * p99_ns].map(|ns| ns / 1e6);

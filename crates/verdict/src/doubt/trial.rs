@@ -102,7 +102,8 @@ impl TrialDoubt {
             | Self::Misplaced(_)
             | Self::OffBoundary(_)
             | Self::BeyondRequest(_)
-            | Self::WithoutSalt(_) => Severity::NotUsable,
+            | Self::WithoutSalt(_)
+            | Self::Slices(SlicesDoubt::NoRounds(_)) => Severity::NotUsable,
             Self::NarrowInProcess(_) => Severity::Warning,
             Self::Unreached(_)
             | Self::CarriesOver { .. }

@@ -44,6 +44,7 @@ use crate::trial::slices::Cut;
 use crate::trial::undisturbed::{Processes, Span, Spans};
 
 pub use clocks::clocks;
+pub use slices::LEAST_COMPLETIONS;
 
 /// What came out of a trial, and what the layers are compared by.
 #[derive(Debug)]

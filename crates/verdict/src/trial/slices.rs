@@ -31,7 +31,7 @@ const END_OF_WASHOUT: u64 = 5;
 const LEAST_WASHOUT_NS: f64 = 1_000_000.0;
 const LEAST_WASHOUT_OF_SERVERS: f64 = 0.2;
 /// Fewer completions in a slice tell no pace.
-const LEAST_COMPLETIONS: usize = 20;
+pub const LEAST_COMPLETIONS: usize = 20;
 
 /// Cuts the requests of a block into slices.
 #[derive(Clone, Copy, Debug)]
