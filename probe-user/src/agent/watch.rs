@@ -231,6 +231,8 @@ impl Watch {
             let is_due = known.looks <= YOUNG || known.looks.is_multiple_of(NOW_AND_THEN);
             if member.library.is_none() && member.memory.is_none() && is_due {
                 self.find_hook(member, known.looks);
+            } else if is_due {
+                self.follow_memory(member);
             }
         }
         self.processes.insert(generation.pid, known);
@@ -319,6 +321,17 @@ impl Watch {
             known.is_refused = true;
             *self.failures.entry(reason).or_default() += 1;
             log::warn!("process {} is not watched: {text}", known.generation.pid);
+        }
+    }
+
+    /// Reads the memory that a bracketed process offers now: at the look before it may still have been loading, or it has executed
+    /// another program since, as shells do. Its hook is probed no longer. Where there is nothing new, all stays as it is.
+    fn follow_memory(&mut self, member: &mut Member) {
+        if member.hook.as_ref().is_some_and(|hook| hook.is_front)
+            && let Ok(Some(memory)) = self.memories.take(member.generation.pid, member.series)
+        {
+            member.memory = Some(memory);
+            member.library = None;
         }
     }
 
