@@ -303,7 +303,10 @@ impl Known {
             return Err(no_run(id));
         }
         let open = self.open.as_mut().filter(|open| open.id == id);
-        open.ok_or_else(|| conflict(&format!("run {id} takes no logs any more")))
+        open.ok_or_else(|| {
+            let why = why.unwrap_or_default();
+            conflict(&format!("run {id} takes no logs any more{why}"))
+        })
     }
 }
 
