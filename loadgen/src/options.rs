@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use abi::trial::Trial;
 use clap::Args;
 use clap::builder::ArgPredicate;
 use runlog::Order;
@@ -354,13 +355,19 @@ impl RunArguments {
         }
     }
 
+    /// Whether arms go by slices of time.
+    pub fn is_by_slices(&self) -> bool {
+        let trial = self.request.trial.as_ref();
+        trial.is_some_and(Trial::is_by_slices)
+    }
+
     /// Whether a core that is shared with the server is left to the server while it has work: in a closed loop where
     /// more than one response may come at once, and in a trial by requests, where else those before would decide who
     /// preempts whom. The pacer of an open loop must not wait.
     pub fn lets_others_finish(&self) -> bool {
         let may_come_at_once = self.connections > 1 || self.pipeline > 1;
-        let trial = self.request.trial.as_ref();
-        let is_wanted = may_come_at_once || trial.is_some_and(|trial| !trial.is_by_slices());
+        let is_by_requests = self.request.trial.is_some() && !self.is_by_slices();
+        let is_wanted = may_come_at_once || is_by_requests;
         is_wanted && self.rate.is_none() && !self.spin
     }
 

@@ -14,10 +14,10 @@ use runlog::summary::{self, Load, LoadSummary, Pacer};
 use runlog::table::TableWriter;
 use runlog::{RunDirectory, json};
 
-use crate::agent;
+use crate::agent::{self, AgentClock};
 use crate::check::{allow_connections, check};
 use crate::client::{ArmTarget, CutShort, Logs};
-use crate::clock::{monotonic_ns, unix_ns};
+use crate::clock::{ServerClock, monotonic_ns, unix_ns};
 use crate::export::{ArmKept, Start, export};
 use crate::gate::Gate;
 use crate::live::{self, Audience, Live};
@@ -34,7 +34,8 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<End> {
     allow_connections(arguments)?;
     let seed = arguments.seed.unwrap_or_else(unix_ns);
     let arms = arguments.named_arms();
-    let targets = targets(arguments, arms.len(), seed)?;
+    let clock = ServerClock::default();
+    let targets = targets(arguments, arms.len(), seed, &clock)?;
     let stop = stop_on_signals()?;
     let design = arguments.design(u16::try_from(targets.len())?, seed);
     let runner = Runner::new(
@@ -52,6 +53,8 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<End> {
     let agent = arguments
         .agent
         .announce(|| announcement(arguments, &schedule, planned))?;
+    let told = agent.as_ref().filter(|_| arguments.is_by_slices());
+    let agent_clock = told.map(|agent| agent.clock(&clock)).transpose()?;
     let run = open_folder(arguments)?;
     let logs = Logs {
         requests: TableWriter::create(run.requests())?,
@@ -77,6 +80,7 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<End> {
         logs,
         stop,
         live,
+        agent_clock,
         numbering: Numbering::new(&design),
         kept: vec![ArmKept::default(); arms.len()],
     };
@@ -187,6 +191,7 @@ fn targets(
     arguments: &RunArguments,
     arms: usize,
     seed: u64,
+    clock: &ServerClock,
 ) -> anyhow::Result<Vec<Vec<ArmTarget>>> {
     let mut targets = Vec::new();
     let arms = u16::try_from(arms).context("too many arms")?;
@@ -204,7 +209,8 @@ fn targets(
                 },
                 requests: arguments
                     .request
-                    .requests(server, arguments.sequence_header, seed)?,
+                    .requests(server, arguments.sequence_header, seed)?
+                    .by_clock(clock),
                 address: server.reach()?,
             })
         });
@@ -245,6 +251,8 @@ struct Running {
     logs: Logs,
     stop: Arc<AtomicBool>,
     live: Live,
+    /// Of an agent on the servers' machine, where slices of time are cut by it.
+    agent_clock: Option<AgentClock>,
     numbering: Numbering,
     /// What is known of each arm beside its requests; what no arm of a trial has for itself is the first's.
     kept: Vec<ArmKept>,
@@ -273,6 +281,11 @@ impl Running {
             }
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(Some(CutShort::Stopped));
+            }
+            if let Some(clock) = &self.agent_clock
+                && let Err(failure) = clock.read_again()
+            {
+                eprintln!("loadgen: the agent's clock is as it was read before: {failure}");
             }
             let reports =
                 self.runner

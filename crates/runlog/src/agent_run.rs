@@ -35,6 +35,17 @@ pub struct Announcement {
     pub clock: Option<Clock>,
 }
 
+/// What the agent's clock says: the answer of `/v1/clock`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ClockReading {
+    /// `CLOCK_MONOTONIC` when the agent answered, in nanoseconds.
+    pub monotonic_ns: u64,
+    /// Which clock that is; null where that was not found out.
+    pub clock: Option<Clock>,
+}
+
 /// How much of the load generator's logs there is, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

@@ -68,6 +68,7 @@ macro_rules! shapes {
 shapes! {
     agent_run::AgentRun: SCHEMA,
     agent_run::Announcement,
+    agent_run::ClockReading,
     agent_run::Finish,
     agent_run::LogBytes,
     analysis::Analysis: SCHEMA,

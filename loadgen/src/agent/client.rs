@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use runlog::agent_run::{AgentRun, Announcement, Finish, LogBytes};
+use runlog::agent_run::{AgentRun, Announcement, ClockReading, Finish, LogBytes};
 use runlog::json::Shape;
 use runlog::load_api::Refusal;
 use serde::Serialize;
@@ -110,6 +110,12 @@ impl AgentClient {
     /// A run.
     pub fn run(&self, id: &str) -> Result<AgentRun, Failure> {
         let request = self.agent.get(self.address(&format!("/v1/runs/{id}")));
+        understand(self.authorized(request).call())
+    }
+
+    /// What its clock says.
+    pub fn clock(&self) -> Result<ClockReading, Failure> {
+        let request = self.agent.get(self.address("/v1/clock"));
         understand(self.authorized(request).call())
     }
 

@@ -4,6 +4,7 @@
 //! has recorded. Whatever fails there, the load goes on, and keeps its own results.
 
 mod client;
+mod clock;
 mod show;
 mod stream;
 
@@ -21,7 +22,9 @@ use rustix::process::setpriority_process;
 
 use self::client::{AgentClient, Failure};
 use self::stream::{Sent, Stream};
+use crate::clock::ServerClock;
 
+pub use self::clock::AgentClock;
 pub use self::show::print;
 
 /// How long a join may take.
@@ -96,6 +99,16 @@ pub struct Session {
 }
 
 impl Announced {
+    /// Its clock, by which slices of time are cut, read for the first time.
+    pub fn clock(&self, clock: &ServerClock) -> anyhow::Result<AgentClock> {
+        AgentClock::read(self.agent.clone(), clock.clone()).with_context(|| {
+            let url = self.agent.url();
+            format!(
+                "the agent at {url} does not tell its clock, by which slices of time are cut; nothing was sent (--agent)"
+            )
+        })
+    }
+
     /// Begins to send the logs of the run.
     pub fn stream(self, directory: &RunDirectory) -> anyhow::Result<Session> {
         let Self { agent, run } = self;

@@ -16,6 +16,7 @@ use rand_chacha::ChaCha8Rng;
 use runlog::record::Request;
 
 use self::trial::Draw;
+use crate::clock::ServerClock;
 
 /// Digits of the sequence number in test mode: all requests have the same length.
 const SEQUENCE_DIGITS: usize = 20;
@@ -57,6 +58,17 @@ impl Requests {
             next: 0,
             random,
         })
+    }
+
+    /// The same requests; slices of time, if arms go by these, are cut by this clock.
+    pub fn by_clock(mut self, clock: &ServerClock) -> Self {
+        for message in &mut self.messages {
+            message.draw = message
+                .draw
+                .take()
+                .map(|draw| Box::new(draw.by_clock(clock)));
+        }
+        self
     }
 
     /// The next request, and its number among the messages.

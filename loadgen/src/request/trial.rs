@@ -10,7 +10,7 @@ use http::HeaderName;
 use runlog::record::Request;
 
 use super::{field, put_field};
-use crate::clock::monotonic_ns;
+use crate::clock::ServerClock;
 
 /// Name of the header field that fills a request up to the trial's size. Like that of the salt it has no word of the hook's
 /// list in it: a hook that looks for such words is to find those of the request.
@@ -22,6 +22,8 @@ pub struct Draw {
     trial: Trial,
     /// Its slices of time, if arms go by these.
     slices: Option<Slices>,
+    /// What these are cut by.
+    clock: ServerClock,
     /// Number of the arm `off`, with which the first requests of connections are logged.
     off: u16,
     /// Where the digits of the salt are in a request.
@@ -47,9 +49,18 @@ impl Draw {
         Ok(Self {
             trial: *trial,
             slices: Slices::of(trial),
+            clock: ServerClock::default(),
             off: trial.off().context("a trial has an arm off")?.try_into()?,
             salt_at: put_field(bytes, SALT_FIELD, &salt),
         })
+    }
+
+    /// The same, with slices of time by this clock.
+    pub fn by_clock(self, clock: &ServerClock) -> Self {
+        Self {
+            clock: clock.clone(),
+            ..self
+        }
     }
 
     /// Says the arm of a request whose connection and first byte are known, and returns its bytes: those of all
@@ -58,7 +69,7 @@ impl Draw {
         let salt = self.trial.salt(request.connection);
         let ordinal = request.first_byte / u64::from(self.trial.size);
         let drawn = self.trial.arm_of(salt, ordinal);
-        let sliced = |slices: Slices| slices.at(monotonic_ns()).arm;
+        let sliced = |slices: Slices| slices.at(self.clock.now_ns()).arm;
         if let Some(arm) = drawn.map(|arm| self.slices.map_or(arm, sliced)) {
             request.arm = u16::try_from(arm).unwrap_or(u16::MAX); // there are no more than 16
             return Arc::clone(bytes);

@@ -7,7 +7,7 @@ use serde_json::to_string_pretty;
 
 use crate::a_a::AaReport;
 use crate::agent::Arms;
-use crate::agent_run::{AgentRun, Announcement, Finish, RunEntries};
+use crate::agent_run::{AgentRun, Announcement, ClockReading, Finish, RunEntries};
 use crate::analysis::Analysis;
 use crate::calibration::CalibrationReport;
 use crate::comparison::{Comparisons, Settings};
@@ -50,6 +50,7 @@ fn all() -> Vec<(String, String)> {
         "agent-runs.json": RunEntries,
         "agent-run-announcement.json": Announcement,
         "agent-run-finish.json": Finish,
+        "agent-clock.json": ClockReading,
         "merged.json": Merged,
         "a-a.json": AaReport,
         "coverage.json": Coverage,

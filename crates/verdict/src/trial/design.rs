@@ -6,6 +6,8 @@ use anyhow::Context as _;
 use runlog::manifest::Schedule;
 use runlog::record::{BracketedCall, Request};
 
+use crate::join::clock::on_server;
+
 /// The design of a trial. Arms are known by their numbers.
 #[derive(Clone, Debug)]
 pub struct Design {
@@ -83,11 +85,11 @@ impl Design {
         }
     }
 
-    /// Number of the arm that a call must have.
-    pub fn arm_of_call(&self, call: &BracketedCall) -> Option<usize> {
+    /// Number of the arm that a call must have, whose instants are of a clock that the servers' own is ahead of by this.
+    pub fn arm_of_call(&self, call: &BracketedCall, server_ahead_ns: i64) -> Option<usize> {
         match self.slices {
             None => self.trial.arm_of(call.salt, call.ordinal.into()),
-            Some(slices) => Some(slices.at(call.enter_ns).arm),
+            Some(slices) => Some(slices.at(on_server(call.enter_ns, server_ahead_ns)).arm),
         }
     }
 }

@@ -143,7 +143,7 @@ pub fn read_on(
             .filter_map(|arm| Some((named(arm), effects::budget(&design, &blocks, arm)?)))
             .collect(),
         in_situ_sources_differ_by: None,
-        slices: Cut::new(&design, beforehand)
+        slices: Cut::new(&design, beforehand, server_ahead_ns)
             .map(|cut| Box::new(cut.result(&design, &blocks, beforehand))),
     };
     Ok(Found {
@@ -258,7 +258,7 @@ fn read_blocks(
                 },
             ));
         }
-        if let Some(cut) = Cut::new(design, beforehand) {
+        if let Some(cut) = Cut::new(design, beforehand, server_ahead_ns) {
             let rounds = cut.rounds(design, server, &counting, threshold_ns);
             read.blocks.extend(rounds);
             continue;

@@ -15,6 +15,7 @@ use stats::slope::pace;
 use stats::{Interval, Location};
 
 use crate::estimate;
+use crate::join::clock::on_server;
 use crate::threshold::Beforehand;
 use crate::trial::block::{ArmOfBlock, Block, Pace, Sample};
 use crate::trial::calls::Calls;
@@ -38,6 +39,8 @@ pub const LEAST_COMPLETIONS: usize = 20;
 pub struct Cut {
     slices: Slices,
     washout_ns: u64,
+    /// By how much the servers' clock, which cuts them, is ahead of that of the request log.
+    server_ahead_ns: i64,
 }
 
 /// What is gathered of a round.
@@ -50,7 +53,11 @@ struct Round {
 
 impl Cut {
     /// As the warm-up has it: without one, with the shortest washout. `None` if arms do not go by slices.
-    pub fn new(design: &Design, beforehand: Option<Beforehand>) -> Option<Self> {
+    pub fn new(
+        design: &Design,
+        beforehand: Option<Beforehand>,
+        server_ahead_ns: i64,
+    ) -> Option<Self> {
         let slices = design.slices?;
         let p99_ns = beforehand.map_or(0.0, |of| of.p99_ns);
         let least_ns = if design.is_server_log() {
@@ -64,7 +71,11 @@ impl Cut {
             reason = "a time that is not negative; what is too large for 64 bits stays too large for a slice"
         )]
         let washout_ns = (WASHOUT_P99 * p99_ns).max(least_ns) as u64;
-        Some(Self { slices, washout_ns })
+        Some(Self {
+            slices,
+            washout_ns,
+            server_ahead_ns,
+        })
     }
 
     /// Whether an instant is in the part of its slice that counts.
@@ -80,16 +91,20 @@ impl Cut {
         requests: &[(Request, Option<Calls>)],
         threshold_ns: Option<f64>,
     ) -> Vec<Block> {
-        let sent_ns = || requests.iter().map(|(request, _)| request.planned_ns);
+        let on_server = |ns: u64| on_server(ns, self.server_ahead_ns);
+        let sent_ns = || {
+            let planned_ns = requests.iter().map(|(request, _)| request.planned_ns);
+            planned_ns.map(on_server)
+        };
         let (Some(first_ns), Some(last_ns)) = (sent_ns().min(), sent_ns().max()) else {
             return Vec::new();
         };
         let mut rounds = BTreeMap::<u64, Round>::new();
         for (request, calls) in requests {
-            let slice = self.slices.at(request.planned_ns);
-            let is_answered_in_it =
-                request.planned_ns + self.washout_ns / END_OF_WASHOUT < slice.end_ns;
-            if self.counts(&slice, request.planned_ns) && is_answered_in_it {
+            let [planned_ns, done_ns] = [request.planned_ns, request.done_ns].map(on_server);
+            let slice = self.slices.at(planned_ns);
+            let is_answered_in_it = planned_ns + self.washout_ns / END_OF_WASHOUT < slice.end_ns;
+            if self.counts(&slice, planned_ns) && is_answered_in_it {
                 rounds.entry(slice.round).or_default().samples.push(Sample {
                     arm: slice.arm,
                     connection: request.connection,
@@ -98,11 +113,11 @@ impl Cut {
                     calls: *calls,
                 });
             }
-            let slice = self.slices.at(request.done_ns);
-            if self.counts(&slice, request.done_ns) {
+            let slice = self.slices.at(done_ns);
+            if self.counts(&slice, done_ns) {
                 let round = rounds.entry(slice.round).or_default();
                 let of_arm = round.completed_ns.entry(slice.arm).or_default();
-                of_arm.push(request.done_ns);
+                of_arm.push(done_ns);
             }
         }
         rounds.retain(|round, _| {

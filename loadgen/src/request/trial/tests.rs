@@ -122,6 +122,30 @@ fn arms_are_those_of_the_draw() {
 }
 
 #[test]
+fn slices_are_cut_by_the_servers_clock() {
+    let trial = trial(300).by_slices(60_000_000_000);
+    let slices = Slices::of(&trial).unwrap();
+    let clock = ServerClock::default();
+    let options = RequestOptions {
+        trial: Some(trial),
+        ..RequestOptions::default()
+    };
+    let mut requests = requests(&options).unwrap().by_clock(&clock);
+    let (_, message) = requests.next();
+    let mut seen = [0; ARMS.len()];
+    for minutes in 0..60 {
+        clock.set_ahead(minutes * 60_000_000_000);
+        // A slice may end between two looks at the clock, and no more than one does.
+        let arm_now = || slices.at(clock.now_ns()).arm;
+        let before = arm_now();
+        let arm = usize::from(take(message, 7, 300).0.arm);
+        assert!(arm == before || arm == arm_now());
+        seen[arm] += 1;
+    }
+    assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
+}
+
+#[test]
 fn what_cannot_be_of_a_trial_is_refused() {
     let refused = |options: RequestOptions, with_sequence, expected: &str| {
         let options = RequestOptions {

@@ -11,7 +11,8 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use report::page::{SERVED_POLICY, agent_run};
-use runlog::agent_run::{AgentRun, Announcement, Finish, LogBytes, RunEntries};
+use runlog::agent_run::{AgentRun, Announcement, ClockReading, Finish, LogBytes, RunEntries};
+use runlog::clock::Clock;
 use serde::Deserialize;
 use serde_json::Value;
 use web::body::body;
@@ -20,6 +21,7 @@ use web::refusal::Refused;
 use crate::agent::http::Services;
 use crate::agent::runs::Runs;
 use crate::agent::runs::upload::LogFile;
+use crate::machine::monotonic_ns;
 
 /// The longest piece of a log.
 pub const MAX_PIECE: usize = 1 << 20;
@@ -37,7 +39,9 @@ pub fn router() -> Router<Services> {
 
 /// What comes in all the time while a run goes on.
 pub fn log_router() -> Router<Services> {
-    Router::new().route("/v1/runs/{id}/log", put(add))
+    Router::new()
+        .route("/v1/runs/{id}/log", put(add))
+        .route("/v1/clock", get(read_clock))
 }
 
 type Answer<T> = Result<T, Refused>;
@@ -111,6 +115,13 @@ async fn add(
         piece.map_err(|rejection| Refused::new(rejection.status(), rejection.body_text()))?;
     let added = tokio::task::spawn_blocking(move || runs.add(&id, file, offset, &piece)).await;
     added.map_err(|_| failed())?.map(Json)
+}
+
+async fn read_clock() -> Json<ClockReading> {
+    Json(ClockReading {
+        monotonic_ns: monotonic_ns(),
+        clock: Clock::of_this_process(),
+    })
 }
 
 async fn finish(

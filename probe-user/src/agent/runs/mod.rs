@@ -299,9 +299,8 @@ impl Runs {
 
 impl Known {
     fn open_run(&mut self, id: &str) -> Result<&mut Open, Refused> {
-        if !self.runs.contains_key(id) {
-            return Err(no_run(id));
-        }
+        let run = self.runs.get(id).ok_or_else(|| no_run(id))?;
+        let why = run.reason.as_ref().map(|reason| format!(": {reason}"));
         let open = self.open.as_mut().filter(|open| open.id == id);
         open.ok_or_else(|| {
             let why = why.unwrap_or_default();

@@ -5,7 +5,7 @@ use runlog::manifest::{Placement, Schedule};
 use runlog::trial::{CountsCheck, TrialResult};
 
 use super::*;
-use crate::doubt::{Doubt, SlicesDoubt, TrialDoubt, of_trial};
+use crate::doubt::{Doubt, Severity, SlicesDoubt, TrialDoubt, of_trial};
 use crate::trial::tests::{Random, whole_ns};
 
 const SIZE: u32 = 256;
@@ -122,7 +122,7 @@ impl Script {
             threshold_ns: 4.0 * p99_ns,
             p99_ns,
         });
-        let cut = Cut::new(&design, beforehand).unwrap();
+        let cut = Cut::new(&design, beforehand, 0).unwrap();
         let blocks: Vec<Block> = (0..self.servers)
             .flat_map(|server| {
                 let requests = self.requests(&design, server);
@@ -271,7 +271,7 @@ fn calls_of_another_slice_count_for_nothing_and_are_told() {
         of_arm.whole_ns = if arm == on { 500 } else { 100 };
         *calls = Some(of_arm);
     }
-    let cut = Cut::new(&design, None).unwrap();
+    let cut = Cut::new(&design, None, 0).unwrap();
     let blocks = cut.rounds(&design, 0, &requests, Some(1e9));
     let found = cut.result(&design, &blocks, None);
     // All but those of slices of the arm on themselves.
@@ -287,6 +287,48 @@ fn calls_of_another_slice_count_for_nothing_and_are_told() {
 }
 
 #[test]
+fn a_load_that_ends_too_soon_has_no_result() {
+    let script = Script {
+        servers: 1,
+        requests: 500,
+        ..SCRIPT
+    };
+    let result = script.result();
+    assert!(result.effects.is_empty());
+    let none = Doubt::Trial(TrialDoubt::Slices(SlicesDoubt::NoRounds(result.slice_ns)));
+    assert_eq!(none.severity(), Severity::NotUsable);
+    assert!(
+        doubts(result)
+            .iter()
+            .any(|doubt| Doubt::Trial(doubt.clone()) == none)
+    );
+}
+
+#[test]
+fn the_servers_clock_cuts_what_the_client_saw() {
+    let script = Script {
+        servers: 1,
+        requests: 12_000,
+        ..SCRIPT
+    };
+    let design = script.design();
+    let mut requests = script.requests(&design, 0);
+    let found = |requests: &[(Request, Option<Calls>)], ahead_ns| {
+        let cut = Cut::new(&design, None, ahead_ns).unwrap();
+        cut.result(&design, &cut.rounds(&design, 0, requests, None), None)
+    };
+    let by_one_clock = found(&requests, 0);
+    let ahead_ns = 123_456_789;
+    for (request, _) in &mut requests {
+        request.planned_ns += ahead_ns;
+        request.sent_ns += ahead_ns;
+        request.done_ns += ahead_ns;
+    }
+    assert_ne!(found(&requests, 0), by_one_clock);
+    assert_eq!(found(&requests, -ahead_ns.cast_signed()), by_one_clock);
+}
+
+#[test]
 fn rounds_that_a_block_has_a_part_of_are_left_out() {
     let script = Script {
         servers: 1,
@@ -296,7 +338,7 @@ fn rounds_that_a_block_has_a_part_of_are_left_out() {
     let design = script.design();
     let slices = design.slices.unwrap();
     let requests = script.requests(&design, 0);
-    let cut = Cut::new(&design, None).unwrap();
+    let cut = Cut::new(&design, None, 0).unwrap();
     let blocks = cut.rounds(&design, 0, &requests, None);
     let [first_ns, last_ns] =
         [&requests[0], &requests[requests.len() - 1]].map(|(of, _)| of.sent_ns);
