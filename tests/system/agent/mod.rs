@@ -3,6 +3,7 @@
 mod bracketed;
 pub mod client;
 mod http;
+mod jitter;
 mod namespaces;
 mod restarts;
 mod rights;
@@ -132,10 +133,33 @@ pub const TESTS: &[Test] = &[
             Need::Program("unshare"),
             Need::Program("nsenter"),
             Need::Program("ip"),
-            Need::Program("tc"),
             Need::Program("chrt"),
         ],
-        run: trial_nodes::trial,
+        run: trial_nodes::by_requests,
+    },
+    Test {
+        name: "agent::a_trial_over_two_nodes_with_jitter",
+        needs: &[
+            Need::Root,
+            Need::Alone,
+            Need::Program("unshare"),
+            Need::Program("nsenter"),
+            Need::Program("ip"),
+            Need::Program("chrt"),
+        ],
+        run: trial_nodes::with_jitter,
+    },
+    Test {
+        name: "agent::a_trial_by_slices_over_two_nodes",
+        needs: &[
+            Need::Root,
+            Need::Alone,
+            Need::Program("unshare"),
+            Need::Program("nsenter"),
+            Need::Program("ip"),
+            Need::Program("chrt"),
+        ],
+        run: trial_nodes::by_slices,
     },
     Test {
         name: "agent::says_when_it_may_not_look_whether_there_is_a_hook",
