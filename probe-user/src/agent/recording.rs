@@ -102,6 +102,7 @@ impl Watch {
         plan: &RecordingPlan,
     ) -> anyhow::Result<BTreeMap<String, u64>> {
         ensure!(self.recording.is_none(), "another run is recorded");
+        self.follow_memories()?;
         let observed = |name: &str| -> u64 {
             let members = self.members().map(|(member, _)| member);
             let of_arm = members.filter(|member| {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
+use std::mem;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -77,7 +78,8 @@ pub struct Member {
     pub executable: PathBuf,
     pub hook: Option<LoadedHook>,
     pub library: Option<LibraryId>,
-    /// Where it records its calls, if it does. Its hook is then not probed: no call is to be counted twice.
+    /// Where it records its calls, if it does. Its hook is then not probed: no call is to be counted twice, but for those in the
+    /// moment in which the one takes over from the other.
     pub memory: Option<MemoryId>,
     /// Why it is not observed.
     pub trouble: Option<String>,
@@ -324,14 +326,40 @@ impl Watch {
         }
     }
 
+    /// Reads the memories that processes offer right now: a run must not begin with that of a program that was replaced since.
+    pub(super) fn follow_memories(&mut self) -> anyhow::Result<()> {
+        let mut processes = mem::take(&mut self.processes);
+        let members = processes.values_mut();
+        for member in members.filter_map(|known| known.member.as_mut()) {
+            self.follow_memory(member);
+        }
+        self.processes = processes;
+        self.observe()
+    }
+
     /// Reads the memory that a bracketed process offers now: at the look before it may still have been loading, or it has executed
-    /// another program since, as shells do. Its hook is probed no longer. Where there is nothing new, all stays as it is.
+    /// another program since, as shells do. Its hook is then probed no longer, but a run that began with probes goes on with them.
+    /// Where there is nothing new, all stays as it is.
     fn follow_memory(&mut self, member: &mut Member) {
-        if member.hook.as_ref().is_some_and(|hook| hook.is_front)
-            && let Ok(Some(memory)) = self.memories.take(member.generation.pid, member.series)
-        {
-            member.memory = Some(memory);
-            member.library = None;
+        let is_bracketed = member.hook.as_ref().is_some_and(|hook| hook.is_front);
+        let is_probed = member.library.is_some();
+        if !is_bracketed || is_probed && self.recording.is_some() {
+            return;
+        }
+        let pid = member.generation.pid;
+        match self.memories.take(pid, member.series) {
+            Ok(Some(memory)) if member.memory != Some(memory) => {
+                member.memory = Some(memory);
+                member.library = None;
+                member.executable = executable(pid);
+            }
+            Ok(_) => {}
+            Err(_) if is_probed => {} // that was said when it was probed first
+            Err(error) => {
+                *self.failures.entry("records").or_default() += 1;
+                log::warn!("the memory of process {pid} is read no longer: {error}");
+                member.memory = None; // it is looked at anew
+            }
         }
     }
 
@@ -472,10 +500,15 @@ impl Watch {
 fn facts(pid: Pid, ports: Vec<u16>) -> io::Result<Facts> {
     Ok(Facts {
         variable: variable_of(pid)?,
-        executable: fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default(),
+        executable: executable(pid),
         home: Home::of(pid)?,
         ports,
     })
+}
+
+/// What a process executes, as far as it can be told.
+fn executable(pid: Pid) -> PathBuf {
+    fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default()
 }
 
 /// The arm that a process says it is of.
