@@ -68,8 +68,8 @@ pub fn of_slices(result: &SlicesResult) -> Vec<TrialDoubt> {
     let carried = result.carry_over.clone();
     let carried = carried.filter(|carried| !carried.reaches(0.0, within_ns));
     let other_arm = result.other_arm.filter(|share| *share > OTHER_ARM_SHARE);
-    let none = result.effects.is_empty();
-    let none = none.then_some(SlicesDoubt::NoRounds(slice_ns));
+    let has_result = result.effects.contains_key("on");
+    let none = (!has_result).then_some(SlicesDoubt::NoRounds(slice_ns));
     let own = none
         .into_iter()
         .chain(short)
@@ -87,7 +87,7 @@ impl fmt::Display for SlicesDoubt {
             Self::NoRounds(slice_ns) => write!(
                 f,
                 "there are no two complete rounds of slices with {LEAST_COMPLETIONS} completed requests in each slice: take a longer \
-                 load, or another --slice than {:.0}ms",
+                 load, or longer slices than {:.0} ms",
                 *slice_ns as f64 / 1e6
             ),
             Self::Short { slice_ns, p99_ns } => {
