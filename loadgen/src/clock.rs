@@ -26,7 +26,12 @@ pub struct ServerClock {
 impl ServerClock {
     /// What it says now, in nanoseconds.
     pub fn now_ns(&self) -> u64 {
-        monotonic_ns().saturating_add_signed(self.ahead_ns.load(Ordering::Relaxed))
+        monotonic_ns().saturating_add_signed(self.ahead_ns())
+    }
+
+    /// By how much it is ahead of ours, in nanoseconds.
+    pub fn ahead_ns(&self) -> i64 {
+        self.ahead_ns.load(Ordering::Relaxed)
     }
 
     /// The servers' clock is ahead of ours by this, for all who share this value.

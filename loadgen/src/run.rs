@@ -50,11 +50,14 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<End> {
         .iter()
         .try_fold(0_u64, |sum, block| sum.checked_add(block.requests));
     // Before anything is written, as it may not want to.
+    let agent_clock = if arguments.is_by_slices() {
+        arguments.agent.clock(&clock)?
+    } else {
+        None
+    };
     let agent = arguments
         .agent
         .announce(|| announcement(arguments, &schedule, planned))?;
-    let told = agent.as_ref().filter(|_| arguments.is_by_slices());
-    let agent_clock = told.map(|agent| agent.clock(&clock)).transpose()?;
     let run = open_folder(arguments)?;
     let logs = Logs {
         requests: TableWriter::create(run.requests())?,
@@ -157,7 +160,10 @@ fn end_of(summary: &LoadSummary) -> End {
         .and_then(|run| run.result.as_ref());
     if let Some(trouble) = agent.and_then(|part| part.trouble.as_ref()) {
         eprintln!("loadgen: the load's own results are kept; {trouble}");
-    } else if let Some(doubt) = result.and_then(|result| result.doubts.first()) {
+    } else if let Some(result) = result
+        && !result.usable
+        && let Some(doubt) = result.doubts.first()
+    {
         eprintln!("loadgen: what the agent has joined is not usable: {doubt}");
     }
     let is_usable = result.is_some_and(|result| result.usable);
@@ -279,13 +285,15 @@ impl Running {
                     return Ok(Some(CutShort::Stopped));
                 }
             }
-            if self.stop.load(Ordering::Relaxed) {
-                return Ok(Some(CutShort::Stopped));
-            }
             if let Some(clock) = &self.agent_clock
                 && let Err(failure) = clock.read_again()
             {
-                eprintln!("loadgen: the agent's clock is as it was read before: {failure}");
+                eprintln!(
+                    "loadgen: cannot read the agent's clock, using the last reading: {failure}"
+                );
+            }
+            if self.stop.load(Ordering::Relaxed) {
+                return Ok(Some(CutShort::Stopped));
             }
             let reports =
                 self.runner

@@ -50,6 +50,11 @@ pub const TESTS: &[Test] = &[
         run: causes_once,
     },
     Test {
+        name: "loadgen::announces_no_slices_to_an_agent_without_a_clock",
+        needs: &[],
+        run: without_a_clock,
+    },
+    Test {
         name: "loadgen::refuses_bad_options",
         needs: &[],
         run: refuses_bad_options,
@@ -300,6 +305,47 @@ fn causes_once(kit: &Kit) -> anyhow::Result<()> {
     run(&nobody, &[], &missing, "Connection refused")?;
     run(&nobody, &[], &missing, "arm a: cannot connect to 127.0.0.1")?;
     ensure!(!missing.exists(), "a refused run left its folder");
+    Ok(())
+}
+
+/// An agent that is older than slices over two machines would keep a run that nobody goes on with.
+fn without_a_clock(kit: &Kit) -> anyhow::Result<()> {
+    let server = kit.sut(None, &["--quiet"])?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let agent = listener.local_addr()?;
+    let asked = thread::spawn(move || -> anyhow::Result<String> {
+        let (mut connection, _) = listener.accept()?;
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            connection.read_exact(&mut byte)?;
+            head.extend(byte);
+        }
+        connection.write_all(
+            b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 17\r\n\r\n{\"error\":\"older\"}",
+        )?;
+        Ok(String::from_utf8(head)?)
+    });
+    let folder = kit.scratch()?;
+    let out = folder.path().join("load");
+    let mut load = kit.command("loadgen");
+    load.args([
+        "run",
+        "--trial",
+        "seed=1 size=256 slice=20000000 arms=off,on",
+    ])
+    .arg(format!("--arm=server=http://127.0.0.1:{}/", server.port))
+    .arg(format!("--agent=http://{agent}"))
+    .arg("--out")
+    .arg(&out);
+    fail(
+        &mut load,
+        1,
+        &["cannot read the clock of the agent", "older", "--agent"],
+    )?;
+    let asked = asked.join().map_err(|_| anyhow::anyhow!("a panic"))??;
+    ensure!(asked.starts_with("GET /v1/clock "), "{asked}");
+    ensure!(!out.exists(), "nothing was to be written");
     Ok(())
 }
 

@@ -16,6 +16,9 @@ use web::access::token_in;
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// How long a reading of its clock may take. A block waits for it, and one that takes so long says little.
+const CLOCK_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Why the agent has not done what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -116,6 +119,10 @@ impl AgentClient {
     /// What its clock says.
     pub fn clock(&self) -> Result<ClockReading, Failure> {
         let request = self.agent.get(self.address("/v1/clock"));
+        let request = request
+            .config()
+            .timeout_global(Some(CLOCK_PATIENCE))
+            .build();
         understand(self.authorized(request).call())
     }
 

@@ -50,7 +50,11 @@ impl AgentClock {
             Ok(Reading::new(asked_ns, theirs_ns, monotonic_ns()))
         });
         let readings: Vec<Reading> = readings.collect::<Result<_, Failure>>()?;
-        if let Some(best) = readings.iter().min_by_key(|reading| reading.round_trip_ns) {
+        let best = readings.iter().min_by_key(|reading| reading.round_trip_ns);
+        // What is known already may be known better than a network tells that is busy now.
+        if let Some(best) = best
+            && !best.allows(self.clock.ahead_ns())
+        {
             self.clock.set_ahead(best.ahead_ns);
         }
         Ok(())
@@ -67,6 +71,11 @@ impl Reading {
                 .cast_signed(),
         }
     }
+
+    /// Whether the clock may be ahead by this.
+    fn allows(self, ahead_ns: i64) -> bool {
+        ahead_ns.abs_diff(self.ahead_ns) <= self.round_trip_ns / 2
+    }
 }
 
 #[cfg(test)]
@@ -79,6 +88,8 @@ mod tests {
         for (theirs_ns, ahead_ns) in [(9_000, 7_700), (700, -600), (1_300, 0)] {
             let reading = Reading::new(before_ns, theirs_ns, after_ns);
             assert_eq!((reading.round_trip_ns, reading.ahead_ns), (600, ahead_ns));
+            assert!(reading.allows(ahead_ns - 300) && reading.allows(ahead_ns + 300));
+            assert!(!reading.allows(ahead_ns - 301) && !reading.allows(ahead_ns + 301));
         }
     }
 }

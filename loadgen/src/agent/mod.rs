@@ -61,6 +61,20 @@ impl AgentOptions {
             .transpose()
     }
 
+    /// The agent's clock, by which slices of time are cut, if there is an agent; read for the first time.
+    pub fn clock(&self, clock: &ServerClock) -> anyhow::Result<Option<AgentClock>> {
+        let Some(agent) = self.client()? else {
+            return Ok(None);
+        };
+        let url = agent.url().to_owned();
+        let read = AgentClock::read(agent, clock.clone()).with_context(|| {
+            format!(
+                "cannot read the clock of the agent at {url}, which slices of time need; nothing was sent (--agent)"
+            )
+        });
+        read.map(Some)
+    }
+
     /// Announces a run, if there is an agent.
     pub fn announce(
         &self,
@@ -99,16 +113,6 @@ pub struct Session {
 }
 
 impl Announced {
-    /// Its clock, by which slices of time are cut, read for the first time.
-    pub fn clock(&self, clock: &ServerClock) -> anyhow::Result<AgentClock> {
-        AgentClock::read(self.agent.clone(), clock.clone()).with_context(|| {
-            let url = self.agent.url();
-            format!(
-                "the agent at {url} does not tell its clock, by which slices of time are cut; nothing was sent (--agent)"
-            )
-        })
-    }
-
     /// Begins to send the logs of the run.
     pub fn stream(self, directory: &RunDirectory) -> anyhow::Result<Session> {
         let Self { agent, run } = self;

@@ -30,8 +30,17 @@ pub fn print(part: &AgentPart) {
             print_arm(arm);
         }
         if let Some(trial) = &result.trial {
-            for (arm, effect) in &trial.effects {
-                print_effect(arm, effect.body.as_ref());
+            match &trial.slices {
+                Some(slices) => {
+                    for (arm, effect) in &slices.effects {
+                        print_effect(arm, "of the time per completed request", Some(effect));
+                    }
+                }
+                None => {
+                    for (arm, effect) in &trial.effects {
+                        print_effect(arm, "end to end", effect.body.as_ref());
+                    }
+                }
             }
         }
         let word = if result.usable { "doubt" } else { "not usable" };
@@ -51,14 +60,14 @@ pub fn print(part: &AgentPart) {
     }
 }
 
-fn print_effect(arm: &str, effect: Option<&Estimate>) {
+fn print_effect(arm: &str, of: &str, effect: Option<&Estimate>) {
     if let Some(Estimate {
         estimate,
         ci95: [low, high],
         ..
     }) = effect
     {
-        outln!("{arm} minus off, end to end: {estimate:.0} ns [{low:.0}, {high:.0}]");
+        outln!("{arm} minus off, {of}: {estimate:.0} ns [{low:.0}, {high:.0}]");
     }
 }
 
