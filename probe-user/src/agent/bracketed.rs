@@ -65,6 +65,8 @@ pub struct Seen {
     pub overhead: BTreeMap<String, Total>,
     /// Calls that never reached back: what the hook added to them is not known.
     unreached: u64,
+    /// Records that are no calls of the hook: where requests have any size, those of the server's answers.
+    answers: u64,
     /// Of memories that are read no more.
     ended: RecordLedger,
     /// Of all.
@@ -253,7 +255,8 @@ impl Followed {
         let mut run = run.filter(|run| run.is_of(self.series, &self.memory));
         self.memory.drain(writers, |call| {
             if call.function == Call::ANSWER {
-                return Ok(()); // no call of the hook
+                seen.answers += 1;
+                return Ok(());
             }
             // The reader has looked whether there is such an arm.
             if let Some(arm) = arms.get(usize::from(call.arm)) {
@@ -302,6 +305,7 @@ impl Seen {
         // Whoever owns a memory can have any number counted there.
         let [begun, read, overwritten, torn, unrecordable] =
             [begun, read, overwritten, torn, unrecordable].map(|count| count.min(MOST_COUNTED));
+        let [begun, read] = [begun, read].map(|count| count.saturating_sub(self.answers));
         let recorded = read.saturating_sub(self.unreached);
         let dropped = overwritten + unrecordable;
         let unpaired = torn + self.unreached;

@@ -70,6 +70,24 @@ fn each_call_is_in_one_place_of_the_ledger() {
 }
 
 #[test]
+fn an_answer_is_no_call() {
+    let seen = Seen {
+        answers: 5,
+        records: RecordLedger {
+            begun: 11,
+            read: 10,
+            ..RecordLedger::default()
+        },
+        ..Seen::default()
+    };
+    let mut ledger = Ledger::default();
+    seen.enter(&mut ledger);
+    let row = ledger.probes[PROBE];
+    assert_eq!([row.hits, row.recorded, row.in_flight], [6, 5, 1]);
+    assert!(row.is_balanced());
+}
+
+#[test]
 fn what_is_made_up_overflows_nothing() {
     let seen = Seen {
         records: RecordLedger {
