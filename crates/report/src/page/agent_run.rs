@@ -3,12 +3,14 @@
 use maud::{Markup, html};
 use runlog::agent_run::{AgentRun, ArmResult, RunResult, RunState};
 use runlog::clock::utc;
+use runlog::trial::TrialResult;
 
 use super::{Page, frame};
 use crate::format::count_figure;
 use crate::section::judgement::{Judgement, Tone, draw};
 use crate::section::response_times::{ERROR_OF_QUANTILES, head, spans, times};
-use crate::section::{definitions, environment, ledger, section, table};
+use crate::section::trial::parts;
+use crate::section::{Line, definitions, environment, estimates, ledger, section, table};
 
 /// The page of a run that is over.
 pub fn agent_run(run: &AgentRun) -> String {
@@ -104,15 +106,38 @@ fn figures(result: &RunResult) -> Markup {
             (ledger::hits(&format!("{at}/ledger"), &arm.ledger))
             @match &arm.join {
                 Some(join) => (ledger::joined(&format!("{at}/join"), join)),
+                None if result.trial.is_some() => p { "Salt and ordinal join its calls to requests." },
                 None => p { "No hook: nothing to join." },
             }
         }
     };
     html! {
+        @if let Some(trial) = &result.trial {
+            (section("effects", "What each arm adds to a request", &estimates(&effects(trial))))
+        }
         (section("response-times", "Response times", &response_times))
         (section("in-servers", "In the servers", &html! { (in_servers) p class="note" { (ERROR_OF_QUANTILES) } }))
         (section("ledger", "Where every probe hit and every request went", &ledgers))
     }
+}
+
+/// The effects of a trial's arms, by slices of time those on the time per completed request first.
+fn effects(trial: &TrialResult) -> Vec<Line<'_>> {
+    const AT: &str = "agent-run.json#/result/trial";
+    let slices = trial.slices.iter().flat_map(|slices| &slices.effects);
+    let completed = slices.map(|(arm, estimate)| Line {
+        name: format!("{arm}: time per completed request"),
+        at: format!("{AT}/slices/effects/{arm}"),
+        estimate,
+    });
+    let of_requests = trial.effects.iter().flat_map(|(arm, effect)| {
+        parts(effect).map(move |(name, part, estimate)| Line {
+            name: format!("{arm}: {name}"),
+            at: format!("{AT}/effects/{arm}/{part}"),
+            estimate,
+        })
+    });
+    completed.chain(of_requests).collect()
 }
 
 fn set_up(run: &AgentRun) -> Markup {

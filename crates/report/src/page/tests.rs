@@ -2,8 +2,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use runlog::agent_run::{AgentRun, Announcement, ArmResult, LogBytes, RunResult, RunState};
+use runlog::estimate::{Estimate, Unit};
 use runlog::summary::{self, ArmLoad, Latency, LoadSummary};
 use runlog::trace::SpanSummary;
+use runlog::trial::{ArmEffect, SlicesResult, TrialResult};
 use runlog::{RunDirectory, interval_log, load_api};
 
 use super::*;
@@ -145,6 +147,44 @@ fn doubts_on_an_agents_run_come_before_its_figures() {
     ] {
         assert!(main.contains(shown), "{shown}: {main}");
     }
+}
+
+#[test]
+fn a_trial_at_an_agent_has_its_effects() {
+    let ns = |estimate, ci95| Estimate {
+        estimate,
+        ci95,
+        unit: Unit::Ns,
+        estimand: "a difference".to_owned(),
+        method: "a method".to_owned(),
+        blocks: 20,
+    };
+    let effect = ArmEffect {
+        body: Some(ns(2_040.0, [1_900.0, 2_180.0])),
+        ..ArmEffect::default()
+    };
+    let slices = SlicesResult {
+        effects: BTreeMap::from([("on".to_owned(), ns(310.0, [300.0, 320.0]))]),
+        ..SlicesResult::default()
+    };
+    let mut run = with_a_doubt();
+    if let Some(result) = &mut run.result {
+        result.trial = Some(Box::new(TrialResult {
+            effects: BTreeMap::from([("on".to_owned(), effect)]),
+            slices: Some(Box::new(slices)),
+            ..TrialResult::default()
+        }));
+    }
+    let page = agent_run(&run);
+    for shown in [
+        "What each arm adds to a request",
+        "data-figure=\"agent-run.json#/result/trial/effects/on/body/estimate\">2,040\u{a0}ns<",
+        "data-figure=\"agent-run.json#/result/trial/slices/effects/on/estimate\">310\u{a0}ns<",
+        "Salt and ordinal join its calls to requests.",
+    ] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    assert!(!page.contains("nothing to join"));
 }
 
 #[test]
