@@ -48,7 +48,7 @@ struct Queue {
     service_ns: [f64; 2],
     /// How many service times were measured.
     measured: [usize; 2],
-    /// Simulated mean response times.
+    /// Simulated mean response times, with the service times of `on` and with these and the delay.
     response_ns: Option<[f64; 2]>,
     /// Their difference for one ns of the delay.
     slope: Option<f64>,
@@ -95,9 +95,11 @@ fn queue(on: &Service, late: &Service, arm: String, rate: Option<f64>) -> anyhow
     let service_ns = [mean(&times_ns[0])?, mean(&times_ns[1])?];
     let waited_ns: Vec<f64> = late.delays_ns.iter().map(|ns| ns.min(limit_ns)).collect();
     let delay_ns = mean(&waited_ns)?;
+    // The times of both arms differ by more than the delay, by chance: only the delay is to make the difference.
+    let late_ns: Vec<f64> = times_ns[0].iter().map(|ns| ns + delay_ns).collect();
     let response_ns = rate
         .map(|rate| {
-            mean_responses_ns([&times_ns[0], &times_ns[1]], rate, ARRIVALS, SEED)
+            mean_responses_ns([&times_ns[0], &late_ns], rate, ARRIVALS, SEED)
                 .context("no service times")
         })
         .transpose()?;

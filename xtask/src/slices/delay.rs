@@ -20,9 +20,9 @@ const CONNECTIONS: [u32; 4] = [1, 8, 32, 256];
 const SCHEDULINGS: [&str; 2] = ["batch", "fair"];
 /// Of so many trials of a cell, at least this many intervals are to hold the delay, at the first try.
 const HELD: [usize; 2] = [18, 20];
-/// Whole processes are measured once in so many turns. The range of five values holds their median in 94 % of all cases,
-/// whatever their distribution.
+/// Whole processes are measured once in so many turns, and say nothing where their range is wider than this.
 const TURNS_OF_WHOLE: usize = 4;
+const WIDEST: f64 = 0.3;
 const WHOLE: [&str; 8] = [
     "--order=rmit",
     "--placement=one-core",
@@ -136,7 +136,7 @@ fn measure<'a>(cells: impl Iterator<Item = &'a mut Cell>, runs: usize) -> anyhow
             if turn % TURNS_OF_WHOLE == 0
                 && let Some(analysis) = cell.bench(&WHOLE)?
             {
-                cell.add_whole(&analysis)?;
+                cell.add_whole(&analysis);
             }
         }
         eprintln!("turn {} of {runs}", turn + 1);
@@ -185,12 +185,14 @@ impl Cell {
 
     /// Takes in what whole processes have found. In a closed loop without think time the response time is the number of connections
     /// times the time per completed request (Little's law).
-    fn add_whole(&mut self, analysis: &Value) -> anyhow::Result<()> {
-        let taken_ns = number(analysis, "/micro/hook_overhead/estimate")?;
-        let response_ns = number(analysis, "/macro/difference/estimate")?;
-        let share = response_ns / f64::from(self.connections) / taken_ns;
-        self.whole.push(share);
-        Ok(())
+    fn add_whole(&mut self, analysis: &Value) {
+        let is_usable = analysis["not_usable"].as_array().is_some_and(Vec::is_empty);
+        let taken_ns = number(analysis, "/micro/hook_overhead/estimate");
+        let response_ns = number(analysis, "/macro/difference/estimate");
+        if let (true, Ok(taken_ns), Ok(response_ns)) = (is_usable, taken_ns, response_ns) {
+            let share = response_ns / f64::from(self.connections) / taken_ns;
+            self.whole.push(share);
+        }
     }
 
     /// How many trials held the delay.
@@ -203,21 +205,26 @@ impl Cell {
 
     /// How many held what whole processes pay for the delay: that range of shares of it.
     fn held_whole(&self) -> usize {
-        let Some(range) = self.range_of_whole() else {
+        let Some(range @ [least, most]) = self.range_of_whole() else {
             return 0;
         };
+        if most - least > WIDEST {
+            return 0;
+        }
         self.trials
             .iter()
             .filter(|trial| trial.holds(range))
             .count()
     }
 
+    /// Holds their median in 94 % of all cases, whatever their distribution: of five values the whole range, of ten or more all but
+    /// the least and the largest.
     fn range_of_whole(&self) -> Option<[f64; 2]> {
-        let (least, most) = (
-            self.whole.iter().copied().reduce(f64::min)?,
-            self.whole.iter().copied().reduce(f64::max)?,
-        );
-        Some([least, most])
+        let mut shares = self.whole.clone();
+        shares.sort_by(f64::total_cmp);
+        let left_out = usize::from(shares.len() >= 10);
+        let last = shares.len().checked_sub(1 + left_out)?;
+        Some([*shares.get(left_out)?, shares[last]])
     }
 
     fn holds(&self) -> bool {
@@ -348,10 +355,11 @@ mod tests {
         // 8 connections, so a request that takes 6,000 ns longer takes 750 ns of the server's time.
         for response_ns in [6_000.0, 7_200.0] {
             let whole = json!({
+                "not_usable": [],
                 "micro": {"hook_overhead": {"estimate": 1_000.0}},
                 "macro": {"difference": {"estimate": response_ns}},
             });
-            cell.add_whole(&whole).unwrap();
+            cell.add_whole(&whole);
         }
         assert_eq!(cell.range_of_whole(), Some([0.75, 0.9]));
         assert_eq!((cell.held(), cell.held_whole()), (0, 20));
@@ -359,5 +367,13 @@ mod tests {
         // Of 1,040 ns these shares are 780 to 936.
         cell.whole = vec![0.9, 1.0];
         assert_eq!(cell.held_whole(), 0);
+        // What could be anything shows nothing.
+        cell.whole = vec![0.5, 1.0];
+        assert_eq!(cell.held_whole(), 0);
+        cell.whole = (1..=10).map(f64::from).collect();
+        assert_eq!(cell.range_of_whole(), Some([2.0, 9.0]));
+        // Of a run that is not usable nothing is taken.
+        cell.add_whole(&json!({"not_usable": ["noise"]}));
+        assert_eq!(cell.whole.len(), 10);
     }
 }
