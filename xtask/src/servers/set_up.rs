@@ -13,8 +13,9 @@ const GUNICORN: &str = "gunicorn==27.0.1";
 const UVICORN: [&str; 3] = ["uvicorn==0.54.0", "uvloop==0.23.0", "httptools==0.9.0"];
 
 /// Debian's packages, by the program that they are for.
-const PACKAGES: [(&str, &str); 9] = [
+const PACKAGES: [(&str, &str); 11] = [
     ("cc", "gcc"),
+    ("curl", "curl"),
     ("go", "golang-go"),
     ("java", "default-jre-headless"),
     ("javac", "default-jdk-headless"),
@@ -22,6 +23,7 @@ const PACKAGES: [(&str, &str); 9] = [
     ("node", "nodejs"),
     ("openssl", "openssl"),
     ("python3", "python3"),
+    ("redis-benchmark", "redis-tools"),
     ("redis-server", "redis-server"),
 ];
 /// Tomcat's libraries are no program.

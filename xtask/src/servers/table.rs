@@ -161,13 +161,13 @@ pub const SERVERS: &[Server] = &[
     },
     Server {
         name: "nginx, TLS",
-        needs: &["nginx", "openssl"],
+        needs: &["curl", "nginx", "openssl"],
         command: &["sh", "nginx.sh", "ssl"],
         expected: [NOT_HTTP, NotAsked, TLS_AHEAD, NOT_HTTP, NotAsked],
     },
     Server {
         name: "gunicorn, sync worker",
-        needs: &["gunicorn"],
+        needs: &["curl", "gunicorn"],
         command: &["{venv}/gunicorn", "--bind=127.0.0.1:{port}", "wsgi:app"],
         // That kind of worker keeps no connection open.
         expected: [CLOSES, CLOSES, CURL, ONE, ONE],
@@ -257,13 +257,13 @@ pub const SERVERS: &[Server] = &[
     },
     Server {
         name: "Python http.server, HTTP/1.0",
-        needs: &["python3"],
+        needs: &["curl", "python3"],
         command: &["python3", "http_server.py", "close"],
         expected: [CLOSES, NotAsked, CURL, ONE, NotAsked],
     },
     Server {
         name: "Python http.server, TLS",
-        needs: &["python3", "openssl"],
+        needs: &["curl", "python3", "openssl"],
         command: &["python3", "http_server.py", "tls"],
         expected: [NOT_HTTP, NotAsked, TLS, NOT_HTTP, NotAsked],
     },
@@ -318,7 +318,7 @@ pub const SERVERS: &[Server] = &[
     },
     Server {
         name: "Redis",
-        needs: &["redis-server"],
+        needs: &["redis-benchmark", "redis-server"],
         command: &["redis-server", "--port", "{port}", "--save", ""],
         expected: [NOT_HTTP, NotAsked, REDIS, NOT_HTTP, NotAsked],
     },
