@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -21,6 +21,7 @@ const CPU: usize = 1;
 pub struct Relay {
     pub port: u16,
     is_over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<anyhow::Result<()>>>,
 }
 
 impl Relay {
@@ -31,19 +32,26 @@ impl Relay {
         let port = listener.local_addr()?.port();
         let is_over = Arc::new(AtomicBool::new(false));
         let over = Arc::clone(&is_over);
-        thread::spawn(move || {
+        let thread = thread::spawn(move || {
             let mut cpus = CpuSet::new();
             cpus.set(CPU);
-            sched_setaffinity(None, &cpus).context("two CPUs are needed")?;
+            sched_setaffinity(None, &cpus).context("no CPU for the relay")?;
             pass_on(&listener, server, &over)
         });
-        Ok(Self { port, is_over })
+        Ok(Self {
+            port,
+            is_over,
+            thread: Some(thread),
+        })
     }
 }
 
 impl Drop for Relay {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Relaxed);
+        if let Some(Ok(Err(error))) = self.thread.take().map(JoinHandle::join) {
+            println!("the relay has failed: {error:#}");
+        }
     }
 }
 
