@@ -167,7 +167,7 @@ pub fn of_doses(design: &Design, blocks: &[Block]) -> Option<Doses> {
                 block.less([*arm, design.on], ArmOfBlock::body_ns)?,
             ])
         });
-        Some(slope_of(doses.collect::<Option<Vec<_>>>()?))
+        slope_of(doses.collect::<Option<Vec<_>>>()?)
     });
     (!arms.is_empty()).then(|| Doses {
         arms,
@@ -178,14 +178,15 @@ pub fn of_doses(design: &Design, blocks: &[Block]) -> Option<Doses> {
     })
 }
 
-/// The slope of effects over delays: least squares through the origin.
-pub fn slope_of(doses: impl IntoIterator<Item = [f64; 2]>) -> f64 {
+/// The slope of effects over delays: least squares through the origin. Delays of no length have none, as where all requests of a
+/// block took longer than the threshold.
+pub fn slope_of(doses: impl IntoIterator<Item = [f64; 2]>) -> Option<f64> {
     let (mut products, mut squares) = (0.0, 0.0);
     for [delay_ns, effect_ns] in doses {
         products += delay_ns * effect_ns;
         squares += delay_ns * delay_ns;
     }
-    products / squares
+    (squares > 0.0).then(|| products / squares)
 }
 
 /// Where a request of an arm takes longer than one of `off`.

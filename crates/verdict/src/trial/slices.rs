@@ -364,9 +364,7 @@ fn response(design: &Design, blocks: &[Block], delays: &[Delay], what: &str, par
         let doses = delays
             .iter()
             .map(|delay| Some([delay.ns(), block.less([delay.arm, design.on], part)?]));
-        let slope = slope_of(doses.collect::<Option<Vec<_>>>()?);
-        // Delays of no length have none.
-        slope.is_finite().then_some(slope)
+        slope_of(doses.collect::<Option<Vec<_>>>()?)
     });
     let slope = slope.estimate(
         Unit::One,

@@ -1091,6 +1091,19 @@ fn without_a_warm_up_only_typical_differences_are_known() {
     assert!(doubts(&found).contains(&Doubt::Trial(TrialDoubt::NoWarmUp)));
 }
 
+/// As where something else had the CPU all the while.
+#[test]
+fn a_block_of_stalled_requests_has_no_slope() {
+    let mut rows = SCRIPT.make();
+    let stalled = rows.requests.last().unwrap().block;
+    for request in rows.requests.iter_mut().filter(|of| of.block == stalled) {
+        request.done_ns += 1_000_000_000;
+    }
+    let doses = rows.found().result.doses.unwrap();
+    let slope = doses.slope.unwrap();
+    assert!(slope.ci95.iter().all(|end| end.is_finite()), "{slope:?}");
+}
+
 #[test]
 fn a_bench_without_probes_has_all_layers_but_micro() {
     let analysis = SCRIPT.make().analysis(None);

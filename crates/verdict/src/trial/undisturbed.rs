@@ -206,7 +206,7 @@ impl Processes {
         let arms: Vec<Dose> = spiked.iter().map(dose).collect::<Option<_>>()?;
         (!arms.is_empty()).then(|| Doses {
             arms,
-            slope: Figure::pooled(self.modes.iter().map(slope).collect()).estimate(
+            slope: Figure::pooled(self.modes.iter().filter_map(slope).collect()).estimate(
                 Unit::One,
                 "ns of response time for one ns of delay, by least squares through the origin on modes",
             ),
