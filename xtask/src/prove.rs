@@ -165,9 +165,9 @@ const PROOFS: &[Proof] = &[
     },
     Proof {
         name: "slices",
-        purpose: "a delay by slices of time at 1 to 256 connections, 20 trials each (--runs): how many intervals hold it; \
+        purpose: "a delay by slices of time at 1 to 256 connections, 20 trials each (--runs), and by whole processes; \
                   the amplification at 30, 60 and 90 % of capacity beside a simulated queue",
-        minutes: 60,
+        minutes: 90,
         is_in_ci: false,
         run: |options, stages| {
             build::prepare_with_bench(stages)?;
