@@ -19,6 +19,17 @@ use crate::Test;
 use crate::kit::{Kit, Server, check_schema, fail, succeed};
 use crate::skips::Need;
 
+/// What a trial over two network namespaces takes.
+const TRIAL_OF_TWO_NODES: &[Need] = &[
+    Need::Root,
+    Need::Alone,
+    Need::Program("unshare"),
+    Need::Program("nsenter"),
+    Need::Program("ip"),
+    Need::Program("chrt"),
+    Need::Program("taskset"),
+];
+
 pub const TESTS: &[Test] = &[
     Test {
         name: "agent::counts_what_each_arm_was_asked_and_nothing_of_another",
@@ -127,15 +138,7 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "agent::a_trial_over_two_nodes_with_two_clocks",
-        needs: &[
-            Need::Root,
-            Need::Alone,
-            Need::Program("unshare"),
-            Need::Program("nsenter"),
-            Need::Program("ip"),
-            Need::Program("chrt"),
-            Need::Program("taskset"),
-        ],
+        needs: TRIAL_OF_TWO_NODES,
         run: trial_nodes::by_requests,
     },
     Test {
@@ -154,15 +157,7 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "agent::a_trial_by_slices_over_two_nodes",
-        needs: &[
-            Need::Root,
-            Need::Alone,
-            Need::Program("unshare"),
-            Need::Program("nsenter"),
-            Need::Program("ip"),
-            Need::Program("chrt"),
-            Need::Program("taskset"),
-        ],
+        needs: TRIAL_OF_TWO_NODES,
         run: trial_nodes::by_slices,
     },
     Test {

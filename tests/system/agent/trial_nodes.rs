@@ -29,22 +29,21 @@ const SLICES: &str = "seed=9 size=256 slice=20000000 run=1 arms=off,null,on,on+2
 
 /// Nobody tells either side which request has which arm.
 pub fn by_requests(kit: &Kit) -> anyhow::Result<()> {
-    with_two_nodes(|clients| {
-        let load = ["--requests=10000", "--blocks=20", "--warmup=500"];
-        let outcome = run(kit, clients, TRIAL, &load, Network::Cable)?;
-        check_delay(&outcome.result)?;
-        check_join(&outcome, TRIAL)
-    })
+    found_and_joined(kit, TRIAL, Network::Cable)
 }
 
 /// The same where messages arrive up to 0.2 ms late, by chance. One connection: client and server share a CPU here, and with more of
 /// them an answer would wait for the client while the server is at work for others, whose arms are not its own.
 pub fn with_jitter(kit: &Kit) -> anyhow::Result<()> {
+    found_and_joined(kit, JITTERING, Network::Jittering)
+}
+
+fn found_and_joined(kit: &Kit, trial: &str, network: Network) -> anyhow::Result<()> {
     with_two_nodes(|clients| {
         let load = ["--requests=10000", "--blocks=20", "--warmup=500"];
-        let outcome = run(kit, clients, JITTERING, &load, Network::Jittering)?;
+        let outcome = run(kit, clients, trial, &load, network)?;
         check_delay(&outcome.result)?;
-        check_join(&outcome, JITTERING)
+        check_join(&outcome, trial)
     })
 }
 

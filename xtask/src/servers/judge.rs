@@ -127,7 +127,7 @@ fn worked(mode: &Mode, calls: u32, is_sized: bool, analysis: &Value) -> anyhow::
             (truth_ns..2.5 * truth_ns).contains(&in_situ_ns),
             "{found_calls} calls of {of_call_ns:.0} ns in situ are not {truth_ns:.0}"
         );
-        // Else calls count too that find nothing between two requests, which take no delay.
+        // Probes, and records of requests of any size, count calls too that find nothing. These take no delay.
         let surplus = found_calls - f64::from(calls);
         ensure!(
             surplus.abs() < 1e-9 || surplus > 0.0 && (mode.has_probes || !is_sized),
