@@ -14,7 +14,7 @@ use runlog::summary::{self, Load, LoadSummary, Pacer};
 use runlog::table::TableWriter;
 use runlog::{RunDirectory, json};
 
-use crate::agent::{self, AgentClock};
+use crate::agent::{self, AgentClock, announce, clock_of};
 use crate::check::{allow_connections, check};
 use crate::client::{ArmTarget, CutShort, Logs};
 use crate::clock::{ServerClock, monotonic_ns, unix_ns};
@@ -50,14 +50,11 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<End> {
         .iter()
         .try_fold(0_u64, |sum, block| sum.checked_add(block.requests));
     // Before anything is written, as it may not want to.
-    let agent_clock = if arguments.is_by_slices() {
-        arguments.agent.clock(&clock)?
-    } else {
-        None
-    };
-    let agent = arguments
-        .agent
-        .announce(|| announcement(arguments, &schedule, planned))?;
+    let agent = arguments.agent.client()?;
+    let told = agent.as_ref().filter(|_| arguments.is_by_slices());
+    let agent_clock = told.map(|agent| clock_of(agent, &clock)).transpose()?;
+    let announced = announcement(arguments, &schedule, planned);
+    let agent = agent.map(|agent| announce(agent, &announced)).transpose()?;
     let run = open_folder(arguments)?;
     let logs = Logs {
         requests: TableWriter::create(run.requests())?,

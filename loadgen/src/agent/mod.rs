@@ -55,45 +55,35 @@ pub struct AgentOptions {
 
 impl AgentOptions {
     /// The agent, if there is to be one.
-    fn client(&self) -> anyhow::Result<Option<AgentClient>> {
+    pub fn client(&self) -> anyhow::Result<Option<AgentClient>> {
         let url = self.agent_url.as_deref();
         url.map(|url| AgentClient::new(url, self.agent_token_file.as_deref()))
             .transpose()
     }
+}
 
-    /// The agent's clock, by which slices of time are cut, if there is an agent; read for the first time.
-    pub fn clock(&self, clock: &ServerClock) -> anyhow::Result<Option<AgentClock>> {
-        let Some(agent) = self.client()? else {
-            return Ok(None);
-        };
-        let url = agent.url().to_owned();
-        let read = AgentClock::read(agent, clock.clone()).with_context(|| {
-            format!(
-                "cannot read the clock of the agent at {url}, which slices of time need; nothing was sent (--agent)"
-            )
-        });
-        read.map(Some)
-    }
+/// The agent's clock, by which slices of time are cut; read for the first time.
+pub fn clock_of(agent: &AgentClient, clock: &ServerClock) -> anyhow::Result<AgentClock> {
+    AgentClock::read(agent.clone(), clock.clone()).with_context(|| {
+        let url = agent.url();
+        format!(
+            "cannot read the clock of the agent at {url}, which slices of time need; nothing was sent (--agent)"
+        )
+    })
+}
 
-    /// Announces a run, if there is an agent.
-    pub fn announce(
-        &self,
-        announced: impl FnOnce() -> Announcement,
-    ) -> anyhow::Result<Option<Announced>> {
-        let Some(agent) = self.client()? else {
-            return Ok(None);
-        };
-        let run = agent.announce(&announced()).with_context(|| {
-            let url = agent.url();
-            format!("the agent at {url} takes no part, and nothing was sent (--agent)")
-        })?;
-        for (arm, processes) in &run.processes {
-            if *processes == 0 {
-                eprintln!("loadgen: the agent observes no process of arm {arm} yet");
-            }
+/// Announces a run to an agent.
+pub fn announce(agent: AgentClient, announced: &Announcement) -> anyhow::Result<Announced> {
+    let run = agent.announce(announced).with_context(|| {
+        let url = agent.url();
+        format!("the agent at {url} takes no part, and nothing was sent (--agent)")
+    })?;
+    for (arm, processes) in &run.processes {
+        if *processes == 0 {
+            eprintln!("loadgen: the agent observes no process of arm {arm} yet");
         }
-        Ok(Some(Announced { agent, run }))
     }
+    Ok(Announced { agent, run })
 }
 
 /// A run that an agent records.
