@@ -10,6 +10,7 @@ use crate::chart::forest::{Forest, Row};
 use crate::chart::response::{Response, ResponseChart};
 use crate::format::{count_figure, figure as shown, ns, percent, value_and_interval};
 use crate::run::Run;
+use verdict::trial::NO_ROUNDS;
 
 const AT: &str = "analysis.json#/trial/slices";
 
@@ -26,9 +27,9 @@ pub fn body(run: &Run, trial: &TrialResult, slices: &SlicesResult) -> Markup {
     html! {
         (design(run, trial, slices))
         @if slices.effects.is_empty() {
-            (missing("No effects:", "there are no two complete rounds of slices"))
+            (missing("No effects:", NO_ROUNDS))
         } @else {
-            (figure(&effects(run, slices), &estimates(&effect_lines(slices))))
+            (figure(&effects(run, slices), &estimates(&effect_lines(AT, slices))))
         }
         @if !slices.responses.is_empty() {
             h3 { "Dose and response" }
@@ -115,15 +116,16 @@ fn by_delay(slices: &SlicesResult) -> Vec<(&str, &Estimate)> {
     effects
 }
 
-fn effect_lines(slices: &SlicesResult) -> Vec<Line<'_>> {
+/// The level of `off`, and what each arm adds to it. `at` is where the slices are.
+pub fn effect_lines<'s>(at: &str, slices: &'s SlicesResult) -> Vec<Line<'s>> {
     let level = Line::of(
         "off: time per completed request",
-        &format!("{AT}/per_completed"),
+        &format!("{at}/per_completed"),
         slices.per_completed.as_ref(),
     );
     let effects = by_delay(slices).into_iter().map(|(arm, estimate)| Line {
         name: format!("{arm} minus off: time per completed request"),
-        at: format!("{AT}/effects/{arm}"),
+        at: format!("{at}/effects/{arm}"),
         estimate,
     });
     level.into_iter().chain(effects).collect()
@@ -224,7 +226,7 @@ fn check_lines(slices: &SlicesResult) -> Vec<Line<'_>> {
 
 /// Its estimates, for tables.
 pub fn lines(slices: &SlicesResult) -> Vec<Line<'_>> {
-    let mut lines = effect_lines(slices);
+    let mut lines = effect_lines(AT, slices);
     lines.extend(response_lines(slices));
     lines.extend(check_lines(slices));
     lines

@@ -7,7 +7,7 @@ use runlog::trial::SlicesResult;
 
 use super::TrialDoubt;
 use super::trial::{NULL_WITHIN_NS, of_controls};
-use crate::trial::LEAST_COMPLETIONS;
+use crate::trial::{LEAST_COMPLETIONS, NO_ROUNDS};
 
 /// Slices of time are to be so many 99th percentiles of the response time long, and must be so many: one is known beforehand, the
 /// other of the run itself.
@@ -86,7 +86,7 @@ impl fmt::Display for SlicesDoubt {
         match self {
             Self::NoRounds(slice_ns) => write!(
                 f,
-                "there are no two complete rounds of slices with {LEAST_COMPLETIONS} completed requests in each slice: take a longer \
+                "{NO_ROUNDS} with {LEAST_COMPLETIONS} completed requests in each slice: take a longer \
                  load, or longer slices than {:.0} ms",
                 *slice_ns as f64 / 1e6
             ),

@@ -44,7 +44,7 @@ use crate::trial::slices::Cut;
 use crate::trial::undisturbed::{Processes, Span, Spans};
 
 pub use clocks::clocks;
-pub use slices::LEAST_COMPLETIONS;
+pub use slices::{LEAST_COMPLETIONS, NO_ROUNDS};
 
 /// What came out of a trial, and what the layers are compared by.
 #[derive(Debug)]
@@ -188,7 +188,7 @@ impl Found {
         macro_.effects.clear();
         macro_.missing = macro_.difference.is_none().then(|| {
             match self.design.slices {
-                Some(_) => "there are no two complete rounds of slices",
+                Some(_) => NO_ROUNDS,
                 None => {
                     "there are no two blocks with requests of off and on, or there is no warm-up"
                 }

@@ -33,6 +33,8 @@ const LEAST_WASHOUT_NS: f64 = 1_000_000.0;
 const LEAST_WASHOUT_OF_SERVERS: f64 = 0.2;
 /// Fewer completions in a slice tell no pace.
 pub const LEAST_COMPLETIONS: usize = 20;
+/// Why there may be no effects.
+pub const NO_ROUNDS: &str = "there are no two complete rounds of slices";
 
 /// Cuts the requests of a block into slices.
 #[derive(Clone, Copy, Debug)]
