@@ -9,7 +9,8 @@ use super::{Page, frame};
 use crate::format::count_figure;
 use crate::section::judgement::{Judgement, Tone, draw};
 use crate::section::response_times::{ERROR_OF_QUANTILES, head, spans, times};
-use crate::section::trial::parts;
+use crate::section::slices::effect_lines;
+use crate::section::trial::part_lines;
 use crate::section::{Line, definitions, environment, estimates, ledger, section, table};
 
 /// The page of a run that is over.
@@ -124,17 +125,12 @@ fn figures(result: &RunResult) -> Markup {
 /// The effects of a trial's arms, by slices of time those on the time per completed request first.
 fn effects(trial: &TrialResult) -> Vec<Line<'_>> {
     const AT: &str = "agent-run.json#/result/trial";
-    let slices = trial.slices.iter().flat_map(|slices| &slices.effects);
-    let completed = slices.map(|(arm, estimate)| Line {
-        name: format!("{arm}: time per completed request"),
-        at: format!("{AT}/slices/effects/{arm}"),
-        estimate,
-    });
+    let slices = trial.slices.iter();
+    let completed = slices.flat_map(|slices| effect_lines(&format!("{AT}/slices"), slices));
     let of_requests = trial.effects.iter().flat_map(|(arm, effect)| {
-        parts(effect).map(move |(name, part, estimate)| Line {
-            name: format!("{arm}: {name}"),
-            at: format!("{AT}/effects/{arm}/{part}"),
-            estimate,
+        part_lines(AT, arm, effect).map(move |line| Line {
+            name: format!("{arm}: {}", line.name),
+            ..line
         })
     });
     completed.chain(of_requests).collect()

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use runlog::analysis::Analysis;
 use runlog::estimate::Estimate;
 
-use super::trial::parts;
+use super::trial::part_lines;
 use super::{Line, estimates, figure};
 use crate::chart::forest::{Forest, Row};
 use crate::format::{interval, value};
@@ -199,10 +199,9 @@ pub fn forest(analysis: &Analysis) -> Forest {
 fn of_effects(analysis: &Analysis) -> impl Iterator<Item = Line<'_>> {
     let effects = analysis.macro_.effects.iter();
     effects.flat_map(|(arm, effect)| {
-        parts(effect).map(move |(name, part, estimate)| Line {
-            name: format!("{arm} minus baseline, {name}"),
-            at: format!("analysis.json#/macro/effects/{arm}/{part}"),
-            estimate,
+        part_lines("analysis.json#/macro", arm, effect).map(move |line| Line {
+            name: format!("{arm} minus baseline, {}", line.name),
+            ..line
         })
     })
 }

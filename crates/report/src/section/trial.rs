@@ -1,7 +1,6 @@
 //! A trial: what was found request by request, within processes.
 
 use maud::{Markup, html};
-use runlog::estimate::Estimate;
 use runlog::trial::{
     ArmEffect, BracketInSitu, CarryOver, CountsCheck, Doses, TrialResult, Undisturbed,
 };
@@ -141,16 +140,16 @@ fn lines_of_arm<'t>(
         at: format!("{AT}/undisturbed/effects/{arm}/end_to_end"),
         estimate: &of.end_to_end,
     });
-    let parts = parts(effect).map(move |(name, part, estimate)| Line {
-        name: name.to_owned(),
-        at: format!("{AT}/effects/{arm}/{part}"),
-        estimate,
-    });
-    undisturbed.into_iter().chain(parts)
+    undisturbed.into_iter().chain(part_lines(AT, arm, effect))
 }
 
-/// The effects of an arm on all its requests, each with its name and its place.
-pub fn parts(effect: &ArmEffect) -> impl Iterator<Item = (&'static str, &'static str, &Estimate)> {
+/// The effects of an arm on all its requests. `at` is where those of all arms are.
+pub fn part_lines<'e>(
+    at: &str,
+    arm: &str,
+    effect: &'e ArmEffect,
+) -> impl Iterator<Item = Line<'e>> + use<'e> {
+    let at = format!("{at}/effects/{arm}");
     [
         ("typical: median", "typical", &effect.typical),
         ("body of the mean", "body", &effect.body),
@@ -158,7 +157,13 @@ pub fn parts(effect: &ArmEffect) -> impl Iterator<Item = (&'static str, &'static
         ("mean", "mean", &effect.mean),
     ]
     .into_iter()
-    .filter_map(|(name, part, estimate)| Some((name, part, estimate.as_ref()?)))
+    .filter_map(move |(name, part, estimate)| {
+        Some(Line {
+            name: name.to_owned(),
+            at: format!("{at}/{part}"),
+            estimate: estimate.as_ref()?,
+        })
+    })
 }
 
 fn effect_lines(trial: &TrialResult) -> Vec<Line<'_>> {

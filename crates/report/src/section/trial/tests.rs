@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use runlog::estimate::Unit;
+use runlog::estimate::{Estimate, Unit};
 use runlog::trial::{
     DifferenceBudget, DifferenceLine, Dose, LagEffect, Overhead, ProcessEffect, QuantileEffect,
     Rerandomisation, UndisturbedEffect,
