@@ -218,7 +218,7 @@ impl Cell {
             .count()
     }
 
-    /// Holds their median in 94 % of all cases, whatever their distribution: of five values the whole range, of ten or more all but
+    /// A range that holds their median in 94 % of all cases, whatever their distribution: of five values the whole range, of ten or more all but
     /// the least and the largest.
     fn range_of_whole(&self) -> Option<[f64; 2]> {
         let mut shares = self.whole.clone();
