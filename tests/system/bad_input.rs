@@ -4,10 +4,10 @@ use std::ffi::OsStr;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use crate::Test;
+use crate::install;
 use crate::kit::{Kit, compile_c, fail, succeed};
 use crate::skips::Need;
 
@@ -174,11 +174,8 @@ fn folder(kit: &Kit) -> anyhow::Result<()> {
 fn server_that_does_not_start(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
     let script = folder.path().join("server.sh");
-    fs::write(
-        &script,
-        "#!/bin/sh\necho cannot find my database >&2\nexit 7\n",
-    )?;
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+    let text = "#!/bin/sh\necho cannot find my database >&2\nexit 7\n";
+    install::script(text, &script)?;
     let out = folder.path().join("run");
     fail(
         kit.bench()

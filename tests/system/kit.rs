@@ -16,12 +16,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use runlog::table::{Row, Rows};
 
 use crate::failures;
+use crate::install;
 use crate::ports::free_port;
 
 /// Programs that a kit links to.
 const LINKED: [&str; 3] = ["probe-user", "loadgen", "bench"];
-/// Files that a kit has its own copies of, as a probe fires in every process that maps the probed file.
-const COPIED: [&str; 4] = ["sut", "readhook.so", "front.so", "back.so"];
+/// Libraries that a kit has its own copies of, as of the server, as a probe fires in every process that maps the probed
+/// file.
+const COPIED: [&str; 3] = ["readhook.so", "front.so", "back.so"];
 
 /// The programs, installed side by side in a folder that every user can read. Each test has a kit of its own, by whose
 /// path its processes are known.
@@ -57,9 +59,9 @@ impl Kit {
     /// Copies the programs. An emulated machine is one where everything takes ten times as long.
     pub fn install(programs: &Path, is_emulated: bool) -> anyhow::Result<Self> {
         let kit = Self::empty(is_emulated)?;
-        for name in LINKED.iter().chain(&COPIED) {
+        for name in LINKED.iter().chain(&["sut"]).chain(&COPIED) {
             let from = programs.join(name);
-            fs::copy(&from, kit.path(name))
+            install::program(&from, kit.path(name))
                 .with_context(|| format!("{} is missing; run cargo xtask build", from.display()))?;
         }
         Ok(kit)
@@ -72,6 +74,7 @@ impl Kit {
         for name in LINKED {
             fs::hard_link(self.path(name), kit.path(name))?;
         }
+        install::program(self.path("sut"), kit.path("sut"))?;
         for name in COPIED {
             fs::copy(self.path(name), kit.path(name))?;
         }

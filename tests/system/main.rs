@@ -32,6 +32,7 @@ mod help;
 mod histograms;
 mod hook;
 mod http;
+mod install;
 mod join;
 mod kit;
 mod leaks;
@@ -121,6 +122,10 @@ struct Options {
     #[arg(long, hide = true)]
     failing: bool,
 
+    /// Make this program of stdin, for the tests
+    #[arg(long, hide = true)]
+    install: Option<PathBuf>,
+
     #[command(flatten)]
     harness: libtest_mimic::Arguments,
 }
@@ -133,6 +138,7 @@ const TESTS: &[&[Test]] = &[
     calibration::TESTS,
     // In the order of what they are about.
     failures::TESTS,
+    install::TESTS,
     help::TESTS,
     manual::TESTS,
     hook::TESTS,
@@ -190,6 +196,12 @@ const IN_GUESTS: &[&[Test]] = &[missed::IN_GUESTS];
 fn main() -> ExitCode {
     failures::note_places();
     let arguments = Options::parse();
+    if let Some(path) = &arguments.install {
+        return match install::write(path) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error),
+        };
+    }
     let tests = if arguments.failing {
         &[failures::FAILING]
     } else {
@@ -197,10 +209,7 @@ fn main() -> ExitCode {
     };
     let kit: &'static Kit = match Kit::install(&arguments.programs, arguments.emulated) {
         Ok(kit) => Box::leak(Box::new(kit)),
-        Err(error) => {
-            eprintln!("system tests: {error:#}");
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return fail(&error),
     };
     let durations: &'static Durations = Box::leak(Box::default());
     let mut skips = Skips::default();
@@ -245,4 +254,9 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("system tests: {error:#}");
+    ExitCode::FAILURE
 }

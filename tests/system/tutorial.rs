@@ -1,7 +1,7 @@
 //! `docs/tutorial.md`, followed to the letter: its hook, its commands, and what they come to.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::Test;
 use crate::bench::nothing_left;
 use crate::docs::markdown::Page;
+use crate::install;
 use crate::kit::{Kit, check_schema, output};
 use crate::ports::free_port;
 use crate::skips::Need;
@@ -71,10 +72,7 @@ fn lay_out(kit: &Kit, clone: &Path) -> anyhow::Result<()> {
     let programs = kit.path("probe-user");
     let programs = programs.parent().context("no folder of programs")?;
     symlink(programs, clone.join("target/release"))?;
-    let sudo = clone.join("bin/sudo");
-    fs::write(&sudo, SUDO)?;
-    fs::set_permissions(sudo, fs::Permissions::from_mode(0o755))?;
-    Ok(())
+    install::script(SUDO, clone.join("bin/sudo"))
 }
 
 /// Runs a block as a reader would, but stops at the first error.

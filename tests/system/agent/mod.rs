@@ -16,6 +16,7 @@ use rustix::process::Signal;
 
 use self::client::{Agent, arm, is_attached, request, spans, unique};
 use crate::Test;
+use crate::install;
 use crate::kit::{Kit, Server, check_schema, fail, succeed};
 use crate::skips::Need;
 
@@ -267,7 +268,7 @@ fn rules(kit: &Kit) -> anyhow::Result<()> {
     let by_port = format!("--port={}={}", unique("by-port"), server.port);
     let folder = kit.scratch()?;
     let own = folder.path().join("own-sut");
-    std::fs::copy(kit.path("sut"), &own)?;
+    install::program(kit.path("sut"), &own)?;
     let by_executable = format!("--exe={}={}", unique("own"), own.display());
     let agent = Agent::start(kit, &[&by_port])?;
     agent.wait_for(|arms| is_attached(arms, "by-port"))?;

@@ -4,7 +4,7 @@
 //! nothing is left behind. It needs root, as most of the commands do.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,6 +12,7 @@ use anyhow::{Context as _, bail};
 
 use super::repository::Repository;
 use super::script::Script;
+use crate::install;
 use crate::kit::{Kit, output};
 
 /// What is called by way of `program.sh`.
@@ -83,7 +84,7 @@ impl Sandbox {
             "front.so",
             "back.so",
         ] {
-            fs::copy(kit.path(name), programs.join(name))?;
+            install::program(kit.path(name), programs.join(name))?;
         }
         for (file, text) in [
             ("enter.sh", include_str!("sandbox/enter.sh")),
@@ -98,9 +99,7 @@ impl Sandbox {
             (&["sudo"], include_str!("sandbox/sudo.sh")),
         ] {
             for name in names {
-                let file = bin.join(name);
-                fs::write(&file, text)?;
-                fs::set_permissions(file, fs::Permissions::from_mode(0o755))?;
+                install::script(text, bin.join(name))?;
             }
         }
         // As it is mounted in there.
