@@ -1,10 +1,10 @@
 //! Programs that tests write and then run.
 //!
-//! A process that starts no other writes them. The kernel runs no file that is open for writing (`ETXTBSY`, execve(2)),
-//! and what a test opens is for a while open in each child, too, which other tests start meanwhile.
+//! The kernel runs no file that anybody has open for writing (`ETXTBSY`, execve(2)). A child that one test starts inherits
+//! the files that other tests are writing, until it runs its own program. So a process that starts no other writes them.
 
 use std::env;
-use std::fs::{self, File};
+use std::fs::{File, Permissions};
 use std::io::{self, Seek as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -44,18 +44,16 @@ fn have_written(content: File, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the process that writes does: makes a program of its stdin.
+/// Writes stdin to a file that can be run: the work of the other process.
 pub fn write(path: &Path) -> anyhow::Result<()> {
     let mut file =
         File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     io::copy(&mut io::stdin(), &mut file)?;
-    Ok(fs::set_permissions(
-        path,
-        fs::Permissions::from_mode(0o755),
-    )?)
+    file.set_permissions(Permissions::from_mode(0o755))?;
+    Ok(())
 }
 
-/// Each of the processes that these threads start is a chance that the file of another thread is open in it.
+/// Each child of these threads may inherit the file that another of them is writing.
 fn run_at_once(kit: &Kit) -> anyhow::Result<()> {
     let folder = kit.scratch()?;
     let start_some = &|thread| -> anyhow::Result<()> {

@@ -21,8 +21,8 @@ use crate::ports::free_port;
 
 /// Programs that a kit links to.
 const LINKED: [&str; 3] = ["probe-user", "loadgen", "bench"];
-/// Libraries that a kit has its own copies of, as of the server, as a probe fires in every process that maps the probed
-/// file.
+/// Libraries that each kit has its own copies of, as it has of the server: a probe fires in every process that maps the
+/// probed file.
 const COPIED: [&str; 3] = ["readhook.so", "front.so", "back.so"];
 
 /// The programs, installed side by side in a folder that every user can read. Each test has a kit of its own, by whose

@@ -122,7 +122,7 @@ struct Options {
     #[arg(long, hide = true)]
     failing: bool,
 
-    /// Make this program of stdin, for the tests
+    /// Write stdin to this file and make it a program, for the tests
     #[arg(long, hide = true)]
     install: Option<PathBuf>,
 
