@@ -51,8 +51,10 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<End> {
         .try_fold(0_u64, |sum, block| sum.checked_add(block.requests));
     // Before anything is written, as it may not want to.
     let agent = arguments.agent.client()?;
-    let told = agent.as_ref().filter(|_| arguments.is_by_slices());
-    let agent_clock = told.map(|agent| clock_of(agent, &clock)).transpose()?;
+    let agent_clock = match &agent {
+        Some(agent) if arguments.is_by_slices() => Some(clock_of(agent, &clock)?),
+        _ => None,
+    };
     let announced = announcement(arguments, &schedule, planned);
     let agent = agent.map(|agent| announce(agent, &announced)).transpose()?;
     let run = open_folder(arguments)?;
