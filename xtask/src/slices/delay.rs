@@ -31,7 +31,7 @@ const WHOLE: [&str; 8] = [
     "--blocks=24",
     "--block-warmup=500",
     "--servers=8",
-    // The least that a hook does which waits: in mode off it passes everything through at once.
+    // The cheapest mode that waits: mode off passes everything through at once.
     "--hook-env=READHOOK_MODE=passthrough",
     "--hook-env=READHOOK_DELAY_NS=1000",
 ];
@@ -218,8 +218,8 @@ impl Cell {
             .count()
     }
 
-    /// A range that holds their median in 94 % of all cases, whatever their distribution: of five values the whole range, of ten or more all but
-    /// the least and the largest.
+    /// A range that holds their median in 94 % of all cases, whatever their distribution: of five values the whole range, of
+    /// ten or more all but the least and the largest.
     fn range_of_whole(&self) -> Option<[f64; 2]> {
         let mut shares = self.whole.clone();
         shares.sort_by(f64::total_cmp);
