@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use runlog::estimate::{Estimate, Unit};
 use runlog::trial::{
-    DifferenceBudget, DifferenceLine, Dose, LagEffect, Overhead, ProcessEffect, QuantileEffect,
-    Rerandomisation, UndisturbedEffect,
+    CarryOver, CountsCheck, DifferenceBudget, DifferenceLine, Dose, Doses, LagEffect, Overhead,
+    ProcessEffect, QuantileEffect, Rerandomisation, UndisturbedEffect,
 };
 use serde_json::{Value, json};
 
