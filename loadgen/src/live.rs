@@ -105,10 +105,11 @@ impl Live {
         };
         let (sender, ended) = mpsc::channel();
         let counts = Arc::clone(&arms);
+        // Before the thread runs, a block may have begun.
+        let mut intervals = Intervals::starting_now();
         let reporter = thread::Builder::new()
             .name("live".to_owned())
             .spawn(move || {
-                let mut intervals = Intervals::starting_now();
                 while ended.recv_timeout(intervals.left()) == Err(RecvTimeoutError::Timeout) {
                     show(intervals.next(&names, &counts));
                 }

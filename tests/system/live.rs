@@ -21,6 +21,11 @@ pub const TESTS: &[Test] = &[
         run: adds_up,
     },
     Test {
+        name: "live::the_times_of_short_loads_add_up",
+        needs: &[],
+        run: short_loads,
+    },
+    Test {
         name: "live::both_sides_of_a_duet_are_told",
         needs: &[],
         run: duet,
@@ -112,20 +117,42 @@ fn adds_up(kit: &Kit) -> anyhow::Result<()> {
             ensure!(now.p50_ns <= now.p90_ns && now.p90_ns <= now.p99_ns);
         }
     }
-    let (mut end, mut active) = (0, 0);
-    for progress in progress {
-        end += progress.interval_ns;
-        active += progress.arms.iter().map(|arm| arm.active_ns).sum::<u64>();
-        ensure!(progress.elapsed_ns == end, "no time between intervals");
-    }
-    // One arm at a time. A block that ends while an interval is closed may count to this one with its last moment.
-    ensure!(0 < active && active <= end);
+    times_add_up(&progress)?;
     fail(
         kit.command("loadgen")
             .args(["run", "--live", "--json", "--arm=a=http://127.0.0.1:9/"]),
         2,
         &["--live", "--json"],
     )
+}
+
+/// One arm at a time. A block that ends while an interval is closed may count to this one with its last moment.
+fn times_add_up(progress: &[&Progress]) -> anyhow::Result<()> {
+    let (mut end, mut active) = (0, 0);
+    for progress in progress {
+        end += progress.interval_ns;
+        active += progress.arms.iter().map(|arm| arm.active_ns).sum::<u64>();
+        ensure!(progress.elapsed_ns == end, "no time between intervals");
+    }
+    ensure!(0 < active && active <= end);
+    Ok(())
+}
+
+/// The first interval begins before the first block, however late the thread that shows them.
+fn short_loads(kit: &Kit) -> anyhow::Result<()> {
+    let server = kit.sut(None, &["--quiet"])?;
+    let folder = kit.scratch()?;
+    for load in 0..50 {
+        let output = succeed(
+            kit.command("loadgen")
+                .args(["run", "--live", "--requests=100", "--blocks=1"])
+                .args(["--arm", &format!("a={}", server.url()), "--out"])
+                .arg(folder.path().join(load.to_string())),
+        )?;
+        let events = events(&output.stdout)?;
+        times_add_up(&parts(&events)?.1)?;
+    }
+    Ok(())
 }
 
 fn duet(kit: &Kit) -> anyhow::Result<()> {
